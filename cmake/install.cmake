@@ -1,0 +1,18 @@
+# Headers, the three libraries, plugins, the door, a pkg-config file and a CMake package.
+install(DIRECTORY include/wick TYPE INCLUDE)
+if(WICK_ENGINE)
+  set(engine wick wickrun)
+endif()
+install(TARGETS wicklaunch ${engine} EXPORT wick-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS wick_door RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET wick_mpi)
+  install(TARGETS wick_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/wick)
+endif()
+configure_file(cmake/wick.pc.in wick.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/wick.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(EXPORT wick-targets NAMESPACE wick:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/wick)
+configure_package_config_file(cmake/wick-config.cmake.in wick-config.cmake
+  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/wick)
+write_basic_package_version_file(wick-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/wick-config.cmake ${PROJECT_BINARY_DIR}/wick-config-version.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/wick)

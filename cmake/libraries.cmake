@@ -1,0 +1,79 @@
+# The three libraries of the house, the plugins and the command-line door.  Each floor is a folder; its files are
+# globbed, so that adding an operation or a module does not touch the build.
+
+function(wick_objects name)
+  file(GLOB sources CONFIGURE_DEPENDS ${ARGN})
+  add_library(${name} OBJECT ${sources})
+  target_link_libraries(${name} PRIVATE wick_flags Threads::Threads)
+endfunction()
+
+function(wick_library name)
+  set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0.1)
+  target_include_directories(${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_options(${name} PRIVATE -Wl,-z,defs -Wl,--as-needed)
+  target_link_libraries(${name} PRIVATE wick_flags)
+endfunction()
+
+# base and yaml are small and stand in two libraries each; where both are loaded the dynamic linker makes one of them.
+wick_objects(wick_base src/base/*.c)
+wick_objects(wick_yaml src/io/yaml.c)
+target_link_libraries(wick_yaml PRIVATE PkgConfig::YAML)
+
+if(WICK_ENGINE)
+# ---- libwick: what an embedding program links ----
+wick_objects(wick_tensor src/tensor/*.c src/tensor/ops/*.c)
+wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/optim/*.c src/dist/*.c)
+wick_objects(wick_io src/io/safetensors.c src/io/file.c)
+target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON)
+include(cmake/kernels.cmake)
+add_library(wick SHARED
+  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_tensor> $<TARGET_OBJECTS:wick_upper> $<TARGET_OBJECTS:wick_io>
+  ${WICK_KERNEL_OBJECTS})
+wick_library(wick)
+target_link_libraries(wick PRIVATE PkgConfig::JANSSON ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads m ${CMAKE_DL_LIBS})
+if(WICK_LIBRARIES)
+  target_link_libraries(wick PRIVATE ${DNNL_LIBRARY} ${OPENBLAS_LIBRARY})
+endif()
+
+endif()
+
+# ---- libwicklaunch: the launcher; knows no tensors ----
+wick_objects(wick_launcher src/launcher/*.c)
+target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
+add_library(wicklaunch SHARED
+  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)
+wick_library(wicklaunch)
+target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE Threads::Threads
+  ${CMAKE_DL_LIBS})
+
+if(WICK_ENGINE)
+# ---- libwickrun: data, training, and the applications on them ----
+file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
+list(FILTER io_run EXCLUDE REGEX "/(yaml|safetensors|file)\\.c$")
+wick_objects(wick_train src/data/*.c src/train/*.c ${io_run})
+add_library(wickrun SHARED $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_train>)
+wick_library(wickrun)
+target_link_libraries(wickrun PRIVATE wick PkgConfig::YAML ZLIB::ZLIB Threads::Threads m)
+
+# ---- plugins, opened with dlopen when asked for ----
+if(MPI_LIBRARY)
+  add_library(wick_mpi MODULE src/dist/mpi/mpi.c)
+  set_target_properties(wick_mpi PROPERTIES PREFIX "")
+  target_include_directories(wick_mpi SYSTEM PRIVATE ${MPI_INCLUDES})
+  target_link_libraries(wick_mpi PRIVATE wick_flags wick ${MPI_LIBRARY} Threads::Threads)
+endif()
+
+endif()
+
+# ---- the door ----
+file(GLOB door CONFIGURE_DEPENDS tools/wick/*.c)
+add_executable(wick_door ${door})
+set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick
+  BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+target_link_libraries(wick_door PRIVATE wick_flags wicklaunch ${CMAKE_DL_LIBS})
+set_target_properties(wicklaunch PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
+if(WICK_ENGINE)
+  add_dependencies(wick_door wickrun)
+  set_target_properties(wick wickrun PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
+endif()
