@@ -1,0 +1,56 @@
+/* backend.h: what a device must offer, and what kernels get to see.  kernels/ includes this header and nothing else of src.
+ */
+#ifndef WICK_SRC_TENSOR_BACKEND_H
+#define WICK_SRC_TENSOR_BACKEND_H
+
+#include "wick/op.h"
+
+#define WK_BACKEND_API 1
+
+typedef struct wk_stream wk_stream; /* NULL on the CPU: work is done when the call returns */
+typedef struct wk_event wk_event;
+
+typedef struct wk_kernel_ctx {
+    wk_stream *stream;
+    int threads;      /* how many threads of the team this call may use, ≥ 1 */
+    void *workspace;  /* of the size that the row asked for */
+    size_t workspace_size;
+} wk_kernel_ctx;
+
+/* Computes all outputs of the call; they are allocated, nothing overlaps an input unless the row says so.  May answer
+ * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */
+typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
+
+typedef enum wk_copy_kind { WK_COPY_HOST_TO_DEVICE, WK_COPY_DEVICE_TO_HOST, WK_COPY_DEVICE_TO_DEVICE } wk_copy_kind;
+
+typedef struct wk_device_info {
+    char name[96];           /* of the processor or card */
+    char instruction_set[16]; /* of the kernels chosen: "generic", "v3", "v4" */
+    int threads;
+    int64_t memory;          /* bytes */
+} wk_device_info;
+
+typedef struct wk_backend {
+    uint32_t api_version, size;
+    const char *name;
+    int (*device_count)(void);
+    wk_status (*device_info)(int device, wk_device_info *info);
+    wk_status (*allocate)(int device, size_t bytes, wk_stream *stream, void **memory);
+    void (*release)(int device, void *memory, size_t bytes, wk_stream *stream);
+    wk_status (*copy)(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
+    /* Streams and events: NULL members where every call is finished on return. */
+    wk_status (*stream_create)(int device, wk_stream **stream);
+    void (*stream_destroy)(wk_stream *stream);
+    wk_status (*stream_synchronise)(wk_stream *stream);
+    wk_status (*event_record)(wk_stream *stream, wk_event **event);
+    wk_status (*event_wait)(wk_stream *stream, wk_event *event);
+    void (*event_destroy)(wk_event *event);
+    /* Resolved once per row and dtype; NULL: not supported, the row's decomposition is taken or the error names it. */
+    wk_kernel (*kernel)(const char *op, wk_dtype dtype);
+    const char *(*last_error)(void);
+} wk_backend;
+
+/* The CPU, always there. */
+const wk_backend *wk__cpu_backend(void);
+
+#endif
