@@ -134,7 +134,7 @@ typedef void (*wk_log_sink)(void *context, wk_log_level level, const char *line)
 
 /* Lines go to standard error, from WK_LOG_WARNING on, unless set otherwise here (WICK_LOG=debug|info|… sets the level). */
 WK_API void wk_log_set(wk_log_level least, wk_log_sink sink, void *context);
-WK_API void wk_log(wk_log_level level, const char *format, ...) WK_PRINTF(2, 3);
+WK_API void wk_log_write(wk_log_level level, const char *format, ...) WK_PRINTF(2, 3);
 
 /* ---- clock ------------------------------------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ WK_API wk_tensor *wk_sign(wk_tensor *x);
 WK_API wk_tensor *wk_exp(wk_tensor *x);
 WK_API wk_tensor *wk_log(wk_tensor *x);
 WK_API wk_tensor *wk_sqrt(wk_tensor *x);
+WK_API wk_tensor *wk_erf(wk_tensor *x);
 WK_API wk_tensor *wk_sin(wk_tensor *x);
 WK_API wk_tensor *wk_cos(wk_tensor *x);
 WK_API wk_tensor *wk_tanh(wk_tensor *x);
@@ -217,6 +218,7 @@ WK_API void wk_note_call(const char *where);
 # define wk_exp(...)           (WK_HERE, wk_exp(__VA_ARGS__))
 # define wk_log(...)           (WK_HERE, wk_log(__VA_ARGS__))
 # define wk_sqrt(...)          (WK_HERE, wk_sqrt(__VA_ARGS__))
+# define wk_erf(...)           (WK_HERE, wk_erf(__VA_ARGS__))
 # define wk_sin(...)           (WK_HERE, wk_sin(__VA_ARGS__))
 # define wk_cos(...)           (WK_HERE, wk_cos(__VA_ARGS__))
 # define wk_tanh(...)          (WK_HERE, wk_tanh(__VA_ARGS__))

@@ -38,7 +38,7 @@ void wk_log_set(wk_log_level least, wk_log_sink sink, void *context) {
     (void)pthread_mutex_unlock(&lock);
 }
 
-void wk_log(wk_log_level level, const char *format, ...) {
+void wk_log_write(wk_log_level level, const char *format, ...) {
     (void)pthread_once(&once, read_environment);
     char line[2048];
     va_list list;

@@ -1,0 +1,99 @@
+/* gradcheck.c: analytic gradients against central differences, in f64.
+ *
+ * The function's result is reduced to a scalar with fixed weights that have no symmetry, so that a wrong sign or a
+ * transposed index cannot cancel.
+ */
+#define WK_NO_CALL_SITES
+#include "autograd/tape.h"
+#include "wick/ops.h"
+
+#include <math.h>
+
+typedef struct check {
+    wk_gradcheck_function function;
+    void *context;
+    wk_tensor *const *in;
+    int n_in;
+    double step, tolerance;
+} check;
+
+static wk_tensor *weighted_sum(wk_tensor *y) {
+    if (!y) return NULL;
+    wk_tensor *weights = wk_empty(WK_F64, wk__dims(y));
+    for (int64_t i = 0; weights && i < weights->count; i++)
+        ((double *)weights->data)[i] = 0.5 + fmod(0.618033988749895 * (double)(i + 1), 1.0);
+    return wk_sum(wk_mul(y, weights), (wk_reduce_opts){ 0 });
+}
+
+static wk_tensor *scalar_of(void *context, wk_tensor *const *in, int n_in) {
+    const check *c = context;
+    return weighted_sum(c->function(c->context, in, n_in));
+}
+
+/* The scalar's gradients, weighted and summed: the function whose gradient is of second order. */
+static wk_tensor *gradient_sum(void *context, wk_tensor *const *in, int n_in) {
+    wk_tensor *scalar = scalar_of(context, in, n_in), *total = NULL;
+    if (!scalar || !scalar->node) return scalar;
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i] || !in[i]->leaf) continue;
+        wk_tensor *gradient;
+        if (wk_gradients(scalar, NULL, &in[i], 1, &gradient, (wk_backward_opts){ .create_graph = true }) != WK_OK) return NULL;
+        if (!gradient) continue;
+        wk_tensor *part = weighted_sum(gradient);
+        total = total ? wk_add(total, part) : part;
+    }
+    return total;
+}
+
+static double value_at(const check *c, wk_gradcheck_function scalar, double *element, double value) {
+    double kept = *element;
+    *element = value;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *y = scalar((void *)(uintptr_t)c, c->in, c->n_in);
+    double result = y ? wk_item(y) : NAN;
+    wk_scope_end(scope);
+    *element = kept;
+    return result;
+}
+
+static wk_status compare(const check *c, wk_gradcheck_function scalar, int i, const wk_tensor *gradient, const char *order) {
+    wk_tensor *in = c->in[i];
+    for (int64_t k = 0; k < in->count; k++) {
+        double *element = (double *)in->data + k;
+        double h = c->step * fmax(1.0, fabs(*element));
+        double numeric = (value_at(c, scalar, element, *element + h) - value_at(c, scalar, element, *element - h)) / (2 * h);
+        if (wk_failed()) return wk_error_code();
+        double analytic = gradient ? wk_at(gradient, k) : 0;
+        if (!(fabs(analytic - numeric) <= c->tolerance * (1 + fabs(numeric))))
+            return wk_fail(WK_INVALID, "gradcheck: %s gradient of input %d, element %lld: analytic %.9g, numeric %.9g", order, i,
+                           (long long)k, analytic, numeric);
+    }
+    return WK_OK;
+}
+
+static wk_status check_order(const check *c, wk_gradcheck_function scalar, const char *order) {
+    for (int i = 0; i < c->n_in; i++) {
+        if (!c->in[i] || !c->in[i]->leaf) continue;
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *y = scalar((void *)(uintptr_t)c, c->in, c->n_in), *gradient = NULL;
+        wk_status status = !y ? wk_error_code() : WK_OK;
+        if (status == WK_OK && y->node)
+            status = wk_gradients(y, NULL, &c->in[i], 1, &gradient, (wk_backward_opts){ 0 });
+        if (status == WK_OK) status = compare(c, scalar, i, gradient, order);
+        wk_scope_end(scope);
+        WK_TRY(status);
+    }
+    return WK_OK;
+}
+
+wk_status wk_gradcheck(wk_gradcheck_function function, void *context, wk_tensor *const *in, int n_in, wk_gradcheck_opts opts) {
+    check c = { function, context, in, n_in, opts.step > 0 ? opts.step : 1e-6, opts.tolerance > 0 ? opts.tolerance : 1e-5 };
+    for (int i = 0; i < n_in; i++)
+        if (in[i] && in[i]->leaf && (in[i]->dtype != WK_F64 || !wk_is_contiguous(in[i])))
+            return wk_fail(WK_DTYPE, "gradcheck: input %d must be f64 and row major", i);
+    WK_TRY(check_order(&c, scalar_of, "first"));
+    if (!opts.second_order) return WK_OK;
+    /* The second difference divides rounding of the first derivative by a small step: a wider one loses less. */
+    c.step = opts.step > 0 ? opts.step : 1e-5;
+    return check_order(&c, gradient_sum, "second");
+}

@@ -1,0 +1,146 @@
+/* context.c: contexts and scopes.
+ *
+ * Headers and tape nodes come from the step arena and live until the outermost scope ends; storages are given back when
+ * the scope that made them ends.  So a pointer held by the tape never dangles, and activations die as early as a local
+ * variable would.
+ */
+#include "tensor/tensor.h"
+#include "wick/ops.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+_Thread_local wk_context *wk__context_bound;
+static _Thread_local wk_context *own_context;
+static pthread_key_t own_key;
+static pthread_once_t own_once = PTHREAD_ONCE_INIT;
+
+static int default_threads(void) {
+    const char *wish = getenv("OMP_NUM_THREADS");
+    int threads = wish ? (int)strtol(wish, NULL, 10) : 0;
+    if (threads > 0) return threads;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    return 1;
+}
+
+wk_context *wk_context_create(void) {
+    wk_context *context = wk_alloc(sizeof *context);
+    if (!context) return NULL;
+    context->threads = default_threads();
+    context->process = (int)getpid();
+    context->pending = &context->error;
+    return context;
+}
+
+void wk_context_destroy(wk_context *context) {
+    if (!context) return;
+    wk_context *bound = wk_context_bind(context);
+    while (context->scope) wk_scope_end((wk_scope){ context->scope, context->scope->serial });
+    wk_memory_trim();
+    wk__arena_destroy(&context->arena);
+    (void)wk_context_bind(bound == context ? NULL : bound);
+    if (own_context == context) own_context = NULL;
+    wk_free(context);
+}
+
+static void destroy_own(void *context) {
+    wk_context_destroy(context);
+    wk__context_bound = NULL;
+}
+
+static void make_key(void) {
+    (void)pthread_key_create(&own_key, destroy_own);
+}
+
+wk_context *wk__context_slow(void) {
+    if (!own_context) {
+        own_context = wk_context_create();
+        if (!own_context) return NULL;
+        own_context->pending = wk__error_slot();
+        (void)pthread_once(&own_once, make_key);
+        (void)pthread_setspecific(own_key, own_context);
+    }
+    (void)wk_context_bind(own_context);
+    return own_context;
+}
+
+wk_context *wk_context_bind(wk_context *context) {
+    wk_context *former = wk__context_bound;
+    wk__context_bound = context ? context : own_context;
+    /* The thread's own error slot serves before a context exists, so a failure noted there must not be lost. */
+    (void)wk__error_bind(context && context != own_context ? &context->error : NULL);
+    return former == own_context ? NULL : former;
+}
+
+void wk_set_threads(int threads) {
+    wk_context *context = wk__context();
+    if (context) context->threads = threads > 0 ? threads : default_threads();
+}
+
+int wk_threads(void) {
+    wk_context *context = wk__context();
+    return context ? context->threads : 1;
+}
+
+void wk_note_call(const char *where) {
+    wk_context *context = wk__context();
+    if (context) context->call_site = where;
+}
+
+wk_scope wk_scope_begin(void) {
+    wk_context *context = wk__context();
+    if (!context) return (wk_scope){ 0 };
+    if (!context->scope && context->process != (int)getpid()) {
+        (void)wk_fail(WK_FORKED, "this process was forked from one that used Wick; start a new program (exec) instead");
+        return (wk_scope){ 0 };
+    }
+    wk__arena_mark mark = wk__arena_here(&context->arena);
+    wk__scope *scope = wk__arena_take(&context->arena, sizeof *scope);
+    if (!scope) return (wk_scope){ 0 };
+    *scope = (wk__scope){ .outer = context->scope, .mark = mark, .serial = ++context->scope_serial };
+    if (!scope->outer) context->step_serial++;
+    context->scope = scope;
+    return (wk_scope){ scope, scope->serial };
+}
+
+static void end_innermost(wk_context *context) {
+    wk__scope *scope = context->scope;
+    for (wk_tensor *tensor = scope->tensors; tensor; tensor = tensor->next) wk__tensor_drop(tensor);
+    context->scope = scope->outer;
+    if (scope->outer) return;
+    wk__tape_clear(context);
+    wk__arena_rewind(&context->arena, scope->mark);
+}
+
+static bool is_open(const wk_context *context, wk_scope scope) {
+    for (const wk__scope *open = context->scope; open; open = open->outer)
+        if (open == scope.record) return open->serial == scope.serial;
+    return false;
+}
+
+void wk_scope_end(wk_scope scope) {
+    wk_context *context = wk__context();
+    if (!context || !scope.record || !is_open(context, scope)) return;
+    for (bool last = false; !last;) {
+        last = context->scope == scope.record;
+        end_innermost(context);
+    }
+}
+
+wk_tensor *wk_scope_return(wk_scope scope, wk_tensor *tensor) {
+    wk_context *context = wk__context();
+    if (!context || !tensor || !scope.record || (tensor->flags & WK_TENSOR_KEPT)) return tensor;
+    wk__scope *inner = scope.record;
+    if (!is_open(context, scope) || !inner->outer) return tensor;
+    for (wk_tensor **link = &inner->tensors; *link; link = &(*link)->next) {
+        if (*link != tensor) continue;
+        *link = tensor->next;
+        tensor->next = inner->outer->tensors;
+        inner->outer->tensors = tensor;
+        break;
+    }
+    return tensor;
+}

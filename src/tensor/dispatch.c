@@ -1,0 +1,282 @@
+/* dispatch.c: the one place that sees every call.
+ *
+ * Check the operands, convert where the row promotes, ask the shape rule, take memory, run the kernel, record on the tape.
+ * Nothing here locks, hashes or allocates from the system in a steady step.
+ */
+#include "tensor/registry.h"
+#include "tensor/op_attrs.h"
+
+#include <string.h>
+
+static atomic_uint decompositions;
+
+uint32_t wk__count_decompositions(void) {
+    return atomic_load(&decompositions);
+}
+
+/* ---- messages ---- */
+
+wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
+    wk_context *context = wk__context();
+    if (!context || wk_failed()) return code;
+    char what[600], layer[160] = "", place[160] = "";
+    va_list list;
+    va_start(list, format);
+    (void)vsnprintf(what, sizeof what, format, list);
+    va_end(list);
+    if (context->layer) (void)snprintf(layer, sizeof layer, " (layer \"%s\")", context->layer);
+    if (context->call_site) {
+        const char *slash = strrchr(context->call_site, '/');
+        (void)snprintf(place, sizeof place, "  [%s]", slash ? slash + 1 : context->call_site);
+    }
+    return wk_fail(code, "%s: %s%s%s", call->op->name, what, layer, place);
+}
+
+static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {
+    size_t used = 0;
+    buffer[0] = '\0';
+    for (int i = 0; i < call->n_in && i < 4; i++) {
+        char one[160];
+        int more = snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", wk_describe(call->in[i], one, sizeof one));
+        if (more < 0 || (used += (size_t)more) >= size) break;
+    }
+    return buffer;
+}
+
+/* ---- operands ---- */
+
+static wk_status check_operands(const wk_call *call, bool *wants_grad) {
+    const wk_op_def *op = call->op;
+    int device = -1;
+    *wants_grad = false;
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *tensor = call->in[i];
+        if (!tensor) {
+            if (op->n_in != WK_LIST && (op->optional_in >> i & 1)) continue;
+            return wk_bad_call(call, WK_INVALID, "input %d is NULL", i);
+        }
+        if (WK_UNLIKELY(tensor->life != WK__ALIVE))
+            return wk_bad_call(call, WK_DEAD_TENSOR, "input %d is used after its scope ended", i);
+        if (device < 0) device = tensor->device;
+        else if (WK_UNLIKELY(device != tensor->device))
+            return wk_bad_call(call, WK_DEVICE, "input %d is on another device than the inputs before it", i);
+        *wants_grad = *wants_grad || wk__wants_grad(tensor);
+    }
+    if (op->n_in != WK_LIST && call->n_in != op->n_in)
+        return wk_bad_call(call, WK_INVALID, "%d inputs given, expected %d", call->n_in, op->n_in);
+    return WK_OK;
+}
+
+static wk_dtype promote(wk_dtype a, wk_dtype b) {
+    if (a == b) return a;
+    bool a_float = wk_dtype_is_float(a), b_float = wk_dtype_is_float(b);
+    if (a_float && b_float) return a == WK_F64 || b == WK_F64 ? WK_F64 : WK_F32;
+    if (a_float || b_float) return a_float ? a : b;
+    if (a == WK_BOOL) return b;
+    if (b == WK_BOOL) return a;
+    if (wk_dtype_size(a) == wk_dtype_size(b)) return WK_I16; /* i8 with u8 */
+    return wk_dtype_size(a) > wk_dtype_size(b) ? a : b;
+}
+
+static void list_dtypes(wk_dtype_set set, char *buffer, size_t size) {
+    size_t used = 0;
+    for (int dtype = 0; dtype < WK_DTYPE_COUNT && used < size; dtype++)
+        if (set >> dtype & 1)
+            used += (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", wk_dtype_name((wk_dtype)dtype));
+}
+
+static wk_status check_dtypes(const wk_call *call) {
+    const wk_dtype_rule *rule = &call->op->dtype;
+    int first = -1;
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *tensor = call->in[i];
+        if (!tensor) continue;
+        int slot = call->op->n_in == WK_LIST ? 0 : i;
+        if (rule->allowed[slot] && !(rule->allowed[slot] >> tensor->dtype & 1)) {
+            char allowed[120];
+            list_dtypes(rule->allowed[slot], allowed, sizeof allowed);
+            return wk_bad_call(call, WK_DTYPE, "input %d is %s, expected %s", i, wk_dtype_name((wk_dtype)tensor->dtype), allowed);
+        }
+        if (!(rule->same >> slot & 1)) continue;
+        if (first < 0) first = i;
+        else if (call->in[first]->dtype != tensor->dtype)
+            return wk_bad_call(call, WK_DTYPE, "input %d is %s and input %d is %s; convert one with wk_cast", first,
+                               wk_dtype_name((wk_dtype)call->in[first]->dtype), i, wk_dtype_name((wk_dtype)tensor->dtype));
+    }
+    return WK_OK;
+}
+
+/* Convert operands of a promoting row to their common dtype, into `converted`. */
+static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]) {
+    const wk_dtype_rule *rule = &call->op->dtype;
+    int common = -1;
+    bool differ = false;
+    for (int i = 0; i < call->n_in; i++) {
+        if (!(rule->same >> i & 1) || !call->in[i]) continue;
+        wk_dtype dtype = (wk_dtype)call->in[i]->dtype;
+        if (common < 0) common = (int)dtype;
+        else if ((wk_dtype)common != dtype) {
+            common = (int)promote((wk_dtype)common, dtype);
+            differ = true;
+        }
+    }
+    if (!differ) return WK_OK;
+    for (int i = 0; i < call->n_in; i++) {
+        converted[i] = call->in[i];
+        if (!(rule->same >> i & 1) || !call->in[i] || call->in[i]->dtype == common) continue;
+        converted[i] = (wk_cast)(call->in[i], (wk_dtype)common);
+        if (!converted[i]) return wk_error_code();
+    }
+    call->in = converted;
+    return WK_OK;
+}
+
+/* ---- outputs ---- */
+
+static bool fits(const wk_tensor *target, const wk_desc *desc) {
+    if (target->dtype != desc->dtype || target->rank != desc->rank) return false;
+    for (int axis = 0; axis < desc->rank; axis++)
+        if (target->shape[axis] != desc->shape[axis]) return false;
+    return !desc->strided && (target->flags & WK_TENSOR_CONTIGUOUS);
+}
+
+static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk_desc *desc, wk_tensor *target) {
+    if (desc->reuse_of) return call->in[desc->reuse_of - 1];
+    wk_tensor *out = wk__header_create(context);
+    if (!out || !wk__header_shape(out, desc->dtype, desc->rank, desc->shape, call->op->name)) return NULL;
+    size_t size = wk_dtype_size(desc->dtype);
+    if (desc->view_of) {
+        const wk_tensor *in = call->in[desc->view_of - 1];
+        memcpy(out->stride, desc->stride, sizeof out->stride);
+        out->device = in->device;
+        out->storage = wk__storage_hold(in->storage);
+        out->data = (char *)in->data + desc->offset * (int64_t)size;
+        wk__header_flags(out);
+        return out;
+    }
+    if (target && fits(target, desc)) {
+        out->storage = wk__storage_hold(target->storage);
+        out->data = target->data;
+        target->storage->version++;
+        return out;
+    }
+    if (desc->strided) {
+        memcpy(out->stride, desc->stride, sizeof out->stride);
+        wk__header_flags(out);
+    }
+    out->device = call->n_in && call->in[0] ? call->in[0]->device : 0;
+    out->storage = wk__storage_create(context, out->device, (size_t)out->count * size);
+    if (!out->storage) return NULL;
+    out->data = out->storage->data;
+    return out;
+}
+
+static wk_status check_mutation(const wk_context *context, const wk_call *call) {
+    for (int i = 0; i < call->n_in; i++) {
+        bool written = call->op->n_in == WK_LIST ? i > 0 : (call->op->mutates >> i & 1) != 0;
+        const wk_tensor *tensor = call->in[i];
+        if (!written || !tensor) continue;
+        if (tensor->node || (wk__wants_grad(tensor) && !(context->mode & WK__MODE_NO_GRAD)))
+            return wk_bad_call(call, WK_INVALID,
+                               "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
+        tensor->storage->version++;
+        tensor->storage->changed_at = context->call_site;
+    }
+    return WK_OK;
+}
+
+/* ---- the kernel ---- */
+
+static wk_status unsupported(const wk_call *call, wk_dtype dtype) {
+    char inputs[400];
+    return wk_bad_call(call, WK_UNSUPPORTED, "%s is not supported on %s (inputs %s)", wk_dtype_name(dtype),
+                       wk__backend_of(0)->name, describe_inputs(call, inputs, sizeof inputs));
+}
+
+static bool nothing_to_do(const wk_call *call) {
+    if (call->op->zero_sized_runs || call->n_out == 0) return false;
+    for (int i = 0; i < call->n_out; i++)
+        if (call->out[i]->count != 0) return false;
+    return true;
+}
+
+static wk_status run_kernel(wk_context *context, const wk_call *call) {
+    const wk_op_def *op = call->op;
+    const wk_tensor *key = op->keyed_by_output || call->n_in == 0 ? call->out[0] : call->in[op->key];
+    wk_dtype dtype = (wk_dtype)key->dtype;
+    wk_kernel kernel = wk__kernel_for(op, key->device, dtype);
+    if (!kernel) return unsupported(call, dtype);
+    wk_kernel_ctx ctx = { .threads = context->threads };
+    wk_status status = kernel(&ctx, call);
+    if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
+    if (status != WK_OK && !wk_failed()) return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
+    return status;
+}
+
+/* A row without a kernel for this dtype runs as its parts. */
+static bool runs_as_parts(const wk_call *call) {
+    const wk_op_def *op = call->op;
+    if (!op->decompose || op->keyed_by_output || call->n_in == 0) return false;
+    const wk_tensor *key = call->in[op->key];
+    return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
+}
+
+/* ---- the call ---- */
+
+wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
+                         wk_tensor *target) {
+    for (int i = 0; i < op->n_out; i++) out[i] = NULL;
+    wk_context *context = wk__context();
+    if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
+    if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
+    wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
+    wk_tensor *converted[WK_MAX_IN];
+    bool wants_grad;
+    WK_TRY(check_operands(&call, &wants_grad));
+    if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
+    WK_TRY(check_dtypes(&call));
+    wk_desc descs[WK_MAX_OUT];
+    for (int i = 0; i < op->n_out; i++) {
+        descs[i].strided = false;
+        descs[i].view_of = descs[i].reuse_of = 0;
+    }
+    WK_TRY(op->shape(&call, descs));
+    if (runs_as_parts(&call)) {
+        (void)atomic_fetch_add(&decompositions, 1);
+        return op->decompose(&call, out);
+    }
+    if (op->mutates) WK_TRY(check_mutation(context, &call));
+    for (int i = 0; i < op->n_out; i++) {
+        out[i] = make_output(context, &call, &descs[i], i == 0 ? target : NULL);
+        if (!out[i]) goto failed;
+    }
+    if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
+    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && op->grad && !target
+        && wk__tape_record(context, &call) != WK_OK)
+        goto failed;
+    return WK_OK;
+failed:
+    for (int i = 0; i < op->n_out; i++) out[i] = NULL;
+    return wk_error_code();
+}
+
+wk_status wk_op_run(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs) {
+    return wk_op_run_into(op, in, n_in, out, attrs, NULL);
+}
+
+static wk_tensor *run_first(const wk_op_def *op, const void *attrs, wk_tensor *const *in, int n_in) {
+    wk_tensor *out[WK_MAX_OUT];
+    return wk_op_run_into(op, in, n_in, out, attrs, NULL) == WK_OK ? out[0] : NULL;
+}
+
+wk_tensor *wk_op_run1(const wk_op_def *op, const void *attrs, wk_tensor *a) {
+    return run_first(op, attrs, (wk_tensor *const[]){ a }, 1);
+}
+
+wk_tensor *wk_op_run2(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b) {
+    return run_first(op, attrs, (wk_tensor *const[]){ a, b }, 2);
+}
+
+wk_tensor *wk_op_run3(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *c) {
+    return run_first(op, attrs, (wk_tensor *const[]){ a, b, c }, 3);
+}

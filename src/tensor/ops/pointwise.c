@@ -1,0 +1,311 @@
+/* pointwise.c: operations element by element.
+ *
+ * Results have the layout of their operands where those agree, so that channels-last images stay channels last.  Gradients
+ * of operands that were broadcast are summed back to their shape.
+ */
+#define WK_NO_CALL_SITES
+#include "tensor/op_attrs.h"
+#include "tensor/registry.h"
+
+/* ---- shape, cost, samples ---- */
+
+static wk_status like_operands(const wk_call *call, wk_desc out[]) {
+    return wk_desc_broadcast(call, (wk_dtype)call->in[0]->dtype, out);
+}
+
+static wk_status like_operands_bool(const wk_call *call, wk_desc out[]) {
+    return wk_desc_broadcast(call, WK_BOOL, out);
+}
+
+static wk_status where_shape(const wk_call *call, wk_desc out[]) {
+    return wk_desc_broadcast(call, (wk_dtype)call->in[1]->dtype, out);
+}
+
+static wk_status cast_shape(const wk_call *call, wk_desc out[]) {
+    const wk_cast_opts *opts = call->attrs;
+    if ((unsigned)opts->dtype >= WK_DTYPE_COUNT) return wk_bad_call(call, WK_DTYPE, "%d is no dtype", (int)opts->dtype);
+    return wk_desc_broadcast(call, opts->dtype, out);
+}
+
+static wk_cost cheap(const wk_call *call) {
+    return wk__cost_elements(call, 1);
+}
+static wk_cost dear(const wk_call *call) {
+    return wk__cost_elements(call, 10);
+}
+
+static void unary_samples(wk_sampler *s) {
+    WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .margin = 0.05 });
+    WK_CASE(s, "odd", NULL, { .dims = WK_DIMS(7, 13, 3), .margin = 0.05 });
+    WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .margin = 0.05 });
+    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(3, 0, 2) });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.05, .strided = true });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.05 });
+}
+
+static void positive_samples(wk_sampler *s) {
+    WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .low = 0.1, .high = 4 });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .low = 0.1, .high = 4, .strided = true });
+    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = 0.1, .high = 4 });
+}
+
+static void affine_samples(wk_sampler *s) {
+    const wk_affine_opts half = { 0.5, 0 }, both = { -1.5, 0.25 };
+    WK_CASE(s, "scale", &half, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 4, 5), .strided = true });
+    WK_CASE(s, "large", &both, { .dims = WK_DIMS(129, 257) });
+}
+
+static void binary_samples(wk_sampler *s) {
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .margin = 0.1 }, { .dims = WK_DIMS(4, 5), .margin = 0.1 });
+    WK_CASE(s, "row", NULL, { .dims = WK_DIMS(3, 4, 5), .margin = 0.1 }, { .dims = WK_DIMS(5), .margin = 0.1 });
+    WK_CASE(s, "column", NULL, { .dims = WK_DIMS(3, 1), .margin = 0.1 }, { .dims = WK_DIMS(3, 7), .margin = 0.1 });
+    WK_CASE(s, "both", NULL, { .dims = WK_DIMS(3, 1, 5), .margin = 0.1 }, { .dims = WK_DIMS(4, 1), .margin = 0.1 });
+    WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .margin = 0.1 }, { .dims = WK_DIMS(2, 3), .margin = 0.1 });
+    WK_CASE(s, "one", NULL, { .dims = WK_DIMS(1), .margin = 0.1 }, { .dims = WK_DIMS(1), .margin = 0.1 });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.1, .strided = true },
+            { .dims = WK_DIMS(5, 6, 7), .margin = 0.1 });
+    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3) });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 }, { .dims = WK_DIMS(129, 257), .margin = 0.1 });
+}
+
+static void where_samples(wk_sampler *s) {
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "broadcast", NULL, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 1) }, { .dims = WK_SCALAR });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(3, 4, 5), .strided = true },
+            { .dims = WK_DIMS(3, 4, 5) });
+}
+
+static void cast_samples(wk_sampler *s) {
+    for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
+        const wk_cast_opts opts = { (wk_dtype)dtype };
+        WK_CASE(s, wk_dtype_name((wk_dtype)dtype), &opts, { .dims = WK_DIMS(5, 7), .margin = 0.05, .strided = true });
+    }
+}
+
+/* ---- gradients ---- */
+
+static wk_tensor *zero(const wk_tensor *like) {
+    return wk_full((wk_dtype)like->dtype, WK_SCALAR, 0);
+}
+
+static wk_status add_grad(wk_grad *g) {
+    for (int i = 0; i < 2; i++)
+        if (g->needs[i]) g->din[i] = wk__sum_to(g->dout[0], g->in[i]);
+    return WK_OK;
+}
+
+static wk_status sub_grad(wk_grad *g) {
+    if (g->needs[0]) g->din[0] = wk__sum_to(g->dout[0], g->in[0]);
+    if (g->needs[1]) g->din[1] = wk_neg(wk__sum_to(g->dout[0], g->in[1]));
+    return WK_OK;
+}
+
+static wk_status mul_grad(wk_grad *g) {
+    for (int i = 0; i < 2; i++)
+        if (g->needs[i]) g->din[i] = wk__sum_to(wk_mul(g->dout[0], g->in[1 - i]), g->in[i]);
+    return WK_OK;
+}
+
+/* y = a / b:  da = dy / b,  db = -dy y / b */
+static wk_status div_grad(wk_grad *g) {
+    wk_tensor *by_b = wk_div(g->dout[0], g->in[1]);
+    if (g->needs[0]) g->din[0] = wk__sum_to(by_b, g->in[0]);
+    if (g->needs[1]) g->din[1] = wk__sum_to(wk_neg(wk_mul(by_b, g->out[0])), g->in[1]);
+    return WK_OK;
+}
+
+/* Equal operands share the gradient, as PyTorch's do. */
+static wk_status extremum_grad(wk_grad *g, bool larger) {
+    wk_tensor *d = g->dout[0], *half = wk_scale(d, 0.5), *nothing = zero(d), *ties = wk_eq(g->in[0], g->in[1]);
+    for (int i = 0; i < 2; i++) {
+        if (!g->needs[i]) continue;
+        wk_tensor *wins = (i == 0) == larger ? wk_gt(g->in[0], g->in[1]) : wk_lt(g->in[0], g->in[1]);
+        g->din[i] = wk__sum_to(wk_where(ties, half, wk_where(wins, d, nothing)), g->in[i]);
+    }
+    return WK_OK;
+}
+static wk_status maximum_grad(wk_grad *g) {
+    return extremum_grad(g, true);
+}
+static wk_status minimum_grad(wk_grad *g) {
+    return extremum_grad(g, false);
+}
+
+static wk_status neg_grad(wk_grad *g) {
+    g->din[0] = wk_neg(g->dout[0]);
+    return WK_OK;
+}
+static wk_status abs_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], wk_sign(g->in[0]));
+    return WK_OK;
+}
+static wk_status exp_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], g->out[0]);
+    return WK_OK;
+}
+static wk_status log_grad(wk_grad *g) {
+    g->din[0] = wk_div(g->dout[0], g->in[0]);
+    return WK_OK;
+}
+static wk_status sqrt_grad(wk_grad *g) {
+    g->din[0] = wk_scale(wk_div(g->dout[0], g->out[0]), 0.5);
+    return WK_OK;
+}
+static wk_status sin_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], wk_cos(g->in[0]));
+    return WK_OK;
+}
+static wk_status cos_grad(wk_grad *g) {
+    g->din[0] = wk_neg(wk_mul(g->dout[0], wk_sin(g->in[0])));
+    return WK_OK;
+}
+/* 2/√π exp(-x²) */
+static wk_tensor *erf_slope(wk_tensor *x) {
+    return wk_scale(wk_exp(wk_neg(wk_mul(x, x))), 1.1283791670955126);
+}
+static wk_status erf_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], erf_slope(g->in[0]));
+    return WK_OK;
+}
+static wk_status tanh_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], wk_affine(wk_mul(g->out[0], g->out[0]), (wk_affine_opts){ -1, 1 }));
+    return WK_OK;
+}
+static wk_status sigmoid_grad(wk_grad *g) {
+    g->din[0] = wk_mul(g->dout[0], wk_mul(g->out[0], wk_affine(g->out[0], (wk_affine_opts){ -1, 1 })));
+    return WK_OK;
+}
+/* Φ(x) + x φ(x) */
+static wk_status gelu_grad(wk_grad *g) {
+    wk_tensor *x = g->in[0], *z = wk_scale(x, 0.7071067811865476);
+    wk_tensor *cdf = wk_affine(wk_erf(z), (wk_affine_opts){ 0.5, 0.5 });
+    wk_tensor *density = wk_scale(erf_slope(z), 0.35355339059327373); /* φ(x) = erf'(x/√2) / (2√2) */
+    g->din[0] = wk_mul(g->dout[0], wk_add(cdf, wk_mul(x, density)));
+    return WK_OK;
+}
+static wk_status affine_grad(wk_grad *g) {
+    g->din[0] = wk_scale(g->dout[0], ((const wk_affine_opts *)g->attrs)->scale);
+    return WK_OK;
+}
+static wk_status cast_grad(wk_grad *g) {
+    g->din[0] = wk_cast(g->dout[0], (wk_dtype)g->in[0]->dtype);
+    return WK_OK;
+}
+static wk_status where_grad(wk_grad *g) {
+    wk_tensor *nothing = zero(g->dout[0]);
+    if (g->needs[1]) g->din[1] = wk__sum_to(wk_where(g->in[0], g->dout[0], nothing), g->in[1]);
+    if (g->needs[2]) g->din[2] = wk__sum_to(wk_where(g->in[0], nothing, g->dout[0]), g->in[2]);
+    return WK_OK;
+}
+static wk_op_def relu_backward_row;
+static wk_status relu_grad(wk_grad *g) {
+    g->din[0] = wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->out[0]);
+    return WK_OK;
+}
+/* Linear in dy; flat in y but for the step at 0. */
+static wk_status relu_backward_grad(wk_grad *g) {
+    if (g->needs[0]) g->din[0] = wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]);
+    return WK_OK;
+}
+static wk_status flat_grad(wk_grad *g) {
+    if (g->needs[0]) g->din[0] = wk_zeros((wk_dtype)g->in[0]->dtype, wk__dims(g->in[0]));
+    return WK_OK;
+}
+
+/* ---- rows ---- */
+
+enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
+#define SIGNED ((wk_dtype_set)(WK_NUMBERS & ~WK_SET_OF(WK_U8)))
+
+#define UNARY(id, text, dtypes, keep_in, keep_out, rule, price, cases)                                                \
+    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 1, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
+                                  .dtype = { .allowed = { dtypes } }, .shape = like_operands, .grad = rule, .cost = price,     \
+                                  .samples = cases };                                                                 \
+    wk_tensor *wk_##id(wk_tensor *x) {                                                                                \
+        return wk_op_run1(&id##_row, NULL, x);                                                                        \
+    }
+#define BINARY(id, text, dtypes, keep_in, keep_out, rule)                                                             \
+    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
+                                  .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true },             \
+                                  .shape = like_operands, .grad = rule, .cost = cheap, .samples = binary_samples };   \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                                  \
+        return wk_op_run2(&id##_row, NULL, a, b);                                                                     \
+    }
+#define COMPARISON(id, text)                                                                                          \
+    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .dtype = { .same = 3, .promote = true },   \
+                                  .shape = like_operands_bool, .not_differentiable = "its result is a truth value",   \
+                                  .cost = cheap, .samples = binary_samples };                                         \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                                  \
+        return wk_op_run2(&id##_row, NULL, a, b);                                                                     \
+    }
+
+BINARY(add, "a + b", WK_NUMBERS, 0, 0, add_grad)
+BINARY(sub, "a - b", WK_NUMBERS, 0, 0, sub_grad)
+BINARY(mul, "a b", WK_NUMBERS, IN0 | IN1, 0, mul_grad)
+BINARY(div, "a / b", WK_FLOATS, IN1, OUT0, div_grad)
+BINARY(maximum, "the larger; NaN wins", WK_NUMBERS, IN0 | IN1, 0, maximum_grad)
+BINARY(minimum, "the smaller; NaN wins", WK_NUMBERS, IN0 | IN1, 0, minimum_grad)
+COMPARISON(eq, "a = b")
+COMPARISON(ne, "a ≠ b")
+COMPARISON(lt, "a < b")
+COMPARISON(le, "a ≤ b")
+COMPARISON(gt, "a > b")
+COMPARISON(ge, "a ≥ b")
+UNARY(neg, "-x", SIGNED, 0, 0, neg_grad, cheap, unary_samples)
+UNARY(abs, "|x|", WK_NUMBERS, IN0, 0, abs_grad, cheap, unary_samples)
+UNARY(sign, "-1, 0 or 1", WK_NUMBERS, 0, 0, flat_grad, cheap, unary_samples)
+UNARY(exp, "e^x", WK_FLOATS, 0, OUT0, exp_grad, dear, unary_samples)
+UNARY(log, "natural logarithm", WK_FLOATS, IN0, 0, log_grad, dear, positive_samples)
+UNARY(sqrt, "square root", WK_FLOATS, 0, OUT0, sqrt_grad, cheap, positive_samples)
+UNARY(sin, "sine", WK_FLOATS, IN0, 0, sin_grad, dear, unary_samples)
+UNARY(cos, "cosine", WK_FLOATS, IN0, 0, cos_grad, dear, unary_samples)
+UNARY(erf, "error function", WK_FLOATS, IN0, 0, erf_grad, dear, unary_samples)
+UNARY(tanh, "hyperbolic tangent", WK_FLOATS, 0, OUT0, tanh_grad, dear, unary_samples)
+UNARY(sigmoid, "1 / (1 + e^-x)", WK_FLOATS, 0, OUT0, sigmoid_grad, dear, unary_samples)
+UNARY(relu, "max(x, 0); NaN stays NaN", WK_FLOATS, 0, OUT0, relu_grad, cheap, unary_samples)
+UNARY(gelu, "x Φ(x)", WK_FLOATS, IN0, 0, gelu_grad, dear, unary_samples)
+
+static wk_op_def relu_backward_row = { .name = "relu_backward", .doc = "dy where y > 0, else 0", .n_in = 2, .n_out = 1,
+                                       .saves_in = IN1, .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
+                                       .shape = like_operands, .grad = relu_backward_grad, .cost = cheap,
+                                       .samples = binary_samples };
+
+static const wk_attr_def affine_attrs[] = {
+    { "scale", WK_ATTR_FLOAT, offsetof(wk_affine_opts, scale), 0, NULL, 0, "factor" },
+    { "shift", WK_ATTR_FLOAT, offsetof(wk_affine_opts, shift), 0, NULL, 0, "added" },
+};
+static wk_op_def affine_row = { .name = "affine", .doc = "scale · x + shift", .n_in = 1, .n_out = 1, .attrs = affine_attrs,
+                                .n_attrs = 2, .attrs_size = sizeof(wk_affine_opts), .dtype = { .allowed = { WK_FLOATS } },
+                                .shape = like_operands, .grad = affine_grad, .cost = cheap, .samples = affine_samples };
+wk_tensor *wk_affine(wk_tensor *x, wk_affine_opts opts) {
+    return wk_op_run1(&affine_row, &opts, x);
+}
+
+static const wk_attr_def cast_attrs[] = { { "dtype", WK_ATTR_DTYPE, offsetof(wk_cast_opts, dtype), 0, NULL, 0, "of the result" } };
+static wk_op_def cast_row = { .name = "cast", .doc = "conversion to another dtype", .n_in = 1, .n_out = 1, .attrs = cast_attrs,
+                              .n_attrs = 1, .attrs_size = sizeof(wk_cast_opts), .shape = cast_shape, .grad = cast_grad,
+                              .cost = cheap, .samples = cast_samples };
+wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype) {
+    if (x && x->dtype == dtype && x->life == WK__ALIVE && !wk_failed()) return x;
+    const wk_cast_opts opts = { dtype };
+    return wk_op_run1(&cast_row, &opts, x);
+}
+
+static wk_op_def where_row = { .name = "where", .doc = "condition ? a : b", .n_in = 3, .n_out = 1, .key = 1, .saves_in = IN0,
+                               .dtype = { .allowed = { WK_SET_OF(WK_BOOL) }, .same = 6, .promote = true },
+                               .shape = where_shape, .grad = where_grad, .cost = cheap, .samples = where_samples };
+wk_tensor *wk_where(wk_tensor *condition, wk_tensor *a, wk_tensor *b) {
+    return wk_op_run3(&where_row, NULL, condition, a, b);
+}
+
+wk_op_def *const wk__rows_pointwise[] = {
+    &add_row, &sub_row, &mul_row, &div_row, &maximum_row, &minimum_row, &eq_row, &ne_row, &lt_row, &le_row, &gt_row,
+    &ge_row, &neg_row, &abs_row, &sign_row, &exp_row, &log_row, &sqrt_row, &sin_row, &cos_row, &erf_row, &tanh_row,
+    &sigmoid_row, &relu_row, &gelu_row, &relu_backward_row, &affine_row, &cast_row, &where_row, NULL,
+};
+
+wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y) {
+    return wk_op_run2(&relu_backward_row, NULL, dy, y);
+}

@@ -1,0 +1,89 @@
+/* registry.c: the op table: Wick's own rows and those that users add, and the kernels found for them.
+ *
+ * Own rows get their numbers before main runs, so that dispatch needs neither lock nor once-flag; what is written to disk
+ * is always the name.
+ */
+#include "tensor/registry.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum { MOST_OPS = 1024, MOST_DEVICES = 4 };
+
+static wk_op_def *table[MOST_OPS];
+static atomic_int count;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* What is known of a kernel: not looked up yet (NULL), known to be missing, or the kernel. */
+static _Atomic(wk_kernel) kernels[MOST_DEVICES][MOST_OPS][WK_DTYPE_COUNT];
+
+static wk_status missing(wk_kernel_ctx *ctx, const wk_call *call) {
+    (void)ctx, (void)call;
+    return WK_UNSUPPORTED;
+}
+
+static void add(wk_op_def *op) {
+    int id = atomic_load_explicit(&count, memory_order_relaxed);
+    op->id = id;
+    table[id] = op;
+    atomic_store_explicit(&count, id + 1, memory_order_release);
+}
+
+__attribute__((constructor)) static void add_own_rows(void) {
+#define FAMILY(name)                                                                                                  \
+    for (wk_op_def *const *row = wk__rows_##name; *row; row++) add(*row);
+    WK__ROW_FAMILIES(FAMILY)
+#undef FAMILY
+}
+
+/* What is missing from a row, or NULL. */
+const char *wk__row_lacks(const wk_op_def *op) {
+    if (!op->name || !*op->name) return "a name";
+    if (!op->doc) return "a doc";
+    if (!op->shape) return "a shape rule";
+    if (!op->samples) return "samples";
+    if (!op->cost) return "a cost";
+    if (!op->grad && !op->not_differentiable) return "a gradient rule, or the reason why there is none";
+    return NULL;
+}
+
+wk_status wk_op_register(wk_op_def *op) {
+    const char *lacks = wk__row_lacks(op);
+    if (lacks) return wk_fail(WK_INVALID, "wk_op_register: row \"%s\" has no %s", op->name ? op->name : "", lacks);
+    (void)pthread_mutex_lock(&lock);
+    wk_status status = WK_OK;
+    if (wk_op_find(op->name)) status = wk_fail(WK_EXISTS, "wk_op_register: there is a row \"%s\" already", op->name);
+    else if (atomic_load(&count) == MOST_OPS) status = wk_fail(WK_STATE, "wk_op_register: the table is full (%d)", MOST_OPS);
+    else add(op);
+    (void)pthread_mutex_unlock(&lock);
+    return status;
+}
+
+int wk_op_count(void) {
+    return atomic_load_explicit(&count, memory_order_acquire);
+}
+
+const wk_op_def *wk_op_get(int id) {
+    return id >= 0 && id < wk_op_count() ? table[id] : NULL;
+}
+
+const wk_op_def *wk_op_find(const char *name) {
+    for (int id = 0; id < wk_op_count(); id++)
+        if (strcmp(table[id]->name, name) == 0) return table[id];
+    return NULL;
+}
+
+const wk_backend *wk__backend_of(int device) {
+    (void)device;
+    return wk__cpu_backend();
+}
+
+wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype) {
+    wk_kernel kernel = atomic_load_explicit(&kernels[device][op->id][dtype], memory_order_acquire);
+    if (WK_UNLIKELY(!kernel)) {
+        kernel = wk__backend_of(device)->kernel(op->name, dtype);
+        if (!kernel) kernel = missing;
+        atomic_store_explicit(&kernels[device][op->id][dtype], kernel, memory_order_release);
+    }
+    return kernel == missing ? NULL : kernel;
+}

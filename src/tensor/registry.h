@@ -1,0 +1,36 @@
+/* registry.h: the families of rows, one file of src/tensor/ops each. */
+#ifndef WICK_SRC_TENSOR_REGISTRY_H
+#define WICK_SRC_TENSOR_REGISTRY_H
+
+#include "tensor/tensor.h"
+
+/* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
+#define WK__ROW_FAMILIES(X)                                                                                           \
+    X(pointwise) X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer)
+#define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
+WK__ROW_FAMILIES(WK__DECLARE)
+#undef WK__DECLARE
+
+WK_API const char *wk__row_lacks(const wk_op_def *op);
+
+/* Helpers of shape rules and of the functions users call. */
+
+/* Resolve an axis that may be negative; -1 with WK_INVALID pending. */
+int wk__axis(const char *who, const wk_tensor *x, int64_t axis);
+/* The axes of a reduction as a bit mask: all when none are named; false with an error pending. */
+bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask);
+/* Sum over the axes on which `like` is smaller (or missing), to its shape: the gradient of a broadcast. */
+wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
+/* dy where y > 0, else 0. */
+wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
+/* Run a row of a gradient rule whose first output goes straight into `sink` (may be NULL). */
+wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink);
+/* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their gradient is
+ * taken.  Refuses, by name, to be noted for a third derivative.  Defined by the autograd floor. */
+wk_status wk__grad_by_parts(wk_grad *grad);
+/* Cost of rows that touch each operand once, with `per_element` operations an element of output 0. */
+wk_cost wk__cost_elements(const wk_call *call, double per_element);
+/* Bytes of all operands. */
+double wk__operand_bytes(const wk_call *call);
+
+#endif

@@ -1,0 +1,368 @@
+/* tensor.c: headers: making, keeping, looking at them. */
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+/* ---- headers ---- */
+
+void wk__header_flags(wk_tensor *tensor) {
+    int64_t expected = 1;
+    bool contiguous = true;
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        if (tensor->shape[axis] != 1 && tensor->stride[axis] != expected) contiguous = false;
+        expected *= tensor->shape[axis];
+    }
+    if (tensor->count == 0) contiguous = true;
+    tensor->flags = (uint8_t)((tensor->flags & ~WK_TENSOR_CONTIGUOUS) | (contiguous ? WK_TENSOR_CONTIGUOUS : 0));
+}
+
+bool wk__header_shape(wk_tensor *tensor, wk_dtype dtype, int rank, const int64_t *shape, const char *who) {
+    if ((unsigned)dtype >= WK_DTYPE_COUNT) {
+        (void)wk_fail(WK_DTYPE, "%s: %d is no dtype", who, (int)dtype);
+        return false;
+    }
+    if (rank < 0 || rank > WK_MAX_RANK) {
+        (void)wk_fail(WK_SHAPE, "%s: rank %d, expected 0 to %d", who, rank, WK_MAX_RANK);
+        return false;
+    }
+    int64_t count = 1;
+    for (int axis = rank - 1; axis >= 0; axis--) {
+        if (shape[axis] < 0) {
+            (void)wk_fail(WK_SHAPE, "%s: size %lld of axis %d is negative", who, (long long)shape[axis], axis);
+            return false;
+        }
+        tensor->shape[axis] = shape[axis];
+        tensor->stride[axis] = count;
+        int64_t factor = shape[axis] ? shape[axis] : 1; /* an empty axis must not hide an overflow of the others */
+        if (__builtin_mul_overflow(count, factor, &count) || count > (INT64_C(1) << 46)) {
+            (void)wk_fail(WK_SHAPE, "%s: the sizes multiply to more elements than memory can hold", who);
+            return false;
+        }
+    }
+    for (int axis = 0; axis < rank; axis++)
+        if (shape[axis] == 0) count = 0;
+    tensor->rank = (uint8_t)rank;
+    tensor->dtype = (uint8_t)dtype;
+    tensor->count = count;
+    tensor->flags |= WK_TENSOR_CONTIGUOUS;
+    return true;
+}
+
+wk_tensor *wk__header_create(wk_context *context) {
+    wk__scope *scope = context->scope;
+    if (WK_UNLIKELY(!scope))
+        return wk_fail_null(WK_NO_SCOPE, "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept "
+                                         "tensor (wk_kept_zeros, wk_keep)");
+    wk_tensor *tensor = wk__arena_take(&context->arena, sizeof *tensor);
+    if (!tensor) return NULL;
+    tensor->data = NULL;
+    tensor->rank = tensor->dtype = tensor->device = tensor->flags = 0;
+    tensor->life = WK__ALIVE;
+    tensor->storage = NULL;
+    tensor->node = NULL;
+    tensor->leaf = NULL;
+    tensor->references = 0;
+    tensor->output = 0;
+    tensor->next = scope->tensors;
+    scope->tensors = tensor;
+    return tensor;
+}
+
+wk_tensor *wk__header_copy(wk_context *context, const wk_tensor *tensor) {
+    wk_tensor *copy = wk__header_create(context);
+    if (!copy) return NULL;
+    wk_tensor *next = copy->next;
+    *copy = *tensor;
+    copy->next = next;
+    copy->references = 0;
+    copy->flags &= (uint8_t)~WK_TENSOR_KEPT;
+    (void)wk__storage_hold(copy->storage);
+    return copy;
+}
+
+void wk__tensor_drop(wk_tensor *tensor) {
+    if (tensor->life == WK__DEAD) return;
+    wk__storage_drop(tensor->storage);
+    tensor->storage = NULL;
+    tensor->data = NULL;
+    tensor->life = WK__DEAD;
+}
+
+static wk_tensor *create(wk_dtype dtype, wk_dims dims, const char *who) {
+    wk_context *context = wk__context();
+    if (!context || context->pending->code != WK_OK) return NULL;
+    wk_tensor *tensor = wk__header_create(context);
+    if (!tensor || !wk__header_shape(tensor, dtype, dims.rank, dims.size, who)) return NULL;
+    tensor->storage = wk__storage_create(context, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+    if (!tensor->storage) return NULL;
+    tensor->data = tensor->storage->data;
+    return tensor;
+}
+
+wk_tensor *wk_empty(wk_dtype dtype, wk_dims dims) {
+    return create(dtype, dims, "wk_empty");
+}
+
+wk_tensor *wk_zeros(wk_dtype dtype, wk_dims dims) {
+    wk_tensor *tensor = create(dtype, dims, "wk_zeros");
+    if (tensor) memset(tensor->data, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+    return tensor;
+}
+
+wk_tensor *wk_full(wk_dtype dtype, wk_dims dims, double value) {
+    wk_tensor *tensor = create(dtype, dims, "wk_full");
+    for (int64_t i = 0; tensor && i < tensor->count; i++) wk__element_set(tensor->data, dtype, i, value);
+    return tensor;
+}
+
+wk_tensor *wk_arange(int64_t count) {
+    wk_tensor *tensor = create(WK_I64, WK_DIMS(count), "wk_arange");
+    for (int64_t i = 0; tensor && i < count; i++) ((int64_t *)tensor->data)[i] = i;
+    return tensor;
+}
+
+wk_tensor *wk_from_array(wk_dtype dtype, wk_dims dims, const void *data) {
+    wk_tensor *tensor = create(dtype, dims, "wk_from_array");
+    if (tensor && tensor->count) memcpy(tensor->data, data, (size_t)tensor->count * wk_dtype_size(dtype));
+    return tensor;
+}
+
+wk_tensor *wk_from_memory(wk_dtype dtype, wk_dims dims, void *data, void (*deleter)(void *context, void *data),
+                          void *deleter_context) {
+    wk_context *context = wk__context();
+    if (!context || context->pending->code != WK_OK) return NULL;
+    wk_tensor *tensor = wk__header_create(context);
+    if (!tensor || !wk__header_shape(tensor, dtype, dims.rank, dims.size, "wk_from_memory")) return NULL;
+    tensor->storage =
+        wk__storage_of_memory(data, (size_t)tensor->count * wk_dtype_size(dtype), deleter, deleter_context);
+    if (!tensor->storage) return NULL;
+    tensor->data = data;
+    return tensor;
+}
+
+/* ---- kept ---- */
+
+static wk_tensor *kept_header(void) {
+    wk_tensor *tensor = wk_alloc(sizeof *tensor);
+    if (!tensor) return NULL;
+    tensor->life = WK__ALIVE;
+    tensor->flags = WK_TENSOR_KEPT;
+    tensor->references = 1;
+    return tensor;
+}
+
+wk_tensor *wk__kept_on(wk_storage *storage, size_t offset, wk_dtype dtype, wk_dims dims) {
+    wk_tensor *tensor = kept_header();
+    if (!tensor) return NULL;
+    if (!wk__header_shape(tensor, dtype, dims.rank, dims.size, "a kept tensor")) {
+        wk_free(tensor);
+        return NULL;
+    }
+    tensor->storage = wk__storage_slice(storage, offset, (size_t)tensor->count * wk_dtype_size(dtype));
+    if (!tensor->storage) {
+        wk_free(tensor);
+        return NULL;
+    }
+    tensor->data = tensor->storage->data;
+    return tensor;
+}
+
+wk_tensor *wk_kept_zeros(wk_dtype dtype, wk_dims dims) {
+    wk_context *context = wk__context();
+    if (!context || context->pending->code != WK_OK) return NULL;
+    wk_tensor *tensor = kept_header();
+    if (!tensor) return NULL;
+    if (wk__header_shape(tensor, dtype, dims.rank, dims.size, "wk_kept_zeros"))
+        tensor->storage = wk__storage_create(context, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+    if (!tensor->storage) {
+        wk_free(tensor);
+        return NULL;
+    }
+    tensor->data = tensor->storage->data;
+    if (tensor->count) memset(tensor->data, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+    return tensor;
+}
+
+wk_tensor *wk_keep(wk_tensor *tensor) {
+    if (!tensor) return NULL;
+    if (tensor->life != WK__ALIVE) return wk_fail_null(WK_DEAD_TENSOR, "wk_keep: the tensor's scope has ended");
+    if (tensor->flags & WK_TENSOR_KEPT) {
+        (void)__atomic_add_fetch(&tensor->references, 1, __ATOMIC_RELAXED);
+        return tensor;
+    }
+    wk_tensor *kept = kept_header();
+    if (!kept) return NULL;
+    *kept = *tensor;
+    kept->flags = (uint8_t)((tensor->flags & WK_TENSOR_CONTIGUOUS) | WK_TENSOR_KEPT);
+    kept->references = 1;
+    kept->node = NULL;
+    kept->leaf = NULL;
+    kept->next = NULL;
+    (void)wk__storage_hold(kept->storage);
+    return kept;
+}
+
+void wk_release(wk_tensor *tensor) {
+    if (!tensor || !(tensor->flags & WK_TENSOR_KEPT)) return;
+    if (__atomic_sub_fetch(&tensor->references, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (tensor->leaf) wk__leaf_destroy(tensor->leaf);
+    wk__storage_drop(tensor->storage);
+    tensor->life = WK__DEAD;
+    wk_free(tensor);
+}
+
+/* ---- looking ---- */
+
+int wk_rank(const wk_tensor *tensor) {
+    return tensor ? tensor->rank : 0;
+}
+
+int64_t wk_size(const wk_tensor *tensor, int axis) {
+    if (!tensor) return 0;
+    if (axis < 0) axis += tensor->rank;
+    return axis >= 0 && axis < tensor->rank ? tensor->shape[axis] : 0;
+}
+
+wk_dims wk__dims(const wk_tensor *tensor) {
+    wk_dims dims = { .rank = tensor->rank };
+    memcpy(dims.size, tensor->shape, (size_t)tensor->rank * sizeof dims.size[0]);
+    return dims;
+}
+
+wk_dims wk_dims_get(const wk_tensor *tensor) {
+    return tensor ? wk__dims(tensor) : (wk_dims){ 0 };
+}
+
+int64_t wk_count(const wk_tensor *tensor) {
+    return tensor ? tensor->count : 0;
+}
+
+wk_dtype wk_dtype_get(const wk_tensor *tensor) {
+    return tensor ? (wk_dtype)tensor->dtype : WK_F32;
+}
+
+bool wk_is_contiguous(const wk_tensor *tensor) {
+    return tensor && (tensor->flags & WK_TENSOR_CONTIGUOUS);
+}
+
+bool wk__is_dense(const wk_tensor *tensor) {
+    if (tensor->flags & WK_TENSOR_CONTIGUOUS) return true;
+    bool taken[WK_MAX_RANK] = { false };
+    int64_t expected = 1;
+    for (int placed = 0; placed < tensor->rank; placed++) {
+        int found = -1;
+        for (int axis = 0; axis < tensor->rank && found < 0; axis++)
+            if (!taken[axis] && (tensor->shape[axis] == 1 || tensor->stride[axis] == expected)) found = axis;
+        if (found < 0) return false;
+        taken[found] = true;
+        expected *= tensor->shape[found];
+    }
+    return true;
+}
+
+static bool readable(const wk_tensor *tensor, const char *who) {
+    if (!tensor) {
+        if (!wk_failed()) (void)wk_fail(WK_INVALID, "%s: the tensor is NULL", who);
+        return false;
+    }
+    if (tensor->life != WK__ALIVE) {
+        (void)wk_fail(WK_DEAD_TENSOR, "%s: the tensor's scope has ended", who);
+        return false;
+    }
+    if (tensor->device != 0) {
+        (void)wk_fail(WK_DEVICE, "%s: the tensor is not on the CPU", who);
+        return false;
+    }
+    return true;
+}
+
+void *wk_data(wk_tensor *tensor) {
+    if (!readable(tensor, "wk_data")) return NULL;
+    if (!wk_is_contiguous(tensor)) return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
+    return tensor->data;
+}
+
+static int64_t offset_of(const wk_tensor *tensor, int64_t index) {
+    int64_t offset = 0;
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        offset += index % tensor->shape[axis] * tensor->stride[axis];
+        index /= tensor->shape[axis];
+    }
+    return offset;
+}
+
+double wk_at(const wk_tensor *tensor, int64_t index) {
+    if (!readable(tensor, "wk_at")) return 0;
+    if (index < 0 || index >= tensor->count) {
+        (void)wk_fail(WK_INVALID, "wk_at: index %lld, the tensor has %lld elements", (long long)index,
+                      (long long)tensor->count);
+        return 0;
+    }
+    return wk__element_get(tensor->data, (wk_dtype)tensor->dtype, offset_of(tensor, index));
+}
+
+double wk_item(const wk_tensor *tensor) {
+    if (!readable(tensor, "wk_item")) return 0;
+    if (tensor->count != 1) {
+        (void)wk_fail(WK_INVALID, "wk_item: the tensor has %lld elements, expected 1", (long long)tensor->count);
+        return 0;
+    }
+    return wk__element_get(tensor->data, (wk_dtype)tensor->dtype, 0);
+}
+
+wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes) {
+    if (!readable(tensor, "wk_copy_out")) return wk_error_code();
+    size_t size = wk_dtype_size((wk_dtype)tensor->dtype);
+    if (bytes != (size_t)tensor->count * size)
+        return wk_fail(WK_INVALID, "wk_copy_out: a buffer of %zu bytes for %zu", bytes, (size_t)tensor->count * size);
+    if (wk_is_contiguous(tensor)) {
+        if (bytes) memcpy(data, tensor->data, bytes);
+        return WK_OK;
+    }
+    for (int64_t i = 0; i < tensor->count; i++)
+        memcpy((char *)data + (size_t)i * size, (const char *)tensor->data + offset_of(tensor, i) * (int64_t)size, size);
+    return WK_OK;
+}
+
+wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
+    if (!readable(target, "wk_copy_into") || !readable(source, "wk_copy_into")) return wk_error_code();
+    if (wk_failed()) return WK_PENDING;
+    if (target->node) return wk_fail(WK_INVALID, "wk_copy_into: the target is part of a graph");
+    bool same = target->rank == source->rank;
+    for (int axis = 0; same && axis < target->rank; axis++) same = target->shape[axis] == source->shape[axis];
+    if (!same) {
+        char a[160], b[160];
+        return wk_fail(WK_SHAPE, "wk_copy_into: source %s, target %s", wk_describe(source, b, sizeof b),
+                       wk_describe(target, a, sizeof a));
+    }
+    if (target->dtype == source->dtype && wk_is_contiguous(target) && wk_is_contiguous(source)) {
+        if (target->count) memmove(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
+    } else if (target->dtype == source->dtype) {
+        size_t size = wk_dtype_size((wk_dtype)target->dtype);
+        for (int64_t i = 0; i < target->count; i++)
+            memcpy((char *)target->data + offset_of(target, i) * (int64_t)size,
+                   (const char *)source->data + offset_of(source, i) * (int64_t)size, size);
+    } else {
+        for (int64_t i = 0; i < target->count; i++)
+            wk__element_set(target->data, (wk_dtype)target->dtype, offset_of(target, i),
+                            wk__element_get(source->data, (wk_dtype)source->dtype, offset_of(source, i)));
+    }
+    target->storage->version++;
+    return WK_OK;
+}
+
+const char *wk_describe(const wk_tensor *tensor, char *buffer, size_t size) {
+    if (!tensor) {
+        (void)snprintf(buffer, size, "NULL");
+        return buffer;
+    }
+    size_t used = 0;
+    (void)snprintf(buffer, size, "(");
+    for (int axis = 0; axis < tensor->rank; axis++) {
+        used = strlen(buffer);
+        (void)snprintf(buffer + used, size - used, axis ? ", %lld" : "%lld", (long long)tensor->shape[axis]);
+    }
+    used = strlen(buffer);
+    (void)snprintf(buffer + used, size - used, ") %s", wk_dtype_name((wk_dtype)tensor->dtype));
+    return buffer;
+}

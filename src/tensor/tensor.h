@@ -1,0 +1,116 @@
+/* tensor.h: what the floors above share about tensors: storage, the context, recording.
+ *
+ * A context is one line of execution: its pending error, scope stack, step arena (headers, tape nodes), memory cache and
+ * mode word.  Every thread has one; code that moves work between threads binds its own.
+ */
+#ifndef WICK_SRC_TENSOR_H
+#define WICK_SRC_TENSOR_H
+
+#include "base/base.h"
+#include "tensor/backend.h"
+#include "wick/op.h"
+
+#include <stdatomic.h>
+
+enum { WK__ALIVE = 0x57494b21, WK__DEAD = 0x44454144 };
+
+/* Reference-counted memory.  `parent` is set for a slice of another storage (a gradient inside a DDP bucket): it has a
+ * version of its own.  `scale` leaves room for quantised types. */
+typedef struct wk_storage {
+    atomic_uint references;
+    uint32_t version; /* counts changes in place */
+    uint8_t device;
+    uint8_t size_class; /* of the cache; WK__NOT_CACHED for the caller's memory */
+    void *data;
+    size_t bytes;
+    const char *changed_at; /* call site of the last change in place */
+    struct wk_storage *parent;
+    wk_tensor *scale;
+    void (*deleter)(void *context, void *data);
+    void *deleter_context;
+    struct wk_storage *next_free;
+} wk_storage;
+enum { WK__NOT_CACHED = 255, WK__SIZE_CLASSES = 160 };
+
+typedef struct wk__scope {
+    struct wk__scope *outer;
+    wk_tensor *tensors; /* made in it */
+    wk__arena_mark mark;
+    uint64_t serial;
+} wk__scope;
+
+/* The mode word: zero is the fast path (gradients on, nothing else). */
+enum { WK__MODE_NO_GRAD = 1 };
+
+struct wk_node;
+struct wk_context {
+    wk__error *pending; /* this line of execution's error: `error`, or the thread's own slot */
+    wk__error error;
+    uint32_t mode;
+    int threads;
+    const char *call_site; /* "file:line" of the last operation called by name */
+    const char *layer;     /* path of the module whose forward runs, for messages */
+    wk__scope *scope;
+    uint64_t scope_serial;
+    uint64_t step_serial; /* counts outermost scopes */
+    wk__arena arena;
+    struct wk_node *tape; /* last node */
+    uint64_t tape_length;
+    wk_storage *cache[WK__SIZE_CLASSES];
+    size_t cached_bytes;
+    int process; /* to refuse use in a forked child */
+};
+
+extern _Thread_local wk_context *wk__context_bound;
+WK_API wk_context *wk__context_slow(void);
+static inline wk_context *wk__context(void) {
+    wk_context *context = wk__context_bound;
+    return WK_LIKELY(context != NULL) ? context : wk__context_slow();
+}
+
+/* ---- storage ---- */
+wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes);
+wk_storage *wk__storage_of_memory(void *data, size_t bytes, void (*deleter)(void *, void *), void *deleter_context);
+/* A slice [offset, offset + bytes) with a version of its own. */
+WK_API wk_storage *wk__storage_slice(wk_storage *parent, size_t offset, size_t bytes);
+WK_API void wk__storage_drop(wk_storage *storage);
+static inline wk_storage *wk__storage_hold(wk_storage *storage) {
+    if (storage) (void)atomic_fetch_add_explicit(&storage->references, 1, memory_order_relaxed);
+    return storage;
+}
+
+/* ---- headers ---- */
+/* A scoped header, fields unset but life, scope link and defaults; NULL with an error pending. */
+wk_tensor *wk__header_create(wk_context *context);
+/* Shape, row-major strides, count and flags from dims; false with WK_SHAPE pending. */
+bool wk__header_shape(wk_tensor *tensor, wk_dtype dtype, int rank, const int64_t *shape, const char *who);
+void wk__header_flags(wk_tensor *tensor); /* recompute CONTIGUOUS */
+/* A scoped header that shares everything with `tensor`, node included. */
+WK_API wk_tensor *wk__header_copy(wk_context *context, const wk_tensor *tensor);
+/* Give the storage back now; the header stays for its shape. */
+WK_API void wk__tensor_drop(wk_tensor *tensor);
+/* A kept header on a slice of `storage`, row major. */
+WK_API wk_tensor *wk__kept_on(wk_storage *storage, size_t offset, wk_dtype dtype, wk_dims dims);
+/* Elements lie without gaps or overlaps, in whatever order of axes. */
+WK_API bool wk__is_dense(const wk_tensor *tensor);
+/* One element as a double, at an offset in elements from data. */
+double wk__element_get(const void *data, wk_dtype dtype, int64_t index);
+void wk__element_set(void *data, wk_dtype dtype, int64_t index, double value);
+wk_dims wk__dims(const wk_tensor *tensor);
+
+/* ---- recording: declared here, defined by the autograd floor ---- */
+wk_status wk__tape_record(wk_context *context, const wk_call *call);
+/* Release what the nodes since `mark` hold (at the end of the outermost scope). */
+void wk__tape_clear(wk_context *context);
+void wk__leaf_destroy(struct wk_leaf *leaf);
+static inline bool wk__wants_grad(const wk_tensor *tensor) {
+    return (tensor->flags & WK_TENSOR_REQUIRES_GRAD) != 0;
+}
+
+/* ---- rows ---- */
+/* Kernels of one row on one backend, by dtype of the key tensor. */
+wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype);
+const wk_backend *wk__backend_of(int device);
+WK_API uint32_t wk__count_decompositions(void);
+
+#endif
