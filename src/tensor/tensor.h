@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "tensor/backend.h"
 #include "wick/op.h"
+#include "wick/random.h"
 
 #include <stdatomic.h>
 
@@ -58,6 +59,7 @@ struct wk_context {
     uint64_t tape_length;
     wk_storage *cache[WK__SIZE_CLASSES];
     size_t cached_bytes;
+    wk_generator generator;
     int process; /* to refuse use in a forked child */
 };
 
