@@ -157,7 +157,10 @@ static int64_t fill_list(wk_optim *o) {
 }
 
 wk_status wk_optim_step(wk_optim *o) {
-    if (wk_failed()) return WK_PENDING;
+    if (wk_failed()) {
+        wk__backward_ended(WK_PENDING);
+        return WK_PENDING;
+    }
     if (!o) return wk_fail(WK_INVALID, "wk_optim_step: the optimizer is NULL");
     int64_t n = fill_list(o);
     if (n == 0) return WK_OK;

@@ -60,6 +60,7 @@ struct wk_context {
     wk_storage *cache[WK__SIZE_CLASSES];
     size_t cached_bytes;
     wk_generator generator;
+    struct wk__backward_hook *backward_hooks;
     int process; /* to refuse use in a forked child */
 };
 
