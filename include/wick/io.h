@@ -34,6 +34,8 @@ WK_API wk_status wk_safetensors_save(const char *path, wk_named_tensors tensors,
  * nothing is changed otherwise.  Errors name what is missing, unexpected, or of another shape or dtype. */
 WK_API wk_status wk_module_load(wk_module *module, const char *path);
 WK_API wk_status wk_module_save(wk_module *module, const char *path);
+/* Only the checks of wk_load_named. */
+WK_API wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 /* The same from an open file, for names that begin with `prefix` (which is taken off); names without it are ignored. */
 WK_API wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 

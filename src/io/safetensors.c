@@ -330,7 +330,7 @@ static bool is_wanted(const char *name, wk_named_tensors targets) {
     return false;
 }
 
-wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     char full[512];
     size_t prefix_size = strlen(prefix);
     for (int i = 0; i < targets.count; i++) {
@@ -342,6 +342,12 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
         if (strncmp(name, prefix, prefix_size) == 0 && !is_wanted(name + prefix_size, targets))
             return wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path, name, what);
     }
+    return WK_OK;
+}
+
+wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    char full[512];
+    WK_TRY(wk_check_named(file, prefix, targets, what));
     for (int i = 0; i < targets.count; i++) {
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         const entry *e = find(file, full);
