@@ -143,7 +143,9 @@ static inline void wk_share(int64_t total, int64_t grain, int part, int parts, i
     if (*end > total) *end = total;
 }
 
-static inline void wk_walk_team(const wk_walk *walk, int team, wk_walk_visit visit, const void *context) {
+/* Split over the team in multiples of `grain` elements. */
+static inline void wk_walk_split(const wk_walk *walk, int team, int64_t grain, wk_walk_visit visit,
+                                 const void *context) {
     int64_t total = wk_walk_count(walk);
     if (team == 1) {
         wk_walk_range(walk, 0, total, visit, context);
@@ -152,9 +154,18 @@ static inline void wk_walk_team(const wk_walk *walk, int team, wk_walk_visit vis
 #pragma omp parallel num_threads(team)
     {
         int64_t begin, end;
-        wk_share(total, 64, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        wk_share(total, grain, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
         wk_walk_range(walk, begin, end, visit, context);
     }
+}
+
+static inline void wk_walk_team(const wk_walk *walk, int team, wk_walk_visit visit, const void *context) {
+    wk_walk_split(walk, team, 64, visit, context);
+}
+
+/* Elements of the walk are whole lines of work. */
+static inline void wk_walk_lines(const wk_walk *walk, int team, wk_walk_visit visit, const void *context) {
+    wk_walk_split(walk, team, 1, visit, context);
 }
 
 /* ---- row kernels ---------------------------------------------------------------------------------------------------- */

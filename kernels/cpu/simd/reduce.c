@@ -124,7 +124,7 @@ static const row_reduction row_of[3][WK_DTYPE_COUNT] = { BY_DTYPE(sum_row), BY_D
 static const column_reduction columns_of[3][WK_DTYPE_COUNT] = { BY_DTYPE(sum_columns), BY_DTYPE(max_columns),
                                                                 BY_DTYPE(min_columns) };
 
-typedef struct plan {
+typedef struct reduction {
     wk_walk kept;    /* (out, x); in column mode without the tile's axis */
     wk_walk reduced; /* (x) */
     char *out;
@@ -137,11 +137,11 @@ typedef struct plan {
     int64_t tiles;                          /* along that axis */
     row_reduction row;
     column_reduction column; /* NULL in row mode */
-} plan;
+} reduction;
 
 /* What one piece of work accumulates: `count` totals of the elements at x + offset. */
 typedef struct piece {
-    const plan *of;
+    const reduction *of;
     const char *x;
     int64_t count;
     wide *totals; /* (count) */
@@ -149,27 +149,27 @@ typedef struct piece {
 
 static void reduce_visit(const void *context, const int64_t offset[], int64_t n) {
     const piece *p = context;
-    const plan *plan = p->of;
+    const reduction *plan = p->of;
     const char *x = p->x + offset[0] * (int64_t)wk_size_of(plan->dtype);
     int64_t step = plan->reduced.stride[0][plan->reduced.rank - 1];
     if (plan->column) plan->column(p->totals, x, step, n, plan->column_step, p->count);
     else plan->row(p->totals, x, step, n);
 }
 
-static wide first_total(const plan *plan) {
+static wide first_total(const reduction *plan) {
     if (plan->what == SUM) return plan->is_float ? (wide){ .f = 0 } : (wide){ .i = 0 };
     if (plan->is_float) return (wide){ .f = plan->what == MAX ? -(double)INFINITY : (double)INFINITY };
     return (wide){ .i = plan->what == MAX ? INT64_MIN : INT64_MAX };
 }
 
-static void join(const plan *plan, wide *totals, const wide *more, int64_t count) {
+static void join(const reduction *plan, wide *totals, const wide *more, int64_t count) {
     static const row_reduction of_f64[] = { sum_row_f64, max_row_f64, min_row_f64 };
     static const row_reduction of_i64[] = { sum_row_i64, max_row_i64, min_row_i64 };
     row_reduction row = plan->is_float ? of_f64[plan->what] : of_i64[plan->what];
     for (int64_t j = 0; j < count; j++) row(&totals[j], &more[j], 1, 1);
 }
 
-static void store(const plan *plan, char *out, const wide *totals, int64_t count) {
+static void store(const reduction *plan, char *out, const wide *totals, int64_t count) {
     for (int64_t j = 0; j < count; j++, out += plan->out_step * (int64_t)wk_size_of(plan->out_dtype)) {
         double f = totals[j].f / plan->divisor;
         switch (plan->out_dtype) {
@@ -186,7 +186,7 @@ static void store(const plan *plan, char *out, const wide *totals, int64_t count
 }
 
 /* Where outputs group `group` (a row, or a tile of columns) starts, and how many outputs it holds. */
-static int64_t locate(const plan *plan, int64_t group, char **out, const char **x) {
+static int64_t locate(const reduction *plan, int64_t group, char **out, const char **x) {
     int64_t first = group % plan->tiles * TILE, rest = group / plan->tiles;
     int64_t to = first * plan->out_step, from = first * plan->column_step;
     for (int i = plan->kept.rank - 1; i >= 0; i--) {
@@ -201,7 +201,7 @@ static int64_t locate(const plan *plan, int64_t group, char **out, const char **
 }
 
 /* Part `block` of `blocks` of a group, into totals (TILE). */
-static void accumulate(const plan *plan, const char *x, int64_t count, int block, int blocks, wide *totals) {
+static void accumulate(const reduction *plan, const char *x, int64_t count, int block, int blocks, wide *totals) {
     for (int64_t j = 0; j < count; j++) totals[j] = first_total(plan);
     int64_t begin, end;
     wk_share(wk_walk_count(&plan->reduced), 1, block, blocks, &begin, &end);
@@ -209,7 +209,7 @@ static void accumulate(const plan *plan, const char *x, int64_t count, int block
     wk_walk_range(&plan->reduced, begin, end, reduce_visit, &p);
 }
 
-static void reduce_group(const plan *plan, int64_t group) {
+static void reduce_group(const reduction *plan, int64_t group) {
     wide totals[TILE];
     char *out;
     const char *x;
@@ -218,7 +218,7 @@ static void reduce_group(const plan *plan, int64_t group) {
     store(plan, out, totals, count);
 }
 
-static void reduce_group_in_blocks(const plan *plan, int64_t group, int blocks, int team) {
+static void reduce_group_in_blocks(const reduction *plan, int64_t group, int blocks, int team) {
     wide totals[MAX_BLOCKS][TILE];
     char *out;
     const char *x;
@@ -233,7 +233,7 @@ static void reduce_group_in_blocks(const plan *plan, int64_t group, int blocks, 
     store(plan, out, totals[0], count);
 }
 
-static void run(const plan *plan, const wk_kernel_ctx *ctx) {
+static void run(const reduction *plan, const wk_kernel_ctx *ctx) {
     int64_t groups = wk_walk_count(&plan->kept) * plan->tiles, size = (int64_t)wk_size_of(plan->dtype);
     int64_t behind = wk_walk_count(&plan->reduced) * (plan->columns < TILE ? plan->columns : TILE) * size;
     int team = wk_cpu_team(ctx, groups * behind);
@@ -249,7 +249,7 @@ static void run(const plan *plan, const wk_kernel_ctx *ctx) {
 }
 
 /* Sort x's axes into the two walks. */
-static void split_axes(plan *plan, const wk_tensor *x, const wk_tensor *out, const wk_reduce_opts *opts) {
+static void split_axes(reduction *plan, const wk_tensor *x, const wk_tensor *out, const wk_reduce_opts *opts) {
     bool reduced[WK_MAX_RANK] = { false };
     for (int i = 0; i < opts->axes.rank; i++) {
         int64_t axis = opts->axes.size[i] < 0 ? opts->axes.size[i] + x->rank : opts->axes.size[i];
@@ -275,7 +275,7 @@ static void split_axes(plan *plan, const wk_tensor *x, const wk_tensor *out, con
 }
 
 /* Column mode if some kept axis has a smaller stride than every reduced one; it becomes the tile's axis. */
-static void choose_mode(plan *plan) {
+static void choose_mode(reduction *plan) {
     int inner = -1;
     int64_t least = plan->reduced.stride[0][plan->reduced.rank - 1];
     if (wk_walk_count(&plan->reduced) == 1) least = INT64_MAX;
@@ -296,7 +296,7 @@ static void choose_mode(plan *plan) {
 static wk_status reduce(wk_kernel_ctx *ctx, const wk_call *call, operation what, bool mean) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     if (!out->count) return WK_OK;
-    plan plan = { .out = out->data, .x = x->data, .what = what, .dtype = x->dtype, .out_dtype = out->dtype,
+    reduction plan = { .out = out->data, .x = x->data, .what = what, .dtype = x->dtype, .out_dtype = out->dtype,
                   .is_float = WK_FLOATS & WK_SET_OF(x->dtype), .row = row_of[what][x->dtype] };
     plan.divisor = mean ? (double)x->count / (double)out->count : 1;
     split_axes(&plan, x, out, call->attrs);
