@@ -15,7 +15,7 @@ wk_convolution_by wk__choose_convolution(wk_dtype dtype, wk_convolution_pass pas
     (void)pass;
     if (dtype != WK_F32 && dtype != WK_BF16) return WK_CONVOLUTION_OWN;
     bool plain = s->groups == 1 && s->kernel[0] == 3 && s->kernel[1] == 3 && s->stride[0] == 1 && s->stride[1] == 1
-              && s->dilation[0] == 1 && s->dilation[1] == 1;
+                 && s->dilation[0] == 1 && s->dilation[1] == 1;
     double work = (double)(s->n * s->p * s->q) * (double)(s->c * s->k * 9);
     if (dtype == WK_F32 && plain && s->c % 16 == 0 && s->k % 16 == 0 && work > 2e7) return WK_CONVOLUTION_WINOGRAD;
     return WK_CONVOLUTION_DIRECT;

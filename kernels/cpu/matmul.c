@@ -2,18 +2,19 @@
  *
  * choice.c names the library per shape.  Both take operands with one unit stride of the last two; other layouts, and
  * shapes that Wick's own product does best, are answered with WK_UNSUPPORTED.  oneDNN adds the bias itself; ReLU is a
- * pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could count.
+ * pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could
+ * count.
  */
 #include "cpu/cpu.h"
 
 #if WICK_LIBRARIES
 
-# include "cpu/choice.h"
-# include "cpu/onednn.h"
-# include "cpu/product.h"
+#    include "cpu/choice.h"
+#    include "cpu/onednn.h"
+#    include "cpu/product.h"
 
-# include <cblas.h>
-# include <limits.h>
+#    include <cblas.h>
+#    include <limits.h>
 
 /* Strides of a matrix, with those that no step ever uses made harmless. */
 static bool plain_matrix(int64_t rows, int64_t cols, int64_t *row, int64_t *col) {
@@ -72,11 +73,11 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
     dnnl_primitive_desc_t made = NULL;
     dnnl_primitive_attr_t attributes = wk__dnnl_attributes();
     bool usable = attributes && dnnl_matmul_desc_init(&desc, &a, &b, bias ? &d : NULL, &c) == dnnl_success
-               && dnnl_primitive_desc_create(&made, &desc, attributes, wk__dnnl_engine(), NULL) == dnnl_success
-               && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a)
-               && wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, &b, &b)
-               && wk__dnnl_add_operand(plan, DNNL_ARG_DST, true, &c, &c)
-               && (!bias || wk__dnnl_add_operand(plan, DNNL_ARG_BIAS, false, &d, &d));
+                  && dnnl_primitive_desc_create(&made, &desc, attributes, wk__dnnl_engine(), NULL) == dnnl_success
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, &b, &b)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_DST, true, &c, &c)
+                  && (!bias || wk__dnnl_add_operand(plan, DNNL_ARG_BIAS, false, &d, &d));
     if (usable)
         (void)wk__dnnl_set_primitive(plan, made);
     else if (made)
@@ -84,12 +85,15 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
     if (attributes) (void)dnnl_primitive_attr_destroy(attributes);
 }
 
-static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias, bool relu) {
+static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
+                           bool relu) {
     wk_dtype dtype = (wk_dtype)call->out[0]->dtype;
     /* Below a few tens of microseconds of work the team costs more than it gives. */
     int threads = p->count * p->m * p->n * p->k < 1 << 19 ? 1 : ctx->threads;
     wk_dnnl_key key = { .length = 0 };
-    const int64_t words[] = { 1, dtype, threads, bias != NULL, p->m, p->n, p->k, p->a_row, p->a_col, p->b_row, p->b_col };
+    const int64_t words[] = {
+        1, dtype, threads, bias != NULL, p->m, p->n, p->k, p->a_row, p->a_col, p->b_row, p->b_col
+    };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) wk__dnnl_key_add(&key, words[i]);
     for (int axis = 0; axis < p->rank; axis++) {
         wk__dnnl_key_add(&key, p->size[axis]);
@@ -115,7 +119,8 @@ static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p,
     wk_product_by by = wk__choose_product((wk_dtype)call->out[0]->dtype, p->count, p->m, p->n, p->k);
     if (by == WK_PRODUCT_OWN || p->m * p->n * p->k == 0 || p->count == 0) return WK_UNSUPPORTED;
     if (bias && bias->stride[0] != 1 && p->n > 1) return WK_UNSUPPORTED;
-    if (!plain_matrix(p->m, p->k, &p->a_row, &p->a_col) || !plain_matrix(p->k, p->n, &p->b_row, &p->b_col)) return WK_UNSUPPORTED;
+    if (!plain_matrix(p->m, p->k, &p->a_row, &p->a_col) || !plain_matrix(p->k, p->n, &p->b_row, &p->b_col))
+        return WK_UNSUPPORTED;
     return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu);
 }
 

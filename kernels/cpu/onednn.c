@@ -11,13 +11,13 @@
  */
 #if WICK_LIBRARIES
 
-# include "cpu/onednn.h"
+#    include "cpu/onednn.h"
 
-# include "cpu/scratch.h"
+#    include "cpu/scratch.h"
 
-# include <omp.h>
-# include <pthread.h>
-# include <string.h>
+#    include <omp.h>
+#    include <pthread.h>
+#    include <string.h>
 
 enum { SETS = 64, WAYS = 4 };
 
@@ -140,7 +140,8 @@ dnnl_primitive_attr_t wk__dnnl_attributes(void) {
 
 bool wk__dnnl_set_primitive(wk_dnnl_plan *plan, dnnl_primitive_desc_t desc) {
     const char *name = "";
-    bool fast = dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success && !strstr(name, "ref");
+    bool fast =
+        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success && !strstr(name, "ref");
     const dnnl_memory_desc_t *pad = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
     plan->pad_bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
     bool made = fast && dnnl_primitive_create(&plan->primitive, desc) == dnnl_success;
@@ -154,9 +155,9 @@ bool wk__dnnl_set_primitive(wk_dnnl_plan *plan, dnnl_primitive_desc_t desc) {
 static bool is_blocked_copy(const dnnl_memory_desc_t *tensor, const dnnl_memory_desc_t *inner) {
     dnnl_memory_desc_t last, blocks;
     return tensor->ndims == 4 && tensor->data_type == dnnl_f32 && tensor->dims[1] % 16 == 0
-        && dnnl_memory_desc_init_by_tag(&last, 4, tensor->dims, dnnl_f32, dnnl_nhwc) == dnnl_success
-        && dnnl_memory_desc_init_by_tag(&blocks, 4, tensor->dims, dnnl_f32, dnnl_nChw16c) == dnnl_success
-        && dnnl_memory_desc_equal(tensor, &last) && dnnl_memory_desc_equal(inner, &blocks);
+           && dnnl_memory_desc_init_by_tag(&last, 4, tensor->dims, dnnl_f32, dnnl_nhwc) == dnnl_success
+           && dnnl_memory_desc_init_by_tag(&blocks, 4, tensor->dims, dnnl_f32, dnnl_nChw16c) == dnnl_success
+           && dnnl_memory_desc_equal(tensor, &last) && dnnl_memory_desc_equal(inner, &blocks);
 }
 
 static bool make_reorder(dnnl_primitive_t *reorder, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to) {
@@ -197,19 +198,20 @@ static inline quad cleared(quad x) {
 static void block(float *restrict blocks /* (N, C/16, H·W, 16) */, const float *restrict last /* (N, H·W, C) */,
                   const int64_t *shape, int threads) {
     int64_t channels = shape[1], area = shape[2] * shape[3], groups = channels / 16;
-# pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#    pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t plane = 0; plane < shape[0] * groups; plane++) {
         const float *from = last + plane / groups * area * channels + plane % groups * 16;
         float *to = blocks + plane * area * 16;
         for (int64_t i = 0; i < area; i++)
-            for (int part = 0; part < 16; part += 4) *(quad *)(to + i * 16 + part) = *(const quad *)(from + i * channels + part);
+            for (int part = 0; part < 16; part += 4)
+                *(quad *)(to + i * 16 + part) = *(const quad *)(from + i * channels + part);
     }
 }
 
 static void unblock(float *restrict last /* (N, H·W, C) */, const float *restrict blocks /* (N, C/16, H·W, 16) */,
                     const int64_t *shape, bool relu, int threads) {
     int64_t channels = shape[1], area = shape[2] * shape[3], groups = channels / 16, rows = shape[2], row = shape[3];
-# pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#    pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t line = 0; line < shape[0] * rows; line++) {
         int64_t image = line / rows, first = line % rows * row;
         for (int64_t i = first; i < first + row; i++)
@@ -297,7 +299,7 @@ static void relu_bf16(uint16_t *x /* (count) */, int64_t count) {
 void wk__relu_in_place(void *data, wk_dtype dtype, int64_t count, int threads) {
     int64_t size = dtype == WK_BF16 ? 2 : 4;
     if (count * size < WK_CPU_GRAIN) threads = 1;
-# pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#    pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t share = 0; share < threads; share++) {
         int64_t from = count * share / threads, to = count * (share + 1) / threads;
         if (dtype == WK_BF16)

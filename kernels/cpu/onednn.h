@@ -23,8 +23,8 @@ typedef struct wk_dnnl_operand {
     bool output;
     dnnl_memory_t tensor, inner; /* the same object where no reorder is needed */
     dnnl_primitive_t reorder;    /* NULL: none, or the blocked copy below */
-    int64_t blocked[4];          /* N, C, H, W: channels last <-> blocks of 16 channels, by Wick's own copy; N = 0: no */
-    size_t offset;               /* of the inner layout in the reorder scratch */
+    int64_t blocked[4]; /* N, C, H, W: channels last <-> blocks of 16 channels, by Wick's own copy; N = 0: no */
+    size_t offset;      /* of the inner layout in the reorder scratch */
 } wk_dnnl_operand;
 
 typedef struct wk_dnnl_plan {

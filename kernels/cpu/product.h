@@ -13,7 +13,7 @@ typedef struct wk_product {
     int64_t a_row, a_col, b_row, b_col, c_row; /* strides in elements; C's columns are adjacent */
     int rank;                                  /* batch axes that are left */
     int64_t size[WK_MAX_RANK], a_batch[WK_MAX_RANK], b_batch[WK_MAX_RANK];
-    int64_t count;                             /* products: batch c starts at c · m · c_row */
+    int64_t count; /* products: batch c starts at c · m · c_row */
 } wk_product;
 
 /* Removes axes of one element and joins neighbours that both operands walk in one stride. */

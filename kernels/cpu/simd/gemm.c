@@ -1,8 +1,9 @@
 /* gemm.c: Wick's own matrix product, the fallback and the small-shape kernel.
  *
- * The usual three levels (Goto & van de Geijn 2008): blocks of KC steps of the summed axis are packed into panels, a tile
- * of C stays in registers while it walks along them.  Packing converts bf16 and f16 and removes strides, so there is one
- * inner loop for every layout and every narrow type.  It is written with vector extensions; the tile is MR × two vectors:
+ * The usual three levels (Goto & van de Geijn 2008): blocks of KC steps of the summed axis are packed into panels, a
+ * tile of C stays in registers while it walks along them.  Packing converts bf16 and f16 and removes strides, so there
+ * is one inner loop for every layout and every narrow type.  It is written with vector extensions; the tile is MR × two
+ * vectors:
  *
  *   v4       12 × 32 f32   24 of 32 registers      v3, generic   6 × 16, 6 × 8   12 of 16 registers
  *
@@ -19,28 +20,28 @@
 #include <string.h>
 
 #if defined __AVX512F__
-# define VECTOR_BYTES 64
-# define MR           12
+#    define VECTOR_BYTES 64
+#    define MR           12
 #elif defined __AVX2__
-# define VECTOR_BYTES 32
-# define MR           6
+#    define VECTOR_BYTES 32
+#    define MR           6
 #elif defined __aarch64__
-# define VECTOR_BYTES 16
-# define MR           12
+#    define VECTOR_BYTES 16
+#    define MR           12
 #else
-# define VECTOR_BYTES 16
-# define MR           6
+#    define VECTOR_BYTES 16
+#    define MR           6
 #endif
 #define KC 256  /* steps of K in a panel: a panel of A is 12 KB, of B 32 KB */
 #define NC 4096 /* columns of B packed at a time */
 #define MC 4092 /* rows of A packed at a time; a multiple of MR */
 
 #if defined __clang__
-# define UNROLLED _Pragma("clang loop unroll(full)")
+#    define UNROLLED _Pragma("clang loop unroll(full)")
 #else
-# define UNROLLED _Pragma("GCC unroll 16")
+#    define UNROLLED _Pragma("GCC unroll 16")
 #endif
-#define PART(thirds) ((thirds) * MR / 3)
+#define PART(thirds) ((thirds)*MR / 3)
 
 typedef float wk_quad __attribute__((vector_size(16), aligned(4), may_alias));
 

@@ -4,8 +4,8 @@
 
 #include "cpu/cpu.h"
 
-/* C (M, N) = activation(A (M, K) · B (K, N) + bias), or C += A · B.  A and B may have any strides and each its own float
- * type; bf16 and f16 are multiplied and summed in f32, f64 in f64 (then all are f64). */
+/* C (M, N) = activation(A (M, K) · B (K, N) + bias), or C += A · B.  A and B may have any strides and each its own
+ * float type; bf16 and f16 are multiplied and summed in f32, f64 in f64 (then all are f64). */
 typedef struct wk_gemm_operand {
     const void *data;
     int64_t row, col; /* strides in elements */
@@ -14,14 +14,14 @@ typedef struct wk_gemm_operand {
 typedef struct wk_gemm {
     int64_t m, n, k;
     wk_gemm_operand a, b;
-    void *c;          /* row stride c_row, column stride 1 */
+    void *c; /* row stride c_row, column stride 1 */
     int64_t c_row;
     wk_dtype c_dtype;
     const void *bias; /* (N) of c_dtype, or NULL */
     bool relu;
-    bool accumulate;  /* add to what is in C; c_dtype f32 or f64, no bias, no activation */
+    bool accumulate; /* add to what is in C; c_dtype f32 or f64, no bias, no activation */
     int threads;
-    void *buffer;     /* of wk__gemm_buffer bytes, aligned to 64; NULL: the thread's scratch */
+    void *buffer; /* of wk__gemm_buffer bytes, aligned to 64; NULL: the thread's scratch */
 } wk_gemm;
 
 #define WK_GEMM_BUFFER WK_JOIN(wk__gemm_buffer, WK_ISA)

@@ -19,36 +19,34 @@ typedef struct NAME(tile) {
 
 /* One tile of `rows` × (`vectors` · LANES); both are constants where this is expanded. */
 static inline __attribute__((always_inline)) void NAME(multiply)(const int rows, const int vectors, int64_t k,
-                                                                  const REAL *restrict a /* (k, rows) */,
-                                                                  const REAL *restrict b /* (k, vectors · LANES) */,
-                                                                  const NAME(tile) * tile) {
+                                                                 const REAL *restrict a /* (k, rows) */,
+                                                                 const REAL *restrict b /* (k, vectors · LANES) */,
+                                                                 const NAME(tile) * tile) {
     NAME(vector) sum[MR][2];
-    UNROLLED for (int i = 0; i < rows; i++)
-        UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = (NAME(vector)){ 0 };
+    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = (NAME(vector)){ 0 };
     for (int64_t step = 0; step < k; step++) {
         NAME(vector) column[2];
         UNROLLED for (int v = 0; v < vectors; v++) column[v] = *(const NAME(vector) *)(b + v * LANES);
-        UNROLLED for (int i = 0; i < rows; i++)
-            UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] += a[i] * column[v];
+        UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] +=
+            a[i] * column[v];
         a += rows;
         b += vectors * LANES;
     }
-    UNROLLED for (int i = 0; i < rows; i++)
-        UNROLLED for (int v = 0; v < vectors; v++) {
-            NAME(vector) *c = (NAME(vector) *)(tile->c + i * tile->c_row + v * LANES);
-            NAME(vector) value = sum[i][v];
-            if (tile->add) value += *c;
-            if (tile->bias) value += *(const NAME(vector) *)(tile->bias + v * LANES);
-            /* Clears negatives only, so NaN stays NaN. */
-            if (tile->relu) value = (NAME(vector))((NAME(mask))value & ~(NAME(mask))(value < 0));
-            *c = value;
-        }
+    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++) {
+        NAME(vector) *c = (NAME(vector) *)(tile->c + i * tile->c_row + v * LANES);
+        NAME(vector) value = sum[i][v];
+        if (tile->add) value += *c;
+        if (tile->bias) value += *(const NAME(vector) *)(tile->bias + v * LANES);
+        /* Clears negatives only, so NaN stays NaN. */
+        if (tile->relu) value = (NAME(vector))((NAME(mask))value & ~(NAME(mask))(value < 0));
+        *c = value;
+    }
 }
 
-#define WK_TILE_OF(rows, vectors)                                                                                     \
-    static __attribute__((noinline)) void NAME(multiply_##rows##_##vectors)(int64_t k, const REAL *a, const REAL *b,  \
-                                                                            const NAME(tile) * tile) {                \
-        NAME(multiply)(PART(rows), vectors, k, a, b, tile);                                                           \
+#define WK_TILE_OF(rows, vectors)                                                                                    \
+    static __attribute__((noinline)) void NAME(multiply_##rows##_##vectors)(int64_t k, const REAL *a, const REAL *b, \
+                                                                            const NAME(tile) * tile) {               \
+        NAME(multiply)(PART(rows), vectors, k, a, b, tile);                                                          \
     }
 WK_TILE_OF(1, 1)
 WK_TILE_OF(2, 1)
@@ -66,7 +64,8 @@ static const NAME(tile_kernel) NAME(tile_kernels)[3][2] = {
 };
 
 /* A run of k elements of one row (of A) or column (of B), in the compute type. */
-static const REAL *NAME(run)(REAL *restrict target /* (k) */, const void *data, wk_dtype dtype, int64_t stride, int64_t k) {
+static const REAL *NAME(run)(REAL *restrict target /* (k) */, const void *data, wk_dtype dtype, int64_t stride,
+                             int64_t k) {
     if (dtype == REAL_DTYPE) {
         const REAL *source = data;
         if (stride == 1) return source;
@@ -89,8 +88,8 @@ static const REAL *NAME(run)(REAL *restrict target /* (k) */, const void *data, 
 
 /* Panel whose k steps are contiguous in memory (x is "transposed"): four rows at a time through registers.  The plain
  * double loop stores one number a cycle, this four: 64·128·784, A·Bᵀ: 19 % of the time becomes 8 %. */
-static void NAME(pack_across)(REAL *restrict panel /* (k, width) */, int64_t width, const wk_gemm_operand *x, int64_t along,
-                              int64_t across, int64_t from, int64_t count, int64_t k0, int64_t k) {
+static void NAME(pack_across)(REAL *restrict panel /* (k, width) */, int64_t width, const wk_gemm_operand *x,
+                              int64_t along, int64_t across, int64_t from, int64_t count, int64_t k0, int64_t k) {
     size_t element = wk_gemm_size(x->dtype);
     REAL converted[4][KC];
     for (int64_t i = 0; i < width; i += 4) {
@@ -108,8 +107,10 @@ static void NAME(pack_across)(REAL *restrict panel /* (k, width) */, int64_t wid
         for (; lanes == 4 && step + 4 <= k; step += 4) {
             wk_quad q0 = *(const wk_quad *)(row[0] + step), q1 = *(const wk_quad *)(row[1] + step);
             wk_quad q2 = *(const wk_quad *)(row[2] + step), q3 = *(const wk_quad *)(row[3] + step);
-            wk_quad low01 = __builtin_shufflevector(q0, q1, 0, 4, 1, 5), high01 = __builtin_shufflevector(q0, q1, 2, 6, 3, 7);
-            wk_quad low23 = __builtin_shufflevector(q2, q3, 0, 4, 1, 5), high23 = __builtin_shufflevector(q2, q3, 2, 6, 3, 7);
+            wk_quad low01 = __builtin_shufflevector(q0, q1, 0, 4, 1, 5),
+                    high01 = __builtin_shufflevector(q0, q1, 2, 6, 3, 7);
+            wk_quad low23 = __builtin_shufflevector(q2, q3, 0, 4, 1, 5),
+                    high23 = __builtin_shufflevector(q2, q3, 2, 6, 3, 7);
             REAL *at = target + step * width;
             *(wk_quad *)(at) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
             *(wk_quad *)(at + width) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
@@ -123,8 +124,8 @@ static void NAME(pack_across)(REAL *restrict panel /* (k, width) */, int64_t wid
 }
 
 /* Panel whose `width` numbers of one step lie together. */
-static void NAME(pack_along)(REAL *restrict panel /* (k, width) */, int64_t width, const wk_gemm_operand *x, int64_t along,
-                             int64_t from, int64_t count, int64_t k0, int64_t k) {
+static void NAME(pack_along)(REAL *restrict panel /* (k, width) */, int64_t width, const wk_gemm_operand *x,
+                             int64_t along, int64_t from, int64_t count, int64_t k0, int64_t k) {
     size_t element = wk_gemm_size(x->dtype);
     for (int64_t step = 0; step < k; step++) {
         const char *start = (const char *)x->data + (size_t)(from + (k0 + step) * along) * element;
@@ -136,8 +137,8 @@ static void NAME(pack_along)(REAL *restrict panel /* (k, width) */, int64_t widt
 }
 
 /* `along` is the stride of the summed axis, `across` of the other one. */
-static void NAME(pack)(REAL *panel, int64_t width, const wk_gemm_operand *x, int64_t along, int64_t across, int64_t from,
-                       int64_t count, int64_t k0, int64_t k) {
+static void NAME(pack)(REAL *panel, int64_t width, const wk_gemm_operand *x, int64_t along, int64_t across,
+                       int64_t from, int64_t count, int64_t k0, int64_t k) {
     if (across == 1 && count > 1)
         NAME(pack_along)(panel, width, x, along, from, count, k0, k);
     else
@@ -161,8 +162,9 @@ static void NAME(edge_tile)(NAME(tile_kernel) kernel, int64_t k, const REAL *a, 
 }
 
 /* All tiles of one range of columns for one block of K. */
-static void NAME(tiles)(const wk_gemm *g, REAL *c, int64_t c_row, const REAL *a, const REAL *b, int64_t k, int64_t rows_from,
-                        int64_t rows_to, int64_t cols_from, int64_t cols_to, int64_t jc, bool first, bool last) {
+static void NAME(tiles)(const wk_gemm *g, REAL *c, int64_t c_row, const REAL *a, const REAL *b, int64_t k,
+                        int64_t rows_from, int64_t rows_to, int64_t cols_from, int64_t cols_to, int64_t jc, bool first,
+                        bool last) {
     enum { NR = 2 * LANES };
     /* Sixteen panels of B (512 KB) stay in the second-level cache while a panel of A passes through the first. */
     for (int64_t block = cols_from; block < cols_to; block += 16 * NR) {
@@ -188,7 +190,8 @@ static void NAME(tiles)(const wk_gemm *g, REAL *c, int64_t c_row, const REAL *a,
 
 /* What one thread of the team does.  Everybody packs a share of A and B, waits, then computes a range of columns (or of
  * rows, where C is taller than wide). */
-static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a, REAL *packed_b, int64_t rank, int64_t team) {
+static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a, REAL *packed_b, int64_t rank,
+                        int64_t team) {
     enum { NR = 2 * LANES };
     int64_t row_panels = (g->m + MR - 1) / MR;
     for (int64_t jc = 0; jc < g->n; jc += NC) {
@@ -197,27 +200,30 @@ static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a
             int64_t k = g->k - k0 < KC ? g->k - k0 : KC;
             for (int64_t p = rank; p < row_panels; p += team) {
                 int64_t count = g->m - p * MR < MR ? g->m - p * MR : MR;
-                NAME(pack)(packed_a + p * MR * k, wk_gemm_width(count, MR / 3, MR), &g->a, g->a.col, g->a.row, p * MR, count,
-                           k0, k);
+                NAME(pack)
+                (packed_a + p * MR * k, wk_gemm_width(count, MR / 3, MR), &g->a, g->a.col, g->a.row, p * MR, count, k0,
+                 k);
             }
             for (int64_t p = rank; p < col_panels; p += team) {
                 int64_t count = nc - p * NR < NR ? nc - p * NR : NR;
-                NAME(pack)(packed_b + p * NR * k, wk_gemm_width(count, LANES, NR), &g->b, g->b.row, g->b.col, jc + p * NR,
-                           count, k0, k);
+                NAME(pack)
+                (packed_b + p * NR * k, wk_gemm_width(count, LANES, NR), &g->b, g->b.row, g->b.col, jc + p * NR, count,
+                 k0, k);
             }
             wk_gemm_wait(team);
             bool by_rows = row_panels * MR > nc;
             int64_t panels = by_rows ? row_panels : col_panels;
             int64_t from = panels * rank / team, to = panels * (rank + 1) / team;
-            NAME(tiles)(g, c, c_row, packed_a, packed_b, k, by_rows ? from * MR : 0, by_rows ? to * MR : g->m,
-                        by_rows ? 0 : from * NR, by_rows ? nc : (to * NR < nc ? to * NR : nc), jc, k0 == 0, k0 + k == g->k);
+            NAME(tiles)
+            (g, c, c_row, packed_a, packed_b, k, by_rows ? from * MR : 0, by_rows ? to * MR : g->m,
+             by_rows ? 0 : from * NR, by_rows ? nc : (to * NR < nc ? to * NR : nc), jc, k0 == 0, k0 + k == g->k);
             wk_gemm_wait(team);
         }
     }
 }
 
-/* One to three rows: packing B would cost more than the product.  Either B's columns are read once as dot products, or its
- * rows are added up; both run at the speed of the cache that holds B. */
+/* One to three rows: packing B would cost more than the product.  Either B's columns are read once as dot products, or
+ * its rows are added up; both run at the speed of the cache that holds B. */
 static void NAME(thin)(const wk_gemm *g) {
     const REAL *b = g->b.data, *bias = g->bias;
     for (int64_t i = 0; i < g->m; i++) {

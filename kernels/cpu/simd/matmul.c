@@ -39,7 +39,8 @@ static wk_status many(wk_gemm *g, const wk_product *p, const wk_call *call, int 
     return WK_OK;
 }
 
-static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_product *p, const wk_tensor *bias, bool relu) {
+static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_product *p, const wk_tensor *bias,
+                          bool relu) {
     wk_dtype dtype = call->out[0]->dtype;
     wk_gemm g = { .m = p->m, .n = p->n, .k = p->k, .c_row = p->c_row, .c_dtype = dtype, .relu = relu };
     g.a = (wk_gemm_operand){ NULL, p->a_row, p->a_col, dtype };

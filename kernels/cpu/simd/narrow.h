@@ -1,7 +1,8 @@
-/* narrow.h: bf16 and f16 to and from f32, in integer arithmetic that every compiler vectorises for every instruction set.
+/* narrow.h: bf16 and f16 to and from f32, in integer arithmetic that every compiler vectorises for every instruction
+ * set.
  *
- * The hardware's conversions (F16C, AVX512-BF16) are not in all sets and bf16's flushes denormals; the loops below run at
- * the speed of memory from AVX2 on.  Rounding is to nearest even, NaN stays NaN, overflow becomes infinity.
+ * The hardware's conversions (F16C, AVX512-BF16) are not in all sets and bf16's flushes denormals; the loops below run
+ * at the speed of memory from AVX2 on.  Rounding is to nearest even, NaN stays NaN, overflow becomes infinity.
  */
 #ifndef WICK_KERNELS_CPU_SIMD_NARROW_H
 #define WICK_KERNELS_CPU_SIMD_NARROW_H
