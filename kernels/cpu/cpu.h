@@ -1,9 +1,9 @@
 /* cpu.h: how CPU kernels are written and found.
  *
- * Files in kernels/cpu/simd are compiled once per instruction set (WK_ISA = generic, v3, v4); their kernels are static, and
- * each exports one table named by WK_CPU_TABLE.  Files in kernels/cpu are compiled once (library calls) and export a table
- * under a plain name.  select.c joins the tables and picks, per operation, the library's entry or that of the best set the
- * processor has.  WICK_ISA=generic|v3|v4 asks for a lower one.
+ * Files in kernels/cpu/simd are compiled once per instruction set (WK_ISA = generic, v3, v4); their kernels are static,
+ * and each exports one table named by WK_CPU_TABLE.  Files in kernels/cpu are compiled once (library calls) and export
+ * a table under a plain name.  select.c joins the tables and picks, per operation, the library's entry or that of the
+ * best set the processor has.  WICK_ISA=generic|v3|v4 asks for a lower one.
  */
 #ifndef WICK_KERNELS_CPU_H
 #define WICK_KERNELS_CPU_H
@@ -20,13 +20,13 @@ typedef struct wk_cpu_entry {
 #define WK_JOIN_OF(a, b) a##_##b
 #define WK_JOIN(a, b)    WK_JOIN_OF(a, b)
 #ifdef WK_ISA
-# define WK_CPU_TABLE(name) const wk_cpu_entry WK_JOIN(wk__cpu_##name, WK_ISA)[]
+#    define WK_CPU_TABLE(name) const wk_cpu_entry WK_JOIN(wk__cpu_##name, WK_ISA)[]
 #endif
 
 /* Every file of kernels/cpu/simd once.  Add the name here and the file is part of every instruction set. */
 #define WK_CPU_SIMD_TABLES(X)                                                                                         \
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy) X(dropout) X(index)           \
-    X(optimizer)
+    X(optimizer) X(matmul) X(conv2d)
 #define WK_CPU_DECLARE(name)                                                                                          \
     extern const wk_cpu_entry wk__cpu_##name##_generic[];                                                             \
     extern const wk_cpu_entry wk__cpu_##name##_v3[];                                                                  \

@@ -1,0 +1,146 @@
+/* matmul.c: the rows `matmul` and `linear` by oneDNN and OpenBLAS.
+ *
+ * choice.c names the library per shape.  Both take operands with one unit stride of the last two; other layouts, and
+ * shapes that Wick's own product does best, are answered with WK_UNSUPPORTED.  oneDNN adds the bias itself; ReLU is a
+ * pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could
+ * count.
+ */
+#include "cpu/cpu.h"
+
+#if WICK_LIBRARIES
+
+#    include "cpu/choice.h"
+#    include "cpu/onednn.h"
+#    include "cpu/product.h"
+
+#    include <cblas.h>
+#    include <limits.h>
+
+/* Strides of a matrix, with those that no step ever uses made harmless. */
+static bool plain_matrix(int64_t rows, int64_t cols, int64_t *row, int64_t *col) {
+    if (cols == 1) *col = 1;
+    if (rows == 1) *row = *col == 1 ? cols : 1;
+    if (cols == 1 && *row < 1) return false;
+    return (*col == 1 && *row >= cols) || (*row == 1 && *col >= rows);
+}
+
+static void add_bias(float *c /* (M, N) */, const float *bias /* (N) */, bool relu, int64_t m, int64_t n) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            float value = c[i * n + j] + (bias ? bias[j] : 0);
+            c[i * n + j] = relu && value < 0 ? 0 : value;
+        }
+}
+
+/* Only for products so small that OpenBLAS stays on this thread (its limit is 2^18 multiplications). */
+static wk_status by_openblas(const wk_product *p, const wk_call *call, const wk_tensor *bias, bool relu) {
+    if (p->a_row > INT_MAX || p->a_col > INT_MAX || p->b_row > INT_MAX || p->b_col > INT_MAX) return WK_UNSUPPORTED;
+    bool a_turned = p->a_col != 1, b_turned = p->b_col != 1;
+    cblas_sgemm(CblasRowMajor, a_turned ? CblasTrans : CblasNoTrans, b_turned ? CblasTrans : CblasNoTrans, (int)p->m,
+                (int)p->n, (int)p->k, 1, call->in[0]->data, (int)(a_turned ? p->a_col : p->a_row), call->in[1]->data,
+                (int)(b_turned ? p->b_col : p->b_row), 0, call->out[0]->data, (int)p->n);
+    if (bias || relu) add_bias(call->out[0]->data, bias ? bias->data : NULL, relu, p->m, p->n);
+    return WK_OK;
+}
+
+static bool matrices(dnnl_memory_desc_t *desc, const wk_product *p, int64_t rows, int64_t cols, const int64_t *batch,
+                     int64_t row, int64_t col, dnnl_data_type_t type) {
+    dnnl_dims_t dims, strides;
+    for (int axis = 0; axis < p->rank; axis++) {
+        dims[axis] = batch[axis] == 0 ? 1 : p->size[axis];
+        strides[axis] = batch[axis] == 0 ? rows * cols : batch[axis];
+    }
+    dims[p->rank] = rows, dims[p->rank + 1] = cols;
+    strides[p->rank] = row, strides[p->rank + 1] = col;
+    return dnnl_memory_desc_init_by_strides(desc, p->rank + 2, dims, type, strides) == dnnl_success;
+}
+
+static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool bias) {
+    dnnl_data_type_t type = dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32;
+    dnnl_memory_desc_t a, b, c, d;
+    int64_t c_batch[WK_MAX_RANK], size = p->m * p->n;
+    for (int axis = p->rank - 1; axis >= 0; axis--) c_batch[axis] = size, size *= p->size[axis];
+    dnnl_dims_t bias_dims;
+    for (int axis = 0; axis <= p->rank; axis++) bias_dims[axis] = 1;
+    bias_dims[p->rank + 1] = p->n;
+    static const dnnl_format_tag_t row_major[] = { dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde };
+    if (p->rank > 3 || !matrices(&a, p, p->m, p->k, p->a_batch, p->a_row, p->a_col, type)
+        || !matrices(&b, p, p->k, p->n, p->b_batch, p->b_row, p->b_col, type)
+        || !matrices(&c, p, p->m, p->n, c_batch, p->n, 1, type)
+        || dnnl_memory_desc_init_by_tag(&d, p->rank + 2, bias_dims, type, row_major[p->rank]) != dnnl_success)
+        return;
+    dnnl_matmul_desc_t desc;
+    dnnl_primitive_desc_t made = NULL;
+    dnnl_primitive_attr_t attributes = wk__dnnl_attributes();
+    bool usable = attributes && dnnl_matmul_desc_init(&desc, &a, &b, bias ? &d : NULL, &c) == dnnl_success
+                  && dnnl_primitive_desc_create(&made, &desc, attributes, wk__dnnl_engine(), NULL) == dnnl_success
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, &b, &b)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_DST, true, &c, &c)
+                  && (!bias || wk__dnnl_add_operand(plan, DNNL_ARG_BIAS, false, &d, &d));
+    if (usable)
+        (void)wk__dnnl_set_primitive(plan, made);
+    else if (made)
+        (void)dnnl_primitive_desc_destroy(made);
+    if (attributes) (void)dnnl_primitive_attr_destroy(attributes);
+}
+
+static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
+                           bool relu) {
+    wk_dtype dtype = (wk_dtype)call->out[0]->dtype;
+    /* Below a few tens of microseconds of work the team costs more than it gives. */
+    int threads = p->count * p->m * p->n * p->k < 1 << 19 ? 1 : ctx->threads;
+    wk_dnnl_key key = { .length = 0 };
+    const int64_t words[] = {
+        1, dtype, threads, bias != NULL, p->m, p->n, p->k, p->a_row, p->a_col, p->b_row, p->b_col
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) wk__dnnl_key_add(&key, words[i]);
+    for (int axis = 0; axis < p->rank; axis++) {
+        wk__dnnl_key_add(&key, p->size[axis]);
+        wk__dnnl_key_add(&key, p->a_batch[axis]);
+        wk__dnnl_key_add(&key, p->b_batch[axis]);
+    }
+    wk_dnnl_plan *plan = wk__dnnl_find(&key);
+    if (!plan) {
+        int former = wk__team_enter(threads);
+        plan = wk__dnnl_add(&key);
+        if (plan) build(plan, p, dtype, bias != NULL);
+        wk__team_leave(former, threads);
+        if (!plan) return wk_error_code();
+    }
+    if (!plan->primitive) return WK_UNSUPPORTED;
+    void *data[] = { call->in[0]->data, call->in[1]->data, call->out[0]->data, bias ? bias->data : NULL };
+    WK_TRY(wk__dnnl_run(plan, data, threads));
+    if (relu) wk__relu_in_place(call->out[0]->data, dtype, call->out[0]->count, threads);
+    return WK_OK;
+}
+
+static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
+    wk_product_by by = wk__choose_product((wk_dtype)call->out[0]->dtype, p->count, p->m, p->n, p->k);
+    if (by == WK_PRODUCT_OWN || p->m * p->n * p->k == 0 || p->count == 0) return WK_UNSUPPORTED;
+    if (bias && bias->stride[0] != 1 && p->n > 1) return WK_UNSUPPORTED;
+    if (!plain_matrix(p->m, p->k, &p->a_row, &p->a_col) || !plain_matrix(p->k, p->n, &p->b_row, &p->b_col))
+        return WK_UNSUPPORTED;
+    return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu);
+}
+
+static wk_status matmul(wk_kernel_ctx *ctx, const wk_call *call) {
+    wk_product p = wk__product_of_matmul(call);
+    return product(ctx, call, &p, NULL, false);
+}
+
+static wk_status linear(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_linear_opts *opts = call->attrs;
+    wk_product p = wk__product_of_linear(call);
+    return product(ctx, call, &p, call->in[2], opts->activation == WK_ACTIVATION_RELU);
+}
+
+#endif
+
+const wk_cpu_entry wk__cpu_library_matmul[] = {
+#if WICK_LIBRARIES
+    { "matmul", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), matmul },
+    { "linear", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), linear },
+#endif
+    { 0 },
+};

@@ -1,0 +1,102 @@
+/* conv2d.c: convolution on Wick's own matrix product, for what the library does not take.
+ *
+ * A tile of output pixels is unrolled into columns that fit the second-level cache (never the whole image), and
+ * multiplied by the filters.  Every stride, padding, dilation, group count, layout and float type goes this way; f16
+ * and bf16 are computed in f32.  Images are split over the team; weight gradients are summed per share and joined in a
+ * fixed order, so a repeat with the same number of threads gives the same bits.
+ */
+#include "cpu/convolution.h"
+#include "cpu/scratch.h"
+#include "cpu/simd/gemm.h"
+#include "cpu/simd/narrow.h"
+
+#include <string.h>
+
+typedef struct convolution {
+    wk_convolution_shape shape;
+    const wk_tensor *x, *weight, *bias, *y; /* gradients stand for what they are gradients of */
+    bool relu;
+    bool pointwise;                       /* 1 × 1, stride 1, one group: the image is its own matrix of columns */
+    int64_t tile;                         /* pixels */
+    size_t columns_at, image_at, sums_at; /* in a share's scratch, which begins with the product's panels */
+} convolution;
+
+static size_t dtype_size(wk_dtype dtype) {
+    return dtype == WK_F64 ? 8 : dtype == WK_F32 ? 4 : 2;
+}
+
+static size_t round_up(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+static inline float load_narrow(const wk_tensor *x, int64_t i) {
+    uint16_t bits = ((const uint16_t *)x->data)[i];
+    return x->dtype == WK_BF16 ? wk_load_bf16(bits) : wk_load_f16(bits);
+}
+
+static inline void store_narrow(const wk_tensor *x, int64_t i, float value) {
+    ((uint16_t *)x->data)[i] = x->dtype == WK_BF16 ? wk_store_bf16(value) : wk_store_f16(value);
+}
+
+#define REAL       float
+#define NAME(x)    x##_f32
+#define REAL_DTYPE WK_F32
+#include "cpu/simd/conv2d_body.h"
+#undef REAL
+#undef NAME
+#undef REAL_DTYPE
+
+#define REAL       double
+#define NAME(x)    x##_f64
+#define REAL_DTYPE WK_F64
+#include "cpu/simd/conv2d_body.h"
+#undef REAL
+#undef NAME
+#undef REAL_DTYPE
+
+static wk_status run(wk_kernel_ctx *ctx, convolution *v, wk_convolution_pass pass, const wk_conv2d_opts *opts) {
+    const wk_convolution_shape *s = &v->shape;
+    v->shape = wk__convolution_shape(opts, v->x->shape, v->weight->shape, v->y->shape);
+    v->pointwise = pass == WK_FORWARD && s->groups == 1 && s->kernel[0] == 1 && s->kernel[1] == 1 && s->stride[0] == 1
+                   && s->stride[1] == 1 && s->padding[0] == 0 && s->padding[1] == 0;
+    int64_t work = v->y->count * (s->c / s->groups) * s->kernel[0] * s->kernel[1];
+    int threads = work < 1 << 19 ? 1 : ctx->threads;
+    return v->y->dtype == WK_F64 ? run_f64(v, pass, threads) : run_f32(v, pass, threads);
+}
+
+static wk_status conv2d(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv2d_opts *opts = call->attrs;
+    convolution v = { .x = call->in[0], .weight = call->in[1], .bias = call->in[2], .y = call->out[0] };
+    v.relu = opts->activation == WK_ACTIVATION_RELU;
+    wk_tensor dense;
+    if (v.bias && v.bias->stride[0] != 1 && v.bias->shape[0] > 1) {
+        size_t element = dtype_size((wk_dtype)v.bias->dtype);
+        dense = *v.bias;
+        dense.data = wk__cpu_scratch(WK_SCRATCH_PACK, (size_t)dense.count * element);
+        if (!dense.data) return WK_NO_MEMORY;
+        for (int64_t k = 0; k < dense.count; k++)
+            memcpy((char *)dense.data + (size_t)k * element,
+                   (const char *)v.bias->data + (size_t)(k * v.bias->stride[0]) * element, element);
+        v.bias = &dense;
+    }
+    return run(ctx, &v, WK_FORWARD, opts);
+}
+
+static wk_status conv2d_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv2d_grad_attrs *attrs = call->attrs;
+    convolution v = { .x = call->out[0], .weight = call->in[1], .y = call->in[0] };
+    return run(ctx, &v, WK_BACKWARD_INPUT, &attrs->conv);
+}
+
+static wk_status conv2d_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv2d_grad_attrs *attrs = call->attrs;
+    convolution v = { .x = call->in[0], .weight = call->out[0], .bias = call->out[1], .y = call->in[1] };
+    return run(ctx, &v, WK_BACKWARD_WEIGHT, &attrs->conv);
+}
+
+WK_CPU_TABLE(conv2d) = {
+    { "conv2d", WK_FLOATS, conv2d },
+    { "conv2d_backward_input", WK_FLOATS, conv2d_backward_input },
+    { "conv2d_backward_weight", WK_FLOATS, conv2d_backward_weight },
+    { 0 },
+};
