@@ -17,7 +17,7 @@ endfunction()
 
 # base and yaml are small and stand in two libraries each; where both are loaded the dynamic linker makes one of them.
 wick_objects(wick_base src/base/*.c)
-wick_objects(wick_yaml src/io/yaml.c)
+wick_objects(wick_yaml src/io/yaml*.c)
 target_link_libraries(wick_yaml PRIVATE PkgConfig::YAML)
 
 if(WICK_ENGINE)
@@ -39,7 +39,7 @@ endif()
 endif()
 
 # ---- libwicklaunch: the launcher; knows no tensors ----
-wick_objects(wick_launcher src/launcher/*.c)
+wick_objects(wick_launcher src/launcher/*/*.c)
 target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
 add_library(wicklaunch SHARED
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)
@@ -50,7 +50,7 @@ target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgC
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
 file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
-list(FILTER io_run EXCLUDE REGEX "/(yaml|safetensors|file)\\.c$")
+list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors|file)\\.c$")
 wick_objects(wick_train src/data/*.c src/train/*.c ${io_run})
 add_library(wickrun SHARED $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_train>)
 wick_library(wickrun)
