@@ -294,7 +294,8 @@ static void watch(wrapper *w) {
         bool asked = await_signal(w, 400);
         if (asked) w->hurry = true;
         if (reap(w)) break;
-        if (!w->status.stopped && (asked || above_is_gone(w) || wk__exists(w->stop_path))) {
+        bool gone = above_is_gone(w); /* asked first: it also says that nobody else will clean up */
+        if (!w->status.stopped && (asked || gone || wk__exists(w->stop_path))) {
             w->status.stopped = true;
             kill_at = wk_now() + (w->hurry ? 0.7 : w->request->grace);
             (void)kill(-w->status.pid, SIGTERM);

@@ -266,7 +266,15 @@ static void watch(supervisor *s) {
         if (!s->stopping && s->alive > 0 && (s->cancelled || s->told || exists_in(s, "failed"))) begin_stop(s);
         if (s->stopping) press(s, &stage);
     }
-    wk__end_descendants(0.2);
+    /* mpirun was killed: its wrappers are ours now, and end their programs with grace as they always do. */
+    if (!s->stopping && wk__signal_descendants(0) > 0) {
+        begin_stop(s);
+        for (double end = wk_now() + s->request->grace + 1; wk_now() < end && wk__signal_descendants(0) > 0;) {
+            await_event(s);
+            reap(s);
+        }
+    }
+    wk__end_descendants(1);
 }
 
 /* ---- judge ---- */
@@ -314,7 +322,7 @@ static void survey(supervisor *s, int *good, int *seen) {
     }
 }
 
-static void describe_children(supervisor *s) {
+static void describe_children(supervisor *s, bool all_started) {
     int how = 0;
     for (size_t i = 0; i < s->child_count && how == 0; i++) how = s->children[i].how;
     const char *who = s->request->launcher_count ? "mpirun" : "a wrapper";
@@ -325,8 +333,9 @@ static void describe_children(supervisor *s) {
         (void)snprintf(how_text, sizeof how_text, "was killed by %s", wk__signal_name(WTERMSIG(how)));
     else
         (void)snprintf(how_text, sizeof how_text, "ended with exit code %d", WEXITSTATUS(how));
-    (void)snprintf(s->message, sizeof s->message, "%s %s before all replicas had started%s%.1200s (log: %.200s)", who,
-                   how_text, text && *text ? ":\n" : "", text ? text : "", log ? log : "?");
+    (void)snprintf(s->message, sizeof s->message, "%s %s%s%s%.1200s (log: %.200s)", who, how_text,
+                   all_started ? "" : " before all replicas had started", text && *text ? ":\n" : "", text ? text : "",
+                   log ? log : "?");
     wk_free(log);
     wk_free(text);
 }
@@ -352,7 +361,7 @@ static wk_app_state judge(supervisor *s) {
         wk_free(sentence);
         wk_free(folder);
     } else if (s->child_count)
-        describe_children(s);
+        describe_children(s, seen == wk__request_ranks(s->request));
     else
         (void)snprintf(s->message, sizeof s->message, "%s", wk_message());
     return WK_APP_FAILED;

@@ -36,7 +36,7 @@ void wk__reconcile(wk__store *store, wk__record *record) {
     const char *message =
         record->state == WK_APP_UNSUBMITTED
             ? "never submitted: the client ended before its supervisor started"
-            : "its supervisor is gone (killed, or the machine was restarted); its replicas were ended";
+            : "its supervisor is gone (killed, or the machine was restarted); its replicas end by themselves";
     (void)wk__store_update(store, record->app_id, WK_APP_FAILED, 0, message);
     (void)wk__store_get(store, record->app_id, record);
 }
