@@ -11,7 +11,10 @@ function(wick_library name)
   set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0.1)
   target_include_directories(${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_options(${name} PRIVATE -Wl,-z,defs -Wl,--as-needed)
+  target_link_options(${name} PRIVATE -Wl,--as-needed)
+  if(NOT (WICK_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "Clang")) # clang's runtime comes with the program, not here
+    target_link_options(${name} PRIVATE -Wl,-z,defs)
+  endif()
   target_link_libraries(${name} PRIVATE wick_flags)
 endfunction()
 

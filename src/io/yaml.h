@@ -100,7 +100,7 @@ wk_status wk__yaml_set(wk__yaml *document, const char *assignment);
 /* The tree as YAML text; loads back equal.  Free with wk_free. */
 WK_API
 char *wk__yaml_dump(const wk__yaml_node *root);
-/* Same kinds, keys, order, text and quotedness. */
+/* Same kinds, keys, order and text; quotes count where they make a number, a truth value or null into text. */
 WK_API
 bool wk__yaml_equal(const wk__yaml_node *a, const wk__yaml_node *b);
 

@@ -117,7 +117,7 @@ wk_status wk__yaml_double(const wk__yaml *document, const wk__yaml_node *node, c
     return WK_OK;
 }
 
-wk_status wk__yaml_bool(const wk__yaml *document, const wk__yaml_node *node, const char *what, bool *value) {
+static bool parse_bool(const char *text, bool *value) {
     static const struct {
         const char *spelling[3];
         bool value;
@@ -126,14 +126,37 @@ wk_status wk__yaml_bool(const wk__yaml *document, const wk__yaml_node *node, con
         { { "yes", "Yes", "YES" }, true },    { { "no", "No", "NO" }, false },
         { { "on", "On", "ON" }, true },       { { "off", "Off", "OFF" }, false },
     };
-    if (node->kind == WK__YAML_SCALAR && !node->quoted)
-        for (size_t i = 0; i < WK_COUNT(words); i++)
-            for (size_t j = 0; j < 3; j++)
-                if (strcmp(node->text, words[i].spelling[j]) == 0) {
-                    *value = words[i].value;
-                    return WK_OK;
-                }
+    for (size_t i = 0; i < WK_COUNT(words); i++)
+        for (size_t j = 0; j < 3; j++)
+            if (strcmp(text, words[i].spelling[j]) == 0) {
+                *value = words[i].value;
+                return true;
+            }
+    return false;
+}
+
+wk_status wk__yaml_bool(const wk__yaml *document, const wk__yaml_node *node, const char *what, bool *value) {
+    if (node->kind == WK__YAML_SCALAR && !node->quoted && parse_bool(node->text, value)) return WK_OK;
     return fail_type(document, node, what, "true or false");
+}
+
+/* Without quotes it would be a number, a truth value or nothing. */
+static bool needs_quotes(const char *text) {
+    const wk__yaml_node plain = { .kind = WK__YAML_SCALAR, .text = text };
+    double number;
+    bool truth;
+    return wk__yaml_is_null(&plain) || parse_double(text, &number) || parse_bool(text, &truth);
+}
+
+bool wk__yaml_equal(const wk__yaml_node *a, const wk__yaml_node *b) {
+    if (!a || !b) return a == b;
+    if (a->kind != b->kind || a->count != b->count) return false;
+    if (a->kind == WK__YAML_SCALAR)
+        return strcmp(a->text, b->text) == 0 && (a->quoted == b->quoted || !needs_quotes(a->text));
+    const wk__yaml_node *y = b->first;
+    for (const wk__yaml_node *x = a->first; x; x = x->next, y = y->next)
+        if ((x->key && strcmp(x->key, y->key) != 0) || !wk__yaml_equal(x, y)) return false;
+    return true;
 }
 
 wk_status wk__yaml_list(const wk__yaml *document, const wk__yaml_node *node, const char *what) {

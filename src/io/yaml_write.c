@@ -1,6 +1,6 @@
 /* yaml_write.c: building, changing and dumping trees.
  *
- * A dump must load back equal, quotedness included, because a run's directory keeps its configuration this way and a
+ * A dump must load back equal, because a run's directory keeps its configuration this way and a
  * resume reads it.  So plain scalars are written plain (libyaml decides only where plain is impossible), everything
  * else in double quotes, except `|` blocks, which stay blocks.
  */
@@ -182,14 +182,4 @@ char *wk__yaml_dump(const wk__yaml_node *root) {
         wk_text_puts(&text, "");
     yaml_emitter_delete(&emitter);
     return text.data;
-}
-
-bool wk__yaml_equal(const wk__yaml_node *a, const wk__yaml_node *b) {
-    if (!a || !b) return a == b;
-    if (a->kind != b->kind || a->count != b->count) return false;
-    if (a->kind == WK__YAML_SCALAR) return a->quoted == b->quoted && strcmp(a->text, b->text) == 0;
-    const wk__yaml_node *y = b->first;
-    for (const wk__yaml_node *x = a->first; x; x = x->next, y = y->next)
-        if ((x->key && strcmp(x->key, y->key) != 0) || !wk__yaml_equal(x, y)) return false;
-    return true;
 }
