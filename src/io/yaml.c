@@ -140,7 +140,7 @@ static wk__yaml_node *read_scalar(loader *l) {
     if (!node) return NULL;
     const char *tag = (const char *)l->event.data.scalar.tag;
     node->quoted = l->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE || memchr(value, '\n', size)
-                   || (tag && strcmp(tag, YAML_STR_TAG) == 0);
+                   || (tag && (strcmp(tag, YAML_STR_TAG) == 0 || strcmp(tag, "!") == 0));
     node->literal = l->event.data.scalar.style == YAML_LITERAL_SCALAR_STYLE;
     node->text = keep(l->document, value, size);
     return node->text ? node : NULL;

@@ -151,6 +151,7 @@ static bool needs_quotes(const char *text) {
 bool wk__yaml_equal(const wk__yaml_node *a, const wk__yaml_node *b) {
     if (!a || !b) return a == b;
     if (a->kind != b->kind || a->count != b->count) return false;
+    if (wk__yaml_is_null(a) || wk__yaml_is_null(b)) return wk__yaml_is_null(a) && wk__yaml_is_null(b);
     if (a->kind == WK__YAML_SCALAR)
         return strcmp(a->text, b->text) == 0 && (a->quoted == b->quoted || !needs_quotes(a->text));
     const wk__yaml_node *y = b->first;

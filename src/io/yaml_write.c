@@ -166,6 +166,7 @@ char *wk__yaml_dump(const wk__yaml_node *root) {
     wk_text text = { 0 };
     yaml_emitter_t emitter;
     yaml_event_t event;
+    if (wk__yaml_is_null(root)) return wk_strdup("~\n"); /* nothing at all would be an empty document */
     if (!yaml_emitter_initialize(&emitter)) return wk_fail_null(WK_NO_MEMORY, "out of memory while writing YAML");
     yaml_emitter_set_output(&emitter, write_text, &text);
     yaml_emitter_set_unicode(&emitter, 1);

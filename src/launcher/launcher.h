@@ -66,6 +66,8 @@ struct wk_request {
 
 extern const wk_scheduler_ops wk__local;
 extern const wk_scheduler_ops wk__mpi;
+/* NULL past the last. */
+const wk_scheduler_ops *wk__scheduler_at(size_t index);
 
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
 /* Sum of replicas. */

@@ -58,8 +58,10 @@ static void *open_engine(const command *c) {
     void *engine = *path && access(path, F_OK) == 0 ? dlopen(path, RTLD_NOW | RTLD_GLOBAL)
                                                     : dlopen(ENGINE, RTLD_NOW | RTLD_GLOBAL);
     if (!engine)
-        (void)fprintf(stderr, "wick: %s needs the engine, %s, which cannot be opened: %s\n", c->name, ENGINE,
-                      dlerror());
+        (void)fprintf(stderr,
+                      "wick: %s needs the engine, %s, which cannot be opened: %s\n"
+                      "wick: build it (cmake -DWICK_ENGINE=ON) or install it beside libwicklaunch\n",
+                      c->name, ENGINE, dlerror());
     return engine;
 }
 

@@ -154,18 +154,17 @@ static int newest_first(const void *a, const void *b) {
 
 int wk_list_main(int argc, char **argv) {
     static const char usage[] = "usage: wick list [--json]\n\nexample:  wick list --json | jq -r '.[0].handle'\n";
-    static const char *const schedulers[] = { "local", "mpi" };
     bool json = false;
     const flag flags[] = { { "--json", NULL, &json } };
     int code = parse(argc, argv, usage, flags, 1, NULL);
     if (code >= 0) return code;
     wk_app_entry *all = NULL;
     size_t count = 0;
-    for (size_t i = 0; i < WK_COUNT(schedulers) && !wk_failed(); i++) {
+    const wk_scheduler_ops *ops;
+    for (size_t i = 0; (ops = wk__scheduler_at(i)) && !wk_failed(); i++) {
         wk_app_entry *some = NULL;
         size_t some_count = 0;
-        const wk_scheduler_ops *ops = wk_scheduler(schedulers[i]);
-        if (!ops || ops->list(&some, &some_count) != WK_OK) break;
+        if (ops->list(&some, &some_count) != WK_OK) break;
         wk_app_entry *more = wk_realloc(all, (count + some_count + 1) * sizeof *all);
         if (more) {
             all = more;
@@ -215,14 +214,16 @@ int wk_builtins_main(int argc, char **argv) {
 int wk_runopts_main(int argc, char **argv) {
     static const char usage[] = "usage: wick runopts [SCHEDULER]\n\nexample:  wick runopts mpi\n";
     static const char *const types[] = { "str", "int", "float", "bool", "list", "dict" };
-    static const char *const schedulers[] = { "local", "mpi" };
     const char *word = NULL;
     int code = parse(argc, argv, usage, NULL, 0, &word);
     if (code >= 0) return code;
-    if (word && !wk_scheduler(word)) return report() ? 2 : 2;
-    for (size_t i = 0; i < WK_COUNT(schedulers); i++) {
-        const wk_scheduler_ops *ops = wk_scheduler(schedulers[i]);
-        if (!ops || (word && strcmp(word, ops->name) != 0)) continue;
+    if (word && !wk_scheduler(word)) {
+        (void)wk_report(stderr);
+        return 2;
+    }
+    const wk_scheduler_ops *ops;
+    for (size_t i = 0; (ops = wk__scheduler_at(i)); i++) {
+        if (word && strcmp(word, ops->name) != 0) continue;
         (void)printf("%s: %s\n", ops->name, ops->doc);
         for (size_t k = 0; k < ops->runopt_count; k++) {
             const wk_runopt *o = &ops->runopts[k];

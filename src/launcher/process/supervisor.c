@@ -322,22 +322,35 @@ static void survey(supervisor *s, int *good, int *seen) {
     }
 }
 
+/* The first words of mpirun's lengthy explanation, on one line; rules and blank lines left out. */
+static void first_words(const char *path, char *words, size_t size) {
+    size_t used = 0;
+    char *text = wk__read_file(path, 4096, NULL);
+    *words = '\0';
+    for (char *line = text, *end; line && *line && used < 240; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end) *end++ = '\0';
+        line += strspn(line, " -");
+        if (*line) used += (size_t)snprintf(words + used, size - used, "%s%.200s", used ? " " : ": ", line);
+    }
+    wk_free(text);
+}
+
 static void describe_children(supervisor *s, bool all_started) {
     int how = 0;
     for (size_t i = 0; i < s->child_count && how == 0; i++) how = s->children[i].how;
     const char *who = s->request->launcher_count ? "mpirun" : "a wrapper";
     char *log = s->request->launcher_count ? path_in(s, "mpirun.log") : wk_format("%s/supervisor.log", s->directory);
-    char *text = log ? wk__read_file(log, 1400, NULL) : NULL;
     char how_text[64];
+    char words[600] = "";
+    if (log && s->request->launcher_count) first_words(log, words, sizeof words);
     if (WIFSIGNALED(how))
         (void)snprintf(how_text, sizeof how_text, "was killed by %s", wk__signal_name(WTERMSIG(how)));
     else
         (void)snprintf(how_text, sizeof how_text, "ended with exit code %d", WEXITSTATUS(how));
-    (void)snprintf(s->message, sizeof s->message, "%s %s%s%s%.1200s (log: %.200s)", who, how_text,
-                   all_started ? "" : " before all replicas had started", text && *text ? ":\n" : "", text ? text : "",
-                   log ? log : "?");
+    (void)snprintf(s->message, sizeof s->message, "%s %s%s%s; log: %s", who, how_text,
+                   all_started ? "" : " before all replicas had started", words, log ? log : "?");
     wk_free(log);
-    wk_free(text);
 }
 
 static wk_app_state judge(supervisor *s) {

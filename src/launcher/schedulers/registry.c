@@ -38,3 +38,7 @@ wk_status wk_scheduler_register(const wk_scheduler_ops *ops) {
     schedulers[scheduler_count++] = ops;
     return WK_OK;
 }
+
+const wk_scheduler_ops *wk__scheduler_at(size_t index) {
+    return index < scheduler_count ? schedulers[index] : NULL;
+}

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct wk__store {
@@ -59,6 +60,22 @@ static wk_status fail(const wk__store *store) {
                    store->db ? sqlite3_errmsg(store->db) : "out of memory");
 }
 
+/* WAL needs memory shared between its users, which a network file system does not give to other hosts. */
+static const char *journal(const char *path) {
+    static const unsigned long network[] = { 0x6969 /* NFS */,
+                                             0x517B /* SMB */,
+                                             0xFE534D42 /* SMB2 */,
+                                             0x0BD00BD0 /* Lustre */,
+                                             0x47504653 /* GPFS */,
+                                             0x19830326 /* BeeGFS */,
+                                             0x00C36400 /* Ceph */ };
+    struct statfs info;
+    if (statfs(path, &info) == 0)
+        for (size_t i = 0; i < WK_COUNT(network); i++)
+            if (((unsigned long)info.f_type & 0xFFFFFFFFUL) == network[i]) return "PRAGMA journal_mode=DELETE;";
+    return "PRAGMA journal_mode=WAL;";
+}
+
 wk__store *wk__store_open(void) {
     if (wk__make_dirs(wk__state_dir()) != WK_OK) return NULL;
     wk__store *store = wk_alloc(sizeof *store);
@@ -72,12 +89,13 @@ wk__store *wk__store_open(void) {
     (void)sqlite3_busy_timeout(store->db, 5000);
     /* synchronous NORMAL: a power cut may lose the last state, and reconciling finds it again. */
     static const char schema[] =
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        "PRAGMA synchronous=NORMAL;"
         "CREATE TABLE IF NOT EXISTS apps(id TEXT PRIMARY KEY, name TEXT NOT NULL,"
         " scheduler TEXT NOT NULL, state INTEGER NOT NULL, restarts INTEGER NOT NULL DEFAULT 0,"
         " created_at REAL NOT NULL, ended_at REAL NOT NULL DEFAULT 0,"
         " message TEXT NOT NULL DEFAULT '') WITHOUT ROWID;";
-    if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK) {
+    if (sqlite3_exec(store->db, journal(wk__state_dir()), NULL, NULL, NULL) != SQLITE_OK
+        || sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK) {
         (void)fail(store);
         goto failed;
     }
