@@ -122,6 +122,7 @@ const char *wk__state_dir(void);
 /* <state>/apps/APP_ID[/REST] */
 char *wk__app_path(const char *app_id, const char *rest);
 wk_status wk__make_dirs(const char *path);
+bool wk__is_on_network(const char *path);
 
 typedef struct wk__record {
     char app_id[160], name[128], scheduler[32];

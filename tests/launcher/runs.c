@@ -226,6 +226,18 @@ Test(runs, retries_restart_the_whole_app) {
     forget(&o);
 }
 
+Test(runs, log_shows_every_attempt) {
+    outcome o = WICK("run", "utils.sh", "--max_retries", "3", "--wait", "--log", "--",
+                     "echo attempt $TORCHELASTIC_RESTART_COUNT; test $TORCHELASTIC_RESTART_COUNT = 3");
+    const char *handle = handle_of(&o);
+    const char *const expected = "sh/0 attempt 0\nsh/0 attempt 1\nsh/0 attempt 2\nsh/0 attempt 3\n";
+    assert_contains(o.err, expected);
+    outcome log = WICK("log", handle);
+    cr_assert_str_eq(log.out, expected);
+    forget(&log);
+    forget(&o);
+}
+
 Test(runs, retries_end) {
     outcome o = WICK("run", "utils.sh", "--max_retries", "1", "--wait", "--", "echo no >&2; exit 5");
     cr_assert_eq(o.code, 1);
@@ -367,6 +379,26 @@ Test(runs, interrupt_leaves_the_app_running) {
     cr_assert_eq(WEXITSTATUS(how), 130);
     cr_assert_str_eq(state_of(handle), "RUNNING");
     (void)close(ends[0]);
+}
+
+/* A client that stands on a rank of another mpirun starts a world of its own. */
+Test(runs, mpi_within_mpi) {
+    (void)setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    (void)setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    outcome o = run_program((const char *const[]){ "mpirun", "-n", "1", WICK_BINARY, "run", "utils.sh", "-s", "mpi",
+                                                   "-j", "2", "--wait", "--", "test $OMPI_COMM_WORLD_SIZE = 2", NULL });
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    assert_contains(o.err, "SUCCEEDED");
+    forget(&o);
+}
+
+Test(runs, mpirun_that_cannot_place_the_ranks) {
+    outcome o = WICK("run", "utils.echo", "-s", "mpi", "-j", "64", "-cfg", "oversubscribe=no", "--wait");
+    cr_assert_eq(o.code, 1);
+    assert_contains(o.err,
+                    "FAILED: mpirun ended with exit code 1 before all replicas had started: There are not enough "
+                    "slots available");
+    forget(&o);
 }
 
 /* Many at once share one store. */

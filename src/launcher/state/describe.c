@@ -22,10 +22,24 @@ static bool is_held(const char *app_id) {
     return held;
 }
 
+/* On a shared file system another host's lock may not show here; only that host can tell. */
+static bool is_elsewhere(const char *app_id) {
+    char own[128] = "";
+    char host[128] = "";
+    if (!wk__is_on_network(wk__state_dir())) return false;
+    char *path = wk__app_path(app_id, "attempt");
+    char *text = path ? wk__read_file(path, 1 << 16, NULL) : NULL;
+    (void)gethostname(own, sizeof own - 1);
+    bool elsewhere = text && sscanf(text, "%*d %*d %*u %127s", host) == 1 && strcmp(host, own) != 0;
+    wk_free(path);
+    wk_free(text);
+    return elsewhere;
+}
+
 enum { SUBMIT_SECONDS = 10 };
 
 void wk__reconcile(wk__store *store, wk__record *record) {
-    if (wk_app_state_is_terminal(record->state) || is_held(record->app_id)) return;
+    if (wk_app_state_is_terminal(record->state) || is_held(record->app_id) || is_elsewhere(record->app_id)) return;
     /* Between its row and its lock an app is for some milliseconds without a holder. */
     if (record->state == WK_APP_UNSUBMITTED && wk_wall_time() - record->created_at < SUBMIT_SECONDS) return;
     wk__record again;

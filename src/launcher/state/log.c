@@ -2,55 +2,64 @@
  *
  * A replica's stdout and stderr are files that its program writes itself, so nothing tears them and nothing is lost
  * with a dying relay.  Reading several at once is a matter of cutting at newlines: a line leaves in one write, with
- * its replica's name before it.  After a restart the file of that name is another one; the stream notices by its inode.
+ * its replica's name before it.  A restart renames stdout.log to stdout.K.log; a stream reads all attempts in turn.
  */
 #include "launcher/launcher.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct wk_log_stream {
-    char *path;
-    int fd;
-    ino_t inode;
+    char *base; /* "…/trainer/0/stdout" */
+    int fd, attempt;
+    char path[PATH_MAX];
 };
 
 wk_log_stream *wk__supervised_log_open(const char *app_id, const char *role, int replica, wk_log_kind kind) {
     char rest[256];
-    (void)snprintf(rest, sizeof rest, "%s/%d/%s.log", role, replica, kind == WK_LOG_STDOUT ? "stdout" : "stderr");
+    (void)snprintf(rest, sizeof rest, "%s/%d/%s", role, replica, kind == WK_LOG_STDOUT ? "stdout" : "stderr");
     wk_log_stream *stream = wk_alloc(sizeof *stream);
     if (!stream) return NULL;
     stream->fd = -1;
-    if (!(stream->path = wk__app_path(app_id, rest))) {
+    if (!(stream->base = wk__app_path(app_id, rest))) {
         wk_free(stream);
         return NULL;
     }
     return stream;
 }
 
-/* Open the file that bears the name now, if it is another than the one at hand. */
-static bool reopen(wk_log_stream *stream) {
-    struct stat info;
-    if (stat(stream->path, &info) != 0 || (stream->fd >= 0 && info.st_ino == stream->inode)) return false;
-    int fd = open(stream->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    if (stream->fd >= 0) (void)close(stream->fd);
-    stream->fd = fd;
-    stream->inode = info.st_ino;
-    return true;
+/* True if this attempt is over: its log then bears its number. */
+static bool is_past(wk_log_stream *stream) {
+    (void)snprintf(stream->path, sizeof stream->path, "%s.%d.log", stream->base, stream->attempt);
+    return wk__exists(stream->path);
+}
+
+static bool open_attempt(wk_log_stream *stream) {
+    bool past = is_past(stream);
+    if (!past) (void)snprintf(stream->path, sizeof stream->path, "%s.log", stream->base);
+    stream->fd = open(stream->path, O_RDONLY | O_CLOEXEC);
+    if (stream->fd >= 0 && !past && is_past(stream)) { /* renamed between the look and the opening */
+        (void)close(stream->fd);
+        stream->fd = open(stream->path, O_RDONLY | O_CLOEXEC);
+    }
+    return stream->fd >= 0;
 }
 
 wk_status wk_log_read(wk_log_stream *stream, char *bytes, size_t size, size_t *got) {
     *got = 0;
-    for (int turn = 0; turn < 2; turn++) {
-        ssize_t n = stream->fd >= 0 ? read(stream->fd, bytes, size) : 0;
+    while (stream->fd >= 0 || open_attempt(stream)) {
+        bool past = is_past(stream); /* asked before reading, so that its last words are read */
+        ssize_t n = read(stream->fd, bytes, size);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return wk_fail(WK_IO, "%s: %s", stream->path, strerror(errno));
         *got = (size_t)n;
-        if (n > 0 || !reopen(stream)) return WK_OK;
+        if (n > 0 || !past) return WK_OK;
+        (void)close(stream->fd);
+        stream->fd = -1;
+        stream->attempt++;
     }
     return WK_OK;
 }
@@ -58,7 +67,7 @@ wk_status wk_log_read(wk_log_stream *stream, char *bytes, size_t size, size_t *g
 void wk_log_close(wk_log_stream *stream) {
     if (!stream) return;
     if (stream->fd >= 0) (void)close(stream->fd);
-    wk_free(stream->path);
+    wk_free(stream->base);
     wk_free(stream);
 }
 
@@ -98,6 +107,7 @@ static wk_status put_line(const source *s, const char *line, size_t size, int de
 static wk_status drain(source *s, bool last, int descriptor, bool *moved) {
     char chunk[16384];
     size_t got = 0;
+    int turns = 0;
     do {
         WK_TRY(wk_log_read(s->stream, chunk, sizeof chunk, &got));
         const char *at = chunk;
@@ -109,7 +119,7 @@ static wk_status drain(source *s, bool last, int descriptor, bool *moved) {
             s->pending.size = 0;
         }
         wk_text_add(&s->pending, at, (size_t)(end - at));
-    } while (got == sizeof chunk);
+    } while (got > 0 && (last || ++turns < 64)); /* a busy writer must not keep the others waiting */
     if (s->pending.size > 0 && (last || s->pending.size > LONGEST_LINE)) {
         WK_TRY(put_line(s, s->pending.data, s->pending.size, descriptor));
         s->pending.size = 0;

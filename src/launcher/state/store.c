@@ -60,8 +60,7 @@ static wk_status fail(const wk__store *store) {
                    store->db ? sqlite3_errmsg(store->db) : "out of memory");
 }
 
-/* WAL needs memory shared between its users, which a network file system does not give to other hosts. */
-static const char *journal(const char *path) {
+bool wk__is_on_network(const char *path) {
     static const unsigned long network[] = { 0x6969 /* NFS */,
                                              0x517B /* SMB */,
                                              0xFE534D42 /* SMB2 */,
@@ -72,8 +71,8 @@ static const char *journal(const char *path) {
     struct statfs info;
     if (statfs(path, &info) == 0)
         for (size_t i = 0; i < WK_COUNT(network); i++)
-            if (((unsigned long)info.f_type & 0xFFFFFFFFUL) == network[i]) return "PRAGMA journal_mode=DELETE;";
-    return "PRAGMA journal_mode=WAL;";
+            if (((unsigned long)info.f_type & 0xFFFFFFFFUL) == network[i]) return true;
+    return false;
 }
 
 wk__store *wk__store_open(void) {
@@ -94,7 +93,10 @@ wk__store *wk__store_open(void) {
         " scheduler TEXT NOT NULL, state INTEGER NOT NULL, restarts INTEGER NOT NULL DEFAULT 0,"
         " created_at REAL NOT NULL, ended_at REAL NOT NULL DEFAULT 0,"
         " message TEXT NOT NULL DEFAULT '') WITHOUT ROWID;";
-    if (sqlite3_exec(store->db, journal(wk__state_dir()), NULL, NULL, NULL) != SQLITE_OK
+    /* WAL needs memory shared between its users, which a network file system does not give to other hosts. */
+    bool shared = wk__is_on_network(wk__state_dir());
+    const char *journal = shared ? "PRAGMA journal_mode=DELETE;" : "PRAGMA journal_mode=WAL;";
+    if (sqlite3_exec(store->db, journal, NULL, NULL, NULL) != SQLITE_OK
         || sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK) {
         (void)fail(store);
         goto failed;
