@@ -193,8 +193,7 @@ Test(door, wrong_usage_is_code_2, .init = state_begin, .fini = state_end) {
     const char *file = write_file("app.yaml", "version: 1\nname: j\nroles:\n  - name: trainer\n    num_replica: 2\n");
     char expected[PATH_MAX];
     (void)snprintf(expected, sizeof expected,
-                   "wick: %s:5:5: unknown key \"num_replica\" in role \"trainer\"; did you mean \"num_replicas\"?\n",
-                   file);
+                   "%s:5:5: unknown key \"num_replica\" in role \"trainer\"; did you mean \"num_replicas\"?\n", file);
     says(WICK("run", file), 2, expected);
     outcome o = WICK("status", "local://wick/nobody-x");
     cr_expect_eq(o.code, 1);

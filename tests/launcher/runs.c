@@ -275,6 +275,18 @@ Test(runs, structured_error_file) {
     forget(&o);
 }
 
+Test(runs, json_is_utf8_whatever_a_program_writes) {
+    outcome o = WICK("run", "utils.sh", "--wait", "--", "printf 'caf\\303\\251 \\377\\376 end' >&2; exit 1");
+    cr_assert_eq(o.code, 1);
+    o.out[strcspn(o.out, "\n")] = '\0';
+    outcome status = WICK("status", "--json", o.out);
+    cr_assert_eq(status.code, 0);
+    assert_contains(status.out, "\"last_line\": \"caf\xc3\xa9 \xef\xbf\xbd\xef\xbf\xbd end\"");
+    assert_contains(status.out, "\"msg\": \"sh/0 (rank 0) ended with exit code 1");
+    forget(&status);
+    forget(&o);
+}
+
 /* Arguments and variables reach the program byte for byte. */
 static void hostile(const char *scheduler) {
     static const char text[] =

@@ -178,6 +178,20 @@ static int wait_for(const wk_handle *handle, const char *name, bool log) {
     return code;
 }
 
+/* A place in the file stands first on its line, where editors look for it. */
+static void report(const char *what) {
+    size_t size = strlen(what);
+    const char *message = wk_message();
+    bool placed = strncmp(message, what, size) == 0 && message[size] == ':' && message[size + 1] >= '1'
+                  && message[size + 1] <= '9';
+    if (!placed) {
+        (void)wk_report(stderr);
+        return;
+    }
+    (void)fprintf(stderr, "%s\n", message);
+    wk_clear_error();
+}
+
 int wk_run_main(int argc, char **argv) {
     options o = { .scheduler = "local" };
     int code = parse(argc, argv, &o);
@@ -196,7 +210,7 @@ int wk_run_main(int argc, char **argv) {
     if (wk_failed()) {
         /* What failed after the app was known as one is a failed app, not a wrong command. */
         bool submitted = wk_error_code() == WK_STATE || wk_error_code() == WK_IO;
-        (void)wk_report(stderr);
+        report(o.what);
         return submitted && *handle.app_id ? 1 : 2;
     }
     if (o.dryrun) return 0;

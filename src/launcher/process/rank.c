@@ -195,7 +195,7 @@ static int open_log(const wrapper *w, const char *name) {
 static _Noreturn void become_program(const wrapper *w, const wk__program *program, int report) {
     sigset_t none;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == 1) _exit(127); /* the wrapper died before the line above */
+    if (getppid() != w->status.wrapper) _exit(127); /* the wrapper died before the line above */
     (void)setpgid(0, 0);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int out = open_log(w, "stdout.log");
