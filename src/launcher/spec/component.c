@@ -207,7 +207,7 @@ static wk_status read_arguments(const component *c, int argc, char *const *argv,
         else
             in->values[index] = value;
     }
-    in->rest = argv + at;
+    in->rest = argc > 0 ? argv + at : NULL;
     in->rest_count = (size_t)(argc - at);
     for (size_t i = 0; i < MOST_PARAMETERS && c->parameters[i].name; i++) {
         if (!in->values[i]) in->values[i] = c->parameters[i].initial;
