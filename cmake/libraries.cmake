@@ -48,7 +48,7 @@ add_library(wicklaunch SHARED
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)
 wick_library(wicklaunch)
 target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE Threads::Threads
-  ${CMAKE_DL_LIBS})
+  m ${CMAKE_DL_LIBS})
 
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----

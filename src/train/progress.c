@@ -12,9 +12,9 @@ void wk__progress_start(wk__progress *p, bool enabled) {
 }
 
 void wk__duration(double seconds, char *buffer) {
-    long s = seconds > 0 && seconds < 3.6e7 ? (long)(seconds + 0.5) : 0;
-    if (s >= 3600) (void)snprintf(buffer, 16, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else (void)snprintf(buffer, 16, "%ld:%02ld", s / 60, s % 60);
+    unsigned s = seconds > 0 && seconds < 3.6e7 ? (unsigned)(seconds + 0.5) : 0;
+    if (s >= 3600) (void)snprintf(buffer, 16, "%u:%02u:%02u", s / 3600 % 10000, s / 60 % 60, s % 60);
+    else (void)snprintf(buffer, 16, "%u:%02u", s / 60, s % 60);
 }
 
 void wk__progress_step(wk__progress *p, int64_t epoch, int64_t epochs, int64_t batch, int64_t batches, double rate, double loss, double eta) {

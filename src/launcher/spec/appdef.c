@@ -283,13 +283,13 @@ void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler) {
         for (const wk__yaml_node *role = roles->first; role; role = role->next) {
             const wk__yaml_node *map = dot ? wk__yaml_find(role, "resource") : role;
             if (!map || !wk__yaml_find(map, dot ? dot + 1 : keys[i])) continue;
-            wk_log(WK_LOG_WARNING, "%s ignores %s", scheduler, keys[i]);
+            wk_log_write(WK_LOG_WARNING, "%s ignores %s", scheduler, keys[i]);
             break;
         }
     }
     for (size_t i = 0; i < app->role_count; i++)
         if (app->roles[i].retry_policy != WK_RETRY_APPLICATION) {
-            wk_log(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s", scheduler,
+            wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s", scheduler,
                    policies[app->roles[i].retry_policy]);
             break;
         }
