@@ -44,7 +44,7 @@ static char *own_folder(void) {
     char *path = wk_strdup(info.dli_fname);
     char *slash = path ? strrchr(path, '/') : NULL;
     if (slash) *slash = '\0';
-    else if (path) strcpy(path, ".");
+    else if (path && path[0]) path[0] = '.', path[1] = '\0';
     return path;
 }
 
