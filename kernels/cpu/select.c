@@ -12,14 +12,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
 # include <cpuid.h>
 #endif
 
 /* ---- instruction sets -------------------------------------------------------------------------------------------------- */
 
 /* From the plainest to the richest. */
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
 # define INSTRUCTION_SETS(X) X(generic) X(v3) X(v4)
 
 /* F16C, MOVBE and LZCNT, which belong to x86-64-v3 but are not known to __builtin_cpu_supports in every compiler. */
