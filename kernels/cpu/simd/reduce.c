@@ -218,6 +218,24 @@ static void reduce_group(const reduction *plan, int64_t group) {
     store(plan, out, totals, count);
 }
 
+/* Row mode with many outputs: along a walk instead of by number, for finding each of many short rows by division would
+ * cost more than adding it up. */
+static void reduce_rows(const void *context, const int64_t offset[], int64_t n) {
+    const reduction *plan = context;
+    int last = plan->kept.rank - 1, row = plan->reduced.rank - 1;
+    int64_t size = (int64_t)wk_size_of(plan->dtype), out_size = (int64_t)wk_size_of(plan->out_dtype);
+    const char *x = plan->x + offset[1] * size;
+    char *out = plan->out + offset[0] * out_size;
+    for (int64_t i = 0; i < n; i++) {
+        wide total = first_total(plan);
+        if (row == 0) plan->row(&total, x, plan->reduced.stride[0][0], plan->reduced.shape[0]);
+        else accumulate(plan, x, 1, 0, 1, &total);
+        store(plan, out, &total, 1);
+        x += plan->kept.stride[1][last] * size;
+        out += plan->kept.stride[0][last] * out_size;
+    }
+}
+
 static void reduce_group_in_blocks(const reduction *plan, int64_t group, int blocks, int team) {
     wide totals[MAX_BLOCKS][TILE];
     char *out;
@@ -240,6 +258,8 @@ static void run(const reduction *plan, const wk_kernel_ctx *ctx) {
     if (groups < 16 && behind > 2 * BLOCK_BYTES) {
         int64_t blocks = behind / BLOCK_BYTES < MAX_BLOCKS ? behind / BLOCK_BYTES : MAX_BLOCKS;
         for (int64_t g = 0; g < groups; g++) reduce_group_in_blocks(plan, g, (int)blocks, team);
+    } else if (!plan->column) {
+        wk_walk_split(&plan->kept, team, 16, reduce_rows, plan);
     } else if (team == 1 || groups == 1) {
         for (int64_t g = 0; g < groups; g++) reduce_group(plan, g);
     } else {
