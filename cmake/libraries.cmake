@@ -11,13 +11,16 @@ function(wick_library name)
   set_target_properties(${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0.1)
   target_include_directories(${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_options(${name} PRIVATE -Wl,-z,defs -Wl,--as-needed)
+  target_link_options(${name} PRIVATE -Wl,--as-needed)
+  if(NOT (WICK_SANITIZE AND CMAKE_C_COMPILER_ID STREQUAL "Clang")) # clang's runtime comes with the program, not here
+    target_link_options(${name} PRIVATE -Wl,-z,defs)
+  endif()
   target_link_libraries(${name} PRIVATE wick_flags)
 endfunction()
 
 # base and yaml are small and stand in two libraries each; where both are loaded the dynamic linker makes one of them.
 wick_objects(wick_base src/base/*.c)
-wick_objects(wick_yaml src/io/yaml.c)
+wick_objects(wick_yaml src/io/yaml*.c)
 target_link_libraries(wick_yaml PRIVATE PkgConfig::YAML)
 
 if(WICK_ENGINE)
@@ -39,18 +42,18 @@ endif()
 endif()
 
 # ---- libwicklaunch: the launcher; knows no tensors ----
-wick_objects(wick_launcher src/launcher/*.c)
+wick_objects(wick_launcher src/launcher/*/*.c)
 target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
 add_library(wicklaunch SHARED
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)
 wick_library(wicklaunch)
 target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE Threads::Threads
-  ${CMAKE_DL_LIBS})
+  m ${CMAKE_DL_LIBS})
 
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
 file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
-list(FILTER io_run EXCLUDE REGEX "/(yaml|safetensors|file)\\.c$")
+list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors|file)\\.c$")
 wick_objects(wick_train src/data/*.c src/train/*.c ${io_run})
 add_library(wickrun SHARED $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_train>)
 wick_library(wickrun)

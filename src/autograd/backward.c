@@ -252,7 +252,28 @@ static wk_status walk_back(walk *w, wk_tensor *output, wk_tensor *gradient) {
     return status;
 }
 
-wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
+void wk__backward_hook_add(wk__backward_hook *hook) {
+    wk_context *context = wk__context();
+    hook->next = context->backward_hooks;
+    context->backward_hooks = hook;
+}
+
+void wk__backward_hook_remove(wk__backward_hook *hook) {
+    wk_context *context = wk__context();
+    for (wk__backward_hook **link = &context->backward_hooks; *link; link = &(*link)->next)
+        if (*link == hook) {
+            *link = hook->next;
+            return;
+        }
+}
+
+void wk__backward_ended(wk_status status) {
+    wk_context *context = wk__context();
+    for (wk__backward_hook *hook = context ? context->backward_hooks : NULL; hook; hook = hook->next)
+        hook->ended(hook->argument, status);
+}
+
+static wk_status backward(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
     WK_TRY(check_start(output, gradient));
     walk w = { .context = wk__context(), .retain = opts.retain_graph || opts.create_graph, .create = opts.create_graph };
     /* With create_graph the new nodes must outlive this call: no scope of its own. */
@@ -260,6 +281,12 @@ wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_o
     wk_status status = walk_back(&w, output, gradient);
     wk_scope_end(scope);
     return status;
+}
+
+wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
+    wk_status status = backward(output, gradient, opts);
+    wk__backward_ended(status);
+    return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }
 
 wk_status wk_backward(wk_tensor *scalar) {

@@ -35,6 +35,17 @@ struct wk_leaf {
     void *on_ready_context;
 };
 
+/* Told when a backward of this context has ended, well or not, and when an optimizer refuses to step because an error is
+ * pending: DDP finishes its exchange there, or ends the other ranks. */
+typedef struct wk__backward_hook {
+    void (*ended)(void *argument, wk_status status);
+    void *argument;
+    struct wk__backward_hook *next;
+} wk__backward_hook;
+WK_API void wk__backward_hook_add(wk__backward_hook *hook);
+WK_API void wk__backward_hook_remove(wk__backward_hook *hook);
+void wk__backward_ended(wk_status status);
+
 /* Put the leaf's gradient into memory that someone else lays out (a bucket); takes over one reference to `gradient`. */
 WK_API void wk__leaf_place_gradient(wk_tensor *leaf, wk_tensor *gradient);
 /* The gradient's memory whatever its state (made if there is none), marked as full. */

@@ -52,5 +52,7 @@ typedef struct wk_backend {
 
 /* The CPU, always there. */
 const wk_backend *wk__cpu_backend(void);
+/* Its processor, instruction set, cores and memory. */
+WK_API wk_status wk__cpu_device_info(wk_device_info *info);
 
 #endif

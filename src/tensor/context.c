@@ -32,6 +32,7 @@ wk_context *wk_context_create(void) {
     context->threads = default_threads();
     context->process = (int)getpid();
     context->pending = &context->error;
+    wk_generator_seed(&context->generator, 0);
     return context;
 }
 
@@ -83,6 +84,16 @@ void wk_set_threads(int threads) {
 int wk_threads(void) {
     wk_context *context = wk__context();
     return context ? context->threads : 1;
+}
+
+wk_generator *wk_default_generator(void) {
+    wk_context *context = wk__context();
+    return context ? &context->generator : NULL;
+}
+
+void wk_manual_seed(uint64_t seed) {
+    wk_context *context = wk__context();
+    if (context) wk_generator_seed(&context->generator, seed);
 }
 
 void wk_note_call(const char *where) {

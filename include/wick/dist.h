@@ -1,0 +1,68 @@
+/* wick/dist.h: process groups and data-parallel training.
+ *
+ * A group is one communicator of ranks.  Each collective is queued in order and runs on the group's own thread while the
+ * caller goes on; a work handle tells when it is done.  Every rank must call the same collectives in the same order.
+ *
+ * Failure: a rank whose step fails aborts the group, naming itself and what failed; a rank that hangs is named by the others'
+ * watchdogs after the timeout (WICK_DIST_TIMEOUT seconds, default 60), and the job ends.
+ */
+#ifndef WICK_DIST_H
+#define WICK_DIST_H
+
+#include "wick/nn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wk_group wk_group;
+typedef struct wk_work wk_work;
+typedef enum wk_reduce { WK_REDUCE_SUM, WK_REDUCE_MEAN, WK_REDUCE_MAX, WK_REDUCE_MIN } wk_reduce;
+
+/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when this process was started as one of several
+ * ranks (OMPI_COMM_WORLD_SIZE, PMIX_RANK with WORLD_SIZE > 1), else self.  Errors: WK_NOT_FOUND with what to install. */
+WK_API wk_group *wk_group_create(const char *transport);
+WK_API void wk_group_destroy(wk_group *group);
+WK_API int wk_group_rank(const wk_group *group);
+WK_API int wk_group_size(const wk_group *group);
+WK_API const char *wk_group_transport(const wk_group *group);
+/* End every rank of the group now, with a message that names this rank.  Does not return when there are other ranks. */
+WK_API void wk_group_abort(wk_group *group, const char *reason);
+
+/* Contiguous CPU tensors, the same shape and dtype on every rank; they must stay alive until the work is done.  With
+ * work == NULL the call waits. */
+WK_API wk_status wk_all_reduce(wk_group *group, wk_tensor *tensor, wk_reduce op, wk_work **work);
+WK_API wk_status wk_broadcast(wk_group *group, wk_tensor *tensor, int root, wk_work **work);
+/* out (ranks · count) receives every rank's in (count), in order of rank. */
+WK_API wk_status wk_all_gather(wk_group *group, wk_tensor *in, wk_tensor *out, wk_work **work);
+/* out (count) receives this rank's part of the sum of every rank's in (ranks · count).  f32, f64 and integers. */
+WK_API wk_status wk_reduce_scatter(wk_group *group, wk_tensor *in, wk_tensor *out, wk_reduce op, wk_work **work);
+WK_API wk_status wk_barrier(wk_group *group);
+
+/* Wait for the end, give the handle back, and tell how it went. */
+WK_API wk_status wk_work_wait(wk_work *work);
+WK_API bool wk_work_done(const wk_work *work);
+/* Seconds that it took on the wire; 0 before the end. */
+WK_API double wk_work_seconds(const wk_work *work);
+
+/* ---- data-parallel training ------------------------------------------------------------------------------------------ */
+
+typedef struct wk_ddp wk_ddp;
+typedef struct wk_ddp_opts {
+    int64_t first_bucket_bytes; /* 0 means 1 MiB */
+    int64_t bucket_bytes;       /* 0 means 25 MiB */
+} wk_ddp_opts;
+/* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and buffers to
+ * all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns they are complete and
+ * equal everywhere.  Gradients become views of buckets.  Both the group and the module must outlive it. */
+WK_API wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts);
+WK_API void wk_ddp_destroy(wk_ddp *ddp);
+/* Without exchange until set back: gradients accumulate locally; the next backward with exchange sends the sum. */
+WK_API void wk_ddp_no_sync(wk_ddp *ddp, bool no_sync);
+/* Seconds of the last backward that its end waited for the exchange: what was not hidden. */
+WK_API double wk_ddp_exposed_seconds(const wk_ddp *ddp);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

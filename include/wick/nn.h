@@ -1,0 +1,128 @@
+/* wick/nn.h: modules.
+ *
+ * A module owns parameters, buffers and children, and maps tensors to tensors.  Parameter names, their order and their initial
+ * values are PyTorch's: the same seed gives the same weights.  A model of your own is a struct whose first member is a
+ * wk_module, and a class that says how large it is and what its forward does; see docs/architecture.md and README.md.
+ */
+#ifndef WICK_NN_H
+#define WICK_NN_H
+
+#include "wick/autograd.h"
+#include "wick/ops.h"
+#include "wick/random.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct wk_module wk_module;
+
+/* Named tensors in and out of a module: an LSTM's (h, c), a transformer's masks. */
+enum { WK_MAX_SLOTS = 8 };
+typedef struct wk_args {
+    int count;
+    struct {
+        const char *name; /* NULL: by position */
+        wk_tensor *tensor;
+    } slot[WK_MAX_SLOTS];
+} wk_args;
+
+typedef struct wk_module_class {
+    const char *name; /* "Conv2d" */
+    size_t size;      /* of the struct that starts with a wk_module */
+    /* One of the two: one tensor in and out, or named slots. */
+    wk_tensor *(*forward)(wk_module *self, wk_tensor *x);
+    wk_status (*forward_args)(wk_module *self, const wk_args *in, wk_args *out);
+    /* Optional: forward followed by an activation (wk_activation) in one pass; Sequential uses it. */
+    wk_tensor *(*forward_activated)(wk_module *self, wk_tensor *x, int activation);
+    /* Optional: give back what the struct holds besides parameters, buffers and children. */
+    void (*destroy)(wk_module *self);
+    /* Optional: "in_features=784, out_features=10" into the buffer, for summaries. */
+    void (*describe)(const wk_module *self, char *buffer, size_t size);
+    int activation; /* the wk_activation that this module is, for fusing; 0: none */
+} wk_module_class;
+
+struct wk_module {
+    const wk_module_class *class_;
+    char *path;         /* "0.conv1" from the root; "" for the root */
+    wk_module *parent;
+    struct wk_module_members *members;
+    bool training;      /* true at first */
+    bool frozen;        /* parameters ask for no gradient */
+};
+
+/* A module of a class, zeroed but for its base; NULL with an error pending. */
+WK_API wk_module *wk_module_create(const wk_module_class *class_);
+/* The root of a tree only; NULL is fine. */
+WK_API void wk_module_destroy(wk_module *module);
+
+/* Add a child under a name; takes it over and gives it back.  NULL (an error is pending) stays NULL. */
+WK_API wk_module *wk_module_add(wk_module *parent, const char *name, wk_module *child);
+/* Add a parameter (becomes a leaf) or a buffer (kept, no gradient); takes over one reference and gives the tensor back. */
+WK_API wk_tensor *wk_module_add_parameter(wk_module *module, const char *name, wk_tensor *kept);
+WK_API wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_tensor *kept);
+
+/* One tensor in, one out.  Runs in a scope of its own: what it makes besides its result dies when it returns. */
+WK_API wk_tensor *wk_forward(wk_module *module, wk_tensor *x);
+WK_API wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out);
+
+/* Training or evaluation mode, for the whole tree. */
+WK_API void wk_module_train(wk_module *module, bool training);
+
+/* All parameters of the tree in PyTorch's order, with their paths ("0.weight").  Owned by the module; valid until the tree
+ * changes or is destroyed. */
+typedef struct wk_named_tensors {
+    wk_tensor *const *tensor;
+    const char *const *name;
+    int count;
+} wk_named_tensors;
+WK_API wk_named_tensors wk_parameters(wk_module *module);
+/* Parameters and buffers: what a checkpoint holds (PyTorch's state_dict, in its order). */
+WK_API wk_named_tensors wk_state(wk_module *module);
+WK_API int64_t wk_parameter_count(wk_module *module); /* elements */
+/* Classes, paths and options, one line a module, indented; free with wk_free. */
+WK_API char *wk_module_summary(const wk_module *module);
+
+/* ---- layers ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct wk_layer_opts {
+    bool no_bias;
+} wk_layer_opts;
+/* weight (out, in) and bias (out), uniform in ± 1 / sqrt(in) */
+WK_API wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts);
+typedef struct wk_nn_conv2d_opts {
+    wk_conv2d_opts conv; /* stride, padding, dilation, groups */
+    bool no_bias;
+} wk_nn_conv2d_opts;
+/* weight (out, in / groups, kernel, kernel) and bias (out), uniform in ± 1 / sqrt(in / groups · kernel²) */
+WK_API wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv2d_opts opts);
+typedef struct wk_nn_batch_norm_opts {
+    wk_optional eps, momentum; /* 1e-5, 0.1 */
+    bool no_affine, no_running_statistics;
+} wk_nn_batch_norm_opts;
+/* weight (ones), bias; buffers running_mean, running_var, num_batches_tracked */
+WK_API wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts);
+WK_API wk_module *wk_nn_relu(void);
+WK_API wk_module *wk_nn_max_pool2d(wk_pool_opts opts);
+/* In training, a mask of the context's counter-based stream; in evaluation, nothing. */
+WK_API wk_module *wk_nn_dropout(double p);
+WK_API wk_module *wk_nn_flatten(void); /* axes from 1 on */
+
+/* Children "0", "1", … in a row; takes them over.  A Linear or Conv2d followed by a ReLU runs as one operation. */
+WK_API wk_module *wk_nn_sequential_of(wk_module *const *children, int count);
+#ifdef __cplusplus
+}
+static inline wk_module *wk_nn_sequential_list(std::initializer_list<wk_module *> children) {
+    return wk_nn_sequential_of(children.begin(), (int)children.size());
+}
+# define wk_nn_sequential(...) wk_nn_sequential_list({ __VA_ARGS__ })
+extern "C" {
+#else
+# define wk_nn_sequential(...)                                                                                         \
+     wk_nn_sequential_of((wk_module *const[]){ __VA_ARGS__ }, (int)(sizeof((wk_module *const[]){ __VA_ARGS__ }) / sizeof(wk_module *)))
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

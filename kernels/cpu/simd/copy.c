@@ -1,0 +1,161 @@
+/* copy.c: from any layout to any other.
+ *
+ * After wk_walk_simplify there are three cases.  Rows contiguous on both sides are memcpy.  Where the source is
+ * contiguous along another axis than the target (NCHW to NHWC and back, a transposed matrix), tiles of one cache line's
+ * width are transposed: a plain loop touches a new line for every element and uses a sixteenth of it, unless all lines
+ * survive in the cache.  4-byte elements are turned 8 x 8 in registers (NHWC to NCHW of (64,64,12,12), one thread: 0.26
+ * ms with the loop below, 0.16 ms in registers).  What is left is copied element by element.
+ */
+#include "cpu/simd/copy.h"
+
+typedef struct copy_plan {
+    char *to;
+    const char *from;
+    int64_t size; /* bytes an element */
+    int64_t to_step, from_step;
+} copy_plan;
+
+static void copy_rows(const void *context, const int64_t offset[], int64_t n) {
+    const copy_plan *plan = context;
+    memcpy(plan->to + offset[0] * plan->size, plan->from + offset[1] * plan->size, (size_t)(n * plan->size));
+}
+
+#define STRIDED_LOOP(type) \
+ for (int64_t i = 0; i < n; i++) ((type *)to)[i * plan->to_step] = ((const type *)from)[i * plan->from_step]
+static void copy_elements(const void *context, const int64_t offset[], int64_t n) {
+    const copy_plan *plan = context;
+    void *to = plan->to + offset[0] * plan->size;
+    const void *from = plan->from + offset[1] * plan->size;
+    switch (plan->size) {
+    case 1: STRIDED_LOOP(uint8_t); return;
+    case 2: STRIDED_LOOP(uint16_t); return;
+    case 4: STRIDED_LOOP(uint32_t); return;
+    default: STRIDED_LOOP(uint64_t);
+    }
+}
+
+/* to (rows, columns) with rows to_step apart  =  transpose of from (columns, rows) with columns from_step apart */
+#define TRANSPOSE_LOOP(name, type)                                                                                \
+ static void name(void *restrict to_, const void *restrict from_, int64_t rows, int64_t columns, int64_t to_step, \
+                  int64_t from_step) {                                                                            \
+  type *restrict to = to_;                                                                                        \
+  const type *restrict from = from_;                                                                              \
+  for (int64_t r = 0; r < rows; r++)                                                                              \
+   for (int64_t c = 0; c < columns; c++) to[r * to_step + c] = from[c * from_step + r];                           \
+ }
+TRANSPOSE_LOOP(transpose_b1, uint8_t)
+TRANSPOSE_LOOP(transpose_b2, uint16_t)
+TRANSPOSE_LOOP(transpose_b4_any, uint32_t)
+TRANSPOSE_LOOP(transpose_b8, uint64_t)
+
+#ifdef __AVX2__
+typedef float lanes __attribute__((vector_size(32)));
+
+/* Pairs of elements, then pairs of pairs, then halves. */
+# define LOW_1(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+# define HIGH_1(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+# define LOW_2(a, b)  __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+# define HIGH_2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+# define LOW_4(a, b)  __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+# define HIGH_4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+static inline void transpose_8x8(float *to, const float *from, int64_t to_step, int64_t from_step) {
+    lanes x[8], y[8];
+    for (int i = 0; i < 8; i++) memcpy(&x[i], from + i * from_step, sizeof x[i]);
+    for (int i = 0; i < 8; i += 2) {
+        y[i] = LOW_1(x[i], x[i + 1]);
+        y[i + 1] = HIGH_1(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        x[i] = LOW_2(y[i], y[i + 2]);
+        x[i + 1] = HIGH_2(y[i], y[i + 2]);
+        x[i + 2] = LOW_2(y[i + 1], y[i + 3]);
+        x[i + 3] = HIGH_2(y[i + 1], y[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        y[i] = LOW_4(x[i], x[i + 4]);
+        y[i + 4] = HIGH_4(x[i], x[i + 4]);
+    }
+    for (int i = 0; i < 8; i++) memcpy(to + i * to_step, &y[i], sizeof y[i]);
+}
+
+static void transpose_b4(void *restrict to_, const void *restrict from_, int64_t rows, int64_t columns, int64_t to_step,
+                         int64_t from_step) {
+    float *restrict to = to_;
+    const float *restrict from = from_;
+    int64_t whole = rows & ~(int64_t)7, c = 0;
+    for (; c + 8 <= columns; c += 8) {
+        for (int64_t r = 0; r < whole; r += 8)
+            transpose_8x8(to + r * to_step + c, from + c * from_step + r, to_step, from_step);
+        if (whole < rows)
+            transpose_b4_any(to + whole * to_step + c, from + c * from_step + whole, rows - whole, 8, to_step,
+                             from_step);
+    }
+    if (c < columns) transpose_b4_any(to + c, from + c * from_step, rows, columns - c, to_step, from_step);
+}
+#else
+# define transpose_b4 transpose_b4_any
+#endif
+
+typedef void (*transpose)(void *restrict to, const void *restrict from, int64_t rows, int64_t columns, int64_t to_step,
+                          int64_t from_step);
+
+/* Tile `task` of a walk whose last two axes are (rows, columns) of the target: a cache line's width of rows, all
+ * columns. */
+static void copy_tile(const wk_walk *walk, const copy_plan *plan, transpose turn, int64_t width, int64_t task) {
+    int row_axis = walk->rank - 2;
+    const int64_t *to_stride = walk->stride[0], *from_stride = walk->stride[1];
+    int64_t tiles = (walk->shape[row_axis] + width - 1) / width, row = task % tiles * width, rest = task / tiles;
+    int64_t to = row * to_stride[row_axis], from = row, rows = walk->shape[row_axis] - row;
+    for (int i = row_axis - 1; i >= 0; i--) {
+        to += rest % walk->shape[i] * to_stride[i];
+        from += rest % walk->shape[i] * from_stride[i];
+        rest /= walk->shape[i];
+    }
+    turn(plan->to + to * plan->size, plan->from + from * plan->size, rows < width ? rows : width,
+         walk->shape[row_axis + 1], to_stride[row_axis], from_stride[row_axis + 1]);
+}
+
+static void copy_transposed(const wk_walk *walk, const copy_plan *plan, int team) {
+    static const transpose by_size[9] = {
+        [1] = transpose_b1, [2] = transpose_b2, [4] = transpose_b4, [8] = transpose_b8
+    };
+    transpose turn = by_size[plan->size];
+    int64_t width = 64 / plan->size, rows = walk->shape[walk->rank - 2];
+    int64_t tasks = wk_walk_count(walk) / (rows * walk->shape[walk->rank - 1]) * ((rows + width - 1) / width);
+    if (team == 1) {
+        for (int64_t task = 0; task < tasks; task++) copy_tile(walk, plan, turn, width, task);
+        return;
+    }
+#pragma omp parallel for schedule(static) num_threads(team)
+    for (int64_t task = 0; task < tasks; task++) copy_tile(walk, plan, turn, width, task);
+}
+
+void wk__copy_strided(wk_walk *walk, void *to, const void *from, size_t size, int team) {
+    wk_walk_simplify(walk);
+    int last = walk->rank - 1, other = -1;
+    copy_plan plan = { to, from, (int64_t)size, walk->stride[0][last], walk->stride[1][last] };
+    if ((plan.to_step == 1 && plan.from_step == 1) || walk->shape[last] == 1) {
+        wk_walk_team(walk, team, copy_rows, &plan);
+        return;
+    }
+    for (int i = 0; i < last; i++)
+        if (walk->stride[1][i] == 1 && walk->shape[i] >= 4) other = i;
+    if (other < 0 || plan.to_step != 1 || plan.from_step == 0) {
+        wk_walk_team(walk, team, copy_elements, &plan);
+        return;
+    }
+    for (; other < last - 1; other++) wk_walk_swap_axes(walk, other, other + 1);
+    copy_transposed(walk, &plan, team);
+}
+
+static wk_status copy(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    if (!out->count) return WK_OK;
+    size_t size = wk_size_of(x->dtype);
+    wk_walk walk = wk_walk_of(out);
+    wk_walk_add(&walk, x);
+    wk__copy_strided(&walk, out->data, x->data, size, wk_moving_team(ctx, 2 * out->count * (int64_t)size));
+    return WK_OK;
+}
+
+WK_CPU_TABLE(copy) = { { "copy", (wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)), copy }, { 0 } };

@@ -1,0 +1,272 @@
+/* index.c: concat, index_select, gather and what their gradients add or copy back.
+ *
+ * index_select is gather with an index that is broadcast over the other axes: one walk over (out, index, x), where x
+ * stands still along the indexed axis and the index says how far to jump.  Rows that share one index are memcpy.
+ *
+ * Backward adds dy into zeros.  Equal indices meet in one element of dx, so the work is split over the other axes only,
+ * and each thread goes through the index in order: no atomics, no workspace, the same sums on every run.  An index is
+ * checked before anything is written.
+ */
+#include "cpu/simd/copy.h"
+
+/* ---- concat, slice_backward
+ * ------------------------------------------------------------------------------------------ */
+
+static wk_status concat(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_concat_opts *opts = call->attrs;
+    const wk_tensor *out = call->out[0];
+    int64_t size = (int64_t)wk_size_of(out->dtype), at = 0;
+    int team = wk_moving_team(ctx, 2 * out->count * size);
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *x = call->in[i];
+        if (x->count) {
+            wk_walk walk = { .operands = 1, .rank = x->rank };
+            for (int axis = 0; axis < x->rank; axis++) {
+                walk.shape[axis] = x->shape[axis];
+                walk.stride[0][axis] = out->stride[axis];
+            }
+            wk_walk_add(&walk, x);
+            char *to = (char *)out->data + at * out->stride[opts->axis] * size;
+            wk__copy_strided(&walk, to, x->data, (size_t)size, team);
+        }
+        at += x->shape[opts->axis];
+    }
+    return WK_OK;
+}
+
+/* Zeroes in a dense tensor. */
+static void clear(const wk_tensor *t, int team) {
+    int64_t bytes = t->count * (int64_t)wk_size_of(t->dtype);
+    if (team == 1) {
+        memset(t->data, 0, (size_t)bytes);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t begin, end;
+        wk_share(bytes, 4096, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        if (begin < end) memset((char *)t->data + begin, 0, (size_t)(end - begin));
+    }
+}
+
+static wk_status slice_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_slice_opts *slice = &((const wk_slice_grad_attrs *)call->attrs)->slice;
+    const wk_tensor *dy = call->in[0], *dx = call->out[0];
+    int64_t size = (int64_t)wk_size_of(dy->dtype), step = slice->step ? slice->step : 1;
+    clear(dx, wk_moving_team(ctx, dx->count * size));
+    if (!dy->count) return WK_OK;
+    wk_walk walk = { .operands = 1, .rank = dy->rank };
+    for (int i = 0; i < dy->rank; i++) {
+        walk.shape[i] = dy->shape[i];
+        walk.stride[0][i] = dx->stride[i] * (i == slice->axis ? step : 1);
+    }
+    wk_walk_add(&walk, dy);
+    char *to = (char *)dx->data + slice->start * dx->stride[slice->axis] * size;
+    wk__copy_strided(&walk, to, dy->data, (size_t)size, wk_moving_team(ctx, 2 * dy->count * size));
+    return WK_OK;
+}
+
+/* ---- index_select, gather
+ * -------------------------------------------------------------------------------------------- */
+
+/* `axis` and `size` are those of the tensor that is indexed. */
+static wk_status check_index(const char *op, const wk_tensor *index, int64_t size, int64_t axis) {
+    for (int64_t i = 0; i < index->count; i++) {
+        int64_t at = 0, rest = i;
+        if (index->flags & WK_TENSOR_CONTIGUOUS)
+            at = i;
+        else
+            for (int d = index->rank - 1; d >= 0; d--) {
+                at += rest % index->shape[d] * index->stride[d];
+                rest /= index->shape[d];
+            }
+        int64_t value = ((const int64_t *)index->data)[at];
+        if (value < 0 || value >= size)
+            return wk_fail(WK_INVALID, "%s: index[%lld] is %lld, expected 0 ≤ index < %lld (axis %lld of x)", op,
+                           (long long)i, (long long)value, (long long)size, (long long)axis);
+    }
+    return WK_OK;
+}
+
+/* Stride of the index along axis d of the values: its own, or that of its one axis (index_select). */
+static int64_t index_stride(const wk_tensor *index, bool select, int64_t axis, int d) {
+    if (!select) return index->shape[d] == 1 ? 0 : index->stride[d];
+    return d == axis && index->count > 1 ? index->stride[0] : 0;
+}
+
+typedef struct gather_plan {
+    char *out;
+    const int64_t *index;
+    const char *x;
+    int64_t size, axis_stride;
+    int64_t out_step, index_step, x_step; /* along the walk's rows */
+} gather_plan;
+
+static void copy_element(char *to, const char *from, int64_t size) {
+    switch (size) {
+    case 1: *to = *from; return;
+    case 2: memcpy(to, from, 2); return;
+    case 4: memcpy(to, from, 4); return;
+    default: memcpy(to, from, 8);
+    }
+}
+
+/* Operands: out, index, x at index 0. */
+static void gather_visit(const void *context, const int64_t offset[], int64_t n) {
+    const gather_plan *plan = context;
+    char *out = plan->out + offset[0] * plan->size;
+    const int64_t *index = plan->index + offset[1];
+    const char *x = plan->x + offset[2] * plan->size;
+    if (plan->index_step == 0 && plan->out_step == 1 && plan->x_step == 1) {
+        memcpy(out, x + *index * plan->axis_stride * plan->size, (size_t)(n * plan->size));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = index[i * plan->index_step] * plan->axis_stride + i * plan->x_step;
+        copy_element(out + i * plan->out_step * plan->size, x + from * plan->size, plan->size);
+    }
+}
+
+static wk_status gather_along(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
+    const wk_tensor *x = call->in[0], *index = call->in[1], *out = call->out[0];
+    int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
+    WK_TRY(check_index(select ? "index_select" : "gather", index, x->shape[axis], axis));
+    if (!out->count) return WK_OK;
+    wk_walk walk = wk_walk_of(out);
+    walk.operands = 3;
+    for (int d = 0; d < out->rank; d++) {
+        walk.stride[1][d] = index_stride(index, select, axis, d);
+        walk.stride[2][d] = d == axis ? 0 : x->stride[d];
+    }
+    wk_walk_simplify(&walk);
+    int last = walk.rank - 1;
+    gather_plan plan = { out->data,
+                         index->data,
+                         x->data,
+                         (int64_t)wk_size_of(x->dtype),
+                         x->stride[axis],
+                         walk.stride[0][last],
+                         walk.stride[1][last],
+                         walk.stride[2][last] };
+    wk_walk_team(&walk, wk_moving_team(ctx, 2 * out->count * plan.size), gather_visit, &plan);
+    return WK_OK;
+}
+
+static wk_status index_select(wk_kernel_ctx *ctx, const wk_call *call) {
+    return gather_along(ctx, call, true);
+}
+static wk_status gather(wk_kernel_ctx *ctx, const wk_call *call) {
+    return gather_along(ctx, call, false);
+}
+
+/* ---- their gradients
+ * --------------------------------------------------------------------------------------------------- */
+
+/* to += from, n elements */
+typedef void (*row_addition)(void *to, const void *from, int64_t to_step, int64_t from_step, int64_t n);
+#define ADDITION(name, type, sum)                                                                \
+ static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) { \
+  type *restrict to = to_;                                                                       \
+  const type *restrict from = from_;                                                             \
+  if (to_step == 1 && from_step == 1) {                                                          \
+   for (int64_t i = 0; i < n; i++) {                                                             \
+    type a = to[i], b = from[i];                                                                 \
+    to[i] = (type)(sum);                                                                         \
+   }                                                                                             \
+  } else {                                                                                       \
+   for (int64_t i = 0; i < n; i++) {                                                             \
+    type a = to[i * to_step], b = from[i * from_step];                                           \
+    to[i * to_step] = (type)(sum);                                                               \
+   }                                                                                             \
+  }                                                                                              \
+ }
+ADDITION(add_f32, float, a + b)
+ADDITION(add_f64, double, a + b)
+ADDITION(add_bf16, uint16_t, wk_store_bf16(wk_load_bf16(a) + wk_load_bf16(b)))
+ADDITION(add_f16, uint16_t, wk_store_f16(wk_load_f16(a) + wk_load_f16(b)))
+ADDITION(add_b8, uint64_t, a + b)
+ADDITION(add_b4, uint32_t, a + b)
+ADDITION(add_b2, uint16_t, 1u * a + b)
+ADDITION(add_b1, uint8_t, 1u * a + b)
+static const row_addition addition_of[WK_DTYPE_COUNT] = {
+    [WK_F32] = add_f32, [WK_F64] = add_f64, [WK_BF16] = add_bf16, [WK_F16] = add_f16, [WK_I64] = add_b8,
+    [WK_I32] = add_b4,  [WK_I16] = add_b2,  [WK_I8] = add_b1,     [WK_U8] = add_b1,
+};
+
+typedef struct scatter_plan {
+    char *dx;
+    const char *dy;
+    const int64_t *index;
+    int64_t size, length;                 /* bytes an element; of dy along the axis */
+    int64_t dx_axis, dy_axis, index_axis; /* strides along it */
+    int64_t dx_step, dy_step, index_step; /* along the walk's rows */
+    row_addition add;
+} scatter_plan;
+
+/* Operands: dx, dy, index, all without the axis. */
+static void scatter_visit(const void *context, const int64_t offset[], int64_t n) {
+    const scatter_plan *plan = context;
+    for (int64_t k = 0; k < plan->length; k++) {
+        const int64_t *index = plan->index + offset[2] + k * plan->index_axis;
+        char *dx = plan->dx + offset[0] * plan->size;
+        const char *dy = plan->dy + (offset[1] + k * plan->dy_axis) * plan->size;
+        if (plan->index_step == 0) {
+            plan->add(dx + *index * plan->dx_axis * plan->size, dy, plan->dx_step, plan->dy_step, n);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++) {
+            int64_t to = index[i * plan->index_step] * plan->dx_axis + i * plan->dx_step;
+            plan->add(dx + to * plan->size, dy + i * plan->dy_step * plan->size, 1, 1, 1);
+        }
+    }
+}
+
+static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
+    const wk_tensor *dy = call->in[0], *index = call->in[1], *dx = call->out[0];
+    int64_t axis = ((const wk_index_grad_attrs *)call->attrs)->axis, size = (int64_t)wk_size_of(dy->dtype);
+    WK_TRY(check_index(select ? "index_select_backward" : "gather_backward", index, dx->shape[axis], axis));
+    clear(dx, wk_moving_team(ctx, dx->count * size));
+    if (!dy->count) return WK_OK;
+    wk_walk walk = { .operands = 3 };
+    for (int d = 0; d < dy->rank; d++) {
+        if (d == axis) continue;
+        walk.stride[0][walk.rank] = dx->stride[d];
+        walk.stride[1][walk.rank] = dy->stride[d];
+        walk.stride[2][walk.rank] = index_stride(index, select, axis, d);
+        walk.shape[walk.rank++] = dy->shape[d];
+    }
+    wk_walk_simplify(&walk);
+    int last = walk.rank - 1;
+    scatter_plan plan = { dx->data,
+                          dy->data,
+                          index->data,
+                          size,
+                          dy->shape[axis],
+                          dx->stride[axis],
+                          dy->stride[axis],
+                          index_stride(index, select, axis, (int)axis),
+                          walk.stride[0][last],
+                          walk.stride[1][last],
+                          walk.stride[2][last],
+                          addition_of[dy->dtype] };
+    wk_walk_split(&walk, wk_moving_team(ctx, 3 * dy->count * size), 16, scatter_visit, &plan);
+    return WK_OK;
+}
+
+static wk_status index_select_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    return scatter_along(ctx, call, true);
+}
+static wk_status gather_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    return scatter_along(ctx, call, false);
+}
+
+#define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
+WK_CPU_TABLE(index) = {
+    { "concat", ANY, concat },
+    { "slice_backward", ANY, slice_backward },
+    { "index_select", ANY, index_select },
+    { "gather", ANY, gather },
+    { "index_select_backward", WK_NUMBERS, index_select_backward },
+    { "gather_backward", WK_NUMBERS, gather_backward },
+    { 0 },
+};

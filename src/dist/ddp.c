@@ -1,0 +1,216 @@
+/* ddp.c: data-parallel training: gradients averaged over the ranks while backward runs.
+ *
+ * Gradients live in buckets: one block of memory each, in which every parameter's gradient is a view, filled in reverse order
+ * of use.  When the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their number whatever
+ * the order in which they fill, for every rank must call the same collectives in the same order.  What is still empty when
+ * backward ends (a parameter that was not used) is sent as zeros.
+ */
+#define WK_NO_CALL_SITES
+#include "autograd/tape.h"
+#include "tensor/tensor.h"
+#include "wick/dist.h"
+
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+typedef struct bucket {
+    wk_tensor *whole; /* flat */
+    int first, count; /* of the parameters, in DDP's order */
+    int ready;
+    wk_work *work;
+} bucket;
+
+typedef struct slot {
+    wk_ddp *ddp;
+    wk_tensor *parameter;
+    int bucket;
+    bool ready;
+} slot;
+
+struct wk_ddp {
+    wk_group *group;
+    wk_module *module;
+    slot *slots; /* parameters in reverse order of registration */
+    int count;
+    bucket *buckets;
+    int bucket_count, next_to_send;
+    bool no_sync, started;
+    double exposed;
+    wk__backward_hook hook;
+};
+
+/* ---- sending ---- */
+
+static void send_full_buckets(wk_ddp *d) {
+    while (d->next_to_send < d->bucket_count) {
+        bucket *b = &d->buckets[d->next_to_send];
+        if (b->ready < b->count) return;
+        if (wk_all_reduce(d->group, b->whole, WK_REDUCE_MEAN, &b->work) != WK_OK) return;
+        d->next_to_send++;
+    }
+}
+
+static void on_ready(void *context, wk_tensor *parameter) {
+    slot *s = context;
+    wk_ddp *d = s->ddp;
+    if (d->no_sync || s->ready) return;
+    if (!wk_gradient(parameter)) {
+        /* Reached, but nothing came: zeros. */
+        wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
+        memset(gradient->data, 0, (size_t)gradient->count * wk_dtype_size((wk_dtype)gradient->dtype));
+        parameter->leaf->empty = false;
+    }
+    s->ready = true;
+    d->buckets[s->bucket].ready++;
+    send_full_buckets(d);
+}
+
+/* ---- the end of a backward ---- */
+
+static void begin_next(wk_ddp *d) {
+    for (int i = 0; i < d->count; i++) d->slots[i].ready = false;
+    for (int i = 0; i < d->bucket_count; i++) d->buckets[i].ready = 0;
+    d->next_to_send = 0;
+}
+
+static void on_backward_end(void *context, wk_status status) {
+    wk_ddp *d = context;
+    if (status != WK_OK) {
+        char reason[700];
+        (void)snprintf(reason, sizeof reason, "its step failed: %s", wk_message());
+        wk_group_abort(d->group, reason);
+        return;
+    }
+    if (d->no_sync) return;
+    for (int i = 0; i < d->count; i++)
+        if (!d->slots[i].ready) on_ready(&d->slots[i], d->slots[i].parameter);
+    double before = wk_now();
+    for (int i = 0; i < d->bucket_count; i++) {
+        (void)wk_work_wait(d->buckets[i].work);
+        d->buckets[i].work = NULL;
+    }
+    d->exposed = wk_now() - before;
+    begin_next(d);
+}
+
+/* ---- making ---- */
+
+/* A number that differs where names, shapes or dtypes differ (FNV-1a). */
+static uint64_t signature(wk_named_tensors all) {
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (int i = 0; i < all.count; i++) {
+        char text[300], shape[160];
+        int size = snprintf(text, sizeof text, "%s %s;", all.name[i], wk_describe(all.tensor[i], shape, sizeof shape));
+        for (int k = 0; k < size && k < (int)sizeof text; k++) hash = (hash ^ (unsigned char)text[k]) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+static wk_status check_replicas(wk_group *g, wk_named_tensors all) {
+    int ranks = wk_group_size(g);
+    wk_scope scope = wk_scope_begin();
+    int64_t mine = (int64_t)signature(all);
+    wk_tensor *in = wk_from_array(WK_I64, WK_DIMS(1), &mine), *out = wk_zeros(WK_I64, WK_DIMS(ranks));
+    wk_status status = in && out ? wk_all_gather(g, in, out, NULL) : wk_error_code();
+    for (int i = 0; status == WK_OK && i < ranks; i++)
+        if (((const int64_t *)out->data)[i] != ((const int64_t *)out->data)[0])
+            status = wk_fail(WK_INVALID, "ddp: the model of rank %d has other parameters than that of rank 0: names, shapes and dtypes must agree", i);
+    wk_scope_end(scope);
+    return status;
+}
+
+static wk_status copy_from_first(wk_group *g, wk_named_tensors all) {
+    for (int i = 0; i < all.count; i++) WK_TRY(wk_broadcast(g, all.tensor[i], 0, NULL));
+    return WK_OK;
+}
+
+static size_t padded_bytes(const wk_tensor *t) {
+    size_t bytes = (size_t)t->count * wk_dtype_size((wk_dtype)t->dtype);
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Cut the reversed list into buckets: one closes when it has reached its limit, or where the dtype changes. */
+static wk_status assign(wk_ddp *d, wk_ddp_opts opts) {
+    size_t first_limit = opts.first_bucket_bytes > 0 ? (size_t)opts.first_bucket_bytes : (size_t)1 << 20;
+    size_t limit = opts.bucket_bytes > 0 ? (size_t)opts.bucket_bytes : (size_t)25 << 20, bytes = 0;
+    for (int i = 0; i < d->count; i++) {
+        bool opens = i == 0 || bytes >= (d->bucket_count == 1 ? first_limit : limit)
+                     || d->slots[i].parameter->dtype != d->slots[i - 1].parameter->dtype;
+        if (opens) {
+            d->buckets[d->bucket_count++].first = i;
+            bytes = 0;
+        }
+        d->slots[i].bucket = d->bucket_count - 1;
+        d->buckets[d->bucket_count - 1].count++;
+        bytes += padded_bytes(d->slots[i].parameter);
+    }
+    return WK_OK;
+}
+
+static wk_status lay_out(bucket *b, slot *slots) {
+    size_t bytes = 0;
+    for (int i = b->first; i < b->first + b->count; i++) bytes += padded_bytes(slots[i].parameter);
+    wk_dtype dtype = (wk_dtype)slots[b->first].parameter->dtype;
+    b->whole = wk_kept_zeros(dtype, WK_DIMS((int64_t)(bytes / wk_dtype_size(dtype))));
+    if (!b->whole) return wk_error_code();
+    size_t at = 0;
+    for (int i = b->first; i < b->first + b->count; i++) {
+        wk_tensor *p = slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
+        if (!view) return wk_error_code();
+        wk__leaf_place_gradient(p, view);
+        at += padded_bytes(p);
+    }
+    return WK_OK;
+}
+
+wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
+    if (wk_failed()) return NULL;
+    wk_named_tensors parameters = wk_parameters(module), all = wk_state(module);
+    if (!group || parameters.count == 0) return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
+    wk_ddp *d = wk_alloc(sizeof *d);
+    if (!d) return NULL;
+    d->group = group;
+    d->module = module;
+    d->count = parameters.count;
+    d->slots = wk_alloc((size_t)d->count * sizeof *d->slots);
+    d->buckets = wk_alloc((size_t)d->count * sizeof *d->buckets);
+    wk_status status = d->slots && d->buckets ? check_replicas(group, all) : wk_error_code();
+    if (status == WK_OK) status = copy_from_first(group, all);
+    for (int i = 0; status == WK_OK && i < d->count; i++)
+        d->slots[i] = (slot){ .ddp = d, .parameter = parameters.tensor[d->count - 1 - i] };
+    if (status == WK_OK) status = assign(d, opts);
+    for (int i = 0; status == WK_OK && i < d->bucket_count; i++) status = lay_out(&d->buckets[i], d->slots);
+    for (int i = 0; status == WK_OK && i < d->count; i++)
+        status = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i]);
+    if (status != WK_OK) {
+        wk_ddp_destroy(d);
+        return NULL;
+    }
+    d->hook = (wk__backward_hook){ .ended = on_backward_end, .argument = d };
+    wk__backward_hook_add(&d->hook);
+    d->started = true;
+    return d;
+}
+
+void wk_ddp_destroy(wk_ddp *d) {
+    if (!d) return;
+    if (d->started) wk__backward_hook_remove(&d->hook);
+    for (int i = 0; d->slots && i < d->count; i++)
+        if (d->slots[i].parameter && d->slots[i].parameter->leaf) (void)wk_on_gradient_ready(d->slots[i].parameter, NULL, NULL);
+    for (int i = 0; d->buckets && i < d->bucket_count; i++) {
+        (void)wk_work_wait(d->buckets[i].work);
+        wk_release(d->buckets[i].whole);
+    }
+    wk_free(d->buckets);
+    wk_free(d->slots);
+    wk_free(d);
+}
+
+void wk_ddp_no_sync(wk_ddp *d, bool no_sync) {
+    if (d) d->no_sync = no_sync;
+}
+
+double wk_ddp_exposed_seconds(const wk_ddp *d) {
+    return d ? d->exposed : 0;
+}

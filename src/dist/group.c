@@ -1,0 +1,337 @@
+/* group.c: process groups: a queue of collectives, a thread that runs them, and a watchdog.
+ *
+ * The thread polls the transport.  While the caller computes, it sleeps a little between polls, because with as many ranks as
+ * cores a spinning thread would take half of the core from backward; as soon as somebody waits for a work it polls without
+ * rest.  The ring keeps the last calls for the watchdog's message.
+ */
+#define WK_NO_CALL_SITES
+#include "dist/board.h"
+#include "dist/transport.h"
+#include "tensor/tensor.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+static const char *const kind_names[] = { "all_reduce", "broadcast", "all_gather", "reduce_scatter", "barrier" };
+
+struct wk_work {
+    wk_group *group;
+    wk_transfer transfer;
+    uint64_t sequence;
+    int64_t bytes;
+    bool mean;
+    atomic_bool done;
+    wk_status status;
+    double begun, ended;
+    struct wk_work *next;
+    wk_storage *held[2];
+};
+
+struct wk_group {
+    const wk_transport *transport;
+    void *state;
+    int rank, ranks;
+    pthread_t thread, watchdog;
+    bool has_thread, has_watchdog;
+    pthread_mutex_t lock;
+    pthread_cond_t wake, finished;
+    wk_work *first, *last; /* queue; the first is under way */
+    uint64_t sequence;
+    atomic_int waiters;
+    bool stopping, opened;
+    wk_status open_status;
+    wk__error open_error;
+    wk__board *board;
+    double timeout;
+};
+
+/* ---- the thread ---- */
+
+static void rest(double seconds) {
+    struct timespec time = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
+    (void)nanosleep(&time, NULL);
+}
+
+static void divide(const wk_transfer *t, int ranks) {
+    if (t->dtype == WK_F32) {
+        float factor = 1.0F / (float)ranks, *v = t->out;
+        for (int64_t i = 0; i < t->count; i++) v[i] *= factor;
+    } else if (t->dtype == WK_F64) {
+        double factor = 1.0 / ranks, *v = t->out;
+        for (int64_t i = 0; i < t->count; i++) v[i] *= factor;
+    }
+}
+
+static wk_status run(wk_group *g, wk_work *work) {
+    wk__board_begin(g->board, work->sequence, kind_names[work->transfer.kind], work->bytes);
+    WK_TRY(g->transport->begin(g->state, &work->transfer));
+    bool done = false;
+    /* Small transfers end within the first polls. */
+    for (int polls = 0; !done; polls++) {
+        WK_TRY(g->transport->test(g->state, &done));
+        if (done || polls < 20) continue;
+        if (atomic_load_explicit(&g->waiters, memory_order_relaxed) > 0) (void)sched_yield();
+        else rest(100e-6);
+    }
+    if (work->mean) divide(&work->transfer, g->ranks);
+    return WK_OK;
+}
+
+static void *thread_main(void *argument) {
+    wk_group *g = argument;
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+    (void)pthread_mutex_lock(&g->lock);
+    for (;;) {
+        while (!g->first && !g->stopping) (void)pthread_cond_wait(&g->wake, &g->lock);
+        wk_work *work = g->first;
+        if (!work) break;
+        work->begun = wk_now();
+        (void)pthread_mutex_unlock(&g->lock);
+        wk_status status = run(g, work);
+        (void)pthread_mutex_lock(&g->lock);
+        if (status != WK_OK) {
+            char reason[400];
+            (void)snprintf(reason, sizeof reason, "%s %llu failed: %s", kind_names[work->transfer.kind], (unsigned long long)work->sequence, wk_message());
+            wk_clear_error();
+            wk_group_abort(g, reason);
+        }
+        work->status = status;
+        work->ended = wk_now();
+        g->first = work->next;
+        if (!g->first) g->last = NULL;
+        atomic_store(&work->done, true);
+        (void)pthread_cond_broadcast(&g->finished);
+    }
+    (void)pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+/* ---- the watchdog ---- */
+
+static void *watchdog_main(void *argument) {
+    wk_group *g = argument;
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    (void)pthread_mutex_lock(&g->lock);
+    while (!g->stopping) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += 1;
+        (void)pthread_cond_timedwait(&g->finished, &g->lock, &until);
+        const wk_work *work = g->first;
+        if (g->stopping || !work || work->begun == 0 || wk_now() - work->begun < g->timeout) continue;
+        wk_text text = { 0 };
+        wk_text_printf(&text, "%s %llu (%.3g MB) did not end within %.0f s", kind_names[work->transfer.kind],
+                       (unsigned long long)work->sequence, 1e-6 * (double)work->bytes, g->timeout);
+        wk_text late = { 0 };
+        if (wk__board_laggards(g->board, work->sequence, &late)) wk_text_printf(&text, "; missing: %s", wk_text_get(&late));
+        else wk_text_puts(&text, "; every rank of this host has joined it: look at the network or at another host");
+        (void)pthread_mutex_unlock(&g->lock);
+        wk_group_abort(g, wk_text_get(&text));
+        (void)pthread_mutex_lock(&g->lock);
+        break;
+    }
+    (void)pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+void wk_group_abort(wk_group *g, const char *reason) {
+    if (!g || g->ranks < 2) return;
+    (void)fprintf(stderr, "wick: rank %d of %d ends the job: %s\n", g->rank, g->ranks, reason);
+    (void)fflush(stderr);
+    g->transport->abort(g->state, 1);
+}
+
+/* ---- life ---- */
+
+static const char *choose(void) {
+    static const char *const sizes[] = { "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "PMI_SIZE" };
+    for (size_t i = 0; i < WK_COUNT(sizes); i++) {
+        const char *text = getenv(sizes[i]);
+        if (text && strtol(text, NULL, 10) > 1) return "mpi";
+    }
+    return "self";
+}
+
+static double timeout_wish(void) {
+    const char *text = getenv("WICK_DIST_TIMEOUT");
+    double seconds = text ? strtod(text, NULL) : 0;
+    return seconds > 0 ? seconds : 60;
+}
+
+wk_group *wk_group_create(const char *transport) {
+    if (wk_failed()) return NULL;
+    const wk_transport *found = wk__transport_find(transport ? transport : choose());
+    wk_group *g = found ? wk_alloc(sizeof *g) : NULL;
+    if (!g) return NULL;
+    g->transport = found;
+    g->timeout = timeout_wish();
+    (void)pthread_mutex_init(&g->lock, NULL);
+    (void)pthread_cond_init(&g->wake, NULL);
+    (void)pthread_cond_init(&g->finished, NULL);
+    if (found->open(&g->state, &g->rank, &g->ranks) != WK_OK) {
+        wk_free(g);
+        return NULL;
+    }
+    g->opened = true;
+    g->board = wk__board_open(g->rank, g->ranks);
+    if (pthread_create(&g->thread, NULL, thread_main, g) == 0) g->has_thread = true;
+    if (g->has_thread && g->ranks > 1 && pthread_create(&g->watchdog, NULL, watchdog_main, g) == 0) g->has_watchdog = true;
+    if (!g->has_thread || (g->ranks > 1 && !g->has_watchdog)) {
+        (void)wk_fail(WK_NO_MEMORY, "process group: its threads could not be started");
+        wk_group_destroy(g);
+        return NULL;
+    }
+    if (wk_barrier(g) != WK_OK) {
+        wk_group_destroy(g);
+        return NULL;
+    }
+    if (g->rank == 0) wk__board_unlink(g->board);
+    return g;
+}
+
+void wk_group_destroy(wk_group *g) {
+    if (!g) return;
+    (void)pthread_mutex_lock(&g->lock);
+    g->stopping = true;
+    (void)pthread_cond_broadcast(&g->wake);
+    (void)pthread_cond_broadcast(&g->finished);
+    (void)pthread_mutex_unlock(&g->lock);
+    if (g->has_thread) (void)pthread_join(g->thread, NULL);
+    if (g->has_watchdog) (void)pthread_join(g->watchdog, NULL);
+    if (g->opened) g->transport->close(g->state);
+    wk__board_close(g->board);
+    (void)pthread_cond_destroy(&g->finished);
+    (void)pthread_cond_destroy(&g->wake);
+    (void)pthread_mutex_destroy(&g->lock);
+    wk_free(g);
+}
+
+int wk_group_rank(const wk_group *g) {
+    return g ? g->rank : 0;
+}
+int wk_group_size(const wk_group *g) {
+    return g ? g->ranks : 1;
+}
+const char *wk_group_transport(const wk_group *g) {
+    return g ? g->transport->name : "self";
+}
+
+/* ---- collectives ---- */
+
+static wk_status submit(wk_group *g, wk_transfer transfer, bool mean, wk_tensor *a, wk_tensor *b, wk_work **handle) {
+    if (wk_failed()) return WK_PENDING;
+    wk_work *work = wk_alloc(sizeof *work);
+    if (!work) return WK_NO_MEMORY;
+    work->group = g;
+    work->transfer = transfer;
+    work->mean = mean;
+    work->bytes = transfer.count * (int64_t)wk_dtype_size(transfer.dtype);
+    work->held[0] = a ? wk__storage_hold(a->storage) : NULL;
+    work->held[1] = b ? wk__storage_hold(b->storage) : NULL;
+    (void)pthread_mutex_lock(&g->lock);
+    work->sequence = ++g->sequence;
+    if (g->last) g->last->next = work;
+    else g->first = work;
+    g->last = work;
+    (void)pthread_cond_signal(&g->wake);
+    (void)pthread_mutex_unlock(&g->lock);
+    if (handle) {
+        *handle = work;
+        return WK_OK;
+    }
+    return wk_work_wait(work);
+}
+
+static wk_status check_tensor(const wk_group *g, const wk_tensor *t, const char *who) {
+    if (!g) return wk_fail(WK_INVALID, "%s: the group is NULL", who);
+    if (!t) return wk_failed() ? WK_PENDING : wk_fail(WK_INVALID, "%s: the tensor is NULL", who);
+    if (!wk_is_contiguous(t) || t->device != 0) return wk_fail(WK_INVALID, "%s: the tensor must be row major and on the CPU", who);
+    return WK_OK;
+}
+
+static wk_status check_reduce(const wk_tensor *t, wk_reduce op, const char *who) {
+    if (op == WK_REDUCE_MEAN && t->dtype != WK_F32 && t->dtype != WK_F64)
+        return wk_fail(WK_DTYPE, "%s: the mean of %s", who, wk_dtype_name((wk_dtype)t->dtype));
+    return WK_OK;
+}
+
+wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work) {
+    WK_TRY(check_tensor(g, t, "all_reduce"));
+    WK_TRY(check_reduce(t, op, "all_reduce"));
+    wk_transfer transfer = { WK_ALL_REDUCE, t->data, t->data, t->count, (wk_dtype)t->dtype, op == WK_REDUCE_MEAN ? WK_REDUCE_SUM : op, 0 };
+    t->storage->version++;
+    return submit(g, transfer, op == WK_REDUCE_MEAN, t, NULL, work);
+}
+
+wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
+    WK_TRY(check_tensor(g, t, "broadcast"));
+    if (root < 0 || root >= g->ranks) return wk_fail(WK_INVALID, "broadcast: root %d of %d ranks", root, g->ranks);
+    wk_transfer transfer = { WK_BROADCAST, t->data, t->data, t->count, (wk_dtype)t->dtype, WK_REDUCE_SUM, root };
+    t->storage->version++;
+    return submit(g, transfer, false, t, NULL, work);
+}
+
+static wk_status check_parts(const wk_group *g, const wk_tensor *part, const wk_tensor *whole, const char *who) {
+    if (part->dtype == whole->dtype && whole->count == part->count * g->ranks) return WK_OK;
+    char a[160], b[160];
+    return wk_fail(WK_SHAPE, "%s: a part %s and a whole %s for %d ranks", who, wk_describe(part, a, sizeof a), wk_describe(whole, b, sizeof b), g->ranks);
+}
+
+wk_status wk_all_gather(wk_group *g, wk_tensor *in, wk_tensor *out, wk_work **work) {
+    WK_TRY(check_tensor(g, in, "all_gather"));
+    WK_TRY(check_tensor(g, out, "all_gather"));
+    WK_TRY(check_parts(g, in, out, "all_gather"));
+    wk_transfer transfer = { WK_ALL_GATHER, in->data, out->data, in->count, (wk_dtype)in->dtype, WK_REDUCE_SUM, 0 };
+    out->storage->version++;
+    return submit(g, transfer, false, in, out, work);
+}
+
+wk_status wk_reduce_scatter(wk_group *g, wk_tensor *in, wk_tensor *out, wk_reduce op, wk_work **work) {
+    WK_TRY(check_tensor(g, in, "reduce_scatter"));
+    WK_TRY(check_tensor(g, out, "reduce_scatter"));
+    WK_TRY(check_parts(g, out, in, "reduce_scatter"));
+    WK_TRY(check_reduce(in, op, "reduce_scatter"));
+    wk_transfer transfer = { WK_REDUCE_SCATTER, in->data, out->data, out->count, (wk_dtype)in->dtype, op == WK_REDUCE_MEAN ? WK_REDUCE_SUM : op, 0 };
+    out->storage->version++;
+    return submit(g, transfer, op == WK_REDUCE_MEAN, in, out, work);
+}
+
+wk_status wk_barrier(wk_group *g) {
+    if (!g) return wk_fail(WK_INVALID, "barrier: the group is NULL");
+    return submit(g, (wk_transfer){ .kind = WK_BARRIER }, false, NULL, NULL, NULL);
+}
+
+wk_status wk_work_wait(wk_work *work) {
+    if (!work) return WK_OK;
+    wk_group *g = work->group;
+    if (!atomic_load(&work->done)) {
+        (void)atomic_fetch_add(&g->waiters, 1);
+        (void)pthread_mutex_lock(&g->lock);
+        while (!atomic_load(&work->done)) (void)pthread_cond_wait(&g->finished, &g->lock);
+        (void)pthread_mutex_unlock(&g->lock);
+        (void)atomic_fetch_sub(&g->waiters, 1);
+    }
+    wk_status status = work->status;
+    wk__storage_drop(work->held[0]);
+    wk__storage_drop(work->held[1]);
+    wk_free(work);
+    return status;
+}
+
+bool wk_work_done(const wk_work *work) {
+    return !work || atomic_load(&((wk_work *)(uintptr_t)work)->done);
+}
+
+double wk_work_seconds(const wk_work *work) {
+    return work && wk_work_done(work) ? work->ended - work->begun : 0;
+}

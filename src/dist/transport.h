@@ -1,0 +1,43 @@
+/* transport.h: what carries the bytes between ranks: one struct of functions, all of them called from the group's thread
+ * except `abort`.  Collectives are begun and then tested until done, so that the group's thread decides how hard it polls.
+ */
+#ifndef WICK_SRC_DIST_TRANSPORT_H
+#define WICK_SRC_DIST_TRANSPORT_H
+
+#include "base/base.h"
+#include "wick/dist.h"
+
+#define WK_TRANSPORT_API 1
+
+typedef enum wk_collective { WK_ALL_REDUCE, WK_BROADCAST, WK_ALL_GATHER, WK_REDUCE_SCATTER, WK_BARRIER } wk_collective;
+
+typedef struct wk_transfer {
+    wk_collective kind;
+    const void *in; /* all_reduce and broadcast work in place on out */
+    void *out;
+    int64_t count;  /* elements of one rank's part */
+    wk_dtype dtype;
+    wk_reduce op;   /* never MEAN: the group divides */
+    int root;
+} wk_transfer;
+
+typedef struct wk_transport {
+    uint32_t api_version, size;
+    const char *name;
+    /* Join; gives this rank and how many there are.  `state` is passed to the rest. */
+    wk_status (*open)(void **state, int *rank, int *ranks);
+    wk_status (*begin)(void *state, const wk_transfer *transfer);
+    /* One transfer at a time is under way. */
+    wk_status (*test)(void *state, bool *done);
+    void (*close)(void *state);
+    void (*abort)(void *state, int code);
+} wk_transport;
+
+/* The symbol that a plugin exports: const wk_transport *wk_transport_plugin(void). */
+typedef const wk_transport *(*wk_transport_plugin_function)(void);
+
+const wk_transport *wk__transport_self(void);
+/* Open wick_NAME.so: beside libwick, in its folder wick/, or in WICK_PLUGIN_PATH. */
+const wk_transport *wk__transport_find(const char *name);
+
+#endif

@@ -1,0 +1,35 @@
+/* file.h: files that appear whole or not at all. */
+#ifndef WICK_SRC_IO_FILE_H
+#define WICK_SRC_IO_FILE_H
+
+#include "base/base.h"
+
+/* A file being written under a temporary name beside its own.  Zero-initialised means not open. */
+typedef struct wk__writer {
+    int descriptor;
+    bool is_open;
+    char *path, *temporary;
+} wk__writer;
+
+WK_API wk_status wk__writer_open(wk__writer *writer, const char *path);
+WK_API wk_status wk__writer_add(wk__writer *writer, const void *bytes, size_t size);
+/* fsync, rename over `path`, fsync the folder. */
+WK_API wk_status wk__writer_commit(wk__writer *writer);
+/* Remove what was written; nothing if committed.  Always safe to call. */
+WK_API void wk__writer_abort(wk__writer *writer);
+/* The three at once. */
+WK_API wk_status wk__write_file(const char *path, const void *bytes, size_t size);
+/* All bytes of a file, with a terminating NUL not counted in *size; free with wk_free.  Refuses more than `most` bytes. */
+WK_API char *wk__read_file(const char *path, size_t most, size_t *size);
+/* mkdir -p */
+WK_API wk_status wk__make_folder(const char *path);
+
+/* A file mapped read-only. */
+typedef struct wk__mapping {
+    void *data;
+    size_t size;
+} wk__mapping;
+WK_API wk_status wk__map(const char *path, wk__mapping *mapping);
+WK_API void wk__unmap(wk__mapping *mapping);
+
+#endif

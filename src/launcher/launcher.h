@@ -1,0 +1,162 @@
+/* launcher.h: what the launcher's files share.
+ *
+ * How the parts stand to each other while an app runs:
+ *
+ *   wick run ── forks ──> supervisor (wick __supervise, own session) ──> [mpirun ──>] wrapper (wick __rank) ──> program
+ *
+ * They talk through the app's directory, so that the same files serve one machine and a cluster with a shared file
+ * system, and any later `wick status`:
+ *
+ *   <state>/wick.sqlite                      one row an app (store.c)
+ *   <state>/apps/<app_id>/request            what is run, 0600 (request.c)
+ *                         lock               held by the supervisor as long as it lives
+ *                         attempt            which attempt runs, the supervisor's pid, ports
+ *                         failed.K, stop.K   of attempt K: the first replica that failed; "end now"
+ *                         cancel             somebody asked for the end
+ *                         <role>/<k>/status  one replica's state (replica.c), stdout.log, stderr.log, error.json
+ *
+ * Liveness is told by locks and by parents, never by ages of files.
+ */
+#ifndef WICK_SRC_LAUNCHER_H
+#define WICK_SRC_LAUNCHER_H
+
+#include "wick/launcher.h"
+#include "base/base.h"
+#include "io/yaml.h"
+
+#include <signal.h>
+#include <sys/types.h>
+
+#define WK__SESSION "wick"
+
+/* ---- spec/ ---- */
+wk_appdef *wk__appdef_from(wk__yaml *document); /* takes the document over, also when it fails */
+/* "local ignores resource.memMB": once for each key that the scheduler does not honour. */
+void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler);
+bool wk__is_secret(const char *env_name);
+const char *const *wk__component_names(size_t *count);
+const char *wk__component_doc(const char *name);
+
+/* ---- schedulers/ ---- */
+typedef struct wk__program { /* one role, ready to run; per replica because of ${replica_id} */
+    const char **argv;
+    size_t argc;
+    wk_pair *env;
+    size_t env_count;
+} wk__program;
+
+typedef struct wk__request_role {
+    const char *name;
+    int replicas, first_rank, max_retries;
+    wk__program *programs; /* (replicas) */
+} wk__request_role;
+
+struct wk_request {
+    wk__arena arena;
+    const char *scheduler, *app_id, *app_name, *directory /* to run in */, *wick /* the binary */;
+    const char *master; /* host of rank 0 */
+    double grace;       /* seconds from TERM to KILL */
+    bool bound;         /* mpirun pins each rank: its affinity is its share already */
+    wk__request_role *roles;
+    size_t role_count;
+    const char **launcher; /* mpirun and its arguments, NULL-terminated; none: the supervisor starts each replica */
+    size_t launcher_count;
+    const char *app_yaml; /* the AppDef as run */
+};
+
+extern const wk_scheduler_ops wk__local;
+extern const wk_scheduler_ops wk__mpi;
+/* NULL past the last. */
+const wk_scheduler_ops *wk__scheduler_at(size_t index);
+
+wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
+/* Sum of replicas. */
+int wk__request_ranks(const wk_request *request);
+/* Fields separated by NUL: an argument holds any other byte. */
+wk_status wk__request_write(const wk_request *request, const char *path);
+wk_request *wk__request_read(const char *path);
+char *wk__arena_text(wk__arena *arena, const char *format, ...) WK_PRINTF(2, 3);
+
+/* schedule, describe, log_open, cancel, list of every scheduler that has a supervisor. */
+wk_status wk__supervised_schedule(wk_request *request);
+wk_app_status *wk__supervised_describe(const char *app_id);
+wk_log_stream *wk__supervised_log_open(const char *app_id, const char *role, int replica, wk_log_kind kind);
+wk_status wk__supervised_cancel(const char *app_id);
+wk_status wk__local_list(wk_app_entry **entries, size_t *count);
+wk_status wk__mpi_list(wk_app_entry **entries, size_t *count);
+
+/* ---- process/ ---- */
+/* Physical cores this process may run on, at least 1. */
+int wk__core_count(void);
+/* Path of the wick binary: this one, or the one beside the library. */
+wk_status wk__wick_path(char *path, size_t size);
+/* Send the signal to every descendant of this process; how many there were. */
+int wk__signal_descendants(int signal);
+/* TERM to all descendants, KILL after `grace` seconds, until none is left and all are reaped. */
+void wk__end_descendants(double grace);
+/* pid and start time (clock ticks since boot): a pair that is never reused.  0: no such process. */
+uint64_t wk__process_start(pid_t pid);
+const char *wk__signal_name(int signal);
+void wk__sleep(double seconds);
+
+typedef struct wk__replica { /* content of the file `status` */
+    int attempt;
+    bool ended, stopped;
+    int exit_code, signal;
+    pid_t wrapper, pid;
+    double started_at, ended_at;
+    char host[128];
+    char error[512];
+} wk__replica;
+wk_status wk__replica_write(const char *directory, const wk__replica *replica);
+/* False if there is none (yet). */
+bool wk__replica_read(const char *directory, wk__replica *replica);
+/* Replace a file whole: readers see the old or the new one. */
+wk_status wk__write_file(const char *path, const char *bytes, size_t size);
+/* The file's content, or NULL (no error pending) if there is none. */
+char *wk__read_file(const char *path, size_t most, size_t *size);
+bool wk__exists(const char *path);
+
+/* ---- state/ ---- */
+const char *wk__state_dir(void);
+/* <state>/apps/APP_ID[/REST] */
+char *wk__app_path(const char *app_id, const char *rest);
+wk_status wk__make_dirs(const char *path);
+bool wk__is_on_network(const char *path);
+
+typedef struct wk__record {
+    char app_id[160], name[128], scheduler[32];
+    wk_app_state state;
+    int restarts;
+    double created_at, ended_at;
+    char message[2048];
+} wk__record;
+typedef struct wk__store wk__store;
+wk__store *wk__store_open(void);
+void wk__store_close(wk__store *store);
+wk_status wk__store_insert(wk__store *store, const char *app_id, const char *name, const char *scheduler);
+/* A terminal state stays; message NULL leaves the former. */
+wk_status wk__store_update(wk__store *store, const char *app_id, wk_app_state state, int restarts, const char *message);
+wk_status wk__store_get(wk__store *store, const char *app_id, wk__record *record);
+/* scheduler NULL: all.  Newest first; free with wk_free. */
+wk_status wk__store_list(wk__store *store, const char *scheduler, wk__record **records, size_t *count);
+/* An app that is not over but whose supervisor is gone becomes FAILED, in the store and in the record. */
+void wk__reconcile(wk__store *store, wk__record *record);
+/* The state alone: what a waiting client polls. */
+wk_status wk__app_state_of(const char *app_id, wk_app_state *state);
+/* "trainer/1 was killed by SIGKILL on host a after 3.2 s; …" */
+char *wk__replica_sentence(const char *role, int replica, const wk__replica *status, const char *directory);
+/* Message of a structured error file (TorchX's nested or flat form, else the text itself); NULL if there is none. */
+char *wk__error_file_message(const char *path, int *code, char **json);
+/* Last non-empty line of a file, "" if none. */
+void wk__last_line(const char *path, char *line, size_t size);
+
+/* Follow all logs of an app (role NULL: all, replica -1: all of the role) until it ends, or print what is there. */
+wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, bool follow, int descriptor,
+                        volatile sig_atomic_t *interrupted);
+
+/* ---- commands/ ---- */
+/* "wick: MESSAGE" to stderr; 2. */
+int wk__usage_error(const char *format, ...) WK_PRINTF(1, 2);
+
+#endif

@@ -1,0 +1,27 @@
+/* local.c: the scheduler `local`: each replica is a process of this machine. */
+#include "launcher/launcher.h"
+
+static const wk_runopt options[] = {
+    { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a replica must end" },
+};
+
+static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *app_id) {
+    wk_request *request = wk__request_new(app, "local", app_id);
+    if (request) request->grace = wk_cfg_float(cfg, "grace");
+    return request;
+}
+
+const wk_scheduler_ops wk__local = {
+    .api_version = WK_SCHEDULER_API,
+    .size = sizeof(wk_scheduler_ops),
+    .name = "local",
+    .doc = "processes on this machine",
+    .runopts = options,
+    .runopt_count = WK_COUNT(options),
+    .dryrun = dryrun,
+    .schedule = wk__supervised_schedule,
+    .describe = wk__supervised_describe,
+    .log_open = wk__supervised_log_open,
+    .cancel = wk__supervised_cancel,
+    .list = wk__local_list,
+};

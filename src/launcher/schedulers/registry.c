@@ -1,0 +1,44 @@
+/* registry.c: schedulers by name. */
+#include "launcher/launcher.h"
+
+#include <string.h>
+
+enum { MOST = 16 };
+static const wk_scheduler_ops *schedulers[MOST] = { &wk__local, &wk__mpi };
+static size_t scheduler_count = 2;
+
+const wk_scheduler_ops *wk_scheduler(const char *name) {
+    const char *names[MOST];
+    wk_text known = { 0 };
+    for (size_t i = 0; i < scheduler_count; i++) {
+        if (strcmp(schedulers[i]->name, name) == 0) {
+            wk_text_free(&known);
+            return schedulers[i];
+        }
+        names[i] = schedulers[i]->name;
+        wk_text_printf(&known, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *nearest = wk__nearest(name, names, scheduler_count);
+    if (nearest)
+        (void)wk_fail(WK_NOT_FOUND, "no scheduler \"%.40s\"; did you mean \"%s\"?", name, nearest);
+    else
+        (void)wk_fail(WK_NOT_FOUND, "no scheduler \"%.40s\"; there are %s", name, wk_text_get(&known));
+    wk_text_free(&known);
+    return NULL;
+}
+
+wk_status wk_scheduler_register(const wk_scheduler_ops *ops) {
+    if (ops->api_version != WK_SCHEDULER_API || ops->size < sizeof *ops)
+        return wk_fail(WK_UNSUPPORTED, "scheduler \"%s\" is of interface version %u; this wick has %u", ops->name,
+                       ops->api_version, WK_SCHEDULER_API);
+    for (size_t i = 0; i < scheduler_count; i++)
+        if (strcmp(schedulers[i]->name, ops->name) == 0)
+            return wk_fail(WK_EXISTS, "a scheduler \"%s\" is registered already", ops->name);
+    if (scheduler_count == MOST) return wk_fail(WK_STATE, "no room for more than %d schedulers", MOST);
+    schedulers[scheduler_count++] = ops;
+    return WK_OK;
+}
+
+const wk_scheduler_ops *wk__scheduler_at(size_t index) {
+    return index < scheduler_count ? schedulers[index] : NULL;
+}

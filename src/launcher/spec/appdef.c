@@ -1,0 +1,296 @@
+/* appdef.c: an AppDef out of YAML, version 1.
+ *
+ * An AppDef is a checked view of its YAML document: the fields point into the tree, and the tree stays.  So a copy is
+ * a copy of the tree, a dump is a dump of the tree, and what a scheduler does not understand is still there to be
+ * named.  Field names are TorchX's, which has no file format of its own; checks name line, column and the nearest
+ * known word, because a misspelled key that is dropped costs a night on a cluster.
+ */
+#include "launcher/launcher.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MOST_REPLICAS = 100000, MOST_NAME = 63 };
+
+static const char *const app_keys[] = { "version", "name", "metadata", "roles" };
+static const char *const role_keys[] = { "name",         "image",        "entrypoint",  "args",         "env",
+                                         "num_replicas", "min_replicas", "max_retries", "retry_policy", "resource",
+                                         "port_map",     "mounts",       "metadata",    "workspace" };
+static const char *const resource_keys[] = { "cpu", "gpu", "memMB", "capabilities", "devices", "tags" };
+static const char *const mount_keys[] = { "type", "src", "dst", "read_only", "permissions" };
+static const char *const mount_types[] = { "bind", "volume", "device" };
+static const char *const policies[] = { "APPLICATION", "ROLE", "REPLICA" };
+
+/* A role's name becomes a folder of the log tree and an application context of mpirun. */
+static bool is_name(const char *text) {
+    size_t size = strlen(text);
+    if (size == 0 || size > MOST_NAME || !isalnum((unsigned char)text[0])) return false;
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("-_.", text[i])) return false;
+    return true;
+}
+
+/* A list of texts. */
+static wk_status read_texts(wk__yaml *doc, const wk__yaml_node *list, const char ***out, size_t *count) {
+    *count = 0;
+    if (!list) return WK_OK;
+    WK_TRY(wk__yaml_list(doc, list, NULL));
+    const char **texts = wk__arena_take(&doc->arena, (list->count + 1) * sizeof *texts);
+    if (!texts) return wk_error_code();
+    for (const wk__yaml_node *item = list->first; item; item = item->next)
+        WK_TRY(wk__yaml_string(doc, item, "an item of args", &texts[(*count)++]));
+    *out = texts;
+    return WK_OK;
+}
+
+/* A mapping from text to text; with `ports`, to port numbers. */
+static wk_status read_pairs(wk__yaml *doc, const wk__yaml_node *map, bool ports, wk_pair **out, size_t *count) {
+    *count = 0;
+    if (!map) return WK_OK;
+    WK_TRY(wk__yaml_map(doc, map, NULL));
+    wk_pair *pairs = wk__arena_take(&doc->arena, (map->count + 1) * sizeof *pairs);
+    if (!pairs) return wk_error_code();
+    for (const wk__yaml_node *item = map->first; item; item = item->next) {
+        int64_t port = 0;
+        char what[128];
+        (void)snprintf(what, sizeof what, "%s.%.80s", map->key, item->key);
+        if (ports) WK_TRY(wk__yaml_int(doc, item, what, 1, 65535, &port));
+        if (!ports && (item->key[0] == '\0' || strchr(item->key, '=')))
+            return wk__yaml_fail_key(doc, item, "\"%.80s\" is no name of an environment variable", item->key);
+        pairs[*count].key = item->key;
+        WK_TRY(wk__yaml_string(doc, item, what, &pairs[*count].value));
+        (*count)++;
+    }
+    *out = pairs;
+    return WK_OK;
+}
+
+static wk_status read_text(wk__yaml *doc, const wk__yaml_node *map, const char *key, const char **out) {
+    const wk__yaml_node *node = wk__yaml_find(map, key);
+    return node ? wk__yaml_string(doc, node, NULL, out) : WK_OK;
+}
+
+static wk_status read_number(wk__yaml *doc, const wk__yaml_node *map, const char *key, int64_t least, int64_t most,
+                             int64_t *out) {
+    const wk__yaml_node *node = wk__yaml_find(map, key);
+    return node ? wk__yaml_int(doc, node, NULL, least, most, out) : WK_OK;
+}
+
+/* One of a few words; its index. */
+static wk_status read_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
+                             size_t *out) {
+    const char *text = NULL;
+    WK_TRY(wk__yaml_string(doc, node, NULL, &text));
+    for (*out = 0; *out < count; (*out)++)
+        if (strcmp(text, words[*out]) == 0) return WK_OK;
+    const char *nearest = wk__nearest(text, words, count);
+    return wk__yaml_fail(doc, node, "%s must be %s, %s or %s, not \"%.80s\"%s%s%s", node->key, words[0], words[1],
+                         words[2], text, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                         nearest ? "\"?" : "");
+}
+
+static wk_status read_resource(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_resource *out) {
+    *out = (wk_resource){ .cpu = -1, .gpu = -1, .memory_mb = -1 };
+    if (!node) return WK_OK;
+    char within[160];
+    (void)snprintf(within, sizeof within, "resource of %s", where);
+    WK_TRY(wk__yaml_map(doc, node, NULL));
+    WK_TRY(wk__yaml_known(doc, node, within, resource_keys, WK_COUNT(resource_keys)));
+    WK_TRY(read_number(doc, node, "cpu", -1, INT32_MAX, &out->cpu));
+    WK_TRY(read_number(doc, node, "gpu", -1, INT32_MAX, &out->gpu));
+    WK_TRY(read_number(doc, node, "memMB", -1, INT64_MAX, &out->memory_mb));
+    size_t *const counts[] = { &out->capability_count, &out->device_count, &out->tag_count };
+    for (size_t i = 0; i < WK_COUNT(counts); i++) {
+        const wk__yaml_node *map = wk__yaml_find(node, resource_keys[3 + i]);
+        *counts[i] = map ? map->count : 0;
+        if (map) WK_TRY(wk__yaml_map(doc, map, NULL));
+    }
+    return WK_OK;
+}
+
+static wk_status read_mounts(wk__yaml *doc, const wk__yaml_node *list, const char *where, size_t *count) {
+    *count = 0;
+    if (!list) return WK_OK;
+    WK_TRY(wk__yaml_list(doc, list, NULL));
+    *count = list->count;
+    char within[160];
+    (void)snprintf(within, sizeof within, "a mount of %s", where);
+    for (const wk__yaml_node *mount = list->first; mount; mount = mount->next) {
+        size_t type = 0;
+        bool read_only = false;
+        const char *text = NULL;
+        WK_TRY(wk__yaml_map(doc, mount, within));
+        WK_TRY(wk__yaml_known(doc, mount, within, mount_keys, WK_COUNT(mount_keys)));
+        const wk__yaml_node *node = wk__yaml_find(mount, "type");
+        if (!node) return wk__yaml_fail(doc, mount, "%s has no type (bind, volume or device)", within);
+        WK_TRY(read_choice(doc, node, mount_types, WK_COUNT(mount_types), &type));
+        if (!wk__yaml_find(mount, "src")) return wk__yaml_fail(doc, mount, "%s has no src", within);
+        WK_TRY(read_text(doc, mount, "src", &text));
+        WK_TRY(read_text(doc, mount, "dst", &text));
+        if ((node = wk__yaml_find(mount, "read_only"))) WK_TRY(wk__yaml_bool(doc, node, NULL, &read_only));
+    }
+    return WK_OK;
+}
+
+/* What is neither number nor text and only passed on. */
+static wk_status read_rest(wk__yaml *doc, wk__yaml_node *node, const char *where, wk_role *role) {
+    WK_TRY(read_resource(doc, wk__yaml_find(node, "resource"), where, &role->resource));
+    WK_TRY(read_mounts(doc, wk__yaml_find(node, "mounts"), where, &role->mount_count));
+    if ((role->metadata = wk__yaml_find(node, "metadata"))) WK_TRY(wk__yaml_map(doc, role->metadata, NULL));
+    const wk__yaml_node *workspace = wk__yaml_find(node, "workspace");
+    if (workspace) role->workspace_count = workspace->kind == WK__YAML_MAPPING ? workspace->count : 1;
+    const wk__yaml_node *policy = wk__yaml_find(node, "retry_policy");
+    size_t index = 0;
+    if (policy) WK_TRY(read_choice(doc, policy, policies, WK_COUNT(policies), &index));
+    role->retry_policy = (wk_retry_policy)index;
+    return WK_OK;
+}
+
+static wk_status read_role(wk__yaml *doc, wk__yaml_node *node, size_t index, wk_role *role) {
+    char where[96];
+    (void)snprintf(where, sizeof where, "role %zu", index + 1);
+    *role = (wk_role){ .image = "", .num_replicas = 1 };
+    WK_TRY(wk__yaml_map(doc, node, where));
+    const wk__yaml_node *name = wk__yaml_find(node, "name");
+    if (name) {
+        WK_TRY(wk__yaml_string(doc, name, NULL, &role->name));
+        if (!is_name(role->name))
+            return wk__yaml_fail(doc, name,
+                                 "\"%.80s\" is no name for a role: letters, digits, - _ . and at most %d of them",
+                                 role->name, MOST_NAME);
+        (void)snprintf(where, sizeof where, "role \"%s\"", role->name);
+    }
+    WK_TRY(wk__yaml_known(doc, node, where, role_keys, WK_COUNT(role_keys)));
+    if (!name) return wk__yaml_fail(doc, node, "%s has no name", where);
+    WK_TRY(read_text(doc, node, "image", &role->image));
+    WK_TRY(read_text(doc, node, "entrypoint", &role->entrypoint));
+    if (!role->entrypoint || !*role->entrypoint)
+        return wk__yaml_fail(doc, node, "%s has no entrypoint (the program to run)", where);
+    WK_TRY(read_texts(doc, wk__yaml_find(node, "args"), &role->args, &role->arg_count));
+    WK_TRY(read_pairs(doc, wk__yaml_find(node, "env"), false, &role->env, &role->env_count));
+    WK_TRY(read_pairs(doc, wk__yaml_find(node, "port_map"), true, &role->port_map, &role->port_count));
+    WK_TRY(read_number(doc, node, "num_replicas", 1, MOST_REPLICAS, &role->num_replicas));
+    WK_TRY(read_number(doc, node, "min_replicas", 1, role->num_replicas, &role->min_replicas));
+    WK_TRY(read_number(doc, node, "max_retries", 0, INT32_MAX, &role->max_retries));
+    return read_rest(doc, node, where, role);
+}
+
+static wk_status read_roles(wk__yaml *doc, const wk__yaml_node *list, wk_appdef *app) {
+    if (!list || (list->kind == WK__YAML_SEQUENCE && list->count == 0))
+        return wk__yaml_fail(doc, list ? list : doc->root, "an AppDef needs at least one role under \"roles\"");
+    WK_TRY(wk__yaml_list(doc, list, NULL));
+    app->roles = wk__arena_take(&doc->arena, list->count * sizeof *app->roles);
+    if (!app->roles) return wk_error_code();
+    for (wk__yaml_node *node = list->first; node; node = node->next) {
+        wk_role *role = &app->roles[app->role_count];
+        WK_TRY(read_role(doc, node, app->role_count, role));
+        for (size_t i = 0; i < app->role_count; i++)
+            if (strcmp(app->roles[i].name, role->name) == 0)
+                return wk__yaml_fail(doc, wk__yaml_find(node, "name"),
+                                     "duplicate role \"%s\"; each role needs its own name", role->name);
+        app->role_count++;
+    }
+    return WK_OK;
+}
+
+static wk_status read_app(wk__yaml *doc, wk_appdef *app) {
+    int64_t version = 0;
+    if (!doc->root) return wk_fail(WK_CONFIG, "%s: empty; an AppDef has version, name and roles", doc->name);
+    WK_TRY(wk__yaml_map(doc, doc->root, "an AppDef"));
+    WK_TRY(wk__yaml_known(doc, doc->root, "the AppDef", app_keys, WK_COUNT(app_keys)));
+    const wk__yaml_node *node = wk__yaml_find(doc->root, "version");
+    if (!node) return wk__yaml_fail(doc, doc->root, "no version; begin the file with \"version: 1\"");
+    WK_TRY(wk__yaml_int(doc, node, NULL, 1, INT32_MAX, &version));
+    if (version != 1) return wk__yaml_fail(doc, node, "version %lld; this wick reads version 1", (long long)version);
+    WK_TRY(read_text(doc, doc->root, "name", &app->name));
+    if (!app->name || !*app->name) return wk__yaml_fail(doc, doc->root, "the AppDef has no name");
+    if (strlen(app->name) > MOST_NAME)
+        return wk__yaml_fail(doc, wk__yaml_find(doc->root, "name"), "the name has more than %d characters", MOST_NAME);
+    if ((app->metadata = wk__yaml_find(doc->root, "metadata"))) WK_TRY(wk__yaml_map(doc, app->metadata, NULL));
+    return read_roles(doc, wk__yaml_find(doc->root, "roles"), app);
+}
+
+wk_appdef *wk__appdef_from(wk__yaml *document) {
+    if (!document) return NULL;
+    wk_appdef *app = wk__arena_take(&document->arena, sizeof *app);
+    if (app) {
+        *app = (wk_appdef){ .document = document };
+        if (read_app(document, app) == WK_OK) return app;
+    }
+    wk__yaml_free(document);
+    return NULL;
+}
+
+wk_appdef *wk_appdef_load(const char *path) {
+    return wk__appdef_from(wk__yaml_load(path));
+}
+
+wk_appdef *wk_appdef_parse(const char *text, size_t size, const char *name) {
+    return wk__appdef_from(wk__yaml_parse(text, size, name));
+}
+
+void wk_appdef_free(wk_appdef *app) {
+    if (app) wk__yaml_free(app->document);
+}
+
+/* ---- dump, and what a scheduler leaves out ---- */
+
+bool wk__is_secret(const char *env_name) {
+    static const char *const parts[] = { "TOKEN", "PASSWORD", "PASSWD", "SECRET", "KEY", "CREDENTIAL" };
+    for (size_t i = 0; i < WK_COUNT(parts); i++)
+        if (strcasestr(env_name, parts[i])) return true;
+    return false;
+}
+
+static void mask(wk__yaml_node *role) {
+    wk__yaml_node *env = wk__yaml_find(role, "env");
+    for (wk__yaml_node *value = env ? env->first : NULL; value; value = value->next)
+        if (wk__is_secret(value->key)) {
+            value->text = "***";
+            value->quoted = true;
+        }
+}
+
+char *wk_appdef_dump(const wk_appdef *app) {
+    char *text = NULL;
+    wk__yaml copy = { .name = "copy" };
+    wk__yaml_node *root = wk__yaml_copy(&copy, app->document->root);
+    if (root) {
+        wk__yaml_node *roles = wk__yaml_find(root, "roles");
+        for (wk__yaml_node *role = roles->first; role; role = role->next) mask(role);
+        text = wk__yaml_dump(root);
+    }
+    wk__arena_destroy(&copy.arena);
+    return text;
+}
+
+void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler) {
+    static const char *const keys[] = { "image",
+                                        "min_replicas",
+                                        "resource.cpu",
+                                        "resource.gpu",
+                                        "resource.memMB",
+                                        "resource.capabilities",
+                                        "resource.devices",
+                                        "resource.tags",
+                                        "port_map",
+                                        "mounts",
+                                        "workspace" };
+    const wk__yaml_node *roles = wk__yaml_find(app->document->root, "roles");
+    for (size_t i = 0; i < WK_COUNT(keys); i++) {
+        const char *dot = strchr(keys[i], '.');
+        for (const wk__yaml_node *role = roles->first; role; role = role->next) {
+            const wk__yaml_node *map = dot ? wk__yaml_find(role, "resource") : role;
+            if (!map || !wk__yaml_find(map, dot ? dot + 1 : keys[i])) continue;
+            wk_log_write(WK_LOG_WARNING, "%s ignores %s", scheduler, keys[i]);
+            break;
+        }
+    }
+    for (size_t i = 0; i < app->role_count; i++)
+        if (app->roles[i].retry_policy != WK_RETRY_APPLICATION) {
+            wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s", scheduler,
+                   policies[app->roles[i].retry_policy]);
+            break;
+        }
+}

@@ -1,0 +1,163 @@
+/* layers.c: the layers with parameters: Linear, Conv2d, BatchNorm2d. */
+#define WK_NO_CALL_SITES
+#include "tensor/tensor.h"
+#include "wick/nn.h"
+
+#include <math.h>
+
+/* A kept f32 tensor, uniform in ± bound, drawn as PyTorch's initialisation draws it. */
+static wk_tensor *uniform(wk_dims dims, double bound) {
+    wk_tensor *tensor = wk_kept_zeros(WK_F32, dims);
+    if (tensor) wk_random_uniform_f32(wk_default_generator(), tensor->data, tensor->count, -bound, bound);
+    return tensor;
+}
+
+/* torch.nn.init.kaiming_uniform_ with a = sqrt(5), in its order of operations so that the last bit agrees. */
+static double kaiming_bound(double fan_in) {
+    double gain = sqrt(2.0 / (1 + sqrt(5.0) * sqrt(5.0)));
+    return fan_in > 0 ? sqrt(3.0) * (gain / sqrt(fan_in)) : 0;
+}
+static double bias_bound(double fan_in) {
+    return fan_in > 0 ? 1 / sqrt(fan_in) : 0;
+}
+
+static wk_module *finished(wk_module *module) {
+    if (!wk_failed()) return module;
+    wk_module_destroy(module);
+    return NULL;
+}
+
+static bool positive(const char *who, const char *what, int64_t value) {
+    if (value > 0) return true;
+    (void)wk_fail(WK_INVALID, "%s: %s is %lld, expected at least 1", who, what, (long long)value);
+    return false;
+}
+
+/* ---- Linear ---- */
+
+typedef struct linear {
+    wk_module base;
+    wk_tensor *weight, *bias;
+} linear;
+
+static wk_tensor *linear_activated(wk_module *self, wk_tensor *x, int activation) {
+    const linear *m = (linear *)self;
+    return wk_linear(x, m->weight, m->bias, (wk_linear_opts){ .activation = activation });
+}
+static wk_tensor *linear_forward(wk_module *self, wk_tensor *x) {
+    return linear_activated(self, x, WK_ACTIVATION_NONE);
+}
+static void linear_describe(const wk_module *self, char *buffer, size_t size) {
+    const linear *m = (const linear *)self;
+    (void)snprintf(buffer, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)wk_size(m->weight, 1),
+                   (long long)wk_size(m->weight, 0), m->bias ? "true" : "false");
+}
+static const wk_module_class linear_class = { .name = "Linear", .size = sizeof(linear), .forward = linear_forward,
+                                              .forward_activated = linear_activated, .describe = linear_describe };
+
+wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts) {
+    if (wk_failed() || !positive("Linear", "in_features", in_features) || !positive("Linear", "out_features", out_features)) return NULL;
+    linear *m = (linear *)wk_module_create(&linear_class);
+    if (!m) return NULL;
+    double fan_in = (double)in_features;
+    m->weight = wk_module_add_parameter(&m->base, "weight", uniform(WK_DIMS(out_features, in_features), kaiming_bound(fan_in)));
+    if (!opts.no_bias) m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_features), bias_bound(fan_in)));
+    return finished(&m->base);
+}
+
+/* ---- Conv2d ---- */
+
+typedef struct conv2d {
+    wk_module base;
+    wk_tensor *weight, *bias;
+    wk_conv2d_opts opts;
+} conv2d;
+
+static wk_tensor *conv2d_activated(wk_module *self, wk_tensor *x, int activation) {
+    const conv2d *m = (conv2d *)self;
+    wk_conv2d_opts opts = m->opts;
+    opts.activation = activation;
+    return wk_conv2d(x, m->weight, m->bias, opts);
+}
+static wk_tensor *conv2d_forward(wk_module *self, wk_tensor *x) {
+    return conv2d_activated(self, x, WK_ACTIVATION_NONE);
+}
+static void conv2d_describe(const wk_module *self, char *buffer, size_t size) {
+    const conv2d *m = (const conv2d *)self;
+    (void)snprintf(buffer, size, "%lld, %lld, kernel=%lldx%lld, stride=%lld, padding=%lld, bias=%s",
+                   (long long)(wk_size(m->weight, 1) * (m->opts.groups ? m->opts.groups : 1)), (long long)wk_size(m->weight, 0),
+                   (long long)wk_size(m->weight, 2), (long long)wk_size(m->weight, 3), (long long)(m->opts.stride[0] ? m->opts.stride[0] : 1),
+                   (long long)m->opts.padding[0], m->bias ? "true" : "false");
+}
+static const wk_module_class conv2d_class = { .name = "Conv2d", .size = sizeof(conv2d), .forward = conv2d_forward,
+                                              .forward_activated = conv2d_activated, .describe = conv2d_describe };
+
+wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv2d_opts opts) {
+    int64_t groups = opts.conv.groups ? opts.conv.groups : 1;
+    if (wk_failed() || !positive("Conv2d", "in_channels", in_channels) || !positive("Conv2d", "out_channels", out_channels)
+        || !positive("Conv2d", "kernel", kernel) || !positive("Conv2d", "groups", groups))
+        return NULL;
+    if (in_channels % groups || out_channels % groups)
+        return wk_fail_null(WK_INVALID, "Conv2d: %lld groups divide neither %lld nor %lld channels evenly", (long long)groups,
+                            (long long)in_channels, (long long)out_channels);
+    conv2d *m = (conv2d *)wk_module_create(&conv2d_class);
+    if (!m) return NULL;
+    m->opts = opts.conv;
+    double fan_in = (double)(in_channels / groups * kernel * kernel);
+    wk_dims dims = WK_DIMS(out_channels, in_channels / groups, kernel, kernel);
+    m->weight = wk_module_add_parameter(&m->base, "weight", uniform(dims, kaiming_bound(fan_in)));
+    if (!opts.no_bias) m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_channels), bias_bound(fan_in)));
+    return finished(&m->base);
+}
+
+/* ---- BatchNorm2d ---- */
+
+typedef struct batch_norm {
+    wk_module base;
+    wk_tensor *weight, *bias, *mean, *variance, *batches;
+    wk_batch_norm_opts opts;
+} batch_norm;
+
+static wk_tensor *batch_norm_forward(wk_module *self, wk_tensor *x) {
+    const batch_norm *m = (batch_norm *)self;
+    if (x->rank != 4) {
+        char text[160];
+        return wk_fail_null(WK_SHAPE, "BatchNorm2d (layer \"%s\"): x %s, expected (N, C, H, W)", self->path, wk_describe(x, text, sizeof text));
+    }
+    wk_batch_norm_opts opts = m->opts;
+    opts.training = self->training || !m->mean;
+    wk_tensor *mean = m->mean, *variance = m->variance;
+    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, mean, variance, opts);
+    if (y && self->training && m->batches) ((int64_t *)m->batches->data)[0]++;
+    return y;
+}
+static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
+    const batch_norm *m = (const batch_norm *)self;
+    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g", (long long)(m->weight ? wk_count(m->weight) : wk_count(m->mean)),
+                   wk_optional_or(m->opts.eps, 1e-5), wk_optional_or(m->opts.momentum, 0.1));
+}
+static const wk_module_class batch_norm_class = { .name = "BatchNorm2d", .size = sizeof(batch_norm), .forward = batch_norm_forward,
+                                                  .describe = batch_norm_describe };
+
+static wk_tensor *ones(int64_t count) {
+    wk_tensor *tensor = wk_kept_zeros(WK_F32, WK_DIMS(count));
+    for (int64_t i = 0; tensor && i < count; i++) ((float *)tensor->data)[i] = 1;
+    return tensor;
+}
+
+wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts) {
+    if (wk_failed() || !positive("BatchNorm2d", "channels", channels)) return NULL;
+    batch_norm *m = (batch_norm *)wk_module_create(&batch_norm_class);
+    if (!m) return NULL;
+    m->opts = (wk_batch_norm_opts){ .momentum = opts.momentum, .eps = opts.eps };
+    if (!opts.no_affine) {
+        m->weight = wk_module_add_parameter(&m->base, "weight", ones(channels));
+        m->bias = wk_module_add_parameter(&m->base, "bias", wk_kept_zeros(WK_F32, WK_DIMS(channels)));
+    }
+    if (!opts.no_running_statistics) {
+        m->mean = wk_module_add_buffer(&m->base, "running_mean", wk_kept_zeros(WK_F32, WK_DIMS(channels)));
+        m->variance = wk_module_add_buffer(&m->base, "running_var", ones(channels));
+        m->batches = wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
+    }
+    return finished(&m->base);
+}

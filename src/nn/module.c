@@ -1,0 +1,273 @@
+/* module.c: the tree of modules: members, paths, modes, lists of parameters.
+ *
+ * Lists are made once and kept until the tree changes, for optimizers ask for them once but examples do so in loops.
+ */
+#define WK_NO_CALL_SITES
+#include "tensor/tensor.h"
+#include "wick/nn.h"
+
+#include <string.h>
+
+typedef struct member {
+    char *name;
+    wk_tensor *tensor; /* a parameter or a buffer, */
+    wk_module *child;  /* or a child */
+    bool is_buffer;
+} member;
+
+typedef struct named_list {
+    wk_tensor **tensor;
+    char **name;
+    int count, capacity;
+    bool made;
+} named_list;
+
+typedef struct wk_module_members {
+    member *items; /* in order of addition */
+    int count, capacity;
+    named_list parameters, state;
+} wk_module_members;
+
+static void list_clear(named_list *list) {
+    for (int i = 0; i < list->count; i++) wk_free(list->name[i]);
+    wk_free(list->tensor);
+    wk_free(list->name);
+    *list = (named_list){ 0 };
+}
+
+static bool list_add(named_list *list, const char *path, const char *name, wk_tensor *tensor) {
+    if (list->count == list->capacity) {
+        int capacity = list->capacity ? 2 * list->capacity : 16;
+        wk_tensor **tensors = wk_realloc(list->tensor, (size_t)capacity * sizeof *tensors);
+        if (!tensors) return false;
+        list->tensor = tensors;
+        char **names = wk_realloc(list->name, (size_t)capacity * sizeof *names);
+        if (!names) return false;
+        list->name = names;
+        list->capacity = capacity;
+    }
+    char *full = *path ? wk_format("%s.%s", path, name) : wk_strdup(name);
+    if (!full) return false;
+    list->tensor[list->count] = tensor;
+    list->name[list->count++] = full;
+    return true;
+}
+
+wk_module *wk_module_create(const wk_module_class *class_) {
+    wk_module *module = wk_alloc(class_->size < sizeof *module ? sizeof *module : class_->size);
+    if (!module) return NULL;
+    module->class_ = class_;
+    module->training = true;
+    module->path = wk_strdup("");
+    module->members = wk_alloc(sizeof *module->members);
+    if (!module->path || !module->members) {
+        wk_free(module->path);
+        wk_free(module->members);
+        wk_free(module);
+        return NULL;
+    }
+    return module;
+}
+
+void wk_module_destroy(wk_module *module) {
+    if (!module) return;
+    if (module->class_->destroy) module->class_->destroy(module);
+    wk_module_members *members = module->members;
+    for (int i = 0; i < members->count; i++) {
+        wk_release(members->items[i].tensor);
+        wk_module_destroy(members->items[i].child);
+        wk_free(members->items[i].name);
+    }
+    list_clear(&members->parameters);
+    list_clear(&members->state);
+    wk_free(members->items);
+    wk_free(members);
+    wk_free(module->path);
+    wk_free(module);
+}
+
+/* ---- members ---- */
+
+static bool set_paths(wk_module *module) {
+    for (int i = 0; i < module->members->count; i++) {
+        const member *m = &module->members->items[i];
+        if (!m->child) continue;
+        char *path = *module->path ? wk_format("%s.%s", module->path, m->name) : wk_strdup(m->name);
+        if (!path) return false;
+        wk_free(m->child->path);
+        m->child->path = path;
+        if (!set_paths(m->child)) return false;
+    }
+    return true;
+}
+
+static member *add_member(wk_module *module, const char *name) {
+    wk_module_members *members = module->members;
+    for (int i = 0; i < members->count; i++)
+        if (strcmp(members->items[i].name, name) == 0)
+            return wk_fail_null(WK_EXISTS, "module \"%s\" (%s) has a member \"%s\" already", module->path, module->class_->name, name);
+    if (members->count == members->capacity) {
+        int capacity = members->capacity ? 2 * members->capacity : 4;
+        member *items = wk_realloc(members->items, (size_t)capacity * sizeof *items);
+        if (!items) return NULL;
+        members->items = items;
+        members->capacity = capacity;
+    }
+    member *m = &members->items[members->count];
+    *m = (member){ .name = wk_strdup(name) };
+    if (!m->name) return NULL;
+    members->count++;
+    for (wk_module *up = module; up; up = up->parent) {
+        list_clear(&up->members->parameters);
+        list_clear(&up->members->state);
+    }
+    return m;
+}
+
+wk_module *wk_module_add(wk_module *parent, const char *name, wk_module *child) {
+    if (!parent || !child) {
+        wk_module_destroy(child);
+        return NULL;
+    }
+    member *m = add_member(parent, name);
+    if (!m) {
+        wk_module_destroy(child);
+        return NULL;
+    }
+    m->child = child;
+    child->parent = parent;
+    return set_paths(parent) ? child : NULL;
+}
+
+static wk_tensor *add_tensor(wk_module *module, const char *name, wk_tensor *kept, bool is_buffer) {
+    member *m = module && kept ? add_member(module, name) : NULL;
+    if (!m) {
+        wk_release(kept);
+        return NULL;
+    }
+    m->tensor = kept;
+    m->is_buffer = is_buffer;
+    return is_buffer ? kept : wk_require_grad(kept, true);
+}
+
+wk_tensor *wk_module_add_parameter(wk_module *module, const char *name, wk_tensor *kept) {
+    return add_tensor(module, name, kept, false);
+}
+
+wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_tensor *kept) {
+    return add_tensor(module, name, kept, true);
+}
+
+/* ---- forward ---- */
+
+wk_tensor *wk_forward(wk_module *module, wk_tensor *x) {
+    wk_context *context = wk__context();
+    if (!module || !x || !context || context->pending->code != WK_OK) return NULL;
+    const char *outer = context->layer;
+    context->layer = *module->path ? module->path : NULL;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *y = NULL;
+    if (module->class_->forward) {
+        y = module->class_->forward(module, x);
+    } else {
+        wk_args in = { .count = 1, .slot = { { NULL, x } } }, out = { 0 };
+        if (module->class_->forward_args && module->class_->forward_args(module, &in, &out) == WK_OK) y = out.slot[0].tensor;
+    }
+    if (y != x) y = wk_scope_return(scope, y);
+    wk_scope_end(scope);
+    context->layer = outer;
+    return y;
+}
+
+wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out) {
+    wk_context *context = wk__context();
+    *out = (wk_args){ 0 };
+    if (!context) return WK_NO_MEMORY;
+    if (context->pending->code != WK_OK) return WK_PENDING;
+    if (!module) return wk_fail(WK_INVALID, "wk_forward_args: the module is NULL");
+    if (!module->class_->forward_args) {
+        if (in->count != 1)
+            return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path, module->class_->name, in->count);
+        out->slot[0].tensor = wk_forward(module, in->slot[0].tensor);
+        out->count = 1;
+        return out->slot[0].tensor ? WK_OK : wk_error_code();
+    }
+    const char *outer = context->layer;
+    context->layer = *module->path ? module->path : NULL;
+    wk_scope scope = wk_scope_begin();
+    wk_status status = module->class_->forward_args(module, in, out);
+    for (int i = 0; i < out->count; i++) (void)wk_scope_return(scope, out->slot[i].tensor);
+    wk_scope_end(scope);
+    context->layer = outer;
+    return status;
+}
+
+/* ---- the whole tree ---- */
+
+void wk_module_train(wk_module *module, bool training) {
+    if (!module) return;
+    module->training = training;
+    for (int i = 0; i < module->members->count; i++) wk_module_train(module->members->items[i].child, training);
+}
+
+/* PyTorch's order: a module's own parameters (and buffers), then its children. */
+static bool collect(const wk_module *module, named_list *list, const char *path, bool with_buffers) {
+    const wk_module_members *members = module->members;
+    for (int pass = 0; pass < (with_buffers ? 2 : 1); pass++)
+        for (int i = 0; i < members->count; i++) {
+            const member *m = &members->items[i];
+            if (m->tensor && m->is_buffer == (pass == 1) && !list_add(list, path, m->name, m->tensor)) return false;
+        }
+    for (int i = 0; i < members->count; i++) {
+        const member *m = &members->items[i];
+        if (!m->child) continue;
+        char *below = *path ? wk_format("%s.%s", path, m->name) : wk_strdup(m->name);
+        bool done = below && collect(m->child, list, below, with_buffers);
+        wk_free(below);
+        if (!done) return false;
+    }
+    return true;
+}
+
+static wk_named_tensors list_of(wk_module *module, named_list *list, bool with_buffers) {
+    if (!list->made) {
+        list_clear(list);
+        if (!collect(module, list, "", with_buffers)) {
+            list_clear(list);
+            return (wk_named_tensors){ 0 };
+        }
+        list->made = true;
+    }
+    return (wk_named_tensors){ list->tensor, (const char *const *)list->name, list->count };
+}
+
+wk_named_tensors wk_parameters(wk_module *module) {
+    return module ? list_of(module, &module->members->parameters, false) : (wk_named_tensors){ 0 };
+}
+
+wk_named_tensors wk_state(wk_module *module) {
+    return module ? list_of(module, &module->members->state, true) : (wk_named_tensors){ 0 };
+}
+
+int64_t wk_parameter_count(wk_module *module) {
+    wk_named_tensors all = wk_parameters(module);
+    int64_t count = 0;
+    for (int i = 0; i < all.count; i++) count += wk_count(all.tensor[i]);
+    return count;
+}
+
+static void summarise(const wk_module *module, const char *name, int depth, wk_text *text) {
+    char options[200] = "";
+    if (module->class_->describe) module->class_->describe(module, options, sizeof options);
+    wk_text_printf(text, "%*s%s%s%s%s%s%s\n", 2 * depth, "", name, *name ? ": " : "", module->class_->name, *options ? "(" : "", options,
+                   *options ? ")" : "");
+    for (int i = 0; i < module->members->count; i++)
+        if (module->members->items[i].child)
+            summarise(module->members->items[i].child, module->members->items[i].name, depth + 1, text);
+}
+
+char *wk_module_summary(const wk_module *module) {
+    wk_text text = { 0 };
+    if (module) summarise(module, "", 0, &text);
+    return text.failed ? NULL : text.data;
+}

@@ -1,0 +1,100 @@
+/* builtin.c: the models and data that come with Wick. */
+#include "train/builtin.h"
+
+#include "base/base.h"
+
+#include <float.h>
+
+/* ---- models ---- */
+
+/* in → hidden → classes, with a ReLU between (`mlp` of the benchmarks) */
+static wk_module *build_mlp(const wk_config *args) {
+    int64_t in = wk_config_int(args, "in_features", 1, 1 << 24, 784), hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128);
+    int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
+    if (wk_failed()) return NULL;
+    wk_layer_opts plain = { 0 };
+    return wk_nn_sequential(wk_nn_flatten(), wk_nn_linear(in, hidden, plain), wk_nn_relu(), wk_nn_linear(hidden, classes, plain));
+}
+
+/* Two 3×3 convolutions, pooling, two linear layers, dropout between (`cnn` of the benchmarks): PyTorch's MNIST example. */
+static wk_module *build_cnn(const wk_config *args) {
+    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1), size = wk_config_int(args, "image_size", 6, 4096, 28);
+    int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
+    bool drops = wk_config_bool(args, "dropout", true);
+    if (wk_failed()) return NULL;
+    wk_nn_conv2d_opts conv = { 0 };
+    wk_layer_opts plain = { 0 };
+    wk_pool_opts two = { .kernel = { 2, 2 } };
+    int64_t side = (size - 4) / 2;
+    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv), wk_nn_relu(), wk_nn_max_pool2d(two),
+                            wk_nn_dropout(drops ? 0.25 : 0), wk_nn_flatten(), wk_nn_linear(64 * side * side, 128, plain), wk_nn_relu(),
+                            wk_nn_dropout(drops ? 0.5 : 0), wk_nn_linear(128, classes, plain));
+}
+
+/* The same with batch normalisation in place of dropout. */
+static wk_module *build_cnn_bn(const wk_config *args) {
+    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1), size = wk_config_int(args, "image_size", 6, 4096, 28);
+    int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
+    if (wk_failed()) return NULL;
+    wk_nn_conv2d_opts conv = { .no_bias = true };
+    wk_layer_opts plain = { 0 };
+    const wk_nn_batch_norm_opts norm = { .eps = { 0 } };
+    wk_pool_opts two = { .kernel = { 2, 2 } };
+    int64_t side = ((size - 2) / 2 - 2) / 2;
+    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_batch_norm2d(32, norm), wk_nn_relu(), wk_nn_max_pool2d(two),
+                            wk_nn_conv2d(32, 64, 3, conv), wk_nn_batch_norm2d(64, norm), wk_nn_relu(), wk_nn_max_pool2d(two), wk_nn_flatten(),
+                            wk_nn_linear(64 * side * side, classes, plain));
+}
+
+static const char *const mlp_args[] = { "in_features", "hidden", "classes", NULL };
+static const char *const cnn_args[] = { "in_channels", "image_size", "classes", "dropout", NULL };
+static const char *const cnn_bn_args[] = { "in_channels", "image_size", "classes", NULL };
+const wk_model_entry wk__builtin_models[] = {
+    { "mlp", mlp_args, build_mlp },
+    { "cnn", cnn_args, build_cnn },
+    { "cnn_bn", cnn_bn_args, build_cnn_bn },
+    { NULL, NULL, NULL },
+};
+
+/* ---- data ---- */
+
+static wk_dataset *open_split(const wk_config *args, const char *split, int64_t limit) {
+    const char *root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist");
+    double mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0), deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1);
+    int64_t classes = wk_config_int(args, "classes", 1, 256, 10);
+    if (wk_failed()) return NULL;
+    static const char *const endings[] = { "", ".gz" };
+    wk_dataset *dataset = NULL;
+    for (size_t i = 0; i < WK_COUNT(endings) && !dataset; i++) {
+        char *images = wk_format("%s/%s-images-idx3-ubyte%s", root, split, endings[i]);
+        char *labels = wk_format("%s/%s-labels-idx1-ubyte%s", root, split, endings[i]);
+        FILE *there = images && labels ? fopen(images, "rb") : NULL;
+        if (there) (void)fclose(there);
+        if (there || i + 1 == WK_COUNT(endings)) {
+            wk_idx_opts opts = { images, labels, mean, deviation, (int)classes, limit };
+            dataset = wk_idx_dataset(opts);
+            if (!dataset && wk_error_code() == WK_IO)
+                wk_error_prefix("data \"idx\" (root %s; Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps)", root);
+        }
+        wk_free(images);
+        wk_free(labels);
+        if (there) break;
+    }
+    return dataset;
+}
+
+static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    int64_t limit = wk_config_int(args, "limit", 0, INT64_MAX, 0);
+    *train = open_split(args, "train", limit);
+    *evaluation = *train ? open_split(args, "t10k", limit) : NULL;
+    if (*evaluation) return WK_OK;
+    wk_dataset_destroy(*train);
+    *train = NULL;
+    return wk_failed() ? wk_error_code() : WK_INTERNAL;
+}
+
+static const char *const idx_args[] = { "root", "mean", "std", "classes", "limit", "batch_size", "workers", NULL };
+const wk_data_entry wk__builtin_data[] = {
+    { "idx", idx_args, build_idx },
+    { NULL, NULL, NULL },
+};

@@ -1,0 +1,171 @@
+/* checkpoint.c: checkpoints: one safetensors file with "model.…", "optimizer.…" and "random.state", and the numbers that say
+ * where the run stood as metadata.
+ *
+ * It holds nothing that depends on when or where it was written, so that a run that was killed and resumed ends with the same
+ * bytes as one that was not.
+ */
+#include "train/checkpoint.h"
+
+#include "tensor/backend.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *instruction_set(void) {
+    static wk_device_info info;
+    if (!info.instruction_set[0]) (void)wk__cpu_device_info(&info);
+    return info.instruction_set;
+}
+
+typedef struct named {
+    wk_tensor **tensor;
+    char **name;
+    int count;
+} named;
+
+static void named_free(named *all) {
+    for (int i = 0; all->name && i < all->count; i++) wk_free(all->name[i]);
+    wk_free(all->name);
+    wk_free(all->tensor);
+}
+
+static bool named_add(named *all, const char *prefix, wk_named_tensors list) {
+    for (int i = 0; i < list.count; i++) {
+        char *name = wk_format("%s%s", prefix, list.name[i]);
+        if (!name) return false;
+        all->name[all->count] = name;
+        all->tensor[all->count++] = list.tensor[i];
+    }
+    return true;
+}
+
+static wk_status collect(const wk__checkpoint_context *c, wk_tensor *random, named *all) {
+    wk_named_tensors model = wk_state(c->model), optimizer = wk_optim_state(c->optimizer);
+    size_t most = (size_t)model.count + (size_t)optimizer.count + 1;
+    *all = (named){ wk_alloc(most * sizeof(wk_tensor *)), wk_alloc(most * sizeof(char *)), 0 };
+    const char *const random_name = "random.state";
+    wk_named_tensors one = { &random, &random_name, 1 };
+    if (!all->tensor || !all->name || !named_add(all, "model.", model) || !named_add(all, "optimizer.", optimizer) || !named_add(all, "", one))
+        return wk_error_code();
+    return WK_OK;
+}
+
+/* The generator with rank 0's stream in it. */
+static wk_tensor *random_tensor(const wk__standing *s) {
+    wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
+    if (!random) return NULL;
+    wk_generator generator = *wk_default_generator();
+    generator.seed = s->random_seed;
+    generator.counter = s->random_counter;
+    memcpy(wk_data(random), &generator, sizeof generator);
+    return random;
+}
+
+enum { NUMBERS = 8, NUMBER_SIZE = 32 };
+
+wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
+    char text[NUMBERS][NUMBER_SIZE];
+    (void)snprintf(text[0], NUMBER_SIZE, "%" PRId64, s->epoch);
+    (void)snprintf(text[1], NUMBER_SIZE, "%" PRId64, s->batch);
+    (void)snprintf(text[2], NUMBER_SIZE, "%" PRId64, s->step);
+    (void)snprintf(text[3], NUMBER_SIZE, "%.17g", s->loss_sum);
+    (void)snprintf(text[4], NUMBER_SIZE, "%.17g", s->best_accuracy);
+    (void)snprintf(text[5], NUMBER_SIZE, "%d", c->ranks);
+    (void)snprintf(text[6], NUMBER_SIZE, "%d", wk_threads());
+    (void)snprintf(text[7], NUMBER_SIZE, "%" PRId64, c->config->batch_size);
+    const wk_metadata metadata[] = {
+        { "format", "pt" },          { "wick_version", wk_version() }, { "model", c->config->model.name }, { "optimizer", wk_optim_name(c->optimizer) },
+        { "epoch", text[0] },        { "batch", text[1] },             { "step", text[2] },                { "loss_sum", text[3] },
+        { "best_accuracy", text[4] }, { "ranks", text[5] },            { "threads", text[6] },             { "batch_size", text[7] },
+        { "instruction_set", instruction_set() },
+    };
+    named all = { 0 };
+    wk_tensor *random = random_tensor(s);
+    wk_status status = random ? collect(c, random, &all) : wk_error_code();
+    if (status == WK_OK) {
+        wk_named_tensors list = { all.tensor, (const char *const *)all.name, all.count };
+        status = wk_safetensors_save(path, list, metadata, (int)WK_COUNT(metadata));
+    }
+    named_free(&all);
+    wk_release(random);
+    return status;
+}
+
+/* ---- loading ---- */
+
+static wk_status number(wk_safetensors *file, const char *path, const char *key, double *value) {
+    const char *text = wk_safetensors_metadata(file, key);
+    char *end = NULL;
+    if (text) *value = strtod(text, &end);
+    if (!text || end == text || *end) return wk_fail(WK_FORMAT, "%s: not a checkpoint of a run: its metadata has no number \"%s\"", path, key);
+    return WK_OK;
+}
+
+static wk_status whole(wk_safetensors *file, const char *path, const char *key, int64_t *value) {
+    double wide;
+    WK_TRY(number(file, path, key, &wide));
+    if (!(wide >= 0 && wide < 9e15)) return wk_fail(WK_FORMAT, "%s: \"%s\" is %g in its metadata", path, key, wide);
+    *value = (int64_t)wide;
+    return WK_OK;
+}
+
+static void warn_if(wk_safetensors *file, const char *key, const char *now) {
+    const char *then = wk_safetensors_metadata(file, key);
+    if (then && strcmp(then, now) != 0)
+        wk_log_write(WK_LOG_WARNING, "the checkpoint was written with %s %s, this run has %s: it goes on, but bits may differ", key, then, now);
+}
+
+static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+    wk__standing read = { 0 };
+    int64_t batch_size;
+    WK_TRY(whole(file, path, "epoch", &read.epoch));
+    WK_TRY(whole(file, path, "batch", &read.batch));
+    WK_TRY(whole(file, path, "step", &read.step));
+    WK_TRY(number(file, path, "loss_sum", &read.loss_sum));
+    WK_TRY(number(file, path, "best_accuracy", &read.best_accuracy));
+    WK_TRY(whole(file, path, "batch_size", &batch_size));
+    if (read.batch != 0 && batch_size != c->config->batch_size)
+        return wk_fail(WK_CONFIG, "%s: it stands in the middle of an epoch of batches of %lld; the run has batch_size %lld", path, (long long)batch_size,
+                       (long long)c->config->batch_size);
+    char now[32];
+    (void)snprintf(now, sizeof now, "%d", c->ranks);
+    warn_if(file, "ranks", now);
+    (void)snprintf(now, sizeof now, "%d", wk_threads());
+    warn_if(file, "threads", now);
+    warn_if(file, "instruction_set", instruction_set());
+    /* Check both parts before either is changed. */
+    wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
+    const char *const state_name = "state";
+    wk_named_tensors one = { &random, &state_name, 1 };
+    wk_status status = random ? wk_load_named(file, "random.", one, "the random state") : wk_error_code();
+    if (status == WK_OK) status = wk_check_named(file, "model.", wk_state(c->model), "the model");
+    if (status == WK_OK) status = wk_check_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
+    if (status == WK_OK) status = wk_load_named(file, "model.", wk_state(c->model), "the model");
+    if (status == WK_OK) status = wk_load_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
+    if (status == WK_OK) status = wk_optim_state_changed(c->optimizer);
+    if (status == WK_OK) {
+        memcpy(wk_default_generator(), wk_data(random), sizeof(wk_generator));
+        read.random_seed = wk_default_generator()->seed;
+        read.random_counter = wk_default_generator()->counter;
+        *s = read;
+    }
+    wk_release(random);
+    return status;
+}
+
+wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+    wk_safetensors *file = wk_safetensors_open(path);
+    if (!file) return wk_error_code();
+    wk_status status = load_open(file, path, c, s);
+    wk_safetensors_close(file);
+    return status;
+}
+
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model) {
+    wk_safetensors *file = wk_safetensors_open(path);
+    if (!file) return wk_error_code();
+    wk_status status = wk_load_named(file, "model.", wk_state(model), "the model");
+    wk_safetensors_close(file);
+    return status;
+}

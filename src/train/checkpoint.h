@@ -1,0 +1,29 @@
+/* checkpoint.h: where a run stands, and how that is stored. */
+#ifndef WICK_SRC_TRAIN_CHECKPOINT_H
+#define WICK_SRC_TRAIN_CHECKPOINT_H
+
+#include "train/config.h"
+
+/* The next batch to train is number `batch` of `epoch`. */
+typedef struct wk__standing {
+    int64_t epoch, batch, step;
+    double loss_sum;       /* of this epoch so far, on rank 0 */
+    double best_accuracy;  /* < 0: none yet */
+    uint64_t random_seed, random_counter; /* of the counter-based stream, as on rank 0 */
+} wk__standing;
+
+typedef struct wk__checkpoint_context {
+    const wk__run_config *config;
+    wk_module *model;
+    wk_optim *optimizer;
+    int ranks;
+} wk__checkpoint_context;
+
+/* Parameters, buffers, optimizer state, random state and standing, atomically. */
+WK_API wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
+/* The reverse; nothing is changed if anything does not fit.  Warns where bits may differ (ranks, threads, instruction set). */
+WK_API wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+/* Parameters and buffers alone. */
+WK_API wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
+
+#endif

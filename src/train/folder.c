@@ -1,0 +1,143 @@
+/* folder.c: a run's directory.
+ *
+ *   config.yaml   the configuration as run, overrides included     build.txt   what ran it
+ *   log.txt       what was said                                     metrics.csv, events.out.tfevents.*
+ *   checkpoints/last.safetensors, best.safetensors
+ */
+#include "train/folder.h"
+
+#include "io/file.h"
+#include "tensor/backend.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char csv_header[] = "step,epoch,lr,train_loss,images_per_second,val_loss,val_accuracy\n";
+
+char *wk__checkpoint_path(const char *folder, const char *name) {
+    return wk_format("%s/checkpoints/%s.safetensors", folder, name);
+}
+
+static wk_status write_text(const char *folder, const char *name, const char *text) {
+    char *path = wk_format("%s/%s", folder, name);
+    wk_status status = path ? wk__write_file(path, text, strlen(text)) : WK_NO_MEMORY;
+    wk_free(path);
+    return status;
+}
+
+static wk_status write_build(const char *folder) {
+    wk_device_info info;
+    WK_TRY(wk__cpu_device_info(&info));
+    char text[400];
+    (void)snprintf(text, sizeof text, "wick %s\ncompiler %s\nprocessor %s\ninstruction set %s\nthreads %d\n", wk_version(), __VERSION__, info.name,
+                   info.instruction_set, wk_threads());
+    return write_text(folder, "build.txt", text);
+}
+
+/* Rows up to a step: what came after belongs to a future that did not happen. */
+static wk_status cut_csv(const char *path, int64_t last_step) {
+    size_t size;
+    char *old = wk__read_file(path, (size_t)1 << 30, &size);
+    if (!old) {
+        wk_clear_error(); /* there was none */
+        return wk__write_file(path, csv_header, sizeof csv_header - 1);
+    }
+    wk_text kept = { 0 };
+    wk_text_puts(&kept, csv_header);
+    for (char *line = strchr(old, '\n'); line && line[1]; line = strchr(line, '\n')) {
+        line++;
+        char *end = strchr(line, '\n');
+        if (end && strtoll(line, NULL, 10) <= last_step) wk_text_add(&kept, line, (size_t)(end - line + 1));
+    }
+    wk_status status = kept.failed ? WK_NO_MEMORY : wk__write_file(path, kept.data, kept.size);
+    wk_text_free(&kept);
+    wk_free(old);
+    return status;
+}
+
+static FILE *open_in(const char *folder, const char *name, const char *mode) {
+    char *path = wk_format("%s/%s", folder, name);
+    FILE *file = path ? fopen(path, mode) : NULL;
+    if (path && !file) (void)wk_fail(WK_IO, "%s: cannot open: %s", path, strerror(errno));
+    wk_free(path);
+    return file;
+}
+
+static wk_status open_parts(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
+    char *checkpoints = wk_format("%s/checkpoints", f->path), *csv = wk_format("%s/metrics.csv", f->path), *yaml = NULL;
+    wk_status status = checkpoints && csv ? wk__make_folder(checkpoints) : WK_NO_MEMORY;
+    if (status == WK_OK) {
+        yaml = wk__yaml_dump(config->document->root);
+        status = yaml ? write_text(f->path, "config.yaml", yaml) : wk_error_code();
+    }
+    if (status == WK_OK) status = write_build(f->path);
+    if (status == WK_OK) status = resumed_step >= 0 ? cut_csv(csv, resumed_step) : wk__write_file(csv, csv_header, sizeof csv_header - 1);
+    if (status == WK_OK) {
+        f->log = open_in(f->path, "log.txt", resumed_step >= 0 ? "ae" : "we");
+        f->csv = f->log ? open_in(f->path, "metrics.csv", "ae") : NULL;
+        f->events = f->csv ? wk__event_file_open(f->path) : NULL;
+        if (!f->events) status = wk_error_code();
+    }
+    if (status == WK_OK && resumed_step >= 0) status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
+    wk_free(yaml);
+    wk_free(csv);
+    wk_free(checkpoints);
+    return status;
+}
+
+wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
+    *f = (wk__folder){ .path = wk_strdup(config->output) };
+    wk_status status = f->path ? wk__make_folder(f->path) : WK_NO_MEMORY;
+    if (status == WK_OK) status = open_parts(f, config, resumed_step);
+    if (status != WK_OK) wk__folder_close(f);
+    return status;
+}
+
+void wk__folder_close(wk__folder *f) {
+    if (f->log) (void)fclose(f->log);
+    if (f->csv) (void)fclose(f->csv);
+    wk__event_file_close(f->events);
+    wk_free(f->path);
+    *f = (wk__folder){ 0 };
+}
+
+void wk__folder_say(wk__folder *f, const char *format, ...) {
+    if (!f->log) return;
+    va_list list, again;
+    va_start(list, format);
+    va_copy(again, list);
+    (void)vfprintf(stderr, format, list);
+    (void)fputc('\n', stderr);
+    (void)vfprintf(f->log, format, again);
+    (void)fputc('\n', f->log);
+    (void)fflush(f->log);
+    va_end(again);
+    va_end(list);
+}
+
+static void cell(wk_text *row, double value, const char *end) {
+    if (!isnan(value)) wk_text_printf(row, "%.9g", value);
+    wk_text_puts(row, end);
+}
+
+wk_status wk__folder_metrics(wk__folder *f, const wk__metrics *m) {
+    if (!f->csv) return WK_OK;
+    const struct {
+        const char *tag;
+        double value;
+    } scalars[] = { { "lr", m->lr }, { "train/loss", m->train_loss }, { "train/images_per_second", m->images_per_second },
+                    { "val/loss", m->val_loss }, { "val/accuracy", m->val_accuracy } };
+    wk_text row = { 0 };
+    wk_text_printf(&row, "%lld,%lld,", (long long)m->step, (long long)m->epoch);
+    double now = wk_wall_time();
+    for (size_t i = 0; i < WK_COUNT(scalars); i++) {
+        cell(&row, scalars[i].value, i + 1 < WK_COUNT(scalars) ? "," : "\n");
+        if (!isnan(scalars[i].value)) WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
+    }
+    bool written = !row.failed && fputs(wk_text_get(&row), f->csv) >= 0 && fflush(f->csv) == 0;
+    wk_text_free(&row);
+    if (!written) return wk_fail(WK_IO, "%s/metrics.csv: cannot write: %s", f->path, strerror(errno));
+    return wk__event_file_flush(f->events);
+}

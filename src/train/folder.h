@@ -1,0 +1,30 @@
+/* folder.h: a run's directory: configuration as run, log, metrics, checkpoints.  Only rank 0 has one; on the others every call
+ * does nothing. */
+#ifndef WICK_SRC_TRAIN_FOLDER_H
+#define WICK_SRC_TRAIN_FOLDER_H
+
+#include "io/event_file.h"
+#include "train/checkpoint.h"
+
+typedef struct wk__folder {
+    char *path;
+    FILE *log, *csv;
+    wk__event_file *events;
+} wk__folder;
+
+/* One row of metrics; NAN where a value is not known at this step. */
+typedef struct wk__metrics {
+    int64_t step, epoch;
+    double lr, train_loss, images_per_second, val_loss, val_accuracy;
+} wk__metrics;
+
+/* PATH/checkpoints/NAME.safetensors; free with wk_free. */
+WK_API char *wk__checkpoint_path(const char *folder, const char *name);
+/* Make the directory and write the configuration; with `resumed_step` ≥ 0 go on in it, without rows of later steps. */
+wk_status wk__folder_open(wk__folder *folder, const wk__run_config *config, int64_t resumed_step);
+void wk__folder_close(wk__folder *folder);
+/* A line to standard error and to log.txt. */
+void wk__folder_say(wk__folder *folder, const char *format, ...) WK_PRINTF(2, 3);
+wk_status wk__folder_metrics(wk__folder *folder, const wk__metrics *metrics);
+
+#endif

@@ -1,0 +1,197 @@
+#include "launcher/harness.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static char directory[512];
+
+const char *state_dir(void) {
+    return directory;
+}
+
+void pause_for(double seconds) {
+    struct timespec t = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
+    (void)nanosleep(&t, NULL);
+}
+
+void state_begin(void) {
+    (void)mkdir(WICK_BUILD_DIR "/test-state", 0700);
+    (void)snprintf(directory, sizeof directory, "%s/test-state/%ld", WICK_BUILD_DIR, (long)getpid());
+    (void)mkdir(directory, 0700);
+    (void)setenv("WICK_STATE_DIR", directory, 1);
+    (void)unsetenv("OMP_NUM_THREADS");
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
+    (void)info, (void)kind, (void)walk;
+    (void)remove(path);
+    return 0;
+}
+
+void state_end(void) {
+    outcome all = WICK("list", "--json");
+    for (char *at = all.out; (at = strstr(at, "\"handle\": \""));) {
+        at += strlen("\"handle\": \"");
+        char *end = strchr(at, '"');
+        *end = '\0';
+        outcome o = WICK("cancel", at);
+        forget(&o);
+        at = end + 1;
+    }
+    forget(&all);
+    cr_expect(vanishes(directory, 15), "processes are left: %d", count_processes(directory));
+    (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void append(wk_text *text, struct pollfd *p) {
+    char chunk[4096];
+    ssize_t got = read(p->fd, chunk, sizeof chunk);
+    if (got > 0)
+        wk_text_add(text, chunk, (size_t)got);
+    else if (got == 0 || errno != EINTR) {
+        (void)close(p->fd);
+        p->fd = -1;
+    }
+}
+
+outcome run_program(const char *const *argv) {
+    int out[2];
+    int err[2];
+    int how = 0;
+    wk_text texts[2] = { 0 };
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(err, O_CLOEXEC), 0);
+    double start = wk_now();
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(out[1], STDOUT_FILENO);
+        (void)dup2(err[1], STDERR_FILENO);
+        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(126);
+    }
+    (void)close(out[1]);
+    (void)close(err[1]);
+    struct pollfd fds[2] = { { .fd = out[0], .events = POLLIN }, { .fd = err[0], .events = POLLIN } };
+    while (fds[0].fd >= 0 || fds[1].fd >= 0) {
+        (void)poll(fds, 2, -1);
+        for (int i = 0; i < 2; i++)
+            if (fds[i].fd >= 0 && fds[i].revents) append(&texts[i], &fds[i]);
+    }
+    (void)waitpid(pid, &how, 0);
+    for (int i = 0; i < 2; i++)
+        if (!texts[i].data) wk_text_puts(&texts[i], "");
+    return (outcome){ .code = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how),
+                      .out = texts[0].data,
+                      .err = texts[1].data,
+                      .seconds = wk_now() - start };
+}
+
+void forget(outcome *o) {
+    wk_free(o->out);
+    wk_free(o->err);
+    *o = (outcome){ 0 };
+}
+
+const char *handle_of(outcome *o) {
+    cr_assert_eq(o->code, 0, "exit code %d: %s", o->code, o->err);
+    o->out[strcspn(o->out, "\n")] = '\0';
+    return o->out;
+}
+
+const char *state_of(const char *handle) {
+    static char word[32];
+    outcome o = WICK("status", handle);
+    word[0] = '\0';
+    const char *at = strstr(o.out, "State: ");
+    if (at) (void)sscanf(at, "State: %31s", word);
+    forget(&o);
+    return word;
+}
+
+bool becomes(const char *handle, const char *state, double seconds) {
+    for (double end = wk_now() + seconds; wk_now() < end;) {
+        if (strcmp(state_of(handle), state) == 0) return true;
+        pause_for(0.05);
+    }
+    return false;
+}
+
+const char *write_file(const char *name, const char *text) {
+    static char path[1024];
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    (void)fputs(text, file);
+    (void)fclose(file);
+    return path;
+}
+
+char *app_file(const char *handle, const char *rest) {
+    char path[2048];
+    wk_text text = { 0 };
+    const char *id = strrchr(handle, '/') + 1;
+    (void)snprintf(path, sizeof path, "%s/apps/%s/%s", directory, id, rest);
+    FILE *file = fopen(path, "r");
+    wk_text_puts(&text, "");
+    for (int c; file && (c = fgetc(file)) != EOF;) {
+        char letter = (char)c;
+        wk_text_add(&text, &letter, 1);
+    }
+    if (file) (void)fclose(file);
+    return text.data;
+}
+
+/* The command line with its NULs as spaces; "" for a zombie, whose file is empty. */
+static void command_line(const char *pid, char *line, size_t size) {
+    char path[300];
+    (void)snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
+    FILE *file = fopen(path, "r");
+    size_t got = file ? fread(line, 1, size - 1, file) : 0;
+    if (file) (void)fclose(file);
+    line[got] = '\0';
+    for (size_t i = 0; i + 1 < got; i++)
+        if (!line[i]) line[i] = ' ';
+}
+
+static int scan(const char *word, const char *other, pid_t *found) {
+    int count = 0;
+    char line[8192];
+    DIR *proc = opendir("/proc");
+    for (struct dirent *e; (e = readdir(proc));) {
+        if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == getpid()) continue;
+        command_line(e->d_name, line, sizeof line);
+        if (!strstr(line, word) || (other && !strstr(line, other))) continue;
+        count++;
+        if (found) *found = atoi(e->d_name);
+    }
+    (void)closedir(proc);
+    return count;
+}
+
+int count_processes(const char *word) {
+    return scan(word, NULL, NULL);
+}
+
+pid_t find_process(const char *word, const char *other) {
+    pid_t found = 0;
+    (void)scan(word, other, &found);
+    return found;
+}
+
+bool vanishes(const char *word, double seconds) {
+    for (double end = wk_now() + seconds; wk_now() < end;) {
+        if (count_processes(word) == 0) return true;
+        pause_for(0.05);
+    }
+    return false;
+}

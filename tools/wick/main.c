@@ -1,0 +1,109 @@
+/* main.c: the door.  Parse one word, call, return its exit code.
+ *
+ * It links the launcher alone, so that `wick status` starts in milliseconds; what needs the engine is opened when it
+ * is asked for, from the directory where the launcher's library lies beside it.
+ */
+#include "wick/launcher.h"
+#include "base/base.h"
+
+#include <dlfcn.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENGINE "libwickrun.so.0.1"
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv); /* NULL: `symbol` of the engine */
+    const char *symbol, *help, *example;
+    bool hidden;
+} command;
+
+static const command commands[] = {
+    { "run", wk_run_main, NULL, "start an app", "wick run examples/fashion_mnist/app.yaml -s mpi --wait --log", false },
+    { "status", wk_status_main, NULL, "what an app is doing", "wick status mpi://wick/trainer-x7k2qv9wz4cd", false },
+    { "log", wk_log_main, NULL, "what its replicas print", "wick log -f mpi://wick/trainer-x7k2qv9wz4cd/trainer/0",
+      false },
+    { "list", wk_list_main, NULL, "all apps", "wick list --json", false },
+    { "cancel", wk_cancel_main, NULL, "end an app", "wick cancel mpi://wick/trainer-x7k2qv9wz4cd", false },
+    { "builtins", wk_builtins_main, NULL, "components that need no file", "wick builtins", false },
+    { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
+    { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
+    { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval -c examples/fashion_mnist/config.yaml",
+      false },
+    { "__supervise", wk_supervise_main, NULL, "", "", true },
+    { "__rank", wk_rank_main, NULL, "", "", true },
+};
+
+static void print_help(FILE *out) {
+    (void)fputs("wick: train models, on one machine or many\n\nusage: wick COMMAND ...\n\n", out);
+    for (size_t i = 0; i < WK_COUNT(commands); i++)
+        if (!commands[i].hidden)
+            (void)fprintf(out, "  %-9s %s\n            %s\n", commands[i].name, commands[i].help, commands[i].example);
+    (void)fputs("\n  wick COMMAND --help says more; wick --version\n", out);
+}
+
+/* The engine lies where this program's library does: ../lib, or wherever the loader found it. */
+static void *open_engine(const command *c) {
+    Dl_info info;
+    char path[PATH_MAX] = "";
+    if (dladdr((void *)(uintptr_t)&wk_run_main, &info) && info.dli_fname) {
+        char library[PATH_MAX];
+        (void)snprintf(library, sizeof library, "%s", info.dli_fname);
+        (void)snprintf(path, sizeof path, "%.*s/%s", PATH_MAX - 32, dirname(library), ENGINE);
+    }
+    void *engine = *path && access(path, F_OK) == 0 ? dlopen(path, RTLD_NOW | RTLD_GLOBAL)
+                                                    : dlopen(ENGINE, RTLD_NOW | RTLD_GLOBAL);
+    if (!engine)
+        (void)fprintf(stderr,
+                      "wick: %s needs the engine, %s, which cannot be opened: %s\n"
+                      "wick: build it (cmake -DWICK_ENGINE=ON) or install it beside libwicklaunch\n",
+                      c->name, ENGINE, dlerror());
+    return engine;
+}
+
+static int run_engine(const command *c, int argc, char **argv) {
+    void *engine = open_engine(c);
+    if (!engine) return 2;
+    int (*run)(int, char **) = NULL;
+    *(void **)&run = dlsym(engine, c->symbol);
+    if (run) return run(argc, argv);
+    (void)fprintf(stderr, "wick: this engine has no command %s (%s): library and program are of different versions\n",
+                  c->name, c->symbol);
+    return 2;
+}
+
+static int unknown(const char *word) {
+    const char *names[WK_COUNT(commands)];
+    size_t count = 0;
+    for (size_t i = 0; i < WK_COUNT(commands); i++)
+        if (!commands[i].hidden) names[count++] = commands[i].name;
+    const char *nearest = wk__nearest(word, names, count);
+    if (nearest)
+        (void)fprintf(stderr, "wick: unknown command \"%s\"; did you mean \"%s\"?\n", word, nearest);
+    else
+        (void)fprintf(stderr, "wick: unknown command \"%s\"; `wick --help` lists them\n", word);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("wick %s\n", wk_version());
+        return 0;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < WK_COUNT(commands); i++)
+        if (strcmp(commands[i].name, argv[1]) == 0)
+            return commands[i].run ? commands[i].run(argc - 1, argv + 1) : run_engine(&commands[i], argc - 1, argv + 1);
+    return unknown(argv[1]);
+}
