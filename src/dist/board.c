@@ -1,7 +1,7 @@
 /* board.c: a page of shared memory, one row a rank.
  *
- * A rank that waits in a collective cannot know over the transport who is missing.  Ranks of one host share this page under the
- * job's name; ranks elsewhere are simply not on it.
+ * A rank that waits in a collective cannot know over the transport who is missing.  Ranks of one host share this page
+ * under the job's name; ranks elsewhere are simply not on it.
  */
 #include "dist/board.h"
 
@@ -61,6 +61,8 @@ wk__board *wk__board_open(int rank, int ranks) {
         return NULL;
     }
     board->rows = memory;
+    atomic_store(&board->rows[rank].sequence,
+                 0); /* an earlier job of this name may have died before it took the page away */
     return board;
 }
 
