@@ -7,6 +7,7 @@
 #include "base/base.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -33,8 +34,7 @@ static const command commands[] = {
     { "builtins", wk_builtins_main, NULL, "components that need no file", "wick builtins", false },
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
-    { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist",
-      false },
+    { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
 };
@@ -66,9 +66,9 @@ static void *open_engine(const command *c) {
     return engine;
 }
 
-/* libgomp reads this when it is loaded.  Its default lets a thread that waits spin for milliseconds: on a core that another
- * program wants (a second rank, a build) that slowed `cnn` seven times (235 instead of 1,485 images a second with a compiler
- * running beside).  10,000 turns cover the gaps within a step, then the thread sleeps. */
+/* libgomp reads this when it is loaded.  Its default lets a thread that waits spin for milliseconds: on a core that
+ * another program wants (a second rank, a build) that slowed `cnn` seven times (235 instead of 1,485 images a second
+ * with a compiler running beside).  10,000 turns cover the gaps within a step, then the thread sleeps. */
 static void limit_spinning(void) {
     if (!getenv("OMP_WAIT_POLICY")) (void)setenv("GOMP_SPINCOUNT", "10000", 0);
 }
@@ -98,7 +98,17 @@ static int unknown(const char *word) {
     return 2;
 }
 
+/* A program that is started without standard streams would give their numbers to the next files it opens, and write its
+ * messages into a checkpoint. */
+static void open_standard_streams(void) {
+    int descriptor;
+    do descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor >= 0) (void)close(descriptor);
+}
+
 int main(int argc, char **argv) {
+    open_standard_streams();
     if (argc < 2) {
         print_help(stderr);
         return 2;
