@@ -1,8 +1,8 @@
 /* loader.c: batches fetched ahead by worker threads.
  *
  * A ring of slots, each with the tensors of one batch.  Batch b always lives in slot b mod slots: workers take the next
- * number not yet begun whose slot is free, the consumer takes them in order.  So order and contents depend on nothing but
- * the sampler, and no memory is allocated after the start.
+ * number not yet begun whose slot is free, the consumer takes them in order.  So order and contents depend on nothing
+ * but the sampler, and no memory is allocated after the start.
  */
 #include "tensor/tensor.h"
 #include "wick/data.h"
@@ -22,6 +22,7 @@ struct wk_loader {
     const wk_dataset *dataset;
     wk_loader_opts opts;
     int64_t length, batches; /* items and batches an epoch */
+    int64_t capacity;        /* items of a slot: batch_size, or all where there are fewer */
     int64_t *indices;
     int slots, workers;
     slot *ring;
@@ -102,8 +103,8 @@ static wk_status make_ring(wk_loader *l) {
     l->thread = wk_alloc((size_t)l->workers * sizeof *l->thread);
     if (!l->ring || !l->indices || !l->thread) return WK_NO_MEMORY;
     for (int i = 0; i < l->slots; i++) {
-        l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->opts.batch_size));
-        l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->opts.batch_size));
+        l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->capacity));
+        l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->capacity));
         if (!l->ring[i].input || !l->ring[i].target) return wk_error_code();
     }
     return WK_OK;
@@ -121,8 +122,8 @@ wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts) {
     if (wk_failed() || !dataset) return NULL;
     if (opts.batch_size == 0) opts.batch_size = 1;
     if (opts.batch_size < 0 || opts.workers < 0 || opts.prefetch < 0)
-        return wk_fail_null(WK_INVALID, "loader: batch_size %lld, workers %d, prefetch %d: expected at least 0", (long long)opts.batch_size,
-                            opts.workers, opts.prefetch);
+        return wk_fail_null(WK_INVALID, "loader: batch_size %lld, workers %d, prefetch %d: expected at least 0",
+                            (long long)opts.batch_size, opts.workers, opts.prefetch);
     opts.sampler.count = dataset->count;
     int64_t length = wk_sampler_length(opts.sampler);
     if (length < 0) return NULL;
@@ -131,6 +132,7 @@ wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts) {
     l->dataset = dataset;
     l->opts = opts;
     l->length = length;
+    l->capacity = opts.batch_size < length ? opts.batch_size : length;
     l->batches = opts.drop_last ? length / opts.batch_size : (length + opts.batch_size - 1) / opts.batch_size;
     l->workers = opts.workers ? opts.workers : 1;
     /* One more than wanted ahead: the batch in the consumer's hands occupies a slot. */
@@ -177,7 +179,8 @@ int64_t wk_loader_batches(const wk_loader *l) {
 wk_status wk_loader_start(wk_loader *l, int64_t epoch, int64_t first_batch) {
     if (wk_failed()) return WK_PENDING;
     if (first_batch < 0 || first_batch > l->batches)
-        return wk_fail(WK_INVALID, "loader: batch %lld of an epoch of %lld", (long long)first_batch, (long long)l->batches);
+        return wk_fail(WK_INVALID, "loader: batch %lld of an epoch of %lld", (long long)first_batch,
+                       (long long)l->batches);
     (void)pthread_mutex_lock(&l->lock);
     quiesce(l);
     l->failure.code = WK_OK;
@@ -198,7 +201,8 @@ static bool shorten(wk_loader *l, const slot *s, int64_t n, wk_batch *batch) {
     wk_release(l->short_input);
     wk_release(l->short_target);
     l->short_input = wk__kept_on(s->input->storage, 0, l->dataset->input_dtype, with_batch(l->dataset->input_dims, n));
-    l->short_target = wk__kept_on(s->target->storage, 0, l->dataset->target_dtype, with_batch(l->dataset->target_dims, n));
+    l->short_target =
+        wk__kept_on(s->target->storage, 0, l->dataset->target_dtype, with_batch(l->dataset->target_dims, n));
     batch->input = l->short_input;
     batch->target = l->short_target;
     return batch->input && batch->target;
@@ -231,5 +235,5 @@ bool wk_loader_next(wk_loader *l, wk_batch *batch) {
     batch->size = n;
     batch->input = s->input;
     batch->target = s->target;
-    return n == l->opts.batch_size || shorten(l, s, n, batch);
+    return n == l->capacity || shorten(l, s, n, batch);
 }

@@ -43,7 +43,8 @@ static wk_dataset *numbers(int64_t count) {
 }
 
 /* One epoch's items as a hash that depends on order. */
-static uint64_t read_epoch(const wk_dataset *dataset, wk_loader_opts opts, int64_t epoch, int64_t first, int64_t *items) {
+static uint64_t read_epoch(const wk_dataset *dataset, wk_loader_opts opts, int64_t epoch, int64_t first,
+                           int64_t *items) {
     wk_loader *loader = wk_loader_create(dataset, opts);
     cr_assert_not_null(loader, "%s", wk_message());
     cr_assert_eq(wk_loader_start(loader, epoch, first), WK_OK);
@@ -83,9 +84,39 @@ Test(loader, workers_and_queue_change_nothing) {
     wk_dataset_destroy(dataset);
 }
 
+/* Memory is taken for what there is, not for what was asked. */
+Test(loader, batch_larger_than_the_data) {
+    wk_dataset *dataset = numbers(10);
+    int64_t items;
+    (void)read_epoch(dataset, (wk_loader_opts){ .batch_size = INT64_C(1) << 50 }, 0, 0, &items);
+    cr_expect_eq(items, 10);
+    (void)read_epoch(dataset, (wk_loader_opts){ .batch_size = 11, .drop_last = true }, 0, 0, &items);
+    cr_expect_eq(items, 0);
+    wk_dataset_destroy(dataset);
+}
+
+/* Every rank has as many items, so as many batches of the same sizes: no rank waits for one that has ended. */
+Test(sampler, ranks_have_equally_many_and_together_all) {
+    for (int64_t count = 1; count <= 40; count++)
+        for (int ranks = 1; ranks <= count && ranks <= 9; ranks++) {
+            int64_t indices[40], length = wk_sampler_length((wk_sampler_opts){ .count = count, .ranks = ranks });
+            bool seen[40] = { false };
+            for (int rank = 0; rank < ranks; rank++) {
+                wk_sampler_opts opts = { .count = count, .rank = rank, .ranks = ranks, .shuffle = true };
+                cr_assert_eq(wk_sampler_length(opts), length);
+                cr_assert_eq(wk_sampler_fill(opts, 3, indices), WK_OK);
+                for (int64_t i = 0; i < length; i++) seen[indices[i]] = true;
+            }
+            cr_assert(length * ranks >= count && length * ranks < count + ranks);
+            for (int64_t i = 0; i < count; i++)
+                cr_assert(seen[i], "item %lld of %lld on %d ranks", (long long)i, (long long)count, ranks);
+        }
+}
+
 Test(loader, starts_in_the_middle_and_again) {
     wk_dataset *dataset = numbers(64);
-    wk_loader *loader = wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 8, .sampler = { .shuffle = true }, .workers = 2 });
+    wk_loader *loader =
+        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 8, .sampler = { .shuffle = true }, .workers = 2 });
     wk_batch batch;
     int64_t third[8];
     cr_assert_eq(wk_loader_start(loader, 0, 0), WK_OK);
@@ -177,8 +208,9 @@ Test(idx, gzip_equals_raw_and_damage_is_seen) {
 
 Test(idx, fashion_mnist_of_the_distribution) {
     const char *root = "/usr/share/datasets/fashion-mnist";
-    wk_dataset *dataset = wk_idx_dataset((wk_idx_opts){ .images = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz",
-                                                        .labels = "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz" });
+    wk_dataset *dataset =
+        wk_idx_dataset((wk_idx_opts){ .images = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz",
+                                      .labels = "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz" });
     cr_assert_not_null(dataset, "%s: %s", root, wk_message());
     cr_expect_eq(dataset->count, 10000);
     float image[784];
