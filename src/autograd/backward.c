@@ -136,8 +136,6 @@ static wk_status run_rule(walk *w, struct wk_node *node, wk_tensor **din, wk_ten
         operands[i] = restore(w, node, header, &node->saved[i]);
         if (header && !operands[i]) return wk_error_code();
         if (i >= n_in) continue;
-        din[i] = NULL;
-        needs[i] = header && wk__wants_grad(header);
         sinks[i] = needs[i] ? sink_of(w, header) : NULL;
     }
     wk_call call = { .op = node->op, .in = operands, .out = operands + n_in, .attrs = node->attrs, .n_in = n_in,
@@ -164,53 +162,54 @@ static wk_tensor *carry_out(walk *w, const struct wk_node *node, int i, wk_tenso
     return wk__header_copy(w->context, din);
 }
 
-static wk_status step_back(walk *w, struct wk_node *node) {
+/* What the node's rule gives for each input, carried out of the rule's scope; NULL where nothing comes. */
+static wk_status contributions(walk *w, struct wk_node *node, wk_tensor **din, wk_tensor **sinks, wk_tensor **operands, bool *needs) {
     bool any = false;
     for (int i = 0; i < node->n_out; i++) any = any || node->dout[i] != NULL;
+    for (int i = 0; i < node->n_in; i++) {
+        din[i] = NULL;
+        needs[i] = node->in[i] && wk__wants_grad(node->in[i]);
+    }
+    if (!any) return WK_OK;
+    wk_scope inner = wk_scope_begin();
+    wk__scope *rule_scope = w->context->scope;
+    wk_status status = inner.record ? run_rule(w, node, din, operands, sinks, needs) : wk_error_code();
+    if (status == WK_OK) {
+        /* Headers made from here on belong to the scope around. */
+        w->context->scope = rule_scope->outer;
+        for (int i = 0; i < node->n_in && status == WK_OK; i++) {
+            wk_tensor *given = needs[i] ? din[i] : NULL;
+            din[i] = carry_out(w, node, i, given);
+            if (given && !din[i]) status = wk_error_code();
+        }
+        w->context->scope = rule_scope;
+    }
+    wk_scope_end(inner);
+    return status;
+}
+
+static wk_status step_back(walk *w, struct wk_node *node) {
     int n_in = node->n_in;
     wk_tensor *small[4 * SMALL];
     bool small_needs[SMALL];
     wk_tensor **block = small;
     bool *needs = small_needs;
-    if (n_in + node->n_out > SMALL) {
-        size_t words = (size_t)(3 * n_in + node->n_out);
-        block = wk__arena_take(&w->context->arena, words * sizeof *block);
+    if (n_in + node->n_out > SMALL) { /* a list */
+        block = wk__arena_take(&w->context->arena, (size_t)(3 * n_in + node->n_out) * sizeof(wk_tensor *));
         needs = wk__arena_take(&w->context->arena, (size_t)n_in * sizeof *needs);
         if (!block || !needs) return WK_NO_MEMORY;
     }
     wk_tensor **din = block, **sinks = block + n_in, **operands = block + 2 * n_in;
-    wk_status status = WK_OK;
-    if (any) {
-        wk_scope inner = wk_scope_begin();
-        status = run_rule(w, node, din, operands, sinks, needs);
-        /* Headers made from here on belong to the scope around. */
-        wk__scope *rule_scope = w->context->scope;
-        if (status == WK_OK && rule_scope) {
-            w->context->scope = rule_scope->outer;
-            for (int i = 0; i < n_in && status == WK_OK; i++) {
-                wk_tensor *given = needs[i] ? din[i] : NULL;
-                din[i] = carry_out(w, node, i, given);
-                if (given && !din[i]) status = wk_error_code();
-            }
-            w->context->scope = rule_scope;
-        }
-        wk_scope_end(inner);
-    } else {
-        for (int i = 0; i < n_in; i++) {
-            din[i] = NULL;
-            needs[i] = node->in[i] && wk__wants_grad(node->in[i]);
-        }
-    }
+    wk_status status = contributions(w, node, din, sinks, operands, needs);
     for (int i = 0; i < n_in && status == WK_OK; i++) {
         if (!needs[i]) continue;
         wk_tensor *in = node->in[i];
-        bool to_node = in->node != NULL;
+        bool is_leaf = in->node == NULL;
         status = deliver(w, in, din[i]);
-        if (!to_node && !w->inputs && din[i]) wk__tensor_drop(din[i]);
+        if (is_leaf && !w->inputs && din[i]) wk__tensor_drop(din[i]);
     }
-    if (!w->create)
-        for (int i = 0; i < node->n_out; i++)
-            if (node->dout[i] && !w->inputs) wk__tensor_drop(node->dout[i]);
+    for (int i = 0; i < node->n_out; i++)
+        if (node->dout[i] && !w->create && !w->inputs) wk__tensor_drop(node->dout[i]);
     if (!w->retain) wk__node_release(node);
     return status;
 }
