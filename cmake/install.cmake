@@ -8,6 +8,7 @@ install(TARGETS wick_door RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET wick_mpi)
   install(TARGETS wick_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/wick)
 endif()
+# The prefix is taken from where the file lies, so that an installed tree can be moved.
 configure_file(cmake/wick.pc.in wick.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/wick.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(EXPORT wick-targets NAMESPACE wick:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/wick)

@@ -15,6 +15,6 @@ typedef struct wk_convolution_shape {
     int64_t n, c, h, w, k, p, q; /* x (N, C, H, W), y (N, K, P, Q) */
     int64_t kernel[2], stride[2], padding[2], dilation[2], groups;
 } wk_convolution_shape;
-wk_convolution_by wk__choose_convolution(wk_dtype dtype, wk_convolution_pass pass, const wk_convolution_shape *shape);
+wk_convolution_by wk__choose_convolution(wk_dtype dtype, const wk_convolution_shape *shape);
 
 #endif

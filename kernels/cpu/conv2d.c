@@ -155,7 +155,7 @@ static void add_layout(wk_dnnl_key *key, const wk_tensor *x) {
 
 static wk_status run(const wk_convolution *c) {
     const wk_convolution_shape *s = &c->shape;
-    wk_convolution_by by = wk__choose_convolution(c->dtype, c->pass, s);
+    wk_convolution_by by = wk__choose_convolution(c->dtype, s);
     if (by == WK_CONVOLUTION_OWN || c->x->count == 0 || c->y->count == 0 || c->weight->count == 0)
         return WK_UNSUPPORTED;
     if (c->bias && c->bias->stride[0] != 1 && s->k > 1) return WK_UNSUPPORTED;

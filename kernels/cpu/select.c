@@ -3,23 +3,24 @@
  * Compiled without any -m flags, since it must run everywhere.  WICK_ISA=generic|v3|v4 asks for a set; one that the
  * processor lacks is refused by every call, with its name, instead of ending in an illegal instruction.
  *
- * Kernels come from two kinds of tables: those of the libraries (oneDNN, OpenBLAS), which are tried first, and Wick's own
- * of the chosen set.  A library kernel may decline a call by WK_UNSUPPORTED; then Wick's own must run.  A kernel is a plain
- * function, so the pair is held by one of a fixed number of trampolines; a call through one costs 2 ns.
+ * Kernels come from two kinds of tables: those of the libraries (oneDNN, OpenBLAS), which are tried first, and Wick's
+ * own of the chosen set.  A library kernel may decline a call by WK_UNSUPPORTED; then Wick's own must run.  A kernel is
+ * a plain function, so the pair is held by one of a fixed number of trampolines; a call through one costs 2 ns.
  */
 #include "cpu/select.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
 # include <cpuid.h>
 #endif
 
-/* ---- instruction sets -------------------------------------------------------------------------------------------------- */
+/* ---- instruction sets
+ * -------------------------------------------------------------------------------------------------- */
 
 /* From the plainest to the richest. */
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
 # define INSTRUCTION_SETS(X) X(generic) X(v3) X(v4)
 
 /* F16C, MOVBE and LZCNT, which belong to x86-64-v3 but are not known to __builtin_cpu_supports in every compiler. */
@@ -36,13 +37,14 @@ static bool has_generic(void) {
 
 static bool has_v3(void) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && has_small_extensions();
+    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")
+           && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && has_small_extensions();
 }
 
 static bool has_v4(void) {
-    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+           && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+           && __builtin_cpu_supports("avx512vl");
 }
 #else
 # define INSTRUCTION_SETS(X) X(generic)
@@ -52,8 +54,7 @@ static bool has_generic(void) {
 }
 #endif
 
-#define TABLES_OF(isa)                                                                                                \
-    static const wk_cpu_entry *const tables_##isa[] = { WK_CPU_SIMD_TABLES(TABLE_##isa) NULL };
+#define TABLES_OF(isa)      static const wk_cpu_entry *const tables_##isa[] = { WK_CPU_SIMD_TABLES(TABLE_##isa) NULL };
 #define TABLE_generic(name) wk__cpu_##name##_generic,
 #define TABLE_v3(name)      wk__cpu_##name##_v3,
 #define TABLE_v4(name)      wk__cpu_##name##_v4,
@@ -96,9 +97,9 @@ static const instruction_set *chosen_set(void) {
 }
 
 static wk_status refuse_set(void) {
-    if (!choice.known)
-        return wk_fail(WK_CONFIG, "WICK_ISA is \"%s\", expected one of generic, v3, v4", choice.asked);
-    return wk_fail(WK_CONFIG, "WICK_ISA asks for \"%s\", which this processor does not have; leave it unset to take the best",
+    if (!choice.known) return wk_fail(WK_CONFIG, "WICK_ISA is \"%s\", expected one of generic, v3, v4", choice.asked);
+    return wk_fail(WK_CONFIG,
+                   "WICK_ISA asks for \"%s\", which this processor does not have; leave it unset to take the best",
                    choice.asked);
 }
 
@@ -109,7 +110,8 @@ wk_status wk__cpu_isa(const char **name) {
     return WK_OK;
 }
 
-/* ---- library kernels ----------------------------------------------------------------------------------------------------- */
+/* ---- library kernels
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Absent from builds without the libraries. */
 #define LIBRARY_TABLES(X) X(matmul) X(conv2d)
@@ -125,18 +127,21 @@ static wk_kernel find(const wk_cpu_entry *table, const char *op, wk_dtype dtype)
 
 static wk_kernel find_library(const char *op, wk_dtype dtype) {
     wk_kernel found = NULL;
-#define FIND(name)                                                                                                    \
-    if (!found) found = find(wk__cpu_library_##name, op, dtype);
+#define FIND(name) \
+ if (!found) found = find(wk__cpu_library_##name, op, dtype);
     LIBRARY_TABLES(FIND)
 #undef FIND
     return found;
 }
 
-/* ---- library first, then Wick's own ---------------------------------------------------------------------------------------- */
+/* ---- library first, then Wick's own
+ * ---------------------------------------------------------------------------------------- */
 
-#define SLOTS(X)                                                                                                      \
-    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) \
-    X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+#define SLOTS(X)                                                                                                       \
+ X(0)                                                                                                                  \
+ X(1)                                                                                                                  \
+ X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) \
+     X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 
 typedef struct slot {
     wk_kernel first, second;
@@ -144,11 +149,11 @@ typedef struct slot {
 static slot slots[32];
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 
-#define TRAMPOLINE(i)                                                                                                 \
-    static wk_status chain_##i(wk_kernel_ctx *ctx, const wk_call *call) {                                             \
-        wk_status status = slots[i].first(ctx, call);                                                                 \
-        return status == WK_UNSUPPORTED ? slots[i].second(ctx, call) : status;                                        \
-    }
+#define TRAMPOLINE(i)                                                    \
+ static wk_status chain_##i(wk_kernel_ctx *ctx, const wk_call *call) {   \
+  wk_status status = slots[i].first(ctx, call);                          \
+  return status == WK_UNSUPPORTED ? slots[i].second(ctx, call) : status; \
+ }
 SLOTS(TRAMPOLINE)
 static const wk_kernel trampolines[] = {
 #define NAME(i) chain_##i,
@@ -156,8 +161,8 @@ static const wk_kernel trampolines[] = {
 #undef NAME
 };
 
-/* A kernel that tries `first`, then `second`.  Kernels serve several dtypes, so a pair is mostly there already; should the
- * slots run out, Wick's own kernel alone is right, if slower. */
+/* A kernel that tries `first`, then `second`.  Kernels serve several dtypes, so a pair is mostly there already; should
+ * the slots run out, Wick's own kernel alone is right, if slower. */
 static wk_kernel chain(wk_kernel first, wk_kernel second) {
     wk_kernel kernel = second;
     (void)pthread_mutex_lock(&slots_lock);

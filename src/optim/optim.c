@@ -178,6 +178,7 @@ wk_status wk_optim_step(wk_optim *o) {
     bool was = wk_no_grad_begin();
     wk_status status = wk_op_run(o->row, o->list, (int)(1 + (2 + o->moments) * n), NULL, attrs);
     wk_no_grad_end(was);
+    if (status != WK_OK) wk__backward_ended(status);
     if (status == WK_OK && scalars[FOUND_INF] == 0) ++*step;
     scalars[FACTOR] = 1;
     return status;

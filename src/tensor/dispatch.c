@@ -223,6 +223,13 @@ static bool runs_as_parts(const wk_call *call) {
 
 /* ---- the call ---- */
 
+void wk__fail_after_ops(int64_t count) {
+    wk_context *context = wk__context();
+    context->ops_until_failure = count;
+    if (count > 0) context->mode |= WK__MODE_FAIL;
+    else context->mode &= ~(uint32_t)WK__MODE_FAIL;
+}
+
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
                          wk_tensor *target) {
     for (int i = 0; i < op->n_out; i++) out[i] = NULL;
@@ -232,6 +239,8 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
     wk_tensor *converted[WK_MAX_IN];
     bool wants_grad;
+    if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
+        return wk_bad_call(&call, WK_INTERNAL, "was made to fail by a test");
     WK_TRY(check_operands(&call, &wants_grad));
     if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
     WK_TRY(check_dtypes(&call));

@@ -41,7 +41,7 @@ typedef struct wk__scope {
 } wk__scope;
 
 /* The mode word: zero is the fast path (gradients on, nothing else). */
-enum { WK__MODE_NO_GRAD = 1 };
+enum { WK__MODE_NO_GRAD = 1, WK__MODE_FAIL = 2 };
 
 struct wk_node;
 struct wk_context {
@@ -59,6 +59,7 @@ struct wk_context {
     uint64_t tape_length;
     wk_storage *cache[WK__SIZE_CLASSES];
     size_t cached_bytes;
+    int64_t ops_until_failure; /* of WK__MODE_FAIL */
     wk_generator generator;
     struct wk__backward_hook *backward_hooks;
     int process; /* to refuse use in a forked child */
@@ -109,6 +110,9 @@ void wk__leaf_destroy(struct wk_leaf *leaf);
 static inline bool wk__wants_grad(const wk_tensor *tensor) {
     return (tensor->flags & WK_TENSOR_REQUIRES_GRAD) != 0;
 }
+
+/* For tests: the call number `count` from now (1: the next) fails; 0 takes that back. */
+WK_API void wk__fail_after_ops(int64_t count);
 
 /* ---- rows ---- */
 /* Kernels of one row on one backend, by dtype of the key tensor. */

@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-/* f64 to f32 keeping what a second rounding needs: towards zero, lowest bit set if anything was cut off (round to odd). */
+/* f64 to f32 keeping what a second rounding needs: towards zero, lowest bit set if anything was cut off (round to odd).
+ */
 static inline float float_sticky(double value) {
     float nearest = (float)value;
     if ((double)nearest == value || value != value) return nearest;
@@ -18,20 +19,20 @@ static inline float float_sticky(double value) {
 }
 
 /* One element out of f64 and out of i64, by target; `low` and `high` are the bounds of the target as i64. */
-#define TO_INTEGER_F64(v, type, low, high, high_plus_1)                                                               \
-    ((v) >= (high_plus_1) ? (type)(high) : (v) <= (double)(low) ? (type)(low) : (v) == (v) ? (type)(v) : (type)0)
+#define TO_INTEGER_F64(v, type, low, high, high_plus_1) \
+ ((v) >= (high_plus_1) ? (type)(high) : (v) <= (double)(low) ? (type)(low) : (v) == (v) ? (type)(v) : (type)0)
 #define TO_INTEGER_I64(v, type, low, high) ((v) > (high) ? (type)(high) : (v) < (low) ? (type)(low) : (type)(v))
 
-#define LOOP(name, in_type, out_type, expression)                                                                     \
-    static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) {                     \
-        (void)params;                                                                                                 \
-        out_type *restrict out = out_;                                                                                \
-        const in_type *restrict first = in[0];                                                                        \
-        for (int64_t i = 0; i < n; i++) {                                                                             \
-            in_type x = first[i];                                                                                     \
-            out[i] = (out_type)(expression);                                                                          \
-        }                                                                                                             \
-    }
+#define LOOP(name, in_type, out_type, expression)                                              \
+ static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
+  (void)params;                                                                                \
+  out_type *restrict out = out_;                                                               \
+  const in_type *restrict first = in[0];                                                       \
+  for (int64_t i = 0; i < n; i++) {                                                            \
+   in_type x = first[i];                                                                       \
+   out[i] = (out_type)(expression);                                                            \
+  }                                                                                            \
+ }
 
 /* Sources, widened. */
 LOOP(from_f32, float, double, x)
@@ -178,7 +179,7 @@ static wk_status cast(wk_kernel_ctx *ctx, const wk_call *call) {
         plan.in_step = walk.stride[1][walk.rank - 1];
     }
     int64_t bytes = out->count * (int64_t)(plan.out_size + plan.in_size);
-    wk_walk_team(&walk, wk_cpu_team(ctx, bytes), cast_visit, &plan);
+    wk_walk_team(&walk, wk_moving_team(ctx, bytes), cast_visit, &plan);
     return WK_OK;
 }
 

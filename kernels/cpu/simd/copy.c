@@ -1,10 +1,10 @@
 /* copy.c: from any layout to any other.
  *
- * After wk_walk_simplify there are three cases.  Rows contiguous on both sides are memcpy.  Where the source is contiguous
- * along another axis than the target (NCHW to NHWC and back, a transposed matrix), tiles of one cache line's width are
- * transposed: a plain loop touches a new line for every element and uses a sixteenth of it, unless all lines survive
- * in the cache.  4-byte elements are turned 8 x 8 in registers (NHWC to NCHW of (64,64,12,12), one thread: 0.26 ms
- * with the loop below, 0.16 ms in registers).  What is left is copied element by element.
+ * After wk_walk_simplify there are three cases.  Rows contiguous on both sides are memcpy.  Where the source is
+ * contiguous along another axis than the target (NCHW to NHWC and back, a transposed matrix), tiles of one cache line's
+ * width are transposed: a plain loop touches a new line for every element and uses a sixteenth of it, unless all lines
+ * survive in the cache.  4-byte elements are turned 8 x 8 in registers (NHWC to NCHW of (64,64,12,12), one thread: 0.26
+ * ms with the loop below, 0.16 ms in registers).  What is left is copied element by element.
  */
 #include "cpu/simd/copy.h"
 
@@ -20,8 +20,8 @@ static void copy_rows(const void *context, const int64_t offset[], int64_t n) {
     memcpy(plan->to + offset[0] * plan->size, plan->from + offset[1] * plan->size, (size_t)(n * plan->size));
 }
 
-#define STRIDED_LOOP(type)                                                                                            \
-    for (int64_t i = 0; i < n; i++) ((type *)to)[i * plan->to_step] = ((const type *)from)[i * plan->from_step]
+#define STRIDED_LOOP(type) \
+ for (int64_t i = 0; i < n; i++) ((type *)to)[i * plan->to_step] = ((const type *)from)[i * plan->from_step]
 static void copy_elements(const void *context, const int64_t offset[], int64_t n) {
     const copy_plan *plan = context;
     void *to = plan->to + offset[0] * plan->size;
@@ -35,14 +35,14 @@ static void copy_elements(const void *context, const int64_t offset[], int64_t n
 }
 
 /* to (rows, columns) with rows to_step apart  =  transpose of from (columns, rows) with columns from_step apart */
-#define TRANSPOSE_LOOP(name, type)                                                                                    \
-    static void name(void *restrict to_, const void *restrict from_, int64_t rows, int64_t columns, int64_t to_step,  \
-                     int64_t from_step) {                                                                             \
-        type *restrict to = to_;                                                                                      \
-        const type *restrict from = from_;                                                                            \
-        for (int64_t r = 0; r < rows; r++)                                                                            \
-            for (int64_t c = 0; c < columns; c++) to[r * to_step + c] = from[c * from_step + r];                      \
-    }
+#define TRANSPOSE_LOOP(name, type)                                                                                \
+ static void name(void *restrict to_, const void *restrict from_, int64_t rows, int64_t columns, int64_t to_step, \
+                  int64_t from_step) {                                                                            \
+  type *restrict to = to_;                                                                                        \
+  const type *restrict from = from_;                                                                              \
+  for (int64_t r = 0; r < rows; r++)                                                                              \
+   for (int64_t c = 0; c < columns; c++) to[r * to_step + c] = from[c * from_step + r];                           \
+ }
 TRANSPOSE_LOOP(transpose_b1, uint8_t)
 TRANSPOSE_LOOP(transpose_b2, uint16_t)
 TRANSPOSE_LOOP(transpose_b4_any, uint32_t)
@@ -99,7 +99,8 @@ static void transpose_b4(void *restrict to_, const void *restrict from_, int64_t
 typedef void (*transpose)(void *restrict to, const void *restrict from, int64_t rows, int64_t columns, int64_t to_step,
                           int64_t from_step);
 
-/* Tile `task` of a walk whose last two axes are (rows, columns) of the target: a cache line's width of rows, all columns. */
+/* Tile `task` of a walk whose last two axes are (rows, columns) of the target: a cache line's width of rows, all
+ * columns. */
 static void copy_tile(const wk_walk *walk, const copy_plan *plan, transpose turn, int64_t width, int64_t task) {
     int row_axis = walk->rank - 2;
     const int64_t *to_stride = walk->stride[0], *from_stride = walk->stride[1];
@@ -115,7 +116,9 @@ static void copy_tile(const wk_walk *walk, const copy_plan *plan, transpose turn
 }
 
 static void copy_transposed(const wk_walk *walk, const copy_plan *plan, int team) {
-    static const transpose by_size[9] = { [1] = transpose_b1, [2] = transpose_b2, [4] = transpose_b4, [8] = transpose_b8 };
+    static const transpose by_size[9] = {
+        [1] = transpose_b1, [2] = transpose_b2, [4] = transpose_b4, [8] = transpose_b8
+    };
     transpose turn = by_size[plan->size];
     int64_t width = 64 / plan->size, rows = walk->shape[walk->rank - 2];
     int64_t tasks = wk_walk_count(walk) / (rows * walk->shape[walk->rank - 1]) * ((rows + width - 1) / width);
@@ -151,7 +154,7 @@ static wk_status copy(wk_kernel_ctx *ctx, const wk_call *call) {
     size_t size = wk_size_of(x->dtype);
     wk_walk walk = wk_walk_of(out);
     wk_walk_add(&walk, x);
-    wk__copy_strided(&walk, out->data, x->data, size, wk_cpu_team(ctx, 2 * out->count * (int64_t)size));
+    wk__copy_strided(&walk, out->data, x->data, size, wk_moving_team(ctx, 2 * out->count * (int64_t)size));
     return WK_OK;
 }
 

@@ -26,8 +26,10 @@ static int64_t target_of(const loss_plan *plan, int64_t row) {
 }
 
 static void put(char *to, int64_t at, double value, bool wide) {
-    if (wide) ((double *)(void *)to)[at] = value;
-    else ((float *)(void *)to)[at] = (float)value;
+    if (wide)
+        ((double *)(void *)to)[at] = value;
+    else
+        ((float *)(void *)to)[at] = (float)value;
 }
 
 static double get(const char *from, int64_t at, bool wide) {
@@ -85,9 +87,13 @@ static wk_status check_target(const loss_plan *plan, int64_t *counted) {
 }
 
 static loss_plan plan_of(const wk_tensor *logits, const wk_tensor *target, const wk_cross_entropy_opts *opts) {
-    return (loss_plan){ .logits = logits, .target = target, .rows = logits->shape[0], .classes = logits->shape[1],
+    return (loss_plan){ .logits = logits,
+                        .target = target,
+                        .rows = logits->shape[0],
+                        .classes = logits->shape[1],
                         .ignored = (int64_t)wk_optional_or(opts->ignore_index, -100),
-                        .smoothing = opts->label_smoothing, .reduction = opts->reduction };
+                        .smoothing = opts->label_smoothing,
+                        .reduction = opts->reduction };
 }
 
 /* (logits (N, C), target (N)) -> loss, lse (N) */
@@ -116,7 +122,8 @@ static wk_status cross_entropy(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
-/* ---- gradient -------------------------------------------------------------------------------------------------------- */
+/* ---- gradient
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void chunk_f32(float *restrict dx, const float *restrict x, double lse_, double g_, double even_, int64_t n) {
     float lse = (float)lse_, g = (float)g_, even = (float)even_;
@@ -139,12 +146,17 @@ static void row_gradient(const loss_plan *plan, wk_tensor *dlogits, double g, in
         const void *from = wk_line_chunk(&x, at, n, &source);
         char *to = (char *)dlogits->data + (row * dlogits->stride[0] + at * dx.step) * size;
         void *target = direct ? (void *)to : &result;
-        if (g == 0) memset(target, 0, (size_t)n * sizeof(double) >> (x.dtype == WK_F64 ? 0 : 1));
-        else if (x.dtype == WK_F64) chunk_f64(target, from, lse, g, even, n);
-        else chunk_f32(target, from, lse, g, even, n);
+        if (g == 0)
+            memset(target, 0, (size_t)n * sizeof(double) >> (x.dtype == WK_F64 ? 0 : 1));
+        else if (x.dtype == WK_F64)
+            chunk_f64(target, from, lse, g, even, n);
+        else
+            chunk_f32(target, from, lse, g, even, n);
         if (g != 0 && t >= at && t < at + n) {
-            if (x.dtype == WK_F64) ((double *)target)[t - at] -= (1 - plan->smoothing) * g;
-            else ((float *)target)[t - at] -= (float)((1 - plan->smoothing) * g);
+            if (x.dtype == WK_F64)
+                ((double *)target)[t - at] -= (1 - plan->smoothing) * g;
+            else
+                ((float *)target)[t - at] -= (float)((1 - plan->smoothing) * g);
         }
         if (!direct) wk_stage_out(to, &result, dx.dtype, dx.step, n);
     }
@@ -165,12 +177,10 @@ static wk_status cross_entropy_backward(wk_kernel_ctx *ctx, const wk_call *call)
     wk_line given = { dloss->data, dloss_step, plan.rows, dloss->dtype };
     int team = wk_cpu_team(ctx, 2 * dlogits->count * (int64_t)wk_size_of(dlogits->dtype));
     if (team == 1) {
-        for (int64_t row = 0; row < plan.rows; row++)
-            row_gradient(&plan, dlogits, logit(&given, row) * share, row);
+        for (int64_t row = 0; row < plan.rows; row++) row_gradient(&plan, dlogits, logit(&given, row) * share, row);
     } else {
 #pragma omp parallel for schedule(static) num_threads(team)
-        for (int64_t row = 0; row < plan.rows; row++)
-            row_gradient(&plan, dlogits, logit(&given, row) * share, row);
+        for (int64_t row = 0; row < plan.rows; row++) row_gradient(&plan, dlogits, logit(&given, row) * share, row);
     }
     return WK_OK;
 }

@@ -1,8 +1,8 @@
 /* half.h: bf16 and f16, stored as uint16_t.
  *
- * Kernels compute in f32: 16-bit numbers are widened on the way in and rounded to nearest even on the way out; NaN stays
- * NaN.  The scalar conversions are free of branches, so that loops over them vectorise on every instruction set.  F16C
- * does f16 in one instruction instead of a dozen; the bulk conversions use it where the file is compiled with it
+ * Kernels compute in f32: 16-bit numbers are widened on the way in and rounded to nearest even on the way out; NaN
+ * stays NaN.  The scalar conversions are free of branches, so that loops over them vectorise on every instruction set.
+ * F16C does f16 in one instruction instead of a dozen; the bulk conversions use it where the file is compiled with it
  * (cast f16 -> f32 of 1 M elements in cache: 6 times faster than the arithmetic version).
  */
 #ifndef WICK_KERNELS_HALF_H
@@ -44,7 +44,8 @@ static inline float wk_load_f16(uint16_t half) {
     return wk_float_of(sign | (rest >= 0x0f800000u ? rest | 0x7f800000u : finite));
 }
 
-/* Three cases, all computed, one selected: normal; subnormal (adding 0.5 makes the adder do the rounding); not finite. */
+/* Three cases, all computed, one selected: normal; subnormal (adding 0.5 makes the adder do the rounding); not finite.
+ */
 static inline uint16_t wk_store_f16(float value) {
     uint32_t bits = wk_bits_of(value), sign = (bits >> 16) & 0x8000u, size = bits & 0x7fffffffu;
     uint32_t normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
@@ -87,13 +88,17 @@ static inline bool wk_is_half(unsigned dtype) {
 
 /* `dtype` is WK_BF16 or WK_F16. */
 static inline void wk_widen(float *restrict out, const uint16_t *restrict in, int64_t n, unsigned dtype) {
-    if (dtype == WK_BF16) wk_widen_bf16(out, in, n);
-    else wk_widen_f16(out, in, n);
+    if (dtype == WK_BF16)
+        wk_widen_bf16(out, in, n);
+    else
+        wk_widen_f16(out, in, n);
 }
 
 static inline void wk_narrow(uint16_t *restrict out, const float *restrict in, int64_t n, unsigned dtype) {
-    if (dtype == WK_BF16) wk_narrow_bf16(out, in, n);
-    else wk_narrow_f16(out, in, n);
+    if (dtype == WK_BF16)
+        wk_narrow_bf16(out, in, n);
+    else
+        wk_narrow_f16(out, in, n);
 }
 
 #endif

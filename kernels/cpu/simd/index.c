@@ -9,13 +9,14 @@
  */
 #include "cpu/simd/copy.h"
 
-/* ---- concat, slice_backward ------------------------------------------------------------------------------------------ */
+/* ---- concat, slice_backward
+ * ------------------------------------------------------------------------------------------ */
 
 static wk_status concat(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_concat_opts *opts = call->attrs;
     const wk_tensor *out = call->out[0];
     int64_t size = (int64_t)wk_size_of(out->dtype), at = 0;
-    int team = wk_cpu_team(ctx, 2 * out->count * size);
+    int team = wk_moving_team(ctx, 2 * out->count * size);
     for (int i = 0; i < call->n_in; i++) {
         const wk_tensor *x = call->in[i];
         if (x->count) {
@@ -52,7 +53,7 @@ static wk_status slice_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_slice_opts *slice = &((const wk_slice_grad_attrs *)call->attrs)->slice;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     int64_t size = (int64_t)wk_size_of(dy->dtype), step = slice->step ? slice->step : 1;
-    clear(dx, wk_cpu_team(ctx, dx->count * size));
+    clear(dx, wk_moving_team(ctx, dx->count * size));
     if (!dy->count) return WK_OK;
     wk_walk walk = { .operands = 1, .rank = dy->rank };
     for (int i = 0; i < dy->rank; i++) {
@@ -61,17 +62,19 @@ static wk_status slice_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     }
     wk_walk_add(&walk, dy);
     char *to = (char *)dx->data + slice->start * dx->stride[slice->axis] * size;
-    wk__copy_strided(&walk, to, dy->data, (size_t)size, wk_cpu_team(ctx, 2 * dy->count * size));
+    wk__copy_strided(&walk, to, dy->data, (size_t)size, wk_moving_team(ctx, 2 * dy->count * size));
     return WK_OK;
 }
 
-/* ---- index_select, gather -------------------------------------------------------------------------------------------- */
+/* ---- index_select, gather
+ * -------------------------------------------------------------------------------------------- */
 
 /* `axis` and `size` are those of the tensor that is indexed. */
 static wk_status check_index(const char *op, const wk_tensor *index, int64_t size, int64_t axis) {
     for (int64_t i = 0; i < index->count; i++) {
         int64_t at = 0, rest = i;
-        if (index->flags & WK_TENSOR_CONTIGUOUS) at = i;
+        if (index->flags & WK_TENSOR_CONTIGUOUS)
+            at = i;
         else
             for (int d = index->rank - 1; d >= 0; d--) {
                 at += rest % index->shape[d] * index->stride[d];
@@ -137,9 +140,15 @@ static wk_status gather_along(wk_kernel_ctx *ctx, const wk_call *call, bool sele
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
-    gather_plan plan = { out->data, index->data, x->data, (int64_t)wk_size_of(x->dtype), x->stride[axis],
-                         walk.stride[0][last], walk.stride[1][last], walk.stride[2][last] };
-    wk_walk_team(&walk, wk_cpu_team(ctx, 2 * out->count * plan.size), gather_visit, &plan);
+    gather_plan plan = { out->data,
+                         index->data,
+                         x->data,
+                         (int64_t)wk_size_of(x->dtype),
+                         x->stride[axis],
+                         walk.stride[0][last],
+                         walk.stride[1][last],
+                         walk.stride[2][last] };
+    wk_walk_team(&walk, wk_moving_team(ctx, 2 * out->count * plan.size), gather_visit, &plan);
     return WK_OK;
 }
 
@@ -150,26 +159,27 @@ static wk_status gather(wk_kernel_ctx *ctx, const wk_call *call) {
     return gather_along(ctx, call, false);
 }
 
-/* ---- their gradients --------------------------------------------------------------------------------------------------- */
+/* ---- their gradients
+ * --------------------------------------------------------------------------------------------------- */
 
 /* to += from, n elements */
 typedef void (*row_addition)(void *to, const void *from, int64_t to_step, int64_t from_step, int64_t n);
-#define ADDITION(name, type, sum)                                                                                     \
-    static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) {                   \
-        type *restrict to = to_;                                                                                      \
-        const type *restrict from = from_;                                                                            \
-        if (to_step == 1 && from_step == 1) {                                                                         \
-            for (int64_t i = 0; i < n; i++) {                                                                         \
-                type a = to[i], b = from[i];                                                                          \
-                to[i] = (type)(sum);                                                                                  \
-            }                                                                                                         \
-        } else {                                                                                                      \
-            for (int64_t i = 0; i < n; i++) {                                                                         \
-                type a = to[i * to_step], b = from[i * from_step];                                                    \
-                to[i * to_step] = (type)(sum);                                                                        \
-            }                                                                                                         \
-        }                                                                                                             \
-    }
+#define ADDITION(name, type, sum)                                                                \
+ static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) { \
+  type *restrict to = to_;                                                                       \
+  const type *restrict from = from_;                                                             \
+  if (to_step == 1 && from_step == 1) {                                                          \
+   for (int64_t i = 0; i < n; i++) {                                                             \
+    type a = to[i], b = from[i];                                                                 \
+    to[i] = (type)(sum);                                                                         \
+   }                                                                                             \
+  } else {                                                                                       \
+   for (int64_t i = 0; i < n; i++) {                                                             \
+    type a = to[i * to_step], b = from[i * from_step];                                           \
+    to[i * to_step] = (type)(sum);                                                               \
+   }                                                                                             \
+  }                                                                                              \
+ }
 ADDITION(add_f32, float, a + b)
 ADDITION(add_f64, double, a + b)
 ADDITION(add_bf16, uint16_t, wk_store_bf16(wk_load_bf16(a) + wk_load_bf16(b)))
@@ -187,9 +197,9 @@ typedef struct scatter_plan {
     char *dx;
     const char *dy;
     const int64_t *index;
-    int64_t size, length;                       /* bytes an element; of dy along the axis */
-    int64_t dx_axis, dy_axis, index_axis;       /* strides along it */
-    int64_t dx_step, dy_step, index_step;       /* along the walk's rows */
+    int64_t size, length;                 /* bytes an element; of dy along the axis */
+    int64_t dx_axis, dy_axis, index_axis; /* strides along it */
+    int64_t dx_step, dy_step, index_step; /* along the walk's rows */
     row_addition add;
 } scatter_plan;
 
@@ -215,7 +225,7 @@ static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool sel
     const wk_tensor *dy = call->in[0], *index = call->in[1], *dx = call->out[0];
     int64_t axis = ((const wk_index_grad_attrs *)call->attrs)->axis, size = (int64_t)wk_size_of(dy->dtype);
     WK_TRY(check_index(select ? "index_select_backward" : "gather_backward", index, dx->shape[axis], axis));
-    clear(dx, wk_cpu_team(ctx, dx->count * size));
+    clear(dx, wk_moving_team(ctx, dx->count * size));
     if (!dy->count) return WK_OK;
     wk_walk walk = { .operands = 3 };
     for (int d = 0; d < dy->rank; d++) {
@@ -227,10 +237,19 @@ static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool sel
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
-    scatter_plan plan = { dx->data, dy->data, index->data, size, dy->shape[axis], dx->stride[axis], dy->stride[axis],
-                          index_stride(index, select, axis, (int)axis), walk.stride[0][last], walk.stride[1][last],
-                          walk.stride[2][last], addition_of[dy->dtype] };
-    wk_walk_split(&walk, wk_cpu_team(ctx, 3 * dy->count * size), 16, scatter_visit, &plan);
+    scatter_plan plan = { dx->data,
+                          dy->data,
+                          index->data,
+                          size,
+                          dy->shape[axis],
+                          dx->stride[axis],
+                          dy->stride[axis],
+                          index_stride(index, select, axis, (int)axis),
+                          walk.stride[0][last],
+                          walk.stride[1][last],
+                          walk.stride[2][last],
+                          addition_of[dy->dtype] };
+    wk_walk_split(&walk, wk_moving_team(ctx, 3 * dy->count * size), 16, scatter_visit, &plan);
     return WK_OK;
 }
 

@@ -1,9 +1,9 @@
 /* pool.c: max and average pooling, forward and backward.
  *
  * With channels last a window is a few vectors, so forward runs over 64 channels at a time; any other layout goes
- * element by element through the same code.  Backward asks, for each element of dx, which windows cover it: one write
- * an element, no clearing, no atomics, and a fixed order where windows overlap.  If dx is channels last but dy is not
- * (the gradient of flattening), dy is turned first: it is the smaller one.
+ * through channels last, or element by element where channels are few.  Backward asks, for each element of dx, which
+ * windows cover it: one write an element, no clearing, no atomics, and a fixed order where windows overlap.  If dx is
+ * channels last but dy is not (the gradient of flattening), only dy is turned.
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
@@ -103,14 +103,17 @@ static inline void windows_over(int64_t *from, int64_t *to, int64_t at, int64_t 
 #undef STORE
 #undef NAME
 
-/* Indices travel the same way as values of one byte. */
-static void channels_last_u8(uint8_t *restrict to /* (N, H, W, C) */, const layout *x, const int64_t *shape) {
+/* Indices, one byte each. */
+static void turn_u8(const layout *to, const layout *from, const int64_t *shape /* N, C, H, W */, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t n = 0; n < shape[0]; n++)
         for (int64_t h = 0; h < shape[2]; h++)
-            for (int64_t w = 0; w < shape[3]; w++)
-                for (int64_t c = 0; c < shape[1]; c++)
-                    *to++ = ((const uint8_t *)
-                                 x->data)[n * x->stride[0] + c * x->stride[1] + h * x->stride[2] + w * x->stride[3]];
+            for (int64_t w = 0; w < shape[3]; w++) {
+                const uint8_t *x =
+                    (const uint8_t *)from->data + n * from->stride[0] + h * from->stride[2] + w * from->stride[3];
+                uint8_t *y = (uint8_t *)to->data + n * to->stride[0] + h * to->stride[2] + w * to->stride[3];
+                for (int64_t c = 0; c < shape[1]; c++) y[c * to->stride[1]] = x[c * from->stride[1]];
+            }
 }
 
 static layout layout_of(const wk_tensor *x) {
@@ -127,50 +130,80 @@ static pooling pooling_of(const wk_pool_opts *opts, const int64_t *x, const int6
     return s;
 }
 
+static int64_t size_of(uint8_t dtype) {
+    return dtype == WK_U8 ? 1 : dtype == WK_F64 ? 8 : dtype == WK_F32 ? 4 : 2;
+}
+
+static void turn(const layout *to, const layout *from, const int64_t *shape, uint8_t dtype, int threads) {
+    switch (dtype) {
+    case WK_U8: turn_u8(to, from, shape, threads); return;
+    case WK_F32: turn_f32(to, from, shape, threads); return;
+    case WK_F64: turn_f64(to, from, shape, threads); return;
+    case WK_BF16: turn_bf16(to, from, shape, threads); return;
+    default: turn_f16(to, from, shape, threads);
+    }
+}
+
+/* Tensors of one call, and channels-last stand-ins for those in another layout. */
+typedef struct stand_in {
+    const wk_tensor *tensor;
+    layout used;
+    bool turned;
+} stand_in;
+
+static bool needs_turn(const wk_tensor *x) {
+    return x->stride[1] != 1 && x->shape[1] > 1;
+}
+
+/* Elements in any layout run one by one at about 10 ns; turning both ways costs 1 to 2 ns an element, so from eight
+ * channels on everything is computed with channels last. */
+static wk_status open_all(stand_in *all, int count, bool turned, int outputs, int threads) {
+    size_t bytes = 0, at = 0;
+    for (int i = 0; i < count; i++) {
+        all[i].used = layout_of(all[i].tensor);
+        all[i].turned = turned && needs_turn(all[i].tensor);
+        if (all[i].turned) bytes += (size_t)(all[i].tensor->count * size_of(all[i].tensor->dtype) + 63) / 64 * 64;
+    }
+    char *room = bytes ? wk__cpu_scratch(WK_SCRATCH_KERNEL, bytes) : NULL;
+    if (bytes && !room) return WK_NO_MEMORY;
+    for (int i = 0; i < count; i++) {
+        const wk_tensor *x = all[i].tensor;
+        if (!all[i].turned) continue;
+        layout *last = &all[i].used;
+        last->data = room + at;
+        last->stride[1] = 1, last->stride[3] = x->shape[1], last->stride[2] = x->shape[3] * x->shape[1];
+        last->stride[0] = x->shape[2] * last->stride[2];
+        at += (size_t)(x->count * size_of(x->dtype) + 63) / 64 * 64;
+        layout from = layout_of(x);
+        if (i >= outputs) turn(last, &from, x->shape, x->dtype, threads);
+    }
+    return WK_OK;
+}
+
+static void close_all(const stand_in *all, int outputs, int threads) {
+    for (int i = 0; i < outputs; i++) {
+        layout to = layout_of(all[i].tensor);
+        if (all[i].turned) turn(&to, &all[i].used, all[i].tensor->shape, all[i].tensor->dtype, threads);
+    }
+}
+
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, bool is_max) {
     const wk_tensor *x = call->in[0], *y = call->out[0];
     pooling s = pooling_of(call->attrs, x->shape, y->shape);
-    s.by_channels = x->stride[1] == 1 && y->stride[1] == 1;
-    s.indices = is_max ? call->out[1]->data : NULL;
-    layout from = layout_of(x), to = layout_of(y);
-    int64_t element = x->dtype == WK_F64 ? 8 : x->dtype == WK_F32 ? 4 : 2;
-    int threads = wk_cpu_team(ctx, x->count * element);
+    int threads = wk_cpu_team(ctx, x->count * size_of(x->dtype)), outputs = is_max ? 2 : 1;
+    stand_in all[3] = { { .tensor = y }, { .tensor = is_max ? call->out[1] : x }, { .tensor = x } };
+    bool turned = x->shape[1] >= 8;
+    WK_TRY(open_all(all, outputs + 1, turned, outputs, threads));
+    const layout *to = &all[0].used, *from = &all[outputs].used;
+    s.by_channels = turned || (from->stride[1] == 1 && to->stride[1] == 1);
+    s.indices = is_max ? all[1].used.data : NULL;
     switch (x->dtype) {
-    case WK_F32: forward_f32(&s, &from, &to, is_max, threads); return WK_OK;
-    case WK_F64: forward_f64(&s, &from, &to, is_max, threads); return WK_OK;
-    case WK_BF16: forward_bf16(&s, &from, &to, is_max, threads); return WK_OK;
-    default: forward_f16(&s, &from, &to, is_max, threads); return WK_OK;
+    case WK_F32: forward_f32(&s, from, to, is_max, threads); break;
+    case WK_F64: forward_f64(&s, from, to, is_max, threads); break;
+    case WK_BF16: forward_bf16(&s, from, to, is_max, threads); break;
+    default: forward_f16(&s, from, to, is_max, threads);
     }
-}
-
-static void set_channels_last(layout *x, void *data, const int64_t *shape) {
-    x->data = data;
-    x->stride[1] = 1, x->stride[3] = shape[1], x->stride[2] = shape[3] * shape[1];
-    x->stride[0] = shape[2] * x->stride[2];
-}
-
-/* dy and indices with channels beside each other, copied where they are not. */
-static wk_status turn(const wk_tensor *dy, layout *from, layout *at, int threads) {
-    bool turn_dy = from->stride[1] != 1, turn_at = at && at->stride[1] != 1;
-    if (!turn_dy && !turn_at) return WK_OK;
-    size_t element = dy->dtype == WK_F64 ? 8 : dy->dtype == WK_F32 ? 4 : 2, count = (size_t)dy->count;
-    char *copy = wk__cpu_scratch(WK_SCRATCH_KERNEL, count * (element + 1));
-    if (!copy) return WK_NO_MEMORY;
-    if (turn_dy) {
-        if (element == 8)
-            channels_last_f64((double *)(void *)copy, from, dy->shape, threads);
-        else if (element == 4)
-            channels_last_f32((float *)(void *)copy, from, dy->shape, threads);
-        else if (dy->dtype == WK_BF16)
-            channels_last_bf16((uint16_t *)(void *)copy, from, dy->shape, threads);
-        else
-            channels_last_f16((uint16_t *)(void *)copy, from, dy->shape, threads);
-        set_channels_last(from, copy, dy->shape);
-    }
-    if (turn_at) {
-        channels_last_u8((uint8_t *)copy + count * element, at, dy->shape);
-        set_channels_last(at, copy + count * element, dy->shape);
-    }
+    close_all(all, outputs, threads);
     return WK_OK;
 }
 
@@ -178,18 +211,19 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tens
     const wk_pool_grad_attrs *attrs = call->attrs;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     pooling s = pooling_of(&attrs->pool, dx->shape, dy->shape);
-    layout from = layout_of(dy), to = layout_of(dx), at = indices ? layout_of(indices) : from;
-    int64_t element = dx->dtype == WK_F64 ? 8 : dx->dtype == WK_F32 ? 4 : 2;
-    int threads = wk_cpu_team(ctx, dx->count * element);
-    s.by_channels = to.stride[1] == 1 && s.c > 1;
-    if (s.by_channels) WK_TRY(turn(dy, &from, indices ? &at : NULL, threads));
-    layout *used = indices ? &at : NULL;
+    int threads = wk_cpu_team(ctx, dx->count * size_of(dx->dtype));
+    stand_in all[3] = { { .tensor = dx }, { .tensor = dy }, { .tensor = indices } };
+    s.by_channels = dx->shape[1] >= 8 || (dx->shape[1] > 1 && dx->stride[1] == 1);
+    WK_TRY(open_all(all, indices ? 3 : 2, s.by_channels, 1, threads));
+    const layout *to = &all[0].used, *from = &all[1].used, *at = indices ? &all[2].used : NULL;
     switch (dx->dtype) {
-    case WK_F32: backward_f32(&s, &to, &from, used, threads); return WK_OK;
-    case WK_F64: backward_f64(&s, &to, &from, used, threads); return WK_OK;
-    case WK_BF16: backward_bf16(&s, &to, &from, used, threads); return WK_OK;
-    default: backward_f16(&s, &to, &from, used, threads); return WK_OK;
+    case WK_F32: backward_f32(&s, to, from, at, threads); break;
+    case WK_F64: backward_f64(&s, to, from, at, threads); break;
+    case WK_BF16: backward_bf16(&s, to, from, at, threads); break;
+    default: backward_f16(&s, to, from, at, threads);
     }
+    close_all(all, 1, threads);
+    return WK_OK;
 }
 
 static wk_status max_pool2d(wk_kernel_ctx *ctx, const wk_call *call) {

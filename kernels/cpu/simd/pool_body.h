@@ -127,17 +127,18 @@ static void NAME(backward)(const pooling *s, const layout *dx, const layout *dy,
     for (int64_t line = 0; line < s->n * s->h; line++) NAME(backward_row)(s, dx, dy, indices, line);
 }
 
-/* Any layout to channels last; 16 × 16 blocks, because one side's stride is large whichever way the loops run. */
-static void NAME(channels_last)(T *restrict to /* (N, H, W, C) */, const layout *x, const int64_t *shape, int threads) {
+/* Between layouts, 16 × 16 blocks of channels and pixels: whichever way the loops run, one side's stride is large. */
+static void NAME(turn)(const layout *to, const layout *from, const int64_t *shape /* N, C, H, W */, int threads) {
     int64_t channels = shape[1], area = shape[2] * shape[3];
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t n = 0; n < shape[0]; n++)
         for (int64_t block = 0; block < area; block += 16)
-            for (int64_t c0 = 0; c0 < channels; c0 += 16)
+            for (int64_t first = 0; first < channels; first += 16)
                 for (int64_t i = block; i < block + 16 && i < area; i++) {
-                    const T *from = (const T *)x->data + n * x->stride[0] + i / shape[3] * x->stride[2]
-                                    + i % shape[3] * x->stride[3];
-                    int64_t end = c0 + 16 < channels ? c0 + 16 : channels;
-                    for (int64_t c = c0; c < end; c++) to[(n * area + i) * channels + c] = from[c * x->stride[1]];
+                    int64_t h = i / shape[3], w = i % shape[3], end = first + 16 < channels ? first + 16 : channels;
+                    const T *x =
+                        (const T *)from->data + n * from->stride[0] + h * from->stride[2] + w * from->stride[3];
+                    T *y = (T *)to->data + n * to->stride[0] + h * to->stride[2] + w * to->stride[3];
+                    for (int64_t c = first; c < end; c++) y[c * to->stride[1]] = x[c * from->stride[1]];
                 }
 }

@@ -11,27 +11,27 @@
 #include "cpu/simd/lines.h"
 
 /* out (n) = map of a and b (n), by the line's numbers p and q. */
-#define MAP(name, expression_f32, expression_f64)                                                                     \
-    static void name##_f32(float *restrict out, const float *restrict first, const float *restrict second, double p_, \
-                           double q_, int64_t n) {                                                                    \
-        float p = (float)p_, q = (float)q_;                                                                           \
-        for (int64_t i = 0; i < n; i++) {                                                                             \
-            float a = first[i], b = second[i];                                                                        \
-            (void)b, (void)p, (void)q;                                                                                \
-            out[i] = expression_f32;                                                                                  \
-        }                                                                                                             \
-    }                                                                                                                 \
-    static void name##_f64(double *restrict out, const double *restrict first, const double *restrict second,         \
-                           double p, double q, int64_t n) {                                                           \
-        for (int64_t i = 0; i < n; i++) {                                                                             \
-            double a = first[i], b = second[i];                                                                       \
-            (void)b, (void)p, (void)q;                                                                                \
-            out[i] = expression_f64;                                                                                  \
-        }                                                                                                             \
-    }
-MAP(softmax, wk_exp_f32(a - p) * q, exp(a - p) * q)         /* p: max, q: 1 / sum */
-MAP(log_softmax, a - p - q, a - p - q)                      /* p: max, q: log sum */
-MAP(softmax_grad, b * (a - p), b * (a - p))                 /* a: dy, b: y, p: sum(dy y) */
+#define MAP(name, expression_f32, expression_f64)                                                                    \
+ static void name##_f32(float *restrict out, const float *restrict first, const float *restrict second, double p_,   \
+                        double q_, int64_t n) {                                                                      \
+  float p = (float)p_, q = (float)q_;                                                                                \
+  for (int64_t i = 0; i < n; i++) {                                                                                  \
+   float a = first[i], b = second[i];                                                                                \
+   (void)b, (void)p, (void)q;                                                                                        \
+   out[i] = expression_f32;                                                                                          \
+  }                                                                                                                  \
+ }                                                                                                                   \
+ static void name##_f64(double *restrict out, const double *restrict first, const double *restrict second, double p, \
+                        double q, int64_t n) {                                                                       \
+  for (int64_t i = 0; i < n; i++) {                                                                                  \
+   double a = first[i], b = second[i];                                                                               \
+   (void)b, (void)p, (void)q;                                                                                        \
+   out[i] = expression_f64;                                                                                          \
+  }                                                                                                                  \
+ }
+MAP(softmax, wk_exp_f32(a - p) * q, exp(a - p) * q)          /* p: max, q: 1 / sum */
+MAP(log_softmax, a - p - q, a - p - q)                       /* p: max, q: log sum */
+MAP(softmax_grad, b *(a - p), b *(a - p))                    /* a: dy, b: y, p: sum(dy y) */
 MAP(log_softmax_grad, a - wk_exp_f32(b) * p, a - exp(b) * p) /* p: sum(dy) */
 
 typedef void (*map_f32)(float *restrict out, const float *restrict a, const float *restrict b, double p, double q,
@@ -45,8 +45,8 @@ static const map_f64 maps_f64[] = { softmax_f64, log_softmax_f64, softmax_grad_f
 typedef struct softmax_plan {
     int what;
     unsigned dtype;
-    int64_t length, step[3];  /* along the axis: out, first input, second input */
-    int64_t row_step[3];      /* along the walk's rows */
+    int64_t length, step[3]; /* along the axis: out, first input, second input */
+    int64_t row_step[3];     /* along the walk's rows */
     char *data[3];
 } softmax_plan;
 
@@ -88,8 +88,10 @@ static void map_line(const softmax_plan *plan, char *out, const wk_line *a, cons
         const void *x = wk_line_chunk(a, at, n, &first), *y = two ? wk_line_chunk(b, at, n, &second) : x;
         char *to = out + at * plan->step[0] * (int64_t)wk_size_of(plan->dtype);
         void *target = direct ? (void *)to : &result;
-        if (plan->dtype == WK_F64) maps_f64[plan->what](target, x, y, p, q, n);
-        else maps_f32[plan->what](target, x, y, p, q, n);
+        if (plan->dtype == WK_F64)
+            maps_f64[plan->what](target, x, y, p, q, n);
+        else
+            maps_f32[plan->what](target, x, y, p, q, n);
         if (!direct) wk_stage_out(to, &result, plan->dtype, plan->step[0], n);
     }
 }
@@ -105,15 +107,17 @@ static void softmax_short(float *restrict y, const float *restrict x, int64_t n)
 static void softmax_visit(const void *context, const int64_t offset[], int64_t n) {
     const softmax_plan *plan = context;
     int64_t size = (int64_t)wk_size_of(plan->dtype);
-    bool brief = plan->what == SOFTMAX && plan->dtype == WK_F32 && plan->length <= WK_CHUNK && plan->step[0] == 1 &&
-                 plan->step[1] == 1;
+    bool brief = plan->what == SOFTMAX && plan->dtype == WK_F32 && plan->length <= WK_CHUNK && plan->step[0] == 1
+                 && plan->step[1] == 1;
     for (int64_t i = 0; i < n; i++) {
         char *at[3];
         for (int k = 0; k < 3; k++) at[k] = plan->data[k] + (offset[k] + i * plan->row_step[k]) * size;
         wk_line a = { at[1], plan->step[1], plan->length, plan->dtype };
         wk_line b = { at[2], plan->step[2], plan->length, plan->dtype };
-        if (brief) softmax_short((float *)(void *)at[0], (const float *)(const void *)at[1], plan->length);
-        else map_line(plan, at[0], &a, &b);
+        if (brief)
+            softmax_short((float *)(void *)at[0], (const float *)(const void *)at[1], plan->length);
+        else
+            map_line(plan, at[0], &a, &b);
     }
 }
 
@@ -124,8 +128,9 @@ static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, int what) {
     const wk_tensor *operand[3] = { out, call->in[0], what >= SOFTMAX_GRAD ? call->in[1] : call->in[0] };
     int axis = (int)wk_optional_or(opts->axis, -1);
     if (axis < 0) axis += out->rank;
-    softmax_plan plan = { .what = what, .dtype = out->dtype, .length = out->rank ? out->shape[axis] : 1,
-                          .step = { 1, 1, 1 } };
+    softmax_plan plan = {
+        .what = what, .dtype = out->dtype, .length = out->rank ? out->shape[axis] : 1, .step = { 1, 1, 1 }
+    };
     wk_walk walk = { .operands = 3 };
     for (int i = 0; i < out->rank; i++) {
         if (i == axis) continue;
@@ -138,7 +143,6 @@ static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, int what) {
         plan.row_step[k] = walk.stride[k][walk.rank - 1];
         plan.data[k] = operand[k]->data;
     }
-    /* Two transcendental passes make an element worth about eight moved ones. */
     wk_walk_lines(&walk, wk_cpu_team(ctx, 2 * out->count * (int64_t)wk_size_of(out->dtype)), softmax_visit, &plan);
     return WK_OK;
 }

@@ -1,8 +1,8 @@
 /* vector_math.h: elementary functions of f32 that the compiler can vectorise.
  *
- * A call into libm keeps a loop scalar (about 5 ns an element); these are straight-line code without branches or tables,
- * so a loop over them runs 16 lanes at a time under AVX-512.  Coefficients of exp, log, tanh, sin and cos are those of
- * Moshier's Cephes library (1984-1992); that of the error function was fitted here (Chebyshev interpolation).
+ * A call into libm keeps a loop scalar (about 5 ns an element); these are straight-line code without branches or
+ * tables, so a loop over them runs 16 lanes at a time under AVX-512.  Coefficients of exp, log, tanh, sin and cos are
+ * those of Moshier's Cephes library (1984-1992); that of the error function was fitted here (Chebyshev interpolation).
  *
  * Largest error found, against f64, over all 2^32 arguments (of sin and cos: |x| <= 8192):
  *   exp 1.0 ulp   log 0.9   tanh 1.7   sigmoid 2.3   sin 0.8   cos 0.8   normal_cdf 3.5 (for x >= -12)
@@ -115,13 +115,13 @@ static inline float wk_erf_f32(float x) {
     return size < 1.0f ? p * x : far;
 }
 
-/* Phi(x), the normal distribution's integral: 1/2 erfc(|x| / sqrt(2)), mirrored for x > 0.  -x^2 / 2 is formed as the exact
- * square of x's upper half plus a correction, since a rounded square would cost 12 ulp at x = -7. */
+/* Phi(x), the normal distribution's integral: 1/2 erfc(|x| / sqrt(2)), mirrored for x > 0.  -x^2 / 2 is formed as the
+ * exact square of x's upper half plus a correction, since a rounded square would cost 12 ulp at x = -7. */
 static inline float wk_normal_cdf_f32(float x) {
     float size = fabsf(x), bounded = size > 40.0f ? 40.0f : size;
     float upper = wk_float_of(wk_bits_of(bounded) & 0xfffff000u), lower = bounded - upper;
-    float tail = 0.5f * wk_erfc_scaled_f32(bounded * 0.70710678f) *
-                 wk_exp_sum(-0.5f * upper * upper, -0.5f * lower * (bounded + upper));
+    float tail = 0.5f * wk_erfc_scaled_f32(bounded * 0.70710678f)
+                 * wk_exp_sum(-0.5f * upper * upper, -0.5f * lower * (bounded + upper));
     tail = x != x ? x : tail;
     return x > 0.0f ? 1.0f - tail : tail;
 }
@@ -136,8 +136,9 @@ static inline float wk_trigonometry_f32(float x, uint64_t quadrant) {
     uint32_t turn = (uint32_t)(bits + quadrant);
     float r = (float)((double)x - n * 0x1.921fb54442d18p0), square = r * r;
     float sine = ((-1.9515295891e-4f * square + 8.3321608736e-3f) * square - 1.6666654611e-1f) * square * r + r;
-    float cosine = ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square *
-                       square - 0.5f * square + 1.0f;
+    float cosine =
+        ((2.443315711809948e-5f * square - 1.388731625493765e-3f) * square + 4.166664568298827e-2f) * square * square
+        - 0.5f * square + 1.0f;
     float value = turn & 1u ? cosine : sine;
     return wk_float_of(wk_bits_of(value) ^ ((turn & 2u) << 30));
 }

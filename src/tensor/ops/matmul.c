@@ -88,9 +88,10 @@ static wk_status linear_grad(wk_grad *g) {
     const wk_linear_opts *opts = g->attrs;
     wk_tensor *x = g->in[0], *weight = g->in[1], *d = g->dout[0];
     if (opts->activation == WK_ACTIVATION_RELU) d = wk__relu_backward(d, g->out[0]);
+    if (!d) return wk_error_code();
     if (g->needs[0]) g->din[0] = wk_matmul(d->rank == 1 ? wk_reshape(d, WK_DIMS(1, -1)) : d, weight);
     if (g->needs[0] && x->rank == 1) g->din[0] = wk_reshape(g->din[0], wk__dims(x));
-    wk_tensor *rows = wk_reshape(d, WK_DIMS(d ? d->count / (weight->shape[0] ? weight->shape[0] : 1) : 0, weight->shape[0]));
+    wk_tensor *rows = wk_reshape(d, WK_DIMS(d->count / (weight->shape[0] ? weight->shape[0] : 1), weight->shape[0]));
     if (g->needs[1]) {
         wk_tensor *inputs = wk_reshape(x, WK_DIMS(rows ? rows->shape[0] : 0, weight->shape[1]));
         g->din[1] = wk__run_sink(&matmul_row, NULL, wk_transpose(rows, 0, 1), inputs, g->sink[1]);

@@ -1,0 +1,16 @@
+/* wick/wick.h: everything that an embedding program needs: libwick. */
+#ifndef WICK_WICK_H
+#define WICK_WICK_H
+
+#include "wick/autograd.h"
+#include "wick/base.h"
+#include "wick/dist.h"
+#include "wick/io.h"
+#include "wick/nn.h"
+#include "wick/op.h"
+#include "wick/ops.h"
+#include "wick/optim.h"
+#include "wick/random.h"
+#include "wick/tensor.h"
+
+#endif
