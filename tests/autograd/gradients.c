@@ -17,6 +17,9 @@ typedef struct exception {
 
 /* Rows whose second derivative is refused, and the words in which. */
 static const exception first_order_only[] = {
+    /* Their rule is made of parts on detached operands; a derivative of that rule would miss terms. */
+    { "cross_entropy_backward", "the third derivative through \"cross_entropy_backward\" is not supported" },
+    { "batch_norm_backward", "the third derivative through \"batch_norm_backward\" is not supported" },
     { NULL, NULL },
 };
 static const char *refusal_of(const char *row) {
