@@ -11,7 +11,8 @@
  *   backward input           5.9                  6.0                3.6
  *   backward weight          6.4                  6.3                2.8
  *
- * Winograd's rounding error is about ten times that of the direct sum (4e-6 of the result's scale against 4e-7 here).
+ * Winograd's largest rounding error is about twice that of a direct f32 sum (3.6e-5 against 1.6e-5 here, at results of
+ * standard deviation 5.6), and a NaN in x spreads over its whole 4 × 4 tile of results.
  * What oneDNN does not have (f16, f64, layouts with overlaps) goes on to Wick's own kernel.
  */
 #include "cpu/cpu.h"

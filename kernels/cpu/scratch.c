@@ -1,7 +1,7 @@
 /* scratch.c: working memory of kernels, cached per thread.
  *
  * Packed panels, im2col tiles and layouts of oneDNN need megabytes for the length of one call.  Asking the heap each
- * time costs page faults (a fresh 10 MB block: 2,500 faults, about 1 ms, as much as the reorder that fills it), so
+ * time costs page faults (2,500 for a fresh 10 MB block, which take longer than the reorder that fills it), so
  * every thread keeps the largest block it has needed, per slot, until it ends.  Kernels ask on the thread that dispatch
  * called them on and hand slices to the team, so failures are recorded where the caller looks for them.
  */

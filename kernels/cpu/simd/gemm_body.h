@@ -86,8 +86,8 @@ static const REAL *NAME(run)(REAL *restrict target /* (k) */, const void *data, 
     return target;
 }
 
-/* Panel whose k steps are contiguous in memory (x is "transposed"): four rows at a time through registers.  The plain
- * double loop stores one number a cycle, this four: 64·128·784, A·Bᵀ: 19 % of the time becomes 8 %. */
+/* Panel whose k steps are contiguous in memory (x is "transposed"): four rows at a time through registers.  64·128·784,
+ * A·Bᵀ, one thread: 155 µs with the plain double loop, 134 µs so. */
 static void NAME(pack_across)(REAL *restrict panel /* (k, width) */, int64_t width, const wk_gemm_operand *x,
                               int64_t along, int64_t across, int64_t from, int64_t count, int64_t k0, int64_t k) {
     size_t element = wk_gemm_size(x->dtype);
