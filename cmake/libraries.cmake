@@ -76,6 +76,11 @@ set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick
   BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_link_libraries(wick_door PRIVATE wick_flags wicklaunch ${CMAKE_DL_LIBS})
 set_target_properties(wicklaunch PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
+if(WICK_ENGINE AND WICK_SANITIZE)
+  # The leak sanitizer cannot walk the thread-local storage of a library that was opened while threads of OpenMP live.
+  target_link_options(wick_door PRIVATE -Wl,--no-as-needed)
+  target_link_libraries(wick_door PRIVATE wickrun)
+endif()
 if(WICK_ENGINE)
   add_dependencies(wick_door wickrun)
   set_target_properties(wick wickrun PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")

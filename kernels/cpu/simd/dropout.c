@@ -7,7 +7,7 @@
  * Row-major tensors draw 32 blocks at a time for 128 consecutive elements.  In a channels-last image neighbours in
  * memory lie a whole image plane apart in logical order.  There the lanes hold neighbouring channels: one block a lane
  * gives the words of four consecutive positions, so no word is thrown away and none has to change lanes.  (The obvious
- * way, one block an element, draws four times as many: (64,64,12,12) takes 2.3 ms on one thread instead of 0.6.)  Any
+ * way, one block an element, draws four times as many.  One thread, AVX-512: 0.64 ns an element, 0.53 row major.)  Any
  * other layout goes in logical order with strided reads and writes.
  */
 #include "cpu/simd/iterate.h"

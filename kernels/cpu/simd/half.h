@@ -3,7 +3,7 @@
  * Kernels compute in f32: 16-bit numbers are widened on the way in and rounded to nearest even on the way out; NaN
  * stays NaN.  The scalar conversions are free of branches, so that loops over them vectorise on every instruction set.
  * F16C does f16 in one instruction instead of a dozen; the bulk conversions use it where the file is compiled with it
- * (cast f16 -> f32 of 1 M elements in cache: 6 times faster than the arithmetic version).
+ * (1 M elements under AVX-512, one thread: to f32 61 µs against 96 by arithmetic, from f32 60 against 195).
  */
 #ifndef WICK_KERNELS_HALF_H
 #define WICK_KERNELS_HALF_H

@@ -164,22 +164,22 @@ static wk_status gather(wk_kernel_ctx *ctx, const wk_call *call) {
 
 /* to += from, n elements */
 typedef void (*row_addition)(void *to, const void *from, int64_t to_step, int64_t from_step, int64_t n);
-#define ADDITION(name, type, sum)                                                                \
- static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) { \
-  type *restrict to = to_;                                                                       \
-  const type *restrict from = from_;                                                             \
-  if (to_step == 1 && from_step == 1) {                                                          \
-   for (int64_t i = 0; i < n; i++) {                                                             \
-    type a = to[i], b = from[i];                                                                 \
-    to[i] = (type)(sum);                                                                         \
-   }                                                                                             \
-  } else {                                                                                       \
-   for (int64_t i = 0; i < n; i++) {                                                             \
-    type a = to[i * to_step], b = from[i * from_step];                                           \
-    to[i * to_step] = (type)(sum);                                                               \
-   }                                                                                             \
-  }                                                                                              \
- }
+#define ADDITION(name, type, sum)                                                                   \
+    static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) { \
+        type *restrict to = to_;                                                                    \
+        const type *restrict from = from_;                                                          \
+        if (to_step == 1 && from_step == 1) {                                                       \
+            for (int64_t i = 0; i < n; i++) {                                                       \
+                type a = to[i], b = from[i];                                                        \
+                to[i] = (type)(sum);                                                                \
+            }                                                                                       \
+        } else {                                                                                    \
+            for (int64_t i = 0; i < n; i++) {                                                       \
+                type a = to[i * to_step], b = from[i * from_step];                                  \
+                to[i * to_step] = (type)(sum);                                                      \
+            }                                                                                       \
+        }                                                                                           \
+    }
 ADDITION(add_f32, float, a + b)
 ADDITION(add_f64, double, a + b)
 ADDITION(add_bf16, uint16_t, wk_store_bf16(wk_load_bf16(a) + wk_load_bf16(b)))

@@ -13,33 +13,33 @@
 
 /* A chunk's: maximum (NaN is passed over; the sum of exponentials brings it back), sum, sum of products, and
  * sum of exp(x - shift), which are written to e. */
-#define WK_LINES(suffix, type, exponential)                                                                       \
- static inline double wk_chunk_max_##suffix(const type *x, int64_t n) {                                           \
-  type lane[16], best = (type)-INFINITY;                                                                          \
-  int64_t i = 0;                                                                                                  \
-  for (int j = 0; j < 16; j++) lane[j] = best;                                                                    \
-  for (; i + 16 <= n; i += 16)                                                                                    \
-   for (int j = 0; j < 16; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];                                \
-  for (; i < n; i++) best = x[i] > best ? x[i] : best;                                                            \
-  for (int j = 0; j < 16; j++) best = lane[j] > best ? lane[j] : best;                                            \
-  return (double)best;                                                                                            \
- }                                                                                                                \
- static inline double wk_chunk_sum_##suffix(const type *x, int64_t n) {                                           \
-  type total = 0;                                                                                                 \
-  _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += x[i];                         \
-  return (double)total;                                                                                           \
- }                                                                                                                \
- static inline double wk_chunk_dot_##suffix(const type *x, const type *y, int64_t n) {                            \
-  type total = 0;                                                                                                 \
-  _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += x[i] * y[i];                  \
-  return (double)total;                                                                                           \
- }                                                                                                                \
- static inline double wk_chunk_exp_##suffix(type *restrict e, const type *restrict x, double shift_, int64_t n) { \
-  type shift = (type)shift_, total = 0;                                                                           \
-  for (int64_t i = 0; i < n; i++) e[i] = exponential(x[i] - shift);                                               \
-  _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += e[i];                         \
-  return (double)total;                                                                                           \
- }
+#define WK_LINES(suffix, type, exponential)                                                                          \
+    static inline double wk_chunk_max_##suffix(const type *x, int64_t n) {                                           \
+        type lane[16], best = (type)-INFINITY;                                                                       \
+        int64_t i = 0;                                                                                               \
+        for (int j = 0; j < 16; j++) lane[j] = best;                                                                 \
+        for (; i + 16 <= n; i += 16)                                                                                 \
+            for (int j = 0; j < 16; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];                          \
+        for (; i < n; i++) best = x[i] > best ? x[i] : best;                                                         \
+        for (int j = 0; j < 16; j++) best = lane[j] > best ? lane[j] : best;                                         \
+        return (double)best;                                                                                         \
+    }                                                                                                                \
+    static inline double wk_chunk_sum_##suffix(const type *x, int64_t n) {                                           \
+        type total = 0;                                                                                              \
+        _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += x[i];                      \
+        return (double)total;                                                                                        \
+    }                                                                                                                \
+    static inline double wk_chunk_dot_##suffix(const type *x, const type *y, int64_t n) {                            \
+        type total = 0;                                                                                              \
+        _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += x[i] * y[i];               \
+        return (double)total;                                                                                        \
+    }                                                                                                                \
+    static inline double wk_chunk_exp_##suffix(type *restrict e, const type *restrict x, double shift_, int64_t n) { \
+        type shift = (type)shift_, total = 0;                                                                        \
+        for (int64_t i = 0; i < n; i++) e[i] = exponential(x[i] - shift);                                            \
+        _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += e[i];                      \
+        return (double)total;                                                                                        \
+    }
 WK_LINES(f32, float, wk_exp_f32)
 WK_LINES(f64, double, exp)
 

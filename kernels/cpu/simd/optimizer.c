@@ -17,32 +17,32 @@ typedef struct sgd_numbers {
     bool nesterov, with_momentum;
 } sgd_numbers;
 
-#define SGD_ROW(name, type)                                                                                      \
- static void name(type *restrict p, const type *restrict g, type *restrict m, int64_t n, const sgd_numbers *s) { \
-  type lr = (type)s->lr, factor = (type)s->factor, decay = (type)s->weight_decay;                                \
-  type momentum = (type)s->momentum, fresh = (type)s->fresh;                                                     \
-  type kept = s->nesterov ? momentum : 1, direct = s->nesterov ? 1 : 0;                                          \
-  if (!s->with_momentum) {                                                                                       \
-   for (int64_t i = 0; i < n; i++) p[i] -= lr * (g[i] * factor + decay * p[i]);                                  \
-   return;                                                                                                       \
-  }                                                                                                              \
-  for (int64_t i = 0; i < n; i++) {                                                                              \
-   type d = g[i] * factor + decay * p[i], next = momentum * m[i] + fresh * d;                                    \
-   m[i] = next;                                                                                                  \
-   p[i] -= lr * (direct * d + kept * next);                                                                      \
-  }                                                                                                              \
- }                                                                                                               \
- /* The first step: what the memory of `m` holds is not read, it may be anything. */                             \
- static void name##_first(type *restrict p, const type *restrict g, type *restrict m, int64_t n,                 \
-                          const sgd_numbers *s) {                                                                \
-  type lr = (type)s->lr, factor = (type)s->factor, decay = (type)s->weight_decay;                                \
-  type both = s->nesterov ? (type)(1 + s->momentum) : 1;                                                         \
-  for (int64_t i = 0; i < n; i++) {                                                                              \
-   type d = g[i] * factor + decay * p[i];                                                                        \
-   m[i] = d;                                                                                                     \
-   p[i] -= lr * (both * d);                                                                                      \
-  }                                                                                                              \
- }
+#define SGD_ROW(name, type)                                                                                         \
+    static void name(type *restrict p, const type *restrict g, type *restrict m, int64_t n, const sgd_numbers *s) { \
+        type lr = (type)s->lr, factor = (type)s->factor, decay = (type)s->weight_decay;                             \
+        type momentum = (type)s->momentum, fresh = (type)s->fresh;                                                  \
+        type kept = s->nesterov ? momentum : 1, direct = s->nesterov ? 1 : 0;                                       \
+        if (!s->with_momentum) {                                                                                    \
+            for (int64_t i = 0; i < n; i++) p[i] -= lr * (g[i] * factor + decay * p[i]);                            \
+            return;                                                                                                 \
+        }                                                                                                           \
+        for (int64_t i = 0; i < n; i++) {                                                                           \
+            type d = g[i] * factor + decay * p[i], next = momentum * m[i] + fresh * d;                              \
+            m[i] = next;                                                                                            \
+            p[i] -= lr * (direct * d + kept * next);                                                                \
+        }                                                                                                           \
+    }                                                                                                               \
+    /* The first step: what the memory of `m` holds is not read, it may be anything. */                             \
+    static void name##_first(type *restrict p, const type *restrict g, type *restrict m, int64_t n,                 \
+                             const sgd_numbers *s) {                                                                \
+        type lr = (type)s->lr, factor = (type)s->factor, decay = (type)s->weight_decay;                             \
+        type both = s->nesterov ? (type)(1 + s->momentum) : 1;                                                      \
+        for (int64_t i = 0; i < n; i++) {                                                                           \
+            type d = g[i] * factor + decay * p[i];                                                                  \
+            m[i] = d;                                                                                               \
+            p[i] -= lr * (both * d);                                                                                \
+        }                                                                                                           \
+    }
 SGD_ROW(sgd_f32, float)
 SGD_ROW(sgd_f64, double)
 
@@ -54,21 +54,21 @@ typedef struct adam_numbers {
     double eps;
 } adam_numbers;
 
-#define ADAM_ROW(name, type, root)                                                                         \
- static void name(type *restrict p, const type *restrict g, type *restrict m, type *restrict v, int64_t n, \
-                  const adam_numbers *s) {                                                                 \
-  type factor = (type)s->factor, shrink = (type)s->shrink, decay = (type)s->weight_decay;                  \
-  type beta2 = (type)s->beta2, weight1 = (type)s->one_less_beta1, weight2 = (type)s->one_less_beta2;       \
-  type step_size = (type)-s->step_size, correction = (type)s->correction, eps = (type)s->eps;              \
-  for (int64_t i = 0; i < n; i++) {                                                                        \
-   type parameter = p[i] * shrink, gradient = g[i] * factor + decay * parameter;                           \
-   type first = m[i] + weight1 * (gradient - m[i]);                                                        \
-   type second = v[i] * beta2 + weight2 * gradient * gradient;                                             \
-   m[i] = first;                                                                                           \
-   v[i] = second;                                                                                          \
-   p[i] = parameter + step_size * first / (root(second) / correction + eps);                               \
-  }                                                                                                        \
- }
+#define ADAM_ROW(name, type, root)                                                                            \
+    static void name(type *restrict p, const type *restrict g, type *restrict m, type *restrict v, int64_t n, \
+                     const adam_numbers *s) {                                                                 \
+        type factor = (type)s->factor, shrink = (type)s->shrink, decay = (type)s->weight_decay;               \
+        type beta2 = (type)s->beta2, weight1 = (type)s->one_less_beta1, weight2 = (type)s->one_less_beta2;    \
+        type step_size = (type)-s->step_size, correction = (type)s->correction, eps = (type)s->eps;           \
+        for (int64_t i = 0; i < n; i++) {                                                                     \
+            type parameter = p[i] * shrink, gradient = g[i] * factor + decay * parameter;                     \
+            type first = m[i] + weight1 * (gradient - m[i]);                                                  \
+            type second = v[i] * beta2 + weight2 * gradient * gradient;                                       \
+            m[i] = first;                                                                                     \
+            v[i] = second;                                                                                    \
+            p[i] = parameter + step_size * first / (root(second) / correction + eps);                         \
+        }                                                                                                     \
+    }
 ADAM_ROW(adam_f32, float, sqrtf)
 ADAM_ROW(adam_f64, double, sqrt)
 
@@ -194,19 +194,19 @@ static wk_status adam_step(wk_kernel_ctx *ctx, const wk_call *call) {
 /* The list is cut into this many pieces whatever the team, and their sums are joined in order. */
 enum { PIECES = 64 };
 
-#define SQUARES(name, type, load)                                                \
- static double name(const void *x_, int64_t n) {                                 \
-  const type *x = x_;                                                            \
-  double s0 = 0, s1 = 0;                                                         \
-  int64_t half = n / 2;                                                          \
-  _Pragma("omp simd reduction(+ : s0, s1)") for (int64_t i = 0; i < half; i++) { \
-   double a = (double)load(x[i]), b = (double)load(x[i + half]);                 \
-   s0 += a * a;                                                                  \
-   s1 += b * b;                                                                  \
-  }                                                                              \
-  if (n & 1) s0 += (double)load(x[n - 1]) * (double)load(x[n - 1]);              \
-  return s0 + s1;                                                                \
- }
+#define SQUARES(name, type, load)                                                      \
+    static double name(const void *x_, int64_t n) {                                    \
+        const type *x = x_;                                                            \
+        double s0 = 0, s1 = 0;                                                         \
+        int64_t half = n / 2;                                                          \
+        _Pragma("omp simd reduction(+ : s0, s1)") for (int64_t i = 0; i < half; i++) { \
+            double a = (double)load(x[i]), b = (double)load(x[i + half]);              \
+            s0 += a * a;                                                               \
+            s1 += b * b;                                                               \
+        }                                                                              \
+        if (n & 1) s0 += (double)load(x[n - 1]) * (double)load(x[n - 1]);              \
+        return s0 + s1;                                                                \
+    }
 #define AS_IS(x) (x)
 SQUARES(squares_f32, float, AS_IS)
 SQUARES(squares_f64, double, AS_IS)

@@ -3,8 +3,8 @@
  * A round multiplies two of the four words by constants and keeps both halves of the 64-bit products.  Words are held
  * in lanes of 64 bits, because that is what the vector multiplication (vpmuludq: low half by low half) reads and
  * writes: what is left in the upper halves is never looked at, so a round is two products, two shifts and four
- * exclusive ors. The compiler does not find this from a loop over uint32_t (gcc 12: 3.8 ns a word; this: 0.3 under
- * AVX-512).
+ * exclusive ors.  gcc 12 does not find this from a loop over uint32_t: dropout as a whole took 3.8 ns an element under
+ * AVX-512 with one, and takes 0.53 with this.
  */
 #ifndef WICK_KERNELS_PHILOX_H
 #define WICK_KERNELS_PHILOX_H

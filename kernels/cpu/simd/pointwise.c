@@ -7,38 +7,37 @@
 #include "cpu/simd/iterate.h"
 
 /* out[i] = expression of a and b */
-#define ROW(name, in_type, out_type, expression)                                               \
- static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
-  (void)params;                                                                                \
-  out_type *restrict out = out_;                                                               \
-  const in_type *restrict first = in[0], *restrict second = in[1];                             \
-  for (int64_t i = 0; i < n; i++) {                                                            \
-   in_type a = first[i], b = second[i];                                                        \
-   out[i] = (out_type)(expression);                                                            \
-  }                                                                                            \
- }
+#define ROW(name, in_type, out_type, expression)                                                  \
+    static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
+        (void)params;                                                                             \
+        out_type *restrict out = out_;                                                            \
+        const in_type *restrict first = in[0], *restrict second = in[1];                          \
+        for (int64_t i = 0; i < n; i++) {                                                         \
+            in_type a = first[i], b = second[i];                                                  \
+            out[i] = (out_type)(expression);                                                      \
+        }                                                                                         \
+    }
 
 /* The kernel of an operation: its rows by the dtype of the inputs. */
-#define KERNEL(name)                                                  \
- static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {     \
-  return wk_map(ctx, call, 2, name##_rows[call->in[0]->dtype], NULL); \
- }
+#define KERNEL(name)                                                        \
+    static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {        \
+        return wk_map(ctx, call, 2, name##_rows[call->in[0]->dtype], NULL); \
+    }
 
 /* `1u *` widens what would otherwise be promoted to int, where a product of two u16 can overflow. */
-#define ARITHMETIC(name, operator)                                             \
- ROW(name##_f32, float, float, a operator b)                                   \
- ROW(name##_f64, double, double, a operator b)                                 \
- ROW(name##_b8, uint64_t, uint64_t, a operator b)                              \
- ROW(name##_b4, uint32_t, uint32_t, a operator b)                              \
- ROW(name##_b2, uint16_t, uint16_t, 1u * a operator b)                         \
- ROW(name##_b1, uint8_t, uint8_t, 1u * a operator b)                           \
- static const wk_row                                                           \
-     name##_rows[WK_DTYPE_COUNT] = {                                           \
-         [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, \
-         [WK_F64] = name##_f64, [WK_I64] = name##_b8,   [WK_I32] = name##_b4,  \
-         [WK_I16] = name##_b2,  [WK_I8] = name##_b1,    [WK_U8] = name##_b1,   \
-     };                                                                        \
- KERNEL(name)
+#define ARITHMETIC(name, operator)                                            \
+    ROW(name##_f32, float, float, a operator b)                               \
+    ROW(name##_f64, double, double, a operator b)                             \
+    ROW(name##_b8, uint64_t, uint64_t, a operator b)                          \
+    ROW(name##_b4, uint32_t, uint32_t, a operator b)                          \
+    ROW(name##_b2, uint16_t, uint16_t, 1u * a operator b)                     \
+    ROW(name##_b1, uint8_t, uint8_t, 1u * a operator b)                       \
+    static const wk_row name##_rows[WK_DTYPE_COUNT] = {                       \
+        [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, \
+        [WK_F64] = name##_f64, [WK_I64] = name##_b8,   [WK_I32] = name##_b4,  \
+        [WK_I16] = name##_b2,  [WK_I8] = name##_b1,    [WK_U8] = name##_b1,   \
+    };                                                                        \
+    KERNEL(name)
 
 ARITHMETIC(add, +)
 ARITHMETIC(sub, -)
@@ -52,40 +51,38 @@ static const wk_row divide_rows[WK_DTYPE_COUNT] = {
 KERNEL(divide)
 
 /* NaN wins: a comparison with NaN is false, so a NaN in b is taken by itself and one in a is asked for. */
-#define EXTREMUM(name, operator)                                               \
- ROW(name##_f32, float, float, a operator b || a != a ? a : b)                 \
- ROW(name##_f64, double, double, a operator b || a != a ? a : b)               \
- ROW(name##_i64, int64_t, int64_t, a operator b ? a : b)                       \
- ROW(name##_i32, int32_t, int32_t, a operator b ? a : b)                       \
- ROW(name##_i16, int16_t, int16_t, a operator b ? a : b)                       \
- ROW(name##_i8, int8_t, int8_t, a operator b ? a : b)                          \
- ROW(name##_u8, uint8_t, uint8_t, a operator b ? a : b)                        \
- static const wk_row                                                           \
-     name##_rows[WK_DTYPE_COUNT] = {                                           \
-         [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, \
-         [WK_F64] = name##_f64, [WK_I64] = name##_i64,  [WK_I32] = name##_i32, \
-         [WK_I16] = name##_i16, [WK_I8] = name##_i8,    [WK_U8] = name##_u8,   \
-     };                                                                        \
- KERNEL(name)
+#define EXTREMUM(name, operator)                                              \
+    ROW(name##_f32, float, float, a operator b || a != a ? a : b)             \
+    ROW(name##_f64, double, double, a operator b || a != a ? a : b)           \
+    ROW(name##_i64, int64_t, int64_t, a operator b ? a : b)                   \
+    ROW(name##_i32, int32_t, int32_t, a operator b ? a : b)                   \
+    ROW(name##_i16, int16_t, int16_t, a operator b ? a : b)                   \
+    ROW(name##_i8, int8_t, int8_t, a operator b ? a : b)                      \
+    ROW(name##_u8, uint8_t, uint8_t, a operator b ? a : b)                    \
+    static const wk_row name##_rows[WK_DTYPE_COUNT] = {                       \
+        [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, \
+        [WK_F64] = name##_f64, [WK_I64] = name##_i64,  [WK_I32] = name##_i32, \
+        [WK_I16] = name##_i16, [WK_I8] = name##_i8,    [WK_U8] = name##_u8,   \
+    };                                                                        \
+    KERNEL(name)
 
 EXTREMUM(maximum, >)
 EXTREMUM(minimum, <)
 
-#define COMPARISON(name, operator)                                                                    \
- ROW(name##_f32, float, uint8_t, a operator b)                                                        \
- ROW(name##_f64, double, uint8_t, a operator b)                                                       \
- ROW(name##_i64, int64_t, uint8_t, a operator b)                                                      \
- ROW(name##_i32, int32_t, uint8_t, a operator b)                                                      \
- ROW(name##_i16, int16_t, uint8_t, a operator b)                                                      \
- ROW(name##_i8, int8_t, uint8_t, a operator b)                                                        \
- ROW(name##_u8, uint8_t, uint8_t, a operator b)                                                       \
- static const wk_row                                                                                  \
-     name##_rows[WK_DTYPE_COUNT] = {                                                                  \
-         [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, [WK_F64] = name##_f64, \
-         [WK_I64] = name##_i64, [WK_I32] = name##_i32,  [WK_I16] = name##_i16, [WK_I8] = name##_i8,   \
-         [WK_U8] = name##_u8,   [WK_BOOL] = name##_u8,                                                \
-     };                                                                                               \
- KERNEL(name)
+#define COMPARISON(name, operator)                                                                   \
+    ROW(name##_f32, float, uint8_t, a operator b)                                                    \
+    ROW(name##_f64, double, uint8_t, a operator b)                                                   \
+    ROW(name##_i64, int64_t, uint8_t, a operator b)                                                  \
+    ROW(name##_i32, int32_t, uint8_t, a operator b)                                                  \
+    ROW(name##_i16, int16_t, uint8_t, a operator b)                                                  \
+    ROW(name##_i8, int8_t, uint8_t, a operator b)                                                    \
+    ROW(name##_u8, uint8_t, uint8_t, a operator b)                                                   \
+    static const wk_row name##_rows[WK_DTYPE_COUNT] = {                                              \
+        [WK_F32] = name##_f32, [WK_BF16] = name##_f32, [WK_F16] = name##_f32, [WK_F64] = name##_f64, \
+        [WK_I64] = name##_i64, [WK_I32] = name##_i32,  [WK_I16] = name##_i16, [WK_I8] = name##_i8,   \
+        [WK_U8] = name##_u8,   [WK_BOOL] = name##_u8,                                                \
+    };                                                                                               \
+    KERNEL(name)
 
 COMPARISON(eq, ==)
 COMPARISON(ne, !=)
@@ -117,17 +114,17 @@ static const wk_row relu_backward_rows[WK_DTYPE_COUNT] = { [WK_F32] = relu_backw
 KERNEL(relu_backward)
 
 /* where (condition, a, b): by element size.  16-bit floats are widened and narrowed again by wk_map, which is exact. */
-#define WHERE(name, type)                                                                      \
- static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
-  (void)params;                                                                                \
-  type *restrict out = out_;                                                                   \
-  const uint8_t *restrict condition = in[0];                                                   \
-  const type *restrict a = in[1], *restrict b = in[2];                                         \
-  for (int64_t i = 0; i < n; i++) {                                                            \
-   type yes = a[i], no = b[i];                                                                 \
-   out[i] = condition[i] ? yes : no;                                                           \
-  }                                                                                            \
- }
+#define WHERE(name, type)                                                                         \
+    static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
+        (void)params;                                                                             \
+        type *restrict out = out_;                                                                \
+        const uint8_t *restrict condition = in[0];                                                \
+        const type *restrict a = in[1], *restrict b = in[2];                                      \
+        for (int64_t i = 0; i < n; i++) {                                                         \
+            type yes = a[i], no = b[i];                                                           \
+            out[i] = condition[i] ? yes : no;                                                     \
+        }                                                                                         \
+    }
 WHERE(where_b8, uint64_t)
 WHERE(where_b4, uint32_t)
 WHERE(where_b2, uint16_t)
