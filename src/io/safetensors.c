@@ -366,6 +366,7 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
         const entry *e = find(file, full);
         memcpy(targets.tensor[i]->data, file->data + e->begin, (size_t)(e->end - e->begin));
         targets.tensor[i]->storage->version++;
+        targets.tensor[i]->storage->changed_at = "wk_load_named";
     }
     return WK_OK;
 }

@@ -4,8 +4,8 @@
 
 #include "wick/io.h"
 
-/* Like wk_safetensors_open on bytes that stay the caller's and must outlive the handle and every tensor taken from it; `name`
- * stands in messages. */
+/* Like wk_safetensors_open on bytes that stay the caller's and must outlive the handle and every tensor taken from it;
+ * `name` stands in messages. */
 WK_API wk_safetensors *wk__safetensors_parse(const void *bytes, size_t size, const char *name);
 
 #endif

@@ -1,6 +1,7 @@
 /* gradients.c: the gradient rule of every row, by central differences in f64: first and second order.
  *
- * A row that is new is checked here without further work; one that refuses a second derivative is listed with its reason.
+ * A row that is new is checked here without further work; one that refuses a second derivative is listed with its
+ * reason.
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
@@ -47,7 +48,8 @@ static wk_tensor *apply(void *context, wk_tensor *const *in, int n_in) {
     wk_tensor *used[16] = { NULL }, *out[WK_MAX_OUT];
     for (int i = 0; i < n_in; i++) {
         used[i] = in[i];
-        if (in[i] && is_state(s->row, i)) used[i] = wk_contiguous(wk_add(in[i], wk_full(WK_F64, WK_SCALAR, 0)));
+        if (in[i] && is_state(s->row, i))
+            used[i] = wk_contiguous(wk_add(in[i], wk_full(WK_F64, WK_SCALAR, 0)));
         else if (in[i] && s->in[i].strided && wk_rank(in[i]) == 2) /* through other strides */
             used[i] = wk_transpose(wk_contiguous(wk_transpose(in[i], 0, 1)), 0, 1);
     }
@@ -88,9 +90,13 @@ static void check(subject *s, const char *label, int n_in) {
     wk_status status = wk_gradcheck(apply, s, in, n_in, (wk_gradcheck_opts){ .second_order = false });
     cr_expect(any && status == WK_OK, "%s \"%s\", output %d: %s", s->row->name, label, s->output, wk_message());
     wk_clear_error();
-    status = second ? wk_gradcheck(apply, s, in, n_in, (wk_gradcheck_opts){ .second_order = true, .tolerance = 1e-4 }) : WK_OK;
-    if (refusal && second) cr_expect(status != WK_OK && strstr(wk_message(), refusal), "%s: \"%s\"", s->row->name, wk_message());
-    else cr_expect_eq(status, WK_OK, "%s \"%s\", output %d, second order: %s", s->row->name, label, s->output, wk_message());
+    status = second ? wk_gradcheck(apply, s, in, n_in, (wk_gradcheck_opts){ .second_order = true, .tolerance = 1e-4 })
+                    : WK_OK;
+    if (refusal && second)
+        cr_expect(status != WK_OK && strstr(wk_message(), refusal), "%s: \"%s\"", s->row->name, wk_message());
+    else
+        cr_expect_eq(status, WK_OK, "%s \"%s\", output %d, second order: %s", s->row->name, label, s->output,
+                     wk_message());
     wk_clear_error();
     for (int i = 0; i < n_in; i++) wk_release(in[i]);
     checked++;
@@ -110,8 +116,10 @@ static void walk(int part, int parts) {
     for (int id = part; id < wk_op_count(); id += parts) {
         const wk_op_def *row = wk_op_get(id);
         wk_sampler sampler = { .emit = one_case, .context = (void *)(uintptr_t)row };
-        if (row->grad) row->samples(&sampler);
-        else cr_expect_gt(strlen(row->not_differentiable), 10u, "%s: the reason why it has no gradient", row->name);
+        if (row->grad)
+            row->samples(&sampler);
+        else
+            cr_expect_gt(strlen(row->not_differentiable), 10u, "%s: the reason why it has no gradient", row->name);
     }
     cr_log_info("%d functions checked", checked);
     cr_assert_gt(checked, 20);
@@ -128,7 +136,8 @@ Test(gradients, of_every_row_b) {
 static wk_tensor *perceptron(void *context, wk_tensor *const *in, int n_in) {
     (void)context, (void)n_in;
     wk_tensor *hidden = wk_linear(in[0], in[1], in[2], (wk_linear_opts){ WK_ACTIVATION_RELU });
-    return wk_cross_entropy(wk_linear(hidden, in[3], NULL, (wk_linear_opts){ 0 }), in[4], (wk_cross_entropy_opts){ .label_smoothing = 0.1 });
+    return wk_cross_entropy(wk_linear(hidden, in[3], NULL, (wk_linear_opts){ 0 }), in[4],
+                            (wk_cross_entropy_opts){ .label_smoothing = 0.1 });
 }
 static wk_tensor *normalised(void *context, wk_tensor *const *in, int n_in) {
     (void)context, (void)n_in;
@@ -142,11 +151,13 @@ static wk_tensor *shared(void *context, wk_tensor *const *in, int n_in) {
 static wk_tensor *picked(void *context, wk_tensor *const *in, int n_in) {
     (void)context, (void)n_in;
     wk_tensor *rows = wk_index_select(in[0], in[1], 0), *both[] = { rows, wk_slice(in[0], 1, 1, 3, 1) };
-    return wk_mul(wk_concat((wk_tensor *[]){ wk_transpose(both[0], 0, 1), wk_transpose(wk_slice(rows, 1, 0, 2, 1), 0, 1) }, 2, 0),
-                  wk_select(both[1], 1, 1));
+    return wk_mul(
+        wk_concat((wk_tensor *[]){ wk_transpose(both[0], 0, 1), wk_transpose(wk_slice(rows, 1, 0, 2, 1), 0, 1) }, 2, 0),
+        wk_select(both[1], 1, 1));
 }
 
-static void check_function(wk_gradcheck_function function, const char *name, const wk_sample_in *in, int n_in, bool second) {
+static void check_function(wk_gradcheck_function function, const char *name, const wk_sample_in *in, int n_in,
+                           bool second) {
     wk_tensor *tensors[8] = { NULL };
     wk_scope scope = wk_scope_begin();
     for (int i = 0; i < n_in; i++) {
@@ -154,19 +165,21 @@ static void check_function(wk_gradcheck_function function, const char *name, con
         if (in[i].kind != WK_SAMPLE_INDEX) wk_require_grad(tensors[i], true);
     }
     wk_scope_end(scope);
-    wk_status status = wk_gradcheck(function, NULL, tensors, n_in, (wk_gradcheck_opts){ .second_order = second, .tolerance = 1e-4 });
+    wk_status status =
+        wk_gradcheck(function, NULL, tensors, n_in, (wk_gradcheck_opts){ .second_order = second, .tolerance = 1e-4 });
     cr_expect_eq(status, WK_OK, "%s: %s", name, wk_message());
     wk_clear_error();
     for (int i = 0; i < n_in; i++) wk_release(tensors[i]);
 }
-#define CHECK(function, second, ...)                                                                                  \
-    check_function(function, #function, (const wk_sample_in[]){ __VA_ARGS__ },                                        \
+#define CHECK(function, second, ...)                                           \
+    check_function(function, #function, (const wk_sample_in[]){ __VA_ARGS__ }, \
                    (int)(sizeof((const wk_sample_in[]){ __VA_ARGS__ }) / sizeof(wk_sample_in)), second)
 
 Test(gradients, of_functions) {
-    CHECK(perceptron, true, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(6, 5) }, { .dims = WK_DIMS(6) }, { .dims = WK_DIMS(3, 6) },
-          { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 3 });
-    CHECK(shared, true, { .dims = WK_DIMS(2, 3), .low = 0.5, .high = 2 }, { .dims = WK_DIMS(3), .low = 0.5, .high = 2 });
+    CHECK(perceptron, true, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(6, 5) }, { .dims = WK_DIMS(6) },
+          { .dims = WK_DIMS(3, 6) }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 3 });
+    CHECK(shared, true, { .dims = WK_DIMS(2, 3), .low = 0.5, .high = 2 },
+          { .dims = WK_DIMS(3), .low = 0.5, .high = 2 });
     CHECK(picked, true, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 4 });
     CHECK(normalised, true, { .dims = WK_DIMS(3, 2, 2, 2) }, { .dims = WK_DIMS(2) }, { .dims = WK_DIMS(2) });
 }
@@ -180,7 +193,8 @@ Test(gradients, a_wrong_gradient_is_found) {
     wk_tensor *x = wk_require_grad(wk_kept_zeros(WK_F64, WK_DIMS(2)), true);
     ((double *)wk_data(x))[1] = 3;
     cr_assert_eq(wk_gradcheck(cut, NULL, &x, 1, (wk_gradcheck_opts){ 0 }), WK_INVALID);
-    cr_assert(strstr(wk_message(), "gradcheck: first gradient of input 0, element 1: analytic 2.2082") != NULL, "%s", wk_message());
+    cr_assert(strstr(wk_message(), "gradcheck: first gradient of input 0, element 1: analytic 2.2082") != NULL, "%s",
+              wk_message());
     wk_clear_error();
     wk_release(x);
 }

@@ -9,7 +9,8 @@
 
 static void expect_hex(const wk_text *text, const char *hex) {
     char got[1000] = "";
-    for (size_t i = 0; i < text->size && 2 * i + 3 < sizeof got; i++) (void)snprintf(got + 2 * i, 3, "%02x", (unsigned char)text->data[i]);
+    for (size_t i = 0; i < text->size && 2 * i + 3 < sizeof got; i++)
+        (void)snprintf(got + 2 * i, 3, "%02x", (unsigned char)text->data[i]);
     cr_expect_str_eq(got, hex);
 }
 
@@ -54,13 +55,15 @@ Test(event_file, a_file_of_scalars) {
     cr_assert_not_null(mkdtemp(folder));
     wk__event_file *file = wk__event_file_open(folder);
     cr_assert_not_null(file, "%s", wk_message());
-    for (int step = 0; step < 300; step += 100) cr_assert_eq(wk__event_file_scalar(file, 1, step, "train/loss", 1), WK_OK);
+    for (int step = 0; step < 300; step += 100)
+        cr_assert_eq(wk__event_file_scalar(file, 1, step, "train/loss", 1), WK_OK);
     cr_assert_eq(wk__event_file_restart(file, 2, 200), WK_OK);
     cr_assert_eq(wk__event_file_flush(file), WK_OK);
     wk__event_file_close(file);
     DIR *list = opendir(folder);
     for (struct dirent *entry = readdir(list); entry; entry = readdir(list))
-        if (strncmp(entry->d_name, "events.out.tfevents.", 20) == 0) (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (strncmp(entry->d_name, "events.out.tfevents.", 20) == 0)
+            (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
     (void)closedir(list);
     FILE *stream = fopen(path, "rb");
     cr_assert_not_null(stream, "%s", path);

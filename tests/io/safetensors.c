@@ -1,4 +1,5 @@
-/* safetensors.c: the format byte for byte, every malformed file by its message, and files that appear whole or not at all. */
+/* safetensors.c: the format byte for byte, every malformed file by its message, and files that appear whole or not at
+ * all. */
 #define WK_NO_CALL_SITES
 #include "base/base.h"
 #include "support/golden.h"
@@ -49,7 +50,8 @@ static void write_all(const char *path, const void *bytes, size_t size) {
 /* ---- the format ---- */
 
 Test(safetensors, golden_bytes) {
-    static const char json[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}   ";
+    static const char json[] =
+        "{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}   ";
     char wanted[200];
     cr_assert_eq(sizeof json - 1, 88u);
     memcpy(wanted, "\x58\0\0\0\0\0\0\0", 8);
@@ -58,8 +60,9 @@ Test(safetensors, golden_bytes) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *a = wk_from_array(WK_F32, WK_DIMS(2), (float[]){ 1, 2 });
     const char *name = "a";
-    cr_assert_eq(wk_safetensors_save(path_of("a"), (wk_named_tensors){ &a, &name, 1 }, &(wk_metadata){ "format", "pt" }, 1), WK_OK, "%s",
-                 wk_message());
+    cr_assert_eq(
+        wk_safetensors_save(path_of("a"), (wk_named_tensors){ &a, &name, 1 }, &(wk_metadata){ "format", "pt" }, 1),
+        WK_OK, "%s", wk_message());
     wk_scope_end(scope);
     size_t size;
     char *bytes = read_all(path_of("a"), &size);
@@ -68,7 +71,8 @@ Test(safetensors, golden_bytes) {
     free(bytes);
 }
 
-/* Read what the safetensors library wrote (every dtype, a scalar, an empty tensor, a name to be escaped), write it again. */
+/* Read what the safetensors library wrote (every dtype, a scalar, an empty tensor, a name to be escaped), write it
+ * again. */
 Test(safetensors, writes_what_the_library_writes) {
     wk_safetensors *file = golden_open("format.safetensors");
     wk_scope scope = wk_scope_begin();
@@ -83,11 +87,13 @@ Test(safetensors, writes_what_the_library_writes) {
     cr_expect_str_eq(wk_safetensors_metadata(file, "format"), "pt");
     cr_expect_null(wk_safetensors_metadata(file, "other"));
     wk_metadata format = { "format", "pt" };
-    cr_assert_eq(wk_safetensors_save(path_of("again"), (wk_named_tensors){ tensors, names, count }, &format, 1), WK_OK, "%s", wk_message());
+    cr_assert_eq(wk_safetensors_save(path_of("again"), (wk_named_tensors){ tensors, names, count }, &format, 1), WK_OK,
+                 "%s", wk_message());
     wk_scope_end(scope);
     wk_safetensors_close(file);
     size_t size, golden_size;
-    char *bytes = read_all(path_of("again"), &size), *golden = read_all(WICK_SOURCE_DIR "/tests/golden/format.safetensors", &golden_size);
+    char *bytes = read_all(path_of("again"), &size),
+         *golden = read_all(WICK_SOURCE_DIR "/tests/golden/format.safetensors", &golden_size);
     cr_assert_eq(size, golden_size);
     cr_expect_arr_eq(bytes, golden, size);
     free(bytes);
@@ -148,20 +154,26 @@ static const struct {
     { ENTRY("[0,4]"), 4, "tensor \"a\": its data_offsets do not fit its shape and dtype" },
     { ENTRY("[0]"), 8, "tensor \"a\": expected the keys dtype, shape and data_offsets [begin, end]" },
     { ENTRY("[0,8.5]"), 8, "tensor \"a\": data_offsets are not in order" },
-    { "{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "tensor \"a\": a dtype that Wick does not know" },
+    { "{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+      "tensor \"a\": a dtype that Wick does not know" },
     { "{\"a\":{\"dtype\":7,\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
       "tensor \"a\": expected the keys dtype, shape and data_offsets [begin, end]" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8],\"x\":1}}", 8,
       "tensor \"a\": expected the keys dtype, shape and data_offsets [begin, end]" },
     { "{\"a\":7}", 0, "tensor \"a\": expected the keys dtype, shape and data_offsets [begin, end]" },
     { "{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", 8, "tensor \"a\": \"shape\" is no list" },
-    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, "tensor \"a\": a size is no natural number" },
-    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", 8, "tensor \"a\": rank over 8" },
-    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0, "tensor \"a\": its size overflows" },
-    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}}", 6,
-      "tensor \"b\": it leaves a gap or overlaps its neighbour" },
-    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-      "duplicate object key near '\"a\"'" },
+    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
+      "tensor \"a\": a size is no natural number" },
+    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", 8,
+      "tensor \"a\": rank over 8" },
+    { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0,
+      "tensor \"a\": its size overflows" },
+    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_"
+      "offsets\":[2,6]}}",
+      6, "tensor \"b\": it leaves a gap or overlaps its neighbour" },
+    { "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_"
+      "offsets\":[1,2]}}",
+      2, "duplicate object key near '\"a\"'" },
     { "{\"__metadata__\":{\"k\":1}}", 0, "__metadata__ holds something other than strings" },
     { "{\"__metadata__\":[]}", 0, "__metadata__ is no object" },
     { "{\"a\":", 0, NULL },
@@ -175,9 +187,10 @@ static void expect_refused(const char *name, const char *message) {
     cr_expect_null(file, "expected \"%s\"", message ? message : "an error");
     cr_expect_eq(wk_error_code(), WK_FORMAT);
     char wanted[600];
-    (void)snprintf(wanted, sizeof wanted, "%s: not a valid safetensors file: %s", path_of(name), message ? message : "");
-    cr_expect(message ? strcmp(wk_message(), wanted) == 0 : strncmp(wk_message(), wanted, strlen(wanted)) == 0, "got \"%s\", expected \"%s\"",
-              wk_message(), wanted);
+    (void)snprintf(wanted, sizeof wanted, "%s: not a valid safetensors file: %s", path_of(name),
+                   message ? message : "");
+    cr_expect(message ? strcmp(wk_message(), wanted) == 0 : strncmp(wk_message(), wanted, strlen(wanted)) == 0,
+              "got \"%s\", expected \"%s\"", wk_message(), wanted);
     wk_clear_error();
     wk_safetensors_close(file);
 }
@@ -237,7 +250,8 @@ static double mark(wk_module *net) {
     wk_named_tensors all = wk_state(net);
     double sum = 0;
     for (int i = 0; i < all.count; i++)
-        for (int64_t k = 0; k < wk_count(all.tensor[i]); k++) sum += wk_at(all.tensor[i], k) * sin((double)(k + 31 * i + 1));
+        for (int64_t k = 0; k < wk_count(all.tensor[i]); k++)
+            sum += wk_at(all.tensor[i], k) * sin((double)(k + 31 * i + 1));
     return sum;
 }
 
@@ -266,12 +280,15 @@ static void expect_unloadable(wk_module *net, const char *name, const char *word
 
 Test(safetensors, loading_what_does_not_fit_changes_nothing) {
     wk_manual_seed(1);
-    wk_module *net = make_net(5), *wider = make_net(7), *shorter = wk_nn_sequential_of((wk_module *[]){ wk_nn_linear(6, 5, (wk_layer_opts){ 0 }) }, 1);
+    wk_module *net = make_net(5), *wider = make_net(7),
+              *shorter = wk_nn_sequential_of((wk_module *[]){ wk_nn_linear(6, 5, (wk_layer_opts){ 0 }) }, 1);
     cr_assert_eq(wk_module_save(wider, path_of("wider")), WK_OK);
     cr_assert_eq(wk_module_save(shorter, path_of("shorter")), WK_OK);
-    expect_unloadable(net, "wider", "tensor \"0.weight\" is (7, 6) f32, the model expects (5, 6) f32: it belongs to another model");
+    expect_unloadable(net, "wider",
+                      "tensor \"0.weight\" is (7, 6) f32, the model expects (5, 6) f32: it belongs to another model");
     expect_unloadable(net, "shorter", "no tensor \"");
-    expect_unloadable(shorter, "wider", "tensor \"0.weight\" is (7, 6) f32, the model expects (5, 6) f32: it belongs to another model");
+    expect_unloadable(shorter, "wider",
+                      "tensor \"0.weight\" is (7, 6) f32, the model expects (5, 6) f32: it belongs to another model");
     cr_assert_eq(wk_module_save(net, path_of("net")), WK_OK);
     expect_unloadable(shorter, "net", "has no place in the model: it belongs to another model");
     /* One tensor of another dtype, the last in the file. */
@@ -280,7 +297,8 @@ Test(safetensors, loading_what_does_not_fit_changes_nothing) {
     wk_tensor *tensors[20];
     for (int i = 0; i < all.count; i++) tensors[i] = all.tensor[i];
     tensors[all.count - 1] = wk_cast(tensors[all.count - 1], WK_F16);
-    cr_assert_eq(wk_safetensors_save(path_of("half"), (wk_named_tensors){ tensors, all.name, all.count }, NULL, 0), WK_OK);
+    cr_assert_eq(wk_safetensors_save(path_of("half"), (wk_named_tensors){ tensors, all.name, all.count }, NULL, 0),
+                 WK_OK);
     wk_scope_end(scope);
     expect_unloadable(net, "half", "tensor \"2.bias\" is (3) f16, the model expects (3) f32");
     size_t size;
@@ -325,8 +343,8 @@ Test(safetensors, a_full_disk_leaves_the_old_file) {
         cr_expect(strstr(wk_message(), "/net: cannot write: File too large"), "%s", wk_message());
         wk_clear_error();
         char *now = read_all(path_of("net"), &size);
-        cr_expect(size == old_size && memcmp(now, old, size) == 0, "room for %llu bytes: the old file is not what it was",
-                  (unsigned long long)room);
+        cr_expect(size == old_size && memcmp(now, old, size) == 0,
+                  "room for %llu bytes: the old file is not what it was", (unsigned long long)room);
         free(now);
         cr_expect_eq(entries_in_folder(), 1, "a temporary file was left");
     }

@@ -1,7 +1,7 @@
 /* fault.c: every allocation of a training step, and of making a model and its optimizer, fails once.
  *
- * Each trial runs in a thread of its own, so that caches of threads and contexts are cold and their allocations can fail too,
- * and so that all they hold must have been given back when the thread has ended.
+ * Each trial runs in a thread of its own, so that caches of threads and contexts are cold and their allocations can
+ * fail too, and so that all they hold must have been given back when the thread has ended.
  */
 #define WK_NO_CALL_SITES
 #include "support/allocator.h"
@@ -142,7 +142,8 @@ static void run_trials(void *(*run)(void *), long least) {
     for (; k < MOST_TRIALS; k++) {
         trial t = { .k = k };
         run_thread(run, &t);
-        cr_assert_eq(allocator_held(), held, "after the failure of allocation %ld, %ld blocks are lost", k, allocator_held() - held);
+        cr_assert_eq(allocator_held(), held, "after the failure of allocation %ld, %ld blocks are lost", k,
+                     allocator_held() - held);
         if (!t.reached) break;
     }
     cr_log_info("%ld allocations failed in turn", k - 1);

@@ -1,4 +1,5 @@
-/* goldens.c: initial weights bit for bit, and the first twenty losses of two models, as PyTorch has them for the same seed. */
+/* goldens.c: initial weights bit for bit, and the first twenty losses of two models, as PyTorch has them for the same
+ * seed. */
 #define WK_NO_CALL_SITES
 #include "support/golden.h"
 #include "wick/op.h"
@@ -39,10 +40,13 @@ static wk_module *make_mlp(void) {
     return sequence((wk_module *[]){ in, wk_nn_relu(), out }, 3);
 }
 static wk_module *make_cnn(void) {
-    wk_module *first = wk_nn_conv2d(1, 32, 3, (wk_nn_conv2d_opts){ 0 }), *second = wk_nn_conv2d(32, 64, 3, (wk_nn_conv2d_opts){ 0 });
-    wk_module *third = wk_nn_linear(9216, 128, (wk_layer_opts){ 0 }), *last = wk_nn_linear(128, 10, (wk_layer_opts){ 0 });
-    return sequence((wk_module *[]){ first, wk_nn_relu(), second, wk_nn_relu(), wk_nn_max_pool2d((wk_pool_opts){ .kernel = { 2, 2 } }),
-                                     wk_nn_flatten(), third, wk_nn_relu(), last },
+    wk_module *first = wk_nn_conv2d(1, 32, 3, (wk_nn_conv2d_opts){ 0 }),
+              *second = wk_nn_conv2d(32, 64, 3, (wk_nn_conv2d_opts){ 0 });
+    wk_module *third = wk_nn_linear(9216, 128, (wk_layer_opts){ 0 }),
+              *last = wk_nn_linear(128, 10, (wk_layer_opts){ 0 });
+    return sequence((wk_module *[]){ first, wk_nn_relu(), second, wk_nn_relu(),
+                                     wk_nn_max_pool2d((wk_pool_opts){ .kernel = { 2, 2 } }), wk_nn_flatten(), third,
+                                     wk_nn_relu(), last },
                     9);
 }
 
@@ -57,11 +61,13 @@ static int64_t mark(const wk_tensor *p) {
     return (int64_t)sum;
 }
 
-static double one_step(wk_module *net, wk_optim *optim, wk_tensor *pictures, wk_tensor *labels, int64_t batch, wk_dims dims) {
+static double one_step(wk_module *net, wk_optim *optim, wk_tensor *pictures, wk_tensor *labels, int64_t batch,
+                       wk_dims dims) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_scale(wk_cast(wk_select(pictures, 0, batch), WK_F32), 1.0 / 256);
     wk_zero_grad(optim);
-    wk_tensor *loss = wk_cross_entropy(wk_forward(net, wk_reshape(x, dims)), wk_select(labels, 0, batch), (wk_cross_entropy_opts){ 0 });
+    wk_tensor *loss = wk_cross_entropy(wk_forward(net, wk_reshape(x, dims)), wk_select(labels, 0, batch),
+                                       (wk_cross_entropy_opts){ 0 });
     (void)wk_backward(loss);
     (void)wk_optim_step(optim);
     cr_assert_not(wk_failed(), "%s", wk_message());
@@ -77,7 +83,8 @@ static void train(const char *name, wk_module *net, wk_optim *optim, wk_dims dim
     wk_tensor *losses = golden_get(file, "%s/losses", name);
     for (int step = 0; step < 20; step++) {
         double loss = one_step(net, optim, pictures, labels, step % 4, dims), wanted = wk_at(losses, step);
-        cr_expect_leq(fabs(loss - wanted), tolerance * wanted, "%s, step %d: loss %.9g, expected %.9g", name, step, loss, wanted);
+        cr_expect_leq(fabs(loss - wanted), tolerance * wanted, "%s, step %d: loss %.9g, expected %.9g", name, step,
+                      loss, wanted);
     }
     wk_scope_end(scope);
     wk_safetensors_close(file);
@@ -92,7 +99,8 @@ static void check_weights(const char *name, wk_module *net) {
     wk_named_tensors all = wk_parameters(net);
     cr_assert_eq(all.count, wk_count(marks));
     for (int i = 0; i < all.count; i++)
-        cr_expect_eq(mark(all.tensor[i]), ((int64_t *)wk_data(marks))[i], "%s: the initial %s has other bits", name, all.name[i]);
+        cr_expect_eq(mark(all.tensor[i]), ((int64_t *)wk_data(marks))[i], "%s: the initial %s has other bits", name,
+                     all.name[i]);
     wk_scope_end(scope);
     wk_safetensors_close(file);
 }

@@ -6,9 +6,9 @@
 #include <string.h>
 
 typedef wk_optim *make(wk_named_tensors p);
-#define MAKE(name, call)                                                                                              \
-    static wk_optim *name(wk_named_tensors p) {                                                                       \
-        return call;                                                                                                  \
+#define MAKE(name, call)                        \
+    static wk_optim *name(wk_named_tensors p) { \
+        return call;                            \
     }
 #define SGD(...)   wk_sgd(p, (wk_sgd_opts){ __VA_ARGS__ })
 #define ADAM(...)  wk_adam(p, (wk_adam_opts){ __VA_ARGS__ })
@@ -24,7 +24,8 @@ MAKE(adamw, ADAMW(.lr = 0.01))
 MAKE(adamw_decay, ADAMW(.lr = 0.02, .beta1 = WK_SET(0.7), .beta2 = WK_SET(0.9), .weight_decay = WK_SET(0.2)))
 MAKE(adamw_clip, ADAMW(.lr = 0.01))
 
-#define NAMED(name) { #name, name }
+#define NAMED(name) \
+    { #name, name }
 static const struct {
     const char *name;
     make *make;
@@ -64,8 +65,10 @@ static void check(wk_safetensors *file, int which, const char *dtype, double tol
             char what[80];
             wk_tensor *wanted = golden_find(file, "%s/%s/%d.%d", dtype, optimizers[which].name, step, i);
             (void)snprintf(what, sizeof what, "%s %s, step %d", optimizers[which].name, dtype, step);
-            if (wanted) golden_expect_close(p[i], wanted, tolerance, what);
-            else cr_assert(step != 0 && step != 1 && step != 19, "%s is not in the file", what);
+            if (wanted)
+                golden_expect_close(p[i], wanted, tolerance, what);
+            else
+                cr_assert(step != 0 && step != 1 && step != 19, "%s is not in the file", what);
         }
         wk_scope_end(scope);
     }
@@ -88,7 +91,9 @@ Test(schedules, as_pytorch) {
     wk_safetensors *file = golden_open("optimizers.safetensors");
     wk_scope scope = wk_scope_begin();
     const wk_schedule step = { .kind = WK_SCHEDULE_STEP, .base_lr = 0.4, .step_size = 3, .gamma = WK_SET(0.5) };
-    const wk_schedule cosine = { .kind = WK_SCHEDULE_COSINE, .base_lr = 0.3, .warmup_steps = 5, .total_steps = 25, .min_lr = 0.01 };
+    const wk_schedule cosine = {
+        .kind = WK_SCHEDULE_COSINE, .base_lr = 0.3, .warmup_steps = 5, .total_steps = 25, .min_lr = 0.01
+    };
     const struct {
         const char *name;
         const wk_schedule *schedule;
@@ -96,7 +101,8 @@ Test(schedules, as_pytorch) {
     for (int k = 0; k < 2; k++) {
         wk_tensor *wanted = golden_get(file, "%s", all[k].name);
         for (int64_t t = 0; t < wk_count(wanted); t++)
-            cr_expect_float_eq(wk_schedule_lr(all[k].schedule, t), wk_at(wanted, t), 1e-15, "%s at %lld", all[k].name, (long long)t);
+            cr_expect_float_eq(wk_schedule_lr(all[k].schedule, t), wk_at(wanted, t), 1e-15, "%s at %lld", all[k].name,
+                               (long long)t);
     }
     wk_scope_end(scope);
     wk_safetensors_close(file);

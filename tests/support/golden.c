@@ -52,7 +52,8 @@ void golden_expect_close(wk_tensor *got, wk_tensor *wanted, double tolerance, co
     double *a = tensor_values(got), *b = tensor_values(wanted);
     for (int64_t i = 0; i < wk_count(got); i++) {
         if (fabs(a[i] - b[i]) <= tolerance * (1 + fabs(b[i]))) continue;
-        cr_expect(false, "%s, element %lld: %.10g, expected %.10g ± %.1g", what, (long long)i, a[i], b[i], tolerance * (1 + fabs(b[i])));
+        cr_expect(false, "%s, element %lld: %.10g, expected %.10g ± %.1g", what, (long long)i, a[i], b[i],
+                  tolerance * (1 + fabs(b[i])));
         break;
     }
     free(a);

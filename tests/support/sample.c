@@ -1,8 +1,8 @@
 /* sample.c: deterministic inputs.
  *
- * With a margin, values follow the golden-ratio sequence: any two that stand near each other differ by a known distance, so
- * that no comparison, maximum or rectifier is asked about a tie, which neither a finite difference nor a low precision
- * would survive.
+ * With a margin, values follow the golden-ratio sequence: any two that stand near each other differ by a known
+ * distance, so that no comparison, maximum or rectifier is asked about a tie, which neither a finite difference nor a
+ * low precision would survive.
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
@@ -138,7 +138,8 @@ bool same_bits(const wk_tensor *a, const wk_tensor *b) {
     size_t size = wk_dtype_size((wk_dtype)a->dtype);
     for (int64_t i = 0; i < a->count; i++)
         if (memcmp((const char *)a->data + element_offset(a, i) * (int64_t)size,
-                   (const char *)b->data + element_offset(b, i) * (int64_t)size, size) != 0)
+                   (const char *)b->data + element_offset(b, i) * (int64_t)size, size)
+            != 0)
             return false;
     return true;
 }

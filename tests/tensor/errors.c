@@ -14,18 +14,19 @@ static void expect_message(wk_status code, const char *wanted, bool with_place) 
     bool begins = strncmp(wk_message(), wanted, length) == 0;
     const char *rest = begins ? wk_message() + length : "";
     bool fits = begins && (with_place ? strncmp(rest, "  [errors.c:", 12) == 0 : *rest == '\0');
-    cr_expect(fits, "message  \"%s\"\n  expected \"%s\"%s", wk_message(), wanted, with_place ? "  [errors.c:LINE]" : "");
+    cr_expect(fits, "message  \"%s\"\n  expected \"%s\"%s", wk_message(), wanted,
+              with_place ? "  [errors.c:LINE]" : "");
     wk_clear_error();
 }
-#define REFUSED(call, code, message)                                                                                  \
-    do {                                                                                                              \
-        cr_expect_null(call, "%s", message);                                                                          \
-        expect_message(code, message, true);                                                                          \
+#define REFUSED(call, code, message)         \
+    do {                                     \
+        cr_expect_null(call, "%s", message); \
+        expect_message(code, message, true); \
     } while (0)
-#define REFUSED_PLAINLY(call, code, message)                                                                          \
-    do {                                                                                                              \
-        cr_expect_null(call, "%s", message);                                                                          \
-        expect_message(code, message, false);                                                                         \
+#define REFUSED_PLAINLY(call, code, message)  \
+    do {                                      \
+        cr_expect_null(call, "%s", message);  \
+        expect_message(code, message, false); \
     } while (0)
 
 static wk_scope scope;
@@ -65,16 +66,18 @@ Test(errors, images) {
             "conv2d: x (3, 8, 8) f32, weight (4, 3, 3, 3) f32: expected x (N, C, H, W) and weight (K, C/groups, R, S)");
     REFUSED(wk_conv2d(f32(WK_DIMS(1, 1, 2, 2)), f32(WK_DIMS(1, 1, 3, 3)), NULL, plain), WK_SHAPE,
             "conv2d: the kernel of weight (1, 1, 3, 3) f32 reaches over 3, x (1, 1, 2, 2) f32 offers 2 with padding");
-    REFUSED(wk_conv2d(f32(WK_DIMS(1, 1, 4, 4)), f32(WK_DIMS(1, 1, 3, 3)), NULL, (wk_conv2d_opts){ .padding = { -1, 0 } }), WK_INVALID,
-            "conv2d: stride 1, dilation 1, padding -1: expected at least 1, 1 and 0");
-    REFUSED(wk_max_pool2d(f32(WK_DIMS(1, 1, 4, 4)), (wk_pool_opts){ .kernel = { 2, 2 }, .padding = { 2, 0 } }), WK_INVALID,
-            "max_pool2d: kernel 2, stride 2, padding 2: expected at least 1, 1 and 0 to kernel / 2");
+    REFUSED(
+        wk_conv2d(f32(WK_DIMS(1, 1, 4, 4)), f32(WK_DIMS(1, 1, 3, 3)), NULL, (wk_conv2d_opts){ .padding = { -1, 0 } }),
+        WK_INVALID, "conv2d: stride 1, dilation 1, padding -1: expected at least 1, 1 and 0");
+    REFUSED(wk_max_pool2d(f32(WK_DIMS(1, 1, 4, 4)), (wk_pool_opts){ .kernel = { 2, 2 }, .padding = { 2, 0 } }),
+            WK_INVALID, "max_pool2d: kernel 2, stride 2, padding 2: expected at least 1, 1 and 0 to kernel / 2");
     REFUSED(wk_avg_pool2d(f32(WK_DIMS(1, 4, 4)), (wk_pool_opts){ .kernel = { 2, 2 } }), WK_SHAPE,
             "avg_pool2d: x (1, 4, 4) f32, expected (N, C, H, W)");
-    REFUSED(wk_batch_norm(f32(WK_DIMS(4, 3)), f32(WK_DIMS(2)), NULL, NULL, NULL, (wk_batch_norm_opts){ .training = true }), WK_SHAPE,
-            "batch_norm: weight has shape (2) f32, expected (3), the channels of x (4, 3) f32");
-    REFUSED(wk_batch_norm(f32(WK_DIMS(4, 3)), NULL, NULL, NULL, NULL, (wk_batch_norm_opts){ .training = false }), WK_INVALID,
-            "batch_norm: evaluation needs running_mean and running_variance");
+    REFUSED(
+        wk_batch_norm(f32(WK_DIMS(4, 3)), f32(WK_DIMS(2)), NULL, NULL, NULL, (wk_batch_norm_opts){ .training = true }),
+        WK_SHAPE, "batch_norm: weight has shape (2) f32, expected (3), the channels of x (4, 3) f32");
+    REFUSED(wk_batch_norm(f32(WK_DIMS(4, 3)), NULL, NULL, NULL, NULL, (wk_batch_norm_opts){ .training = false }),
+            WK_INVALID, "batch_norm: evaluation needs running_mean and running_variance");
 }
 
 Test(errors, shapes) {
@@ -85,15 +88,20 @@ Test(errors, shapes) {
     REFUSED(wk_reshape(f32(WK_DIMS(3, 4)), WK_DIMS(-1, -1)), WK_SHAPE, "reshape: two sizes are -1");
     REFUSED(wk_reshape(f32(WK_DIMS(3, 4)), WK_DIMS(5, -1)), WK_SHAPE,
             "reshape: (3, 4) f32 has 12 elements, which the other sizes (their product is 5) do not divide");
-    REFUSED(wk_expand(f32(WK_DIMS(3, 4)), WK_DIMS(3, 5)), WK_SHAPE, "expand: (3, 4) f32 does not broadcast to (3, 5) f32");
+    REFUSED(wk_expand(f32(WK_DIMS(3, 4)), WK_DIMS(3, 5)), WK_SHAPE,
+            "expand: (3, 4) f32 does not broadcast to (3, 5) f32");
     REFUSED(wk_permute(f32(WK_DIMS(3, 4)), WK_DIMS(0, 0)), WK_INVALID, "permute: axis 0 is named twice");
     REFUSED(wk_permute(f32(WK_DIMS(3, 4)), WK_DIMS(0)), WK_SHAPE, "permute: 1 axes named for a tensor of rank 2");
     wk_tensor *const parts[] = { f32(WK_DIMS(2, 3)), f32(WK_DIMS(2, 4)) };
-    REFUSED(wk_concat(parts, 2, 0), WK_SHAPE, "concat: tensor 1 is (2, 4) f32, tensor 0 is (2, 3) f32: only axis 0 may differ");
+    REFUSED(wk_concat(parts, 2, 0), WK_SHAPE,
+            "concat: tensor 1 is (2, 4) f32, tensor 0 is (2, 3) f32: only axis 0 may differ");
     REFUSED(wk_concat(NULL, 0, 0), WK_INVALID, "concat: no tensors were given");
-    REFUSED(wk_sum(f32(WK_DIMS(3, 4)), (wk_reduce_opts){ .axes = WK_DIMS(1, -1) }), WK_INVALID, "sum: axis 1 is named twice");
-    REFUSED(wk_amax(f32(WK_DIMS(0, 4)), (wk_reduce_opts){ .axes = WK_DIMS(0) }), WK_SHAPE, "amax: an empty axis has no extremum");
-    REFUSED(wk_softmax(f32(WK_DIMS(3, 4)), (wk_axis_opts){ WK_SET(2) }), WK_INVALID, "softmax: axis 2 of a tensor (3, 4) f32");
+    REFUSED(wk_sum(f32(WK_DIMS(3, 4)), (wk_reduce_opts){ .axes = WK_DIMS(1, -1) }), WK_INVALID,
+            "sum: axis 1 is named twice");
+    REFUSED(wk_amax(f32(WK_DIMS(0, 4)), (wk_reduce_opts){ .axes = WK_DIMS(0) }), WK_SHAPE,
+            "amax: an empty axis has no extremum");
+    REFUSED(wk_softmax(f32(WK_DIMS(3, 4)), (wk_axis_opts){ WK_SET(2) }), WK_INVALID,
+            "softmax: axis 2 of a tensor (3, 4) f32");
     REFUSED(wk_flatten(f32(WK_DIMS(3, 4)), 2), WK_INVALID, "flatten: axis 2 of a tensor (3, 4) f32");
     REFUSED(wk_slice(f32(WK_DIMS(3, 4)), 0, 0, 2, -1), WK_INVALID, "slice: step -1, expected at least 1");
     REFUSED(wk_select(f32(WK_DIMS(3, 4)), 0, 3), WK_INVALID, "select: index 3 of axis 0, which has size 3");
@@ -103,7 +111,8 @@ Test(errors, dtypes) {
     wk_tensor *integers = wk_zeros(WK_I32, WK_DIMS(3));
     REFUSED(wk_exp(integers), WK_DTYPE, "exp: input 0 is i32, expected f32, f64, bf16, f16");
     REFUSED(wk_where(integers, integers, integers), WK_DTYPE, "where: input 0 is i32, expected bool");
-    REFUSED(wk_neg(wk_zeros(WK_U8, WK_DIMS(3))), WK_DTYPE, "neg: input 0 is u8, expected f32, f64, bf16, f16, i64, i32, i16, i8");
+    REFUSED(wk_neg(wk_zeros(WK_U8, WK_DIMS(3))), WK_DTYPE,
+            "neg: input 0 is u8, expected f32, f64, bf16, f16, i64, i32, i16, i8");
     REFUSED(wk_cast(integers, (wk_dtype)77), WK_DTYPE, "cast: 77 is no dtype");
     REFUSED(wk_dropout(f32(WK_DIMS(3)), wk_zeros(WK_I64, WK_DIMS(2)), (wk_dropout_opts){ 1 }), WK_INVALID,
             "dropout: p is 1, expected 0 ≤ p < 1");
@@ -115,8 +124,10 @@ Test(errors, indices) {
             "index_select: index[1] is 5, expected 0 ≤ index < 5 (axis 0 of x)");
     REFUSED(wk_gather(x, wk_from_array(WK_I64, WK_DIMS(1, 2), (int64_t[]){ 0, -1 }), 1), WK_INVALID,
             "gather: index[1] is -1, expected 0 ≤ index < 3 (axis 1 of x)");
-    REFUSED(wk_index_select(x, wk_zeros(WK_I64, WK_DIMS(1, 1)), 0), WK_SHAPE, "index_select: index has rank 2, expected 1");
-    REFUSED(wk_cross_entropy(x, wk_from_array(WK_I64, WK_DIMS(5), (int64_t[]){ 0, 1, 2, 3, 0 }), (wk_cross_entropy_opts){ .reduction = 0 }),
+    REFUSED(wk_index_select(x, wk_zeros(WK_I64, WK_DIMS(1, 1)), 0), WK_SHAPE,
+            "index_select: index has rank 2, expected 1");
+    REFUSED(wk_cross_entropy(x, wk_from_array(WK_I64, WK_DIMS(5), (int64_t[]){ 0, 1, 2, 3, 0 }),
+                             (wk_cross_entropy_opts){ .reduction = 0 }),
             WK_INVALID, "cross_entropy: target[3] is 3, expected 0 ≤ target < 3");
     REFUSED(wk_cross_entropy(x, wk_zeros(WK_I64, WK_DIMS(4)), (wk_cross_entropy_opts){ .reduction = 0 }), WK_SHAPE,
             "cross_entropy: logits (5, 3) f32, target (4) i64: expected (N, C) and (N)");
@@ -147,7 +158,8 @@ Test(errors, looking_at_tensors) {
     expect_message(WK_INVALID, "wk_copy_out: a buffer of 20 bytes for 24", false);
     cr_expect_eq(wk_copy_into(x, f32(WK_DIMS(3, 2))), WK_SHAPE);
     expect_message(WK_SHAPE, "wk_copy_into: source (3, 2) f32, target (2, 3) f32", false);
-    REFUSED_PLAINLY(wk_data(wk_transpose(x, 0, 1)), WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
+    REFUSED_PLAINLY(wk_data(wk_transpose(x, 0, 1)), WK_INVALID,
+                    "wk_data: the tensor is not row major; use wk_contiguous");
     REFUSED_PLAINLY(wk_data(NULL), WK_INVALID, "wk_data: the tensor is NULL");
 }
 
@@ -182,7 +194,8 @@ Test(errors, the_dead) {
 Test(errors_without_a_scope, is_said) {
     cr_expect_null(wk_zeros(WK_F32, WK_DIMS(3)));
     expect_message(WK_NO_SCOPE,
-                   "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept tensor (wk_kept_zeros, wk_keep)",
+                   "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept tensor "
+                   "(wk_kept_zeros, wk_keep)",
                    false);
     wk_tensor *kept = wk_kept_zeros(WK_F32, WK_DIMS(3));
     cr_expect_null(wk_relu(kept));
@@ -206,7 +219,8 @@ Test(errors, the_first_one_stays) {
 Test(errors, written_in_place_under_a_gradient) {
     wk_tensor *mean = wk_kept_zeros(WK_F32, WK_DIMS(3)), *variance = wk_kept_zeros(WK_F32, WK_DIMS(3));
     wk_require_grad(mean, true);
-    REFUSED(wk_batch_norm(f32(WK_DIMS(4, 3)), NULL, NULL, mean, variance, (wk_batch_norm_opts){ .training = true }), WK_INVALID,
+    REFUSED(wk_batch_norm(f32(WK_DIMS(4, 3)), NULL, NULL, mean, variance, (wk_batch_norm_opts){ .training = true }),
+            WK_INVALID,
             "batch_norm: input 3 is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy");
     wk_tensor *y = wk_scale(mean, 2);
     cr_expect_eq(wk_copy_into(y, f32(WK_DIMS(3))), WK_INVALID);
@@ -221,10 +235,12 @@ Test(errors, leaves) {
                     "wk_require_grad: only a kept tensor can be a leaf; use wk_keep first");
     REFUSED_PLAINLY(wk_require_grad(integers, true), WK_DTYPE, "wk_require_grad: i64 has no gradients");
     cr_expect_eq(wk_backward(wk_relu(floats)), WK_INVALID);
-    expect_message(WK_INVALID, "backward: (3) f32 depends on no tensor that wants a gradient (was it made under no_grad?)", false);
+    expect_message(WK_INVALID,
+                   "backward: (3) f32 depends on no tensor that wants a gradient (was it made under no_grad?)", false);
     wk_require_grad(floats, true);
     cr_expect_eq(wk_backward(wk_relu(floats)), WK_SHAPE);
-    expect_message(WK_SHAPE, "backward: the output is (3) f32, expected one element; reduce it, or give its gradient", false);
+    expect_message(WK_SHAPE, "backward: the output is (3) f32, expected one element; reduce it, or give its gradient",
+                   false);
     wk_release(integers);
     wk_release(floats);
 }
@@ -243,8 +259,14 @@ static wk_cost free_of_cost(const wk_call *call) {
     return (wk_cost){ 0 };
 }
 Test(errors, an_operation_that_no_backend_serves) {
-    static wk_op_def row = { .name = "unheard_of", .doc = "no kernel", .n_in = 1, .n_out = 1, .shape = same_shape,
-                             .not_differentiable = "it never runs", .cost = free_of_cost, .samples = no_samples };
+    static wk_op_def row = { .name = "unheard_of",
+                             .doc = "no kernel",
+                             .n_in = 1,
+                             .n_out = 1,
+                             .shape = same_shape,
+                             .not_differentiable = "it never runs",
+                             .cost = free_of_cost,
+                             .samples = no_samples };
     cr_assert_eq(wk_op_register(&row), WK_OK);
     wk_note_call("errors.c:1");
     REFUSED(wk_op_run1(&row, NULL, wk_zeros(WK_BF16, WK_DIMS(2, 3))), WK_UNSUPPORTED,

@@ -11,9 +11,9 @@ typedef struct golden_case {
     wk_tensor *(*run)(wk_tensor **in);
 } golden_case;
 
-#define RUN(name, expression)                                                                                         \
-    static wk_tensor *run_##name(wk_tensor **in) {                                                                    \
-        return expression;                                                                                            \
+#define RUN(name, expression)                      \
+    static wk_tensor *run_##name(wk_tensor **in) { \
+        return expression;                         \
     }
 #define CONV(...)       wk_conv2d(in[0], in[1], in[2], (wk_conv2d_opts){ __VA_ARGS__ })
 #define POOL(kind, ...) wk_##kind##_pool2d(in[0], (wk_pool_opts){ __VA_ARGS__ })
@@ -27,13 +27,15 @@ RUN(conv2d_dilation, CONV(.dilation = { 2, 3 }, .padding = { 2, 2 }))
 RUN(conv2d_groups, CONV(.groups = 2, .stride = { 2, 2 }))
 RUN(conv2d_depthwise, CONV(.groups = 4, .padding = { 1, 1 }))
 RUN(conv2d_one, CONV(0))
-RUN(batch_norm_train, wk_batch_norm(in[0], in[1], in[2], in[3], in[4], (wk_batch_norm_opts){ true, WK_SET(0.3), WK_SET(1e-3) }))
+RUN(batch_norm_train,
+    wk_batch_norm(in[0], in[1], in[2], in[3], in[4], (wk_batch_norm_opts){ true, WK_SET(0.3), WK_SET(1e-3) }))
 RUN(batch_norm_eval, wk_batch_norm(in[0], in[1], in[2], in[3], in[4], (wk_batch_norm_opts){ 0 }))
 RUN(max_pool2d, POOL(max, .kernel = { 2, 2 }))
 RUN(max_pool2d_ceil, POOL(max, .kernel = { 3, 2 }, .stride = { 2, 2 }, .padding = { 1, 0 }, .ceil_mode = true))
 RUN(avg_pool2d, POOL(avg, .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 }))
 RUN(avg_pool2d_ceil, POOL(avg, .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 }, .ceil_mode = true))
-RUN(avg_pool2d_exclude, POOL(avg, .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 }, .ceil_mode = true, .exclude_padding = true))
+RUN(avg_pool2d_exclude,
+    POOL(avg, .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 }, .ceil_mode = true, .exclude_padding = true))
 RUN(softmax, wk_softmax(in[0], (wk_axis_opts){ { 0 } }))
 RUN(softmax_first, wk_softmax(in[0], (wk_axis_opts){ WK_SET(0) }))
 RUN(log_softmax, wk_log_softmax(in[0], (wk_axis_opts){ { 0 } }))
@@ -54,7 +56,8 @@ RUN(div, wk_div(in[0], in[1]))
 RUN(tanh, wk_tanh(in[0]))
 RUN(sigmoid, wk_sigmoid(in[0]))
 
-#define CASE(name, ...) { #name, { __VA_ARGS__ }, run_##name }
+#define CASE(name, ...) \
+    { #name, { __VA_ARGS__ }, run_##name }
 static const golden_case cases[] = {
     CASE(linear, "x", "weight", "bias"),
     CASE(linear_relu, "x", "weight", "bias"),
@@ -110,8 +113,8 @@ static void check(wk_safetensors *file, const golden_case *c, const char *dtype,
     cr_expect(y != NULL, "%s: %s", what, wk_message());
     if (y) {
         golden_expect_close(y, golden_get(file, "%s/%s/y", dtype, c->name), tolerance, what);
-        cr_expect_eq(wk_backward_from(y, golden_get(file, "%s/%s/dy", dtype, c->name), (wk_backward_opts){ 0 }), WK_OK, "%s: %s", what,
-                     wk_message());
+        cr_expect_eq(wk_backward_from(y, golden_get(file, "%s/%s/dy", dtype, c->name), (wk_backward_opts){ 0 }), WK_OK,
+                     "%s: %s", what, wk_message());
     }
     for (int i = 0; y && i < MOST_IN && c->inputs[i]; i++) {
         wk_tensor *gradient = golden_find(file, "%s/%s/d.%s", dtype, c->name, c->inputs[i]);

@@ -1,8 +1,8 @@
-/* op_table.c: every row of the op table × every sample × every dtype × three layouts, against the references; twice, and on
- * one thread and two, bit for bit.
+/* op_table.c: every row of the op table × every sample × every dtype × three layouts, against the references; twice,
+ * and on one thread and two, bit for bit.
  *
- * A row that is new fails here until it has a reference; a dtype that a row allows and no kernel serves fails until it is
- * either served or listed below with the reason.
+ * A row that is new fails here until it has a reference; a dtype that a row allows and no kernel serves fails until it
+ * is either served or listed below with the reason.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/reference.h"
@@ -69,7 +69,8 @@ static void set_scalars(const walk *w, wk_tensor *scalars) {
 
 static trial run_once(const walk *w, const wk_sample_in *in, int n_in, const void *attrs, int threads) {
     trial t = { .n_in = n_in };
-    for (int i = 0; i < n_in; i++) t.in[i] = sample_draw(&in[i], i, sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
+    for (int i = 0; i < n_in; i++)
+        t.in[i] = sample_draw(&in[i], i, sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
     if (t.in[0]) set_scalars(w, t.in[0]);
     wk_set_threads(threads);
     t.status = wk_op_run(w->row, t.in, n_in, t.out, attrs);
@@ -108,7 +109,8 @@ static double unit_of(wk_dtype dtype) {
 }
 
 /* Half types are computed in f32 and rounded once at the end. */
-static double tolerance(const ref_call *call, const ref_row *row, wk_dtype working, wk_dtype stored, double value, double size) {
+static double tolerance(const ref_call *call, const ref_row *row, wk_dtype working, wk_dtype stored, double value,
+                        double size) {
     double unit = working == WK_F64 ? 0x1p-53 : 0x1p-24, terms = (double)(call->terms > 1 ? call->terms : 1);
     if (size < 0) size = fabs(value);
     double smallest = stored == WK_F16 ? 0x1p-25 : 0;
@@ -121,8 +123,8 @@ static double wrapped(double value, wk_dtype dtype) {
     return value - floor((value - low) / range) * range;
 }
 
-static bool agrees(const ref_call *call, const ref_row *row, wk_dtype working, const wk_tensor *got, const ref_tensor *expected,
-                   char *text, size_t size) {
+static bool agrees(const ref_call *call, const ref_row *row, wk_dtype working, const wk_tensor *got,
+                   const ref_tensor *expected, char *text, size_t size) {
     wk_dtype dtype = (wk_dtype)got->dtype;
     for (int64_t i = 0; i < got->count; i++) {
         double value = element_value(got->data, dtype, element_offset(got, i)), wanted = wrapped(expected->v[i], dtype);
@@ -144,7 +146,8 @@ static void compare(const walk *w, const char *label, const trial *t, ref_call *
     for (int k = 0; k < w->row->n_out; k++)
         if (call->out[k].known)
             cr_expect(agrees(call, w->reference, working_dtype(w), t->out[k], &call->out[k], text, sizeof text),
-                      "%s \"%s\" %s (%s), output %d: %s", w->row->name, label, wk_dtype_name(w->dtype), layouts[w->layout], k, text);
+                      "%s \"%s\" %s (%s), output %d: %s", w->row->name, label, wk_dtype_name(w->dtype),
+                      layouts[w->layout], k, text);
         else
             cr_expect(w->row->internal_out >> k & 1, "%s: the reference leaves output %d open", w->row->name, k);
     for (int i = 0; i < t->n_in; i++)
@@ -177,8 +180,10 @@ static void check_values(const walk *w, const char *label, const wk_sample_in *i
 static bool is_unsupported(walk *w, const char *label, const trial *t) {
     if (t->status != WK_UNSUPPORTED) return false;
     char expected[120];
-    (void)snprintf(expected, sizeof expected, "%s: %s is not supported on cpu (inputs ", w->row->name, wk_dtype_name(w->dtype));
-    cr_expect(strncmp(wk_message(), expected, strlen(expected)) == 0, "%s \"%s\": message \"%s\"", w->row->name, label, wk_message());
+    (void)snprintf(expected, sizeof expected, "%s: %s is not supported on cpu (inputs ", w->row->name,
+                   wk_dtype_name(w->dtype));
+    cr_expect(strncmp(wk_message(), expected, strlen(expected)) == 0, "%s \"%s\": message \"%s\"", w->row->name, label,
+              wk_message());
     wk_clear_error();
     w->unsupported++;
     return true;
@@ -186,7 +191,8 @@ static bool is_unsupported(walk *w, const char *label, const trial *t) {
 
 static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
     walk *w = sampler->context;
-    if (w->layout != SAMPLE_AS_SAID && strstr(label, "large")) return; /* what layouts can do wrong shows in the small ones */
+    if (w->layout != SAMPLE_AS_SAID && strstr(label, "large"))
+        return; /* what layouts can do wrong shows in the small ones */
     wk_scope scope = wk_scope_begin();
     trial first = run_once(w, in, n_in, attrs, 1);
     if (first.status != WK_OK) {
@@ -198,11 +204,11 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     }
     w->cases++;
     trial again = run_once(w, in, n_in, attrs, 1), two = run_once(w, in, n_in, attrs, 2);
-    cr_expect(again.status == WK_OK && trials_agree(w->row, &first, &again), "%s \"%s\" %s: a second run differs", w->row->name, label,
-              wk_dtype_name(w->dtype));
+    cr_expect(again.status == WK_OK && trials_agree(w->row, &first, &again), "%s \"%s\" %s: a second run differs",
+              w->row->name, label, wk_dtype_name(w->dtype));
     bool same = two.status == WK_OK && trials_agree(w->row, &first, &two);
-    cr_expect(same || is_listed(thread_dependent, w->row->name), "%s \"%s\" %s: two threads give other bits than one", w->row->name,
-              label, wk_dtype_name(w->dtype));
+    cr_expect(same || is_listed(thread_dependent, w->row->name), "%s \"%s\" %s: two threads give other bits than one",
+              w->row->name, label, wk_dtype_name(w->dtype));
     if (w->reference) check_values(w, label, in, &first, attrs);
     wk_scope_end(scope);
 }
@@ -253,14 +259,19 @@ Test(op_table, values_d) {
 /* ---- what each row must declare ---- */
 
 static void check_attr(const wk_op_def *row, const wk_attr_def *attr) {
-    static const size_t sizes[] = { [WK_ATTR_INT] = sizeof(int64_t), [WK_ATTR_FLOAT] = sizeof(double),   [WK_ATTR_BOOL] = sizeof(bool),
-                                    [WK_ATTR_ENUM] = sizeof(int),    [WK_ATTR_DTYPE] = sizeof(wk_dtype), [WK_ATTR_INTS] = sizeof(int64_t),
-                                    [WK_ATTR_DIMS] = sizeof(wk_dims), [WK_ATTR_OPTIONAL] = sizeof(wk_optional) };
+    static const size_t sizes[] = {
+        [WK_ATTR_INT] = sizeof(int64_t),  [WK_ATTR_FLOAT] = sizeof(double),        [WK_ATTR_BOOL] = sizeof(bool),
+        [WK_ATTR_ENUM] = sizeof(int),     [WK_ATTR_DTYPE] = sizeof(wk_dtype),      [WK_ATTR_INTS] = sizeof(int64_t),
+        [WK_ATTR_DIMS] = sizeof(wk_dims), [WK_ATTR_OPTIONAL] = sizeof(wk_optional)
+    };
     cr_assert_lt((size_t)attr->type, sizeof sizes / sizeof sizes[0], "%s.%s", row->name, attr->name);
     size_t size = sizes[attr->type] * (size_t)(attr->type == WK_ATTR_INTS ? attr->length : 1);
-    cr_expect(size > 0 && attr->offset + size <= row->attrs_size, "%s.%s lies outside the attributes", row->name, attr->name);
-    cr_expect(attr->offset % _Alignof(int) == 0 || attr->type == WK_ATTR_BOOL, "%s.%s is not aligned", row->name, attr->name);
-    cr_expect(attr->otherwise == 0 || attr->type == WK_ATTR_OPTIONAL, "%s.%s: default %g, expected 0", row->name, attr->name, attr->otherwise);
+    cr_expect(size > 0 && attr->offset + size <= row->attrs_size, "%s.%s lies outside the attributes", row->name,
+              attr->name);
+    cr_expect(attr->offset % _Alignof(int) == 0 || attr->type == WK_ATTR_BOOL, "%s.%s is not aligned", row->name,
+              attr->name);
+    cr_expect(attr->otherwise == 0 || attr->type == WK_ATTR_OPTIONAL, "%s.%s: default %g, expected 0", row->name,
+              attr->name, attr->otherwise);
     cr_expect((attr->choices != NULL) == (attr->type == WK_ATTR_ENUM), "%s.%s: choices", row->name, attr->name);
     cr_expect(attr->doc && *attr->doc, "%s.%s has no doc", row->name, attr->name);
 }

@@ -22,11 +22,13 @@ Test(philox, known_answers) {
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         uint32_t out[4];
         wk_philox(vectors[i].counter, vectors[i].key, out);
-        cr_expect_arr_eq(out, vectors[i].out, sizeof out, "vector %zu: %08x %08x %08x %08x", i, out[0], out[1], out[2], out[3]);
+        cr_expect_arr_eq(out, vectors[i].out, sizeof out, "vector %zu: %08x %08x %08x %08x", i, out[0], out[1], out[2],
+                         out[3]);
     }
 }
 
-/* The first and the 10 000th number of the reference implementation for its default seed (also std::mt19937's contract). */
+/* The first and the 10 000th number of the reference implementation for its default seed (also std::mt19937's
+ * contract). */
 Test(mt19937, known_answers) {
     wk_generator g;
     wk_generator_seed(&g, 5489);
@@ -90,8 +92,10 @@ Test(generator, draws_are_those_of_pytorch) {
             wk_generator g;
             wk_generator_seed(&g, seeds[s]);
             kinds[k].run(&g, wk_data(got), wk_count(got));
-            if (kinds[k].tolerance > 0) golden_expect_close(got, wanted, kinds[k].tolerance, what);
-            else golden_expect_equal(got, wanted, what);
+            if (kinds[k].tolerance > 0)
+                golden_expect_close(got, wanted, kinds[k].tolerance, what);
+            else
+                golden_expect_equal(got, wanted, what);
         }
     wk_scope_end(scope);
     wk_safetensors_close(file);

@@ -31,23 +31,23 @@ int64_t ref_broadcast(const ref_tensor *operand, const ref_tensor *out, int64_t 
 
 /* ---- pointwise ---- */
 
-#define UNARY(name, expression)                                                                                       \
-    static void name##_ref(ref_call *c) {                                                                             \
-        ref_tensor *y = &c->out[0];                                                                                   \
-        for (int64_t i = 0; i < y->count; i++) {                                                                      \
-            double x = c->in[0]->v[i];                                                                                \
-            y->v[i] = (expression);                                                                                   \
-        }                                                                                                             \
-        y->known = true;                                                                                              \
+#define UNARY(name, expression)                  \
+    static void name##_ref(ref_call *c) {        \
+        ref_tensor *y = &c->out[0];              \
+        for (int64_t i = 0; i < y->count; i++) { \
+            double x = c->in[0]->v[i];           \
+            y->v[i] = (expression);              \
+        }                                        \
+        y->known = true;                         \
     }
-#define BINARY(name, expression)                                                                                      \
-    static void name##_ref(ref_call *c) {                                                                             \
-        ref_tensor *y = &c->out[0];                                                                                   \
-        for (int64_t i = 0; i < y->count; i++) {                                                                      \
-            double a = c->in[0]->v[ref_broadcast(c->in[0], y, i)], b = c->in[1]->v[ref_broadcast(c->in[1], y, i)];    \
-            y->v[i] = (expression);                                                                                   \
-        }                                                                                                             \
-        y->known = true;                                                                                              \
+#define BINARY(name, expression)                                                                                   \
+    static void name##_ref(ref_call *c) {                                                                          \
+        ref_tensor *y = &c->out[0];                                                                                \
+        for (int64_t i = 0; i < y->count; i++) {                                                                   \
+            double a = c->in[0]->v[ref_broadcast(c->in[0], y, i)], b = c->in[1]->v[ref_broadcast(c->in[1], y, i)]; \
+            y->v[i] = (expression);                                                                                \
+        }                                                                                                          \
+        y->known = true;                                                                                           \
     }
 
 BINARY(add, a + b)
@@ -101,15 +101,22 @@ static void affine_ref(ref_call *c) {
 
 /* To integers: towards zero, saturating; the driver narrows floats by its tolerance. */
 static void cast_ref(ref_call *c) {
-    static const double least[WK_DTYPE_COUNT] = { [WK_I64] = -0x1p63, [WK_I32] = -0x1p31, [WK_I16] = -32768, [WK_I8] = -128 };
-    static const double most[WK_DTYPE_COUNT] = { [WK_I64] = 0x1p63, [WK_I32] = 0x1p31 - 1, [WK_I16] = 32767, [WK_I8] = 127, [WK_U8] = 255 };
+    static const double least[WK_DTYPE_COUNT] = {
+        [WK_I64] = -0x1p63, [WK_I32] = -0x1p31, [WK_I16] = -32768, [WK_I8] = -128
+    };
+    static const double most[WK_DTYPE_COUNT] = {
+        [WK_I64] = 0x1p63, [WK_I32] = 0x1p31 - 1, [WK_I16] = 32767, [WK_I8] = 127, [WK_U8] = 255
+    };
     wk_dtype dtype = ((const wk_cast_opts *)c->attrs)->dtype;
     ref_tensor *y = &c->out[0];
     for (int64_t i = 0; i < y->count; i++) {
         double x = c->in[0]->v[i];
-        if (wk_dtype_is_float(dtype)) y->v[i] = x;
-        else if (dtype == WK_BOOL) y->v[i] = x != 0;
-        else y->v[i] = isnan(x) ? 0 : fmin(fmax(trunc(x), least[dtype]), most[dtype]);
+        if (wk_dtype_is_float(dtype))
+            y->v[i] = x;
+        else if (dtype == WK_BOOL)
+            y->v[i] = x != 0;
+        else
+            y->v[i] = isnan(x) ? 0 : fmin(fmax(trunc(x), least[dtype]), most[dtype]);
     }
     y->known = true;
 }
@@ -147,9 +154,12 @@ static void reduce(ref_call *c, reduction what) {
             if (!gone[axis]) o = o * x->shape[axis] + index[axis];
         double value = x->v[i], *into = &y->v[o];
         y->size[o] += fabs(value);
-        if (what == SUM || what == MEAN) *into += value;
-        else if (isnan(value)) *into = NAN;
-        else if (what == AMAX ? value > *into : value < *into) *into = value;
+        if (what == SUM || what == MEAN)
+            *into += value;
+        else if (isnan(value))
+            *into = NAN;
+        else if (what == AMAX ? value > *into : value < *into)
+            *into = value;
     }
     for (int64_t i = 0; what == MEAN && i < y->count; i++) {
         y->v[i] /= (double)c->terms;
@@ -225,7 +235,8 @@ static void softmax_like(ref_call *c, bool logarithm) {
     for (int64_t i = 0; i < y->count; i++) {
         double largest, lse = log_sum(x, line_through(x, axis, i), &largest), away = largest - x->v[i];
         y->v[i] = logarithm ? x->v[i] - lse : exp(x->v[i] - lse);
-        y->size[i] = logarithm ? 1 + away + fabs(lse - largest) : y->v[i] * (1 + away); /* the exponent's own rounding */
+        y->size[i] =
+            logarithm ? 1 + away + fabs(lse - largest) : y->v[i] * (1 + away); /* the exponent's own rounding */
     }
     y->known = true;
 }
@@ -374,20 +385,56 @@ static void concat_ref(ref_call *c) {
 /* ---- the table ---- */
 
 static const ref_row rows[] = {
-    { "add", add_ref, 0 }, { "sub", sub_ref, 0 }, { "mul", mul_ref, 0 }, { "div", div_ref, 0 },
-    { "maximum", maximum_ref, 0 }, { "minimum", minimum_ref, 0 }, { "eq", eq_ref, 0 }, { "ne", ne_ref, 0 },
-    { "lt", lt_ref, 0 }, { "le", le_ref, 0 }, { "gt", gt_ref, 0 }, { "ge", ge_ref, 0 }, { "neg", neg_ref, 0 },
-    { "abs", abs_ref, 0 }, { "sign", sign_ref, 0 }, { "exp", exp_ref, 3 }, { "log", log_ref, 3 },
-    { "sqrt", sqrt_ref, 1 }, { "sin", sin_ref, 3 }, { "cos", cos_ref, 3 }, { "erf", erf_ref, 3 },
-    { "tanh", tanh_ref, 3 }, { "sigmoid", sigmoid_ref, 3 }, { "relu", relu_ref, 0 }, { "gelu", gelu_ref, 4 },
-    { "relu_backward", relu_backward_ref, 0 }, { "affine", affine_ref, 1 }, { "cast", cast_ref, 0 }, { "where", where_ref, 0 },
-    { "sum", sum_ref, 2 }, { "mean", mean_ref, 2 }, { "amax", amax_ref, 0 }, { "amin", amin_ref, 0 },
-    { "argmax", argmax_ref, 0 }, { "softmax", softmax_ref, 3 }, { "log_softmax", log_softmax_ref, 3 },
-    { "softmax_backward", softmax_backward_ref, 3 }, { "log_softmax_backward", log_softmax_backward_ref, 3 },
-    { "copy", copy_ref, 0 }, { "reshape", copy_ref, 0 }, { "permute", permute_ref, 0 }, { "expand", expand_ref, 0 },
-    { "slice", slice_ref, 0 }, { "slice_backward", slice_backward_ref, 0 }, { "concat", concat_ref, 0 },
-    { "index_select", index_select_ref, 0 }, { "index_select_backward", index_select_backward_ref, 1 },
-    { "gather", gather_ref, 0 }, { "gather_backward", gather_backward_ref, 1 }, { NULL, NULL, 0 },
+    { "add", add_ref, 0 },
+    { "sub", sub_ref, 0 },
+    { "mul", mul_ref, 0 },
+    { "div", div_ref, 0 },
+    { "maximum", maximum_ref, 0 },
+    { "minimum", minimum_ref, 0 },
+    { "eq", eq_ref, 0 },
+    { "ne", ne_ref, 0 },
+    { "lt", lt_ref, 0 },
+    { "le", le_ref, 0 },
+    { "gt", gt_ref, 0 },
+    { "ge", ge_ref, 0 },
+    { "neg", neg_ref, 0 },
+    { "abs", abs_ref, 0 },
+    { "sign", sign_ref, 0 },
+    { "exp", exp_ref, 3 },
+    { "log", log_ref, 3 },
+    { "sqrt", sqrt_ref, 1 },
+    { "sin", sin_ref, 3 },
+    { "cos", cos_ref, 3 },
+    { "erf", erf_ref, 3 },
+    { "tanh", tanh_ref, 3 },
+    { "sigmoid", sigmoid_ref, 3 },
+    { "relu", relu_ref, 0 },
+    { "gelu", gelu_ref, 4 },
+    { "relu_backward", relu_backward_ref, 0 },
+    { "affine", affine_ref, 1 },
+    { "cast", cast_ref, 0 },
+    { "where", where_ref, 0 },
+    { "sum", sum_ref, 2 },
+    { "mean", mean_ref, 2 },
+    { "amax", amax_ref, 0 },
+    { "amin", amin_ref, 0 },
+    { "argmax", argmax_ref, 0 },
+    { "softmax", softmax_ref, 3 },
+    { "log_softmax", log_softmax_ref, 3 },
+    { "softmax_backward", softmax_backward_ref, 3 },
+    { "log_softmax_backward", log_softmax_backward_ref, 3 },
+    { "copy", copy_ref, 0 },
+    { "reshape", copy_ref, 0 },
+    { "permute", permute_ref, 0 },
+    { "expand", expand_ref, 0 },
+    { "slice", slice_ref, 0 },
+    { "slice_backward", slice_backward_ref, 0 },
+    { "concat", concat_ref, 0 },
+    { "index_select", index_select_ref, 0 },
+    { "index_select_backward", index_select_backward_ref, 1 },
+    { "gather", gather_ref, 0 },
+    { "gather_backward", gather_backward_ref, 1 },
+    { NULL, NULL, 0 },
 };
 
 static const ref_row *find(const ref_row *table, const char *name) {

@@ -11,8 +11,8 @@ typedef struct ref_tensor {
     int rank;
     int64_t shape[WK_MAX_RANK], count;
     double *v;
-    /* Of outputs, filled with -1 where the reference leaves it: the sum of the absolute terms that the element is made of, by
-     * which rounding is measured; |v| if left. */
+    /* Of outputs, filled with -1 where the reference leaves it: the sum of the absolute terms that the element is made
+     * of, by which rounding is measured; |v| if left. */
     double *size;
     bool known; /* the reference filled v */
 } ref_tensor;

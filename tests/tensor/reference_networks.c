@@ -1,4 +1,5 @@
-/* reference_networks.c: products, convolution, pooling, normalisation, losses and optimizer steps, as their definitions say. */
+/* reference_networks.c: products, convolution, pooling, normalisation, losses and optimizer steps, as their definitions
+ * say. */
 #include "tensor/reference.h"
 
 #include "tensor/op_attrs.h"
@@ -65,7 +66,8 @@ static taps taps_of(const wk_conv2d_opts *opts) {
 
 /* Visit every product of a convolution: y[n,k,p,q] += x[n,c,h,w] · weight[k,c mod group,r,s]. */
 typedef void product(void *context, int64_t iy, int64_t ix, int64_t iw);
-static void visit(const ref_tensor *y, const ref_tensor *x, const ref_tensor *weight, taps t, product *each, void *context) {
+static void visit(const ref_tensor *y, const ref_tensor *x, const ref_tensor *weight, taps t, product *each,
+                  void *context) {
     int64_t per_group = weight->shape[1], filters = weight->shape[0] / t.groups;
     for (int64_t o = 0; o < y->count; o++) {
         int64_t at[WK_MAX_RANK];
@@ -197,12 +199,14 @@ static double divisor(const wk_pool_opts *opts, int i, int64_t start, int64_t si
     if (!opts->exclude_padding) return (double)(end - start);
     return (double)((end < size ? end : size) - (start > 0 ? start : 0));
 }
-static void avg_pool_walk(const wk_pool_opts *opts, const ref_tensor *y, const ref_tensor *x, bool backward, ref_tensor *out) {
+static void avg_pool_walk(const wk_pool_opts *opts, const ref_tensor *y, const ref_tensor *x, bool backward,
+                          ref_tensor *out) {
     zero(out);
     for (int64_t o = 0; o < y->count; o++) {
         int64_t at[WK_MAX_RANK];
         ref_index(y, o, at);
-        int64_t top = at[2] * pool_stride(opts, 0) - opts->padding[0], left = at[3] * pool_stride(opts, 1) - opts->padding[1];
+        int64_t top = at[2] * pool_stride(opts, 0) - opts->padding[0],
+                left = at[3] * pool_stride(opts, 1) - opts->padding[1];
         double by = divisor(opts, 0, top, x->shape[2]) * divisor(opts, 1, left, x->shape[3]);
         for (int64_t h = top; h < top + opts->kernel[0]; h++)
             for (int64_t w = left; w < left + opts->kernel[1]; w++) {
@@ -246,8 +250,10 @@ static void batch_norm_ref(ref_call *c) {
     c->terms = (int64_t)n;
     for (int64_t ch = 0; ch < x->shape[1]; ch++) {
         double mean = 0, variance = 0;
-        if (opts->training) statistics(x, ch, &mean, &variance);
-        else mean = running_mean->v[ch], variance = running_variance->v[ch];
+        if (opts->training)
+            statistics(x, ch, &mean, &variance);
+        else
+            mean = running_mean->v[ch], variance = running_variance->v[ch];
         double factor = (weight ? weight->v[ch] : 1) / sqrt(variance + eps);
         for (int64_t i = 0; i < x->count; i++) {
             if (channel_of(x, i) != ch) continue;
@@ -372,8 +378,10 @@ static void adam_step_ref(ref_call *c) {
         double *p = c->in[1 + k]->v, *m = c->in[1 + 2 * a->count + k]->v, *v = c->in[1 + 3 * a->count + k]->v;
         for (int64_t i = 0; i < c->in[1 + k]->count; i++) {
             double g = gradient[i] * s[FACTOR];
-            if (a->decoupled) p[i] *= 1 - s[LR] * a->weight_decay;
-            else g += a->weight_decay * p[i];
+            if (a->decoupled)
+                p[i] *= 1 - s[LR] * a->weight_decay;
+            else
+                g += a->weight_decay * p[i];
             m[i] += (g - m[i]) * (1 - a->beta1);
             v[i] = a->beta2 * v[i] + (1 - a->beta2) * g * g;
             double root = sqrt(v[i]) / sqrt(1 - pow(a->beta2, s[STEP])) + a->eps;

@@ -1,4 +1,5 @@
-/* special_values.c: what samples cannot say: NaN, infinities, ties, saturation, random masks, an optimizer told to stand still.
+/* special_values.c: what samples cannot say: NaN, infinities, ties, saturation, random masks, an optimizer told to
+ * stand still.
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
@@ -8,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static wk_tensor *floats(wk_dtype dtype, int64_t count, const float *values) {
@@ -17,8 +19,8 @@ static void expect_values(wk_tensor *got, const double *wanted, const char *what
     cr_assert_not_null(got, "%s: %s", what, wk_message());
     for (int64_t i = 0; i < wk_count(got); i++) {
         double value = wk_at(got, i);
-        cr_expect(value == wanted[i] || (isnan(value) && isnan(wanted[i])), "%s, element %lld: %g, expected %g", what, (long long)i,
-                  value, wanted[i]);
+        cr_expect(value == wanted[i] || (isnan(value) && isnan(wanted[i])), "%s, element %lld: %g, expected %g", what,
+                  (long long)i, value, wanted[i]);
     }
 }
 
@@ -51,9 +53,11 @@ Test(special_values, nan_and_ties_anywhere_in_a_long_row) {
         float row[LENGTH] = { 0 };
         row[at] = NAN;
         expect_values(wk_amax(floats(WK_F32, LENGTH, row), (wk_reduce_opts){ 0 }), (double[]){ NAN }, "amax");
-        expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at }, "argmax of NaN");
+        expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at },
+                      "argmax of NaN");
         for (int i = at; i < LENGTH; i++) row[i] = 3;
-        expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at }, "argmax of equals");
+        expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at },
+                      "argmax of equals");
         wk_scope_end(scope);
     }
 }
@@ -97,8 +101,9 @@ Test(special_values, promotion) {
     wk_scope scope = wk_scope_begin();
     static const struct {
         wk_dtype a, b, common;
-    } cases[] = { { WK_F32, WK_F64, WK_F64 }, { WK_F16, WK_BF16, WK_F32 }, { WK_I64, WK_F16, WK_F16 }, { WK_I8, WK_U8, WK_I16 },
-                  { WK_I32, WK_I64, WK_I64 }, { WK_U8, WK_I32, WK_I32 }, { WK_BF16, WK_F32, WK_F32 } };
+    } cases[] = { { WK_F32, WK_F64, WK_F64 }, { WK_F16, WK_BF16, WK_F32 }, { WK_I64, WK_F16, WK_F16 },
+                  { WK_I8, WK_U8, WK_I16 },   { WK_I32, WK_I64, WK_I64 },  { WK_U8, WK_I32, WK_I32 },
+                  { WK_BF16, WK_F32, WK_F32 } };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int turn = 0; turn < 2; turn++) {
             wk_tensor *a = wk_full(turn ? cases[i].b : cases[i].a, WK_DIMS(3), 2);
@@ -127,6 +132,7 @@ Test(dropout, zeros_a_fraction_and_scales_the_rest) {
             zeros += values[i] == 0;
             cr_assert(values[i] == 0 || fabs(values[i] - 4) < 0.05, "%g", values[i]);
         }
+        free(values);
         /* 100 000 draws: five standard deviations are 0.0068. */
         cr_expect_lt(fabs(zeros / 1e5 - p), 0.0068);
         wk_scope_end(scope);
