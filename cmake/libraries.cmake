@@ -61,7 +61,8 @@ target_link_libraries(wickrun PRIVATE wick PkgConfig::YAML ZLIB::ZLIB Threads::T
 
 # ---- plugins, opened with dlopen when asked for ----
 if(MPI_LIBRARY)
-  add_library(wick_mpi MODULE src/dist/mpi/mpi.c)
+  add_library(wick_mpi MODULE src/dist/mpi/mpi.c src/dist/mpi/ring.c)
+  target_compile_options(wick_mpi PRIVATE -O3 -fopenmp-simd)
   set_target_properties(wick_mpi PROPERTIES PREFIX "")
   target_include_directories(wick_mpi SYSTEM PRIVATE ${MPI_INCLUDES})
   target_link_libraries(wick_mpi PRIVATE wick_flags wick ${MPI_LIBRARY} Threads::Threads)

@@ -24,7 +24,6 @@ struct wk_work {
     wk_transfer transfer;
     uint64_t sequence;
     int64_t bytes;
-    bool mean;
     atomic_bool done;
     wk_status status;
     double begun, ended;
@@ -39,7 +38,7 @@ struct wk_group {
     pthread_t thread, watchdog;
     bool has_thread, has_watchdog;
     pthread_mutex_t lock;
-    pthread_cond_t wake, finished;
+    pthread_cond_t wake, finished, waited_for;
     wk_work *first, *last; /* queue; the first is under way */
     uint64_t sequence;
     atomic_int waiters;
@@ -52,33 +51,35 @@ struct wk_group {
 
 /* ---- the thread ---- */
 
-static void rest(double seconds) {
-    struct timespec time = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
-    (void)nanosleep(&time, NULL);
-}
-
-static void divide(const wk_transfer *t, int ranks) {
-    if (t->dtype == WK_F32) {
-        float factor = 1.0F / (float)ranks, *v = t->out;
-        for (int64_t i = 0; i < t->count; i++) v[i] *= factor;
-    } else if (t->dtype == WK_F64) {
-        double factor = 1.0 / ranks, *v = t->out;
-        for (int64_t i = 0; i < t->count; i++) v[i] *= factor;
-    }
+/* Sleep, but not past the moment when somebody begins to wait. */
+static void rest(wk_group *g, double seconds) {
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(seconds * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_mutex_lock(&g->lock);
+    if (atomic_load(&g->waiters) == 0 && !g->stopping) (void)pthread_cond_timedwait(&g->waited_for, &g->lock, &until);
+    (void)pthread_mutex_unlock(&g->lock);
 }
 
 static wk_status run(wk_group *g, wk_work *work) {
     wk__board_begin(g->board, work->sequence, kind_names[work->transfer.kind], work->bytes);
     WK_TRY(g->transport->begin(g->state, &work->transfer));
     bool done = false;
-    /* Small transfers end within the first polls. */
+    double pause = 50e-6;
+    /* Small transfers end within the first polls.  After that each poll costs the computing thread a switch (about 5 µs with
+     * what it does to the caches), so the pauses grow. */
     for (int polls = 0; !done; polls++) {
         WK_TRY(g->transport->test(g->state, &done));
         if (done || polls < 20) continue;
-        if (atomic_load_explicit(&g->waiters, memory_order_relaxed) > 0) (void)sched_yield();
-        else rest(100e-6);
+        if (atomic_load_explicit(&g->waiters, memory_order_relaxed) > 0) {
+            (void)sched_yield();
+        } else {
+            rest(g, pause);
+            if (pause < 1e-3) pause *= 1.5;
+        }
     }
-    if (work->mean) divide(&work->transfer, g->ranks);
     return WK_OK;
 }
 
@@ -178,6 +179,11 @@ wk_group *wk_group_create(const char *transport) {
     (void)pthread_mutex_init(&g->lock, NULL);
     (void)pthread_cond_init(&g->wake, NULL);
     (void)pthread_cond_init(&g->finished, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&g->waited_for, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     if (found->open(&g->state, &g->rank, &g->ranks) != WK_OK) {
         wk_free(g);
         return NULL;
@@ -205,11 +211,13 @@ void wk_group_destroy(wk_group *g) {
     g->stopping = true;
     (void)pthread_cond_broadcast(&g->wake);
     (void)pthread_cond_broadcast(&g->finished);
+    (void)pthread_cond_broadcast(&g->waited_for);
     (void)pthread_mutex_unlock(&g->lock);
     if (g->has_thread) (void)pthread_join(g->thread, NULL);
     if (g->has_watchdog) (void)pthread_join(g->watchdog, NULL);
     if (g->opened) g->transport->close(g->state);
     wk__board_close(g->board);
+    (void)pthread_cond_destroy(&g->waited_for);
     (void)pthread_cond_destroy(&g->finished);
     (void)pthread_cond_destroy(&g->wake);
     (void)pthread_mutex_destroy(&g->lock);
@@ -228,13 +236,12 @@ const char *wk_group_transport(const wk_group *g) {
 
 /* ---- collectives ---- */
 
-static wk_status submit(wk_group *g, wk_transfer transfer, bool mean, wk_tensor *a, wk_tensor *b, wk_work **handle) {
+static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tensor *b, wk_work **handle) {
     if (wk_failed()) return WK_PENDING;
     wk_work *work = wk_alloc(sizeof *work);
     if (!work) return WK_NO_MEMORY;
     work->group = g;
     work->transfer = transfer;
-    work->mean = mean;
     work->bytes = transfer.count * (int64_t)wk_dtype_size(transfer.dtype);
     work->held[0] = a ? wk__storage_hold(a->storage) : NULL;
     work->held[1] = b ? wk__storage_hold(b->storage) : NULL;
@@ -265,20 +272,26 @@ static wk_status check_reduce(const wk_tensor *t, wk_reduce op, const char *who)
     return WK_OK;
 }
 
+static void set_operation(const wk_group *g, wk_transfer *transfer, wk_reduce op) {
+    transfer->op = op == WK_REDUCE_MEAN ? WK_REDUCE_SUM : op;
+    transfer->scale = op == WK_REDUCE_MEAN ? 1.0 / g->ranks : 1;
+}
+
 wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work) {
     WK_TRY(check_tensor(g, t, "all_reduce"));
     WK_TRY(check_reduce(t, op, "all_reduce"));
-    wk_transfer transfer = { WK_ALL_REDUCE, t->data, t->data, t->count, (wk_dtype)t->dtype, op == WK_REDUCE_MEAN ? WK_REDUCE_SUM : op, 0 };
+    wk_transfer transfer = { .kind = WK_ALL_REDUCE, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype };
+    set_operation(g, &transfer, op);
     t->storage->version++;
-    return submit(g, transfer, op == WK_REDUCE_MEAN, t, NULL, work);
+    return submit(g, transfer, t, NULL, work);
 }
 
 wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
     WK_TRY(check_tensor(g, t, "broadcast"));
     if (root < 0 || root >= g->ranks) return wk_fail(WK_INVALID, "broadcast: root %d of %d ranks", root, g->ranks);
-    wk_transfer transfer = { WK_BROADCAST, t->data, t->data, t->count, (wk_dtype)t->dtype, WK_REDUCE_SUM, root };
+    wk_transfer transfer = { .kind = WK_BROADCAST, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype, .root = root };
     t->storage->version++;
-    return submit(g, transfer, false, t, NULL, work);
+    return submit(g, transfer, t, NULL, work);
 }
 
 static wk_status check_parts(const wk_group *g, const wk_tensor *part, const wk_tensor *whole, const char *who) {
@@ -291,9 +304,9 @@ wk_status wk_all_gather(wk_group *g, wk_tensor *in, wk_tensor *out, wk_work **wo
     WK_TRY(check_tensor(g, in, "all_gather"));
     WK_TRY(check_tensor(g, out, "all_gather"));
     WK_TRY(check_parts(g, in, out, "all_gather"));
-    wk_transfer transfer = { WK_ALL_GATHER, in->data, out->data, in->count, (wk_dtype)in->dtype, WK_REDUCE_SUM, 0 };
+    wk_transfer transfer = { .kind = WK_ALL_GATHER, .in = in->data, .out = out->data, .count = in->count, .dtype = (wk_dtype)in->dtype };
     out->storage->version++;
-    return submit(g, transfer, false, in, out, work);
+    return submit(g, transfer, in, out, work);
 }
 
 wk_status wk_reduce_scatter(wk_group *g, wk_tensor *in, wk_tensor *out, wk_reduce op, wk_work **work) {
@@ -301,14 +314,15 @@ wk_status wk_reduce_scatter(wk_group *g, wk_tensor *in, wk_tensor *out, wk_reduc
     WK_TRY(check_tensor(g, out, "reduce_scatter"));
     WK_TRY(check_parts(g, out, in, "reduce_scatter"));
     WK_TRY(check_reduce(in, op, "reduce_scatter"));
-    wk_transfer transfer = { WK_REDUCE_SCATTER, in->data, out->data, out->count, (wk_dtype)in->dtype, op == WK_REDUCE_MEAN ? WK_REDUCE_SUM : op, 0 };
+    wk_transfer transfer = { .kind = WK_REDUCE_SCATTER, .in = in->data, .out = out->data, .count = out->count, .dtype = (wk_dtype)in->dtype };
+    set_operation(g, &transfer, op);
     out->storage->version++;
-    return submit(g, transfer, op == WK_REDUCE_MEAN, in, out, work);
+    return submit(g, transfer, in, out, work);
 }
 
 wk_status wk_barrier(wk_group *g) {
     if (!g) return wk_fail(WK_INVALID, "barrier: the group is NULL");
-    return submit(g, (wk_transfer){ .kind = WK_BARRIER }, false, NULL, NULL, NULL);
+    return submit(g, (wk_transfer){ .kind = WK_BARRIER }, NULL, NULL, NULL);
 }
 
 wk_status wk_work_wait(wk_work *work) {
@@ -317,6 +331,7 @@ wk_status wk_work_wait(wk_work *work) {
     if (!atomic_load(&work->done)) {
         (void)atomic_fetch_add(&g->waiters, 1);
         (void)pthread_mutex_lock(&g->lock);
+        (void)pthread_cond_signal(&g->waited_for);
         while (!atomic_load(&work->done)) (void)pthread_cond_wait(&g->finished, &g->lock);
         (void)pthread_mutex_unlock(&g->lock);
         (void)atomic_fetch_sub(&g->waiters, 1);

@@ -17,7 +17,8 @@ typedef struct wk_transfer {
     void *out;
     int64_t count;  /* elements of one rank's part */
     wk_dtype dtype;
-    wk_reduce op;   /* never MEAN: the group divides */
+    wk_reduce op;   /* never MEAN, which is SUM with a scale */
+    double scale;   /* what the transport multiplies the result of all_reduce and reduce_scatter with (f32, f64), 1 mostly */
     int root;
 } wk_transfer;
 

@@ -286,7 +286,7 @@ static wk_status after_step(trainer *t, double loss) {
 
 static wk_status end_epoch(trainer *t) {
     wk__standing *s = &t->standing;
-    double loss, accuracy, train_loss = s->batch ? s->loss_sum / (double)s->batch : NAN;
+    double loss, accuracy, train_loss = s->batch ? s->loss_sum / (double)s->batch : NAN, paused = wk_now();
     WK_TRY(evaluate(t, &loss, &accuracy));
     wk__progress_clear(&t->progress);
     wk__folder_say(&t->folder, "epoch %lld/%lld  train loss %.4f  test loss %.4f  test accuracy %.4f", (long long)s->epoch + 1, (long long)t->config->max_epochs, train_loss,
@@ -301,7 +301,7 @@ static wk_status end_epoch(trainer *t) {
     if (is_best) WK_TRY(save(t, "best"));
     bool last = s->step >= t->total_steps;
     if (last || s->epoch % t->config->every_n_epochs == 0) WK_TRY(save(t, "last"));
-    t->window_start = wk_now();
+    t->window_start += wk_now() - paused; /* the rate is that of training alone */
     return WK_OK;
 }
 

@@ -2,7 +2,9 @@
  *
  * Non-blocking collectives, tested by the group's thread.  Open MPI makes no progress by itself, and its blocking calls poll
  * without rest: on a machine whose cores all compute, a rank that waits in one takes the core from its own training.
+ * Large sums, which is what gradients are, go round a ring of sends and receives instead (ring.c).
  */
+#include "dist/mpi/ring.h"
 #include "dist/transport.h"
 
 #include <mpi.h>
@@ -13,9 +15,12 @@ typedef struct mpi_state {
     MPI_Comm comm;
     MPI_Request request;
     bool is_ours; /* we called MPI_Init, so we call MPI_Finalize */
+    wk_transfer transfer; /* under way */
+    bool in_ring;
+    wk_ring ring;
 } mpi_state;
 
-static wk_status check(int code, const char *what) {
+wk_status wk__mpi_check(int code, const char *what) {
     if (code == MPI_SUCCESS) return WK_OK;
     char text[MPI_MAX_ERROR_STRING] = "";
     int size = 0;
@@ -41,11 +46,12 @@ static wk_status mpi_open(void **out, int *rank, int *ranks) {
     wk_status status = WK_OK;
     if (provided < MPI_THREAD_MULTIPLE)
         status = wk_fail(WK_UNSUPPORTED, "mpi: the library offers thread level %d, MPI_THREAD_MULTIPLE is needed", provided);
-    if (status == WK_OK) status = check(MPI_Comm_dup(MPI_COMM_WORLD, &state->comm), "MPI_Comm_dup");
+    if (status == WK_OK) status = wk__mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &state->comm), "MPI_Comm_dup");
     if (status == WK_OK) {
         (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
         (void)MPI_Comm_rank(state->comm, rank);
         (void)MPI_Comm_size(state->comm, ranks);
+        state->ring = (wk_ring){ .comm = state->comm, .rank = *rank, .ranks = *ranks };
         *out = state;
         return WK_OK;
     }
@@ -69,6 +75,9 @@ static bool type_of(wk_dtype dtype, MPI_Datatype *type) {
 
 static wk_status mpi_begin(void *context, const wk_transfer *t) {
     mpi_state *s = context;
+    s->transfer = *t;
+    s->in_ring = wk__ring_takes(&s->ring, t);
+    if (s->in_ring) return wk__ring_begin(&s->ring, t);
     MPI_Datatype type = MPI_BYTE;
     int64_t count = t->count;
     bool moves = t->kind == WK_BROADCAST || t->kind == WK_ALL_GATHER;
@@ -79,25 +88,30 @@ static wk_status mpi_begin(void *context, const wk_transfer *t) {
     MPI_Op op = t->op == WK_REDUCE_MAX ? MPI_MAX : t->op == WK_REDUCE_MIN ? MPI_MIN : MPI_SUM;
     int n = (int)count;
     switch (t->kind) {
-    case WK_ALL_REDUCE: return check(MPI_Iallreduce(MPI_IN_PLACE, t->out, n, type, op, s->comm, &s->request), "MPI_Iallreduce");
-    case WK_BROADCAST: return check(MPI_Ibcast(t->out, n, type, t->root, s->comm, &s->request), "MPI_Ibcast");
-    case WK_ALL_GATHER: return check(MPI_Iallgather(t->in, n, type, t->out, n, type, s->comm, &s->request), "MPI_Iallgather");
+    case WK_ALL_REDUCE: return wk__mpi_check(MPI_Iallreduce(MPI_IN_PLACE, t->out, n, type, op, s->comm, &s->request), "MPI_Iallreduce");
+    case WK_BROADCAST: return wk__mpi_check(MPI_Ibcast(t->out, n, type, t->root, s->comm, &s->request), "MPI_Ibcast");
+    case WK_ALL_GATHER: return wk__mpi_check(MPI_Iallgather(t->in, n, type, t->out, n, type, s->comm, &s->request), "MPI_Iallgather");
     case WK_REDUCE_SCATTER:
-        return check(MPI_Ireduce_scatter_block(t->in, t->out, n, type, op, s->comm, &s->request), "MPI_Ireduce_scatter_block");
-    default: return check(MPI_Ibarrier(s->comm, &s->request), "MPI_Ibarrier");
+        return wk__mpi_check(MPI_Ireduce_scatter_block(t->in, t->out, n, type, op, s->comm, &s->request), "MPI_Ireduce_scatter_block");
+    default: return wk__mpi_check(MPI_Ibarrier(s->comm, &s->request), "MPI_Ibarrier");
     }
 }
 
 static wk_status mpi_test(void *context, bool *done) {
     mpi_state *s = context;
+    if (s->in_ring) return wk__ring_test(&s->ring, done);
     int flag = 0;
-    WK_TRY(check(MPI_Test(&s->request, &flag, MPI_STATUS_IGNORE), "MPI_Test"));
+    WK_TRY(wk__mpi_check(MPI_Test(&s->request, &flag, MPI_STATUS_IGNORE), "MPI_Test"));
     *done = flag != 0;
+    const wk_transfer *t = &s->transfer;
+    bool reduces = t->kind == WK_ALL_REDUCE || t->kind == WK_REDUCE_SCATTER;
+    if (*done && reduces && t->scale != 1) wk__scale(t->out, t->count, t->dtype, t->scale);
     return WK_OK;
 }
 
 static void mpi_close(void *context) {
     mpi_state *s = context;
+    wk_free(s->ring.arriving);
     (void)MPI_Comm_free(&s->comm);
     if (s->is_ours) (void)MPI_Finalize();
     wk_free(s);
