@@ -358,14 +358,17 @@ static void sgd_step_ref(ref_call *c) {
     const double *s = c->in[0]->v;
     for (int64_t k = 0; k < a->count && s[FOUND_INF] == 0; k++) {
         const double *g = c->in[1 + a->count + k]->v;
-        double *p = c->in[1 + k]->v, *m = a->momentum != 0 ? c->in[1 + 2 * a->count + k]->v : NULL;
-        for (int64_t i = 0; i < c->in[1 + k]->count; i++) {
-            double d = g[i] * s[FACTOR] + a->weight_decay * p[i];
+        ref_tensor *p = c->in[1 + k], *m = a->momentum != 0 ? c->in[1 + 2 * a->count + k] : NULL;
+        for (int64_t i = 0; i < p->count; i++) {
+            double d = g[i] * s[FACTOR] + a->weight_decay * p->v[i], size = fabs(g[i]) + fabs(p->v[i]);
             if (m) {
-                m[i] = s[STEP] == 1 ? d : a->momentum * m[i] + (1 - a->dampening) * d;
-                d = a->nesterov ? d + a->momentum * m[i] : m[i];
+                size += fabs(m->v[i]);
+                m->v[i] = s[STEP] == 1 ? d : a->momentum * m->v[i] + (1 - a->dampening) * d;
+                m->size[i] = size;
+                d = a->nesterov ? d + a->momentum * m->v[i] : m->v[i];
             }
-            p[i] -= s[LR] * d;
+            p->size[i] = fabs(p->v[i]) + s[LR] * size;
+            p->v[i] -= s[LR] * d;
         }
     }
 }
@@ -375,17 +378,19 @@ static void adam_step_ref(ref_call *c) {
     const double *s = c->in[0]->v;
     for (int64_t k = 0; k < a->count && s[FOUND_INF] == 0; k++) {
         const double *gradient = c->in[1 + a->count + k]->v;
-        double *p = c->in[1 + k]->v, *m = c->in[1 + 2 * a->count + k]->v, *v = c->in[1 + 3 * a->count + k]->v;
-        for (int64_t i = 0; i < c->in[1 + k]->count; i++) {
+        ref_tensor *p = c->in[1 + k], *m = c->in[1 + 2 * a->count + k], *v = c->in[1 + 3 * a->count + k];
+        for (int64_t i = 0; i < p->count; i++) {
             double g = gradient[i] * s[FACTOR];
+            p->size[i] = fabs(p->v[i]) + s[LR] * (fabs(m->v[i]) + fabs(g));
             if (a->decoupled)
-                p[i] *= 1 - s[LR] * a->weight_decay;
+                p->v[i] *= 1 - s[LR] * a->weight_decay;
             else
-                g += a->weight_decay * p[i];
-            m[i] += (g - m[i]) * (1 - a->beta1);
-            v[i] = a->beta2 * v[i] + (1 - a->beta2) * g * g;
-            double root = sqrt(v[i]) / sqrt(1 - pow(a->beta2, s[STEP])) + a->eps;
-            p[i] -= s[LR] / (1 - pow(a->beta1, s[STEP])) * m[i] / root;
+                g += a->weight_decay * p->v[i];
+            m->size[i] = fabs(m->v[i]) + fabs(g);
+            m->v[i] += (g - m->v[i]) * (1 - a->beta1);
+            v->v[i] = a->beta2 * v->v[i] + (1 - a->beta2) * g * g;
+            double root = sqrt(v->v[i]) / sqrt(1 - pow(a->beta2, s[STEP])) + a->eps;
+            p->v[i] -= s[LR] / (1 - pow(a->beta1, s[STEP])) * m->v[i] / root;
         }
     }
 }
