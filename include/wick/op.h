@@ -136,6 +136,7 @@ struct wk_op_def {
     uint8_t key;                  /* the input whose dtype selects the kernel (the output's, for a row without inputs) */
     uint8_t saves_in, saves_out;  /* bit masks: what backward keeps */
     uint8_t mutates;              /* bit mask of inputs written in place */
+    bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
     uint8_t internal_out;         /* bit mask of outputs that nobody may ask a gradient of */
     bool keyed_by_output;         /* the kernel is selected by the dtype of output 0 */
     bool zero_sized_runs;         /* call the kernel even when every output is empty */

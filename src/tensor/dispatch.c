@@ -282,7 +282,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         (void)atomic_fetch_add(&decompositions, 1);
         return op->decompose(&call, out);
     }
-    if (op->mutates) WK_TRY(check_mutation(context, &call));
+    if (op->mutates && (!op->mutates_now || op->mutates_now(&call))) WK_TRY(check_mutation(context, &call));
     for (int i = 0; i < op->n_out; i++) {
         out[i] = make_output(context, &call, &descs[i], i == 0 ? target : NULL);
         if (!out[i]) goto failed;

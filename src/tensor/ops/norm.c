@@ -95,6 +95,10 @@ static wk_status backward_decompose(const wk_call *call, wk_tensor *out[]) {
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
+static bool is_training(const wk_call *call) {
+    return ((const wk_batch_norm_opts *)call->attrs)->training;
+}
+
 static wk_cost forward_cost(const wk_call *call) {
     return wk__cost_elements(call, 7);
 }
@@ -125,7 +129,7 @@ static const wk_attr_def attrs[] = {
     { "eps", WK_ATTR_OPTIONAL, offsetof(wk_batch_norm_opts, eps), 0, NULL, 1e-5, "added to the variance" },
 };
 static wk_op_def forward_row = { .name = "batch_norm", .doc = "(x - mean) / sqrt(variance + eps) * weight + bias, by channel", .n_in = 5, .n_out = 3,
-                                 .optional_in = 30, .saves_in = 3, .saves_out = 6, .internal_out = 6, .mutates = 24, .attrs = attrs, .n_attrs = 3,
+                                 .optional_in = 30, .saves_in = 3, .saves_out = 6, .internal_out = 6, .mutates = 24, .mutates_now = is_training, .attrs = attrs, .n_attrs = 3,
                                  .attrs_size = sizeof(wk_batch_norm_opts), .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS } },
                                  .shape = forward_shape, .grad = forward_grad, .cost = forward_cost, .samples = forward_samples };
 static wk_op_def backward_row = { .name = "batch_norm_backward", .doc = "gradient of batch_norm", .n_in = 5, .n_out = 3, .optional_in = 4, .saves_in = 31,
