@@ -143,7 +143,7 @@ static wk_status run_rule(walk *w, struct wk_node *node, wk_tensor **din, wk_ten
     wk_grad grad = { .call = &call, .in = operands, .out = operands + n_in, .dout = node->dout, .attrs = node->attrs,
                      .din = din, .needs = needs, .sink = sinks };
     wk_status status = node->op->grad(&grad);
-    if (status == WK_OK && wk_failed()) status = wk_error_code();
+    if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
     if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, place(node->call_site));
     return status;
 }

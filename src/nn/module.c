@@ -269,5 +269,6 @@ static void summarise(const wk_module *module, const char *name, int depth, wk_t
 char *wk_module_summary(const wk_module *module) {
     wk_text text = { 0 };
     if (module) summarise(module, "", 0, &text);
-    return text.failed ? NULL : text.data;
+    if (text.failed) wk_text_free(&text);
+    return text.data;
 }

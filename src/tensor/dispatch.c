@@ -16,20 +16,47 @@ uint32_t wk__count_decompositions(void) {
 
 /* ---- messages ---- */
 
-wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
+/* " (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
+static const char *where(const wk_context *context, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    if (context->layer) used = (size_t)snprintf(text, size, " (layer \"%s\")", context->layer);
+    if (context->call_site && used < size) {
+        const char *slash = strrchr(context->call_site, '/');
+        (void)snprintf(text + used, size - used, "  [%s]", slash ? slash + 1 : context->call_site);
+    }
+    return text;
+}
+
+static wk_status fail_list(const char *op, wk_status code, const char *format, va_list list) {
     wk_context *context = wk__context();
     if (!context || wk_failed()) return code;
-    char what[600], layer[160] = "", place[160] = "";
+    char what[600], place[320];
+    (void)vsnprintf(what, sizeof what, format, list);
+    return wk_fail(code, "%s: %s%s", op, what, where(context, place, sizeof place));
+}
+
+wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    (void)vsnprintf(what, sizeof what, format, list);
+    (void)fail_list(call->op->name, code, format, list);
     va_end(list);
-    if (context->layer) (void)snprintf(layer, sizeof layer, " (layer \"%s\")", context->layer);
-    if (context->call_site) {
-        const char *slash = strrchr(context->call_site, '/');
-        (void)snprintf(place, sizeof place, "  [%s]", slash ? slash + 1 : context->call_site);
-    }
-    return wk_fail(code, "%s: %s%s%s", call->op->name, what, layer, place);
+    return code;
+}
+
+wk_status wk__bad_argument(const char *op, wk_status code, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    (void)fail_list(op, code, format, list);
+    va_end(list);
+    return code;
+}
+
+/* Kernels know neither layer nor line: they are added to what a kernel said. */
+static void add_place(const wk_context *context) {
+    char *message = context->pending->message, place[320];
+    size_t used = strlen(message), size = sizeof context->pending->message;
+    if (used && message[used - 1] != ']') (void)snprintf(message + used, size - used, "%s", where(context, place, sizeof place));
 }
 
 static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {
@@ -209,6 +236,7 @@ static wk_status run_kernel(wk_context *context, const wk_call *call) {
     wk_kernel_ctx ctx = { .threads = context->threads };
     wk_status status = kernel(&ctx, call);
     if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
+    if (status != WK_OK && wk_failed()) add_place(context);
     if (status != WK_OK && !wk_failed()) return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
     return status;
 }

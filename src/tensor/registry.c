@@ -49,7 +49,7 @@ const char *wk__row_lacks(const wk_op_def *op) {
 
 wk_status wk_op_register(wk_op_def *op) {
     const char *lacks = wk__row_lacks(op);
-    if (lacks) return wk_fail(WK_INVALID, "wk_op_register: row \"%s\" has no %s", op->name ? op->name : "", lacks);
+    if (lacks) return wk_fail(WK_INVALID, "wk_op_register: row \"%s\" lacks %s", op->name ? op->name : "", lacks);
     (void)pthread_mutex_lock(&lock);
     wk_status status = WK_OK;
     if (wk_op_find(op->name)) status = wk_fail(WK_EXISTS, "wk_op_register: there is a row \"%s\" already", op->name);

@@ -15,6 +15,8 @@ WK_API const char *wk__row_lacks(const wk_op_def *op);
 
 /* Helpers of shape rules and of the functions users call. */
 
+/* wk_bad_call before there is a call. */
+wk_status wk__bad_argument(const char *op, wk_status code, const char *format, ...) WK_PRINTF(3, 4);
 /* Resolve an axis that may be negative; -1 with WK_INVALID pending. */
 int wk__axis(const char *who, const wk_tensor *x, int64_t axis);
 /* The axes of a reduction as a bit mask: all when none are named; false with an error pending. */

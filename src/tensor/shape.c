@@ -71,7 +71,7 @@ int wk__axis(const char *who, const wk_tensor *x, int64_t axis) {
     int64_t resolved = axis < 0 ? axis + x->rank : axis;
     if (resolved >= 0 && resolved < x->rank) return (int)resolved;
     char text[160];
-    (void)wk_fail(WK_INVALID, "%s: axis %lld of a tensor %s", who, (long long)axis, wk_describe(x, text, sizeof text));
+    (void)wk__bad_argument(who, WK_INVALID, "axis %lld of a tensor %s", (long long)axis, wk_describe(x, text, sizeof text));
     return -1;
 }
 

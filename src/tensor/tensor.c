@@ -348,6 +348,7 @@ wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
                             wk__element_get(source->data, (wk_dtype)source->dtype, offset_of(source, i)));
     }
     target->storage->version++;
+    target->storage->changed_at = "wk_copy_into";
     return WK_OK;
 }
 

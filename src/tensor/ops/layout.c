@@ -99,7 +99,10 @@ static wk_status resolve(const wk_call *call, const wk_tensor *x, wk_dims *dims)
         product = x->count;
     }
     char text[160];
-    if (product != x->count || (free_axis >= 0 && dims->size[free_axis] < 0))
+    if (free_axis >= 0 && dims->size[free_axis] < 0)
+        return wk_bad_call(call, WK_SHAPE, "%s has %lld elements, which the other sizes (their product is %lld) do not divide",
+                           wk_describe(x, text, sizeof text), (long long)x->count, (long long)product);
+    if (product != x->count)
         return wk_bad_call(call, WK_SHAPE, "%s has %lld elements, the sizes asked for multiply to %lld",
                            wk_describe(x, text, sizeof text), (long long)x->count, (long long)product);
     return WK_OK;
@@ -268,7 +271,7 @@ static bool resolve_slice(const wk_tensor *x, wk_slice_opts *opts) {
     opts->axis = axis;
     if (opts->step == 0) opts->step = 1;
     if (opts->step < 0) {
-        (void)wk_fail(WK_INVALID, "slice: step %lld, expected at least 1", (long long)opts->step);
+        (void)wk__bad_argument("slice", WK_INVALID, "step %lld, expected at least 1", (long long)opts->step);
         return false;
     }
     opts->start = clamp(opts->start, x->shape[axis]);
@@ -319,7 +322,9 @@ wk_tensor *wk_select(wk_tensor *x, int axis, int64_t index) {
     if (resolved < 0) return NULL;
     int64_t size = x->shape[resolved], at = index < 0 ? index + size : index;
     if (at < 0 || at >= size)
-        return wk_fail_null(WK_INVALID, "select: index %lld of axis %d, which has size %lld", (long long)index, resolved, (long long)size);
+        return (void)wk__bad_argument("select", WK_INVALID, "index %lld of axis %d, which has size %lld", (long long)index, resolved,
+                                      (long long)size),
+               NULL;
     wk_dims dims = { 0 };
     for (int i = 0; i < x->rank; i++)
         if (i != resolved) dims.size[dims.rank++] = x->shape[i];
@@ -384,7 +389,7 @@ static wk_op_def concat_row = { .name = "concat", .doc = "tensors joined along a
                                 .n_attrs = 1, .attrs_size = sizeof(wk_concat_opts), .dtype = { .same = 1 }, .shape = concat_shape,
                                 .grad = concat_grad, .cost = move_cost, .samples = concat_samples };
 wk_tensor *wk_concat(wk_tensor *const *tensors, int count, int axis) {
-    if (count < 1) return wk_failed() ? NULL : wk_fail_null(WK_INVALID, "concat: no tensors were given");
+    if (count < 1) return wk_failed() ? NULL : ((void)wk__bad_argument("concat", WK_INVALID, "no tensors were given"), NULL);
     if (!tensors[0]) return wk_op_run1(&copy_row, NULL, NULL);
     int resolved = wk__axis("concat", tensors[0], axis);
     if (resolved < 0) return NULL;

@@ -32,7 +32,12 @@ static wk_status adam_shape(const wk_call *call, wk_desc out[]) {
     return list_shape(call, ((const wk_adam_attrs *)call->attrs)->count, 4);
 }
 static wk_status norm_shape(const wk_call *call, wk_desc out[]) {
-    (void)call;
+    for (int i = 0; i < call->n_in; i++) {
+        char text[160];
+        if (!wk__is_dense(call->in[i]))
+            return wk_bad_call(call, WK_SHAPE, "tensor %d, %s, has gaps in memory: expected none", i,
+                               wk_describe(call->in[i], text, sizeof text));
+    }
     out[0] = wk_desc_row_major(WK_F64, 0, NULL);
     return WK_OK;
 }

@@ -206,7 +206,7 @@ static wk_status relu_grad(wk_grad *g) {
 }
 /* Linear in dy; flat in y but for the step at 0. */
 static wk_status relu_backward_grad(wk_grad *g) {
-    if (g->needs[0]) g->din[0] = wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]);
+    if (g->needs[0]) g->din[0] = wk__sum_to(wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]), g->in[0]);
     return WK_OK;
 }
 static wk_status flat_grad(wk_grad *g) {

@@ -134,7 +134,7 @@ static wk_op_def max_row = { .name = "max_pool2d", .doc = "largest of each windo
                              .shape = max_pool_shape, .grad = max_grad, .cost = pool_cost, .samples = pool_samples };
 static wk_op_def max_backward_row = { .name = "max_pool2d_backward", .doc = "gradient of max_pool2d", .n_in = 2, .n_out = 1, .saves_in = 2,
                                       .attrs = grad_attrs, .n_attrs = 7, .attrs_size = sizeof(wk_pool_grad_attrs), .zero_sized_runs = true,
-                                      .dtype = { .allowed = { WK_FLOATS, 0 } }, .shape = backward_shape,
+                                      .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_U8) } }, .shape = backward_shape,
                                       .not_differentiable = "linear in dy, but its transpose needs a gather by window offsets, which no row offers yet",
                                       .cost = backward_cost, .samples = max_backward_samples };
 static wk_op_def avg_row = { .name = "avg_pool2d", .doc = "mean of each window", .n_in = 1, .n_out = 1, .attrs = pool_attrs, .n_attrs = 5,
