@@ -8,7 +8,7 @@
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/narrow.h"
+#include "cpu/simd/half.h"
 
 #include <math.h>
 #include <string.h>
