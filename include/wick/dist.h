@@ -1,10 +1,11 @@
 /* wick/dist.h: process groups and data-parallel training.
  *
- * A group is one communicator of ranks.  Each collective is queued in order and runs on the group's own thread while the
- * caller goes on; a work handle tells when it is done.  Every rank must call the same collectives in the same order.
+ * A group is one communicator of ranks.  Each collective is queued in order and runs on the group's own thread while
+ * the caller goes on; a work handle tells when it is done.  Every rank must call the same collectives in the same
+ * order.
  *
- * Failure: a rank whose step fails aborts the group, naming itself and what failed; a rank that hangs is named by the others'
- * watchdogs after the timeout (WICK_DIST_TIMEOUT seconds, default 60), and the job ends.
+ * Failure: a rank whose step fails aborts the group, naming itself and what failed; a rank that hangs is named by the
+ * others' watchdogs after the timeout (WICK_DIST_TIMEOUT seconds, default 60), and the job ends.
  */
 #ifndef WICK_DIST_H
 #define WICK_DIST_H
@@ -19,8 +20,9 @@ typedef struct wk_group wk_group;
 typedef struct wk_work wk_work;
 typedef enum wk_reduce { WK_REDUCE_SUM, WK_REDUCE_MEAN, WK_REDUCE_MAX, WK_REDUCE_MIN } wk_reduce;
 
-/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when this process was started as one of several
- * ranks (OMPI_COMM_WORLD_SIZE, PMIX_RANK with WORLD_SIZE > 1), else self.  Errors: WK_NOT_FOUND with what to install. */
+/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when this process was started as one of
+ * several ranks (OMPI_COMM_WORLD_SIZE, PMIX_RANK with WORLD_SIZE > 1), else self.  Errors: WK_NOT_FOUND with what to
+ * install. */
 WK_API wk_group *wk_group_create(const char *transport);
 WK_API void wk_group_destroy(wk_group *group);
 WK_API int wk_group_rank(const wk_group *group);
@@ -45,16 +47,18 @@ WK_API bool wk_work_done(const wk_work *work);
 /* Seconds that it took on the wire; 0 before the end. */
 WK_API double wk_work_seconds(const wk_work *work);
 
-/* ---- data-parallel training ------------------------------------------------------------------------------------------ */
+/* ---- data-parallel training
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct wk_ddp wk_ddp;
 typedef struct wk_ddp_opts {
     int64_t first_bucket_bytes; /* 0 means 1 MiB */
     int64_t bucket_bytes;       /* 0 means 25 MiB */
 } wk_ddp_opts;
-/* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and buffers to
- * all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns they are complete and
- * equal everywhere.  Gradients become views of buckets.  Both the group and the module must outlive it. */
+/* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and
+ * buffers to all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns
+ * they are complete and equal everywhere.  Gradients become views of buckets.  Both the group and the module must
+ * outlive it. */
 WK_API wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts);
 WK_API void wk_ddp_destroy(wk_ddp *ddp);
 /* Without exchange until set back: gradients accumulate locally; the next backward with exchange sends the sum. */

@@ -18,8 +18,8 @@
  *   bf16 512 512   512                               -                     227   423          71
  *
  * So: OpenBLAS's kernels for small matrices up to 2^18 multiplications (it uses one thread there), oneDNN above, own
- * for f64, f16 and the layouts that neither takes.  dnnl_sgemm was better than the better of the two by more than 3 % only
- * for TN 128 9216 64 (9 %).
+ * for f64, f16 and the layouts that neither takes.  dnnl_sgemm was better than the better of the two by more than 3 %
+ * only for TN 128 9216 64 (9 %).
  *
  *   convolution 3 × 3, 2 threads, ms        forward            backward input        backward weight
  *   (N, C, H, K)                        direct  Winograd     direct  Winograd       direct  Winograd

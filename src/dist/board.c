@@ -1,7 +1,7 @@
 /* board.c: a page of shared memory, one row a rank.
  *
- * A rank that waits in a collective cannot know over the transport who is missing.  Ranks of one host share this page under the
- * job's name; ranks elsewhere are simply not on it.
+ * A rank that waits in a collective cannot know over the transport who is missing.  Ranks of one host share this page
+ * under the job's name; ranks elsewhere are simply not on it.
  */
 #include "dist/board.h"
 

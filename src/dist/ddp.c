@@ -1,9 +1,9 @@
 /* ddp.c: data-parallel training: gradients averaged over the ranks while backward runs.
  *
- * Gradients live in buckets: one block of memory each, in which every parameter's gradient is a view, filled in reverse order
- * of use.  When the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their number whatever
- * the order in which they fill, for every rank must call the same collectives in the same order.  What is still empty when
- * backward ends (a parameter that was not used) is sent as zeros.
+ * Gradients live in buckets: one block of memory each, in which every parameter's gradient is a view, filled in reverse
+ * order of use.  When the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their
+ * number whatever the order in which they fill, for every rank must call the same collectives in the same order.  What
+ * is still empty when backward ends (a parameter that was not used) is sent as zeros.
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
@@ -102,7 +102,8 @@ static uint64_t signature(wk_named_tensors all) {
     for (int i = 0; i < all.count; i++) {
         char text[300], shape[160];
         int size = snprintf(text, sizeof text, "%s %s;", all.name[i], wk_describe(all.tensor[i], shape, sizeof shape));
-        for (int k = 0; k < size && k < (int)sizeof text; k++) hash = (hash ^ (unsigned char)text[k]) * UINT64_C(1099511628211);
+        for (int k = 0; k < size && k < (int)sizeof text; k++)
+            hash = (hash ^ (unsigned char)text[k]) * UINT64_C(1099511628211);
     }
     return hash;
 }
@@ -115,7 +116,10 @@ static wk_status check_replicas(wk_group *g, wk_named_tensors all) {
     wk_status status = in && out ? wk_all_gather(g, in, out, NULL) : wk_error_code();
     for (int i = 0; status == WK_OK && i < ranks; i++)
         if (((const int64_t *)out->data)[i] != ((const int64_t *)out->data)[0])
-            status = wk_fail(WK_INVALID, "ddp: the model of rank %d has other parameters than that of rank 0: names, shapes and dtypes must agree", i);
+            status = wk_fail(WK_INVALID,
+                             "ddp: the model of rank %d has other parameters than that of rank 0: names, shapes and "
+                             "dtypes must agree",
+                             i);
     wk_scope_end(scope);
     return status;
 }
@@ -167,7 +171,8 @@ static wk_status lay_out(bucket *b, slot *slots) {
 wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     if (wk_failed()) return NULL;
     wk_named_tensors parameters = wk_parameters(module), all = wk_state(module);
-    if (!group || parameters.count == 0) return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
+    if (!group || parameters.count == 0)
+        return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;
@@ -197,7 +202,8 @@ void wk_ddp_destroy(wk_ddp *d) {
     if (!d) return;
     if (d->started) wk__backward_hook_remove(&d->hook);
     for (int i = 0; d->slots && i < d->count; i++)
-        if (d->slots[i].parameter && d->slots[i].parameter->leaf) (void)wk_on_gradient_ready(d->slots[i].parameter, NULL, NULL);
+        if (d->slots[i].parameter && d->slots[i].parameter->leaf)
+            (void)wk_on_gradient_ready(d->slots[i].parameter, NULL, NULL);
     for (int i = 0; d->buckets && i < d->bucket_count; i++) {
         (void)wk_work_wait(d->buckets[i].work);
         wk_release(d->buckets[i].whole);

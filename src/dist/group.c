@@ -1,8 +1,8 @@
 /* group.c: process groups: a queue of collectives, a thread that runs them, and a watchdog.
  *
- * The thread polls the transport.  While the caller computes, it sleeps a little between polls, because with as many ranks as
- * cores a spinning thread would take half of the core from backward; as soon as somebody waits for a work it polls without
- * rest.  The ring keeps the last calls for the watchdog's message.
+ * The thread polls the transport.  While the caller computes, it sleeps a little between polls, because with as many
+ * ranks as cores a spinning thread would take half of the core from backward; as soon as somebody waits for a work it
+ * polls without rest.  The ring keeps the last calls for the watchdog's message.
  */
 #define WK_NO_CALL_SITES
 #include "dist/board.h"
@@ -68,8 +68,8 @@ static wk_status run(wk_group *g, wk_work *work) {
     WK_TRY(g->transport->begin(g->state, &work->transfer));
     bool done = false;
     double pause = 50e-6;
-    /* Small transfers end within the first polls.  After that each poll costs the computing thread a switch (about 5 µs with
-     * what it does to the caches), so the pauses grow. */
+    /* Small transfers end within the first polls.  After that each poll costs the computing thread a switch (about 5 µs
+     * with what it does to the caches), so the pauses grow. */
     for (int polls = 0; !done; polls++) {
         WK_TRY(g->transport->test(g->state, &done));
         if (done || polls < 20) continue;
@@ -100,7 +100,8 @@ static void *thread_main(void *argument) {
         (void)pthread_mutex_lock(&g->lock);
         if (status != WK_OK) {
             char reason[400];
-            (void)snprintf(reason, sizeof reason, "%s %llu failed: %s", kind_names[work->transfer.kind], (unsigned long long)work->sequence, wk_message());
+            (void)snprintf(reason, sizeof reason, "%s %llu failed: %s", kind_names[work->transfer.kind],
+                           (unsigned long long)work->sequence, wk_message());
             wk_clear_error();
             wk_group_abort(g, reason);
         }
@@ -134,8 +135,10 @@ static void *watchdog_main(void *argument) {
         wk_text_printf(&text, "%s %llu (%.3g MB) did not end within %.0f s", kind_names[work->transfer.kind],
                        (unsigned long long)work->sequence, 1e-6 * (double)work->bytes, g->timeout);
         wk_text late = { 0 };
-        if (wk__board_laggards(g->board, work->sequence, &late)) wk_text_printf(&text, "; missing: %s", wk_text_get(&late));
-        else wk_text_puts(&text, "; every rank of this host has joined it: look at the network or at another host");
+        if (wk__board_laggards(g->board, work->sequence, &late))
+            wk_text_printf(&text, "; missing: %s", wk_text_get(&late));
+        else
+            wk_text_puts(&text, "; every rank of this host has joined it: look at the network or at another host");
         (void)pthread_mutex_unlock(&g->lock);
         wk_group_abort(g, wk_text_get(&text));
         (void)pthread_mutex_lock(&g->lock);
@@ -191,7 +194,8 @@ wk_group *wk_group_create(const char *transport) {
     g->opened = true;
     g->board = wk__board_open(g->rank, g->ranks);
     if (pthread_create(&g->thread, NULL, thread_main, g) == 0) g->has_thread = true;
-    if (g->has_thread && g->ranks > 1 && pthread_create(&g->watchdog, NULL, watchdog_main, g) == 0) g->has_watchdog = true;
+    if (g->has_thread && g->ranks > 1 && pthread_create(&g->watchdog, NULL, watchdog_main, g) == 0)
+        g->has_watchdog = true;
     if (!g->has_thread || (g->ranks > 1 && !g->has_watchdog)) {
         (void)wk_fail(WK_NO_MEMORY, "process group: its threads could not be started");
         wk_group_destroy(g);
@@ -247,8 +251,10 @@ static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tens
     work->held[1] = b ? wk__storage_hold(b->storage) : NULL;
     (void)pthread_mutex_lock(&g->lock);
     work->sequence = ++g->sequence;
-    if (g->last) g->last->next = work;
-    else g->first = work;
+    if (g->last)
+        g->last->next = work;
+    else
+        g->first = work;
     g->last = work;
     (void)pthread_cond_signal(&g->wake);
     (void)pthread_mutex_unlock(&g->lock);
@@ -262,7 +268,8 @@ static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tens
 static wk_status check_tensor(const wk_group *g, const wk_tensor *t, const char *who) {
     if (!g) return wk_fail(WK_INVALID, "%s: the group is NULL", who);
     if (!t) return wk_failed() ? WK_PENDING : wk_fail(WK_INVALID, "%s: the tensor is NULL", who);
-    if (!wk_is_contiguous(t) || t->device != 0) return wk_fail(WK_INVALID, "%s: the tensor must be row major and on the CPU", who);
+    if (!wk_is_contiguous(t) || t->device != 0)
+        return wk_fail(WK_INVALID, "%s: the tensor must be row major and on the CPU", who);
     return WK_OK;
 }
 
@@ -280,7 +287,9 @@ static void set_operation(const wk_group *g, wk_transfer *transfer, wk_reduce op
 wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work) {
     WK_TRY(check_tensor(g, t, "all_reduce"));
     WK_TRY(check_reduce(t, op, "all_reduce"));
-    wk_transfer transfer = { .kind = WK_ALL_REDUCE, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype };
+    wk_transfer transfer = {
+        .kind = WK_ALL_REDUCE, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype
+    };
     set_operation(g, &transfer, op);
     t->storage->version++;
     return submit(g, transfer, t, NULL, work);
@@ -289,7 +298,12 @@ wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work)
 wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
     WK_TRY(check_tensor(g, t, "broadcast"));
     if (root < 0 || root >= g->ranks) return wk_fail(WK_INVALID, "broadcast: root %d of %d ranks", root, g->ranks);
-    wk_transfer transfer = { .kind = WK_BROADCAST, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype, .root = root };
+    wk_transfer transfer = { .kind = WK_BROADCAST,
+                             .in = t->data,
+                             .out = t->data,
+                             .count = t->count,
+                             .dtype = (wk_dtype)t->dtype,
+                             .root = root };
     t->storage->version++;
     return submit(g, transfer, t, NULL, work);
 }
@@ -297,14 +311,17 @@ wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
 static wk_status check_parts(const wk_group *g, const wk_tensor *part, const wk_tensor *whole, const char *who) {
     if (part->dtype == whole->dtype && whole->count == part->count * g->ranks) return WK_OK;
     char a[160], b[160];
-    return wk_fail(WK_SHAPE, "%s: a part %s and a whole %s for %d ranks", who, wk_describe(part, a, sizeof a), wk_describe(whole, b, sizeof b), g->ranks);
+    return wk_fail(WK_SHAPE, "%s: a part %s and a whole %s for %d ranks", who, wk_describe(part, a, sizeof a),
+                   wk_describe(whole, b, sizeof b), g->ranks);
 }
 
 wk_status wk_all_gather(wk_group *g, wk_tensor *in, wk_tensor *out, wk_work **work) {
     WK_TRY(check_tensor(g, in, "all_gather"));
     WK_TRY(check_tensor(g, out, "all_gather"));
     WK_TRY(check_parts(g, in, out, "all_gather"));
-    wk_transfer transfer = { .kind = WK_ALL_GATHER, .in = in->data, .out = out->data, .count = in->count, .dtype = (wk_dtype)in->dtype };
+    wk_transfer transfer = {
+        .kind = WK_ALL_GATHER, .in = in->data, .out = out->data, .count = in->count, .dtype = (wk_dtype)in->dtype
+    };
     out->storage->version++;
     return submit(g, transfer, in, out, work);
 }
@@ -314,7 +331,9 @@ wk_status wk_reduce_scatter(wk_group *g, wk_tensor *in, wk_tensor *out, wk_reduc
     WK_TRY(check_tensor(g, out, "reduce_scatter"));
     WK_TRY(check_parts(g, out, in, "reduce_scatter"));
     WK_TRY(check_reduce(in, op, "reduce_scatter"));
-    wk_transfer transfer = { .kind = WK_REDUCE_SCATTER, .in = in->data, .out = out->data, .count = out->count, .dtype = (wk_dtype)in->dtype };
+    wk_transfer transfer = {
+        .kind = WK_REDUCE_SCATTER, .in = in->data, .out = out->data, .count = out->count, .dtype = (wk_dtype)in->dtype
+    };
     set_operation(g, &transfer, op);
     out->storage->version++;
     return submit(g, transfer, in, out, work);

@@ -1,7 +1,7 @@
 /* file.c: atomic writing: a temporary file in the same folder, fsync, rename, fsync of the folder.
  *
- * A reader sees the old file or the new one, after a crash too; when the disk is full the old one stays and the temporary
- * is gone.
+ * A reader sees the old file or the new one, after a crash too; when the disk is full the old one stays and the
+ * temporary is gone.
  */
 #include "io/file.h"
 
@@ -14,7 +14,8 @@
 
 static wk_status io_error(const char *what, const char *path) {
     int number = errno;
-    const char *hint = number == ENOSPC || number == EDQUOT ? " (the disk is full; what was there before is untouched)" : "";
+    const char *hint =
+        number == ENOSPC || number == EDQUOT ? " (the disk is full; what was there before is untouched)" : "";
     return wk_fail(WK_IO, "%s: cannot %s: %s%s", path, what, strerror(number), hint);
 }
 
@@ -146,12 +147,16 @@ wk_status wk__map(const char *path, wk__mapping *mapping) {
     if (descriptor < 0) return io_error("open", path);
     struct stat info;
     wk_status status = WK_OK;
-    if (fstat(descriptor, &info) != 0) status = io_error("look at", path);
-    else if (!S_ISREG(info.st_mode)) status = wk_fail(WK_IO, "%s: not a regular file", path);
+    if (fstat(descriptor, &info) != 0)
+        status = io_error("look at", path);
+    else if (!S_ISREG(info.st_mode))
+        status = wk_fail(WK_IO, "%s: not a regular file", path);
     else if (info.st_size > 0) {
         void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (data == MAP_FAILED) status = io_error("map", path);
-        else *mapping = (wk__mapping){ data, (size_t)info.st_size };
+        if (data == MAP_FAILED)
+            status = io_error("map", path);
+        else
+            *mapping = (wk__mapping){ data, (size_t)info.st_size };
     }
     (void)close(descriptor);
     return status;

@@ -9,16 +9,20 @@
 
 /* in → hidden → classes, with a ReLU between (`mlp` of the benchmarks) */
 static wk_module *build_mlp(const wk_config *args) {
-    int64_t in = wk_config_int(args, "in_features", 1, 1 << 24, 784), hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128);
+    int64_t in = wk_config_int(args, "in_features", 1, 1 << 24, 784),
+            hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128);
     int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
     if (wk_failed()) return NULL;
     wk_layer_opts plain = { 0 };
-    return wk_nn_sequential(wk_nn_flatten(), wk_nn_linear(in, hidden, plain), wk_nn_relu(), wk_nn_linear(hidden, classes, plain));
+    return wk_nn_sequential(wk_nn_flatten(), wk_nn_linear(in, hidden, plain), wk_nn_relu(),
+                            wk_nn_linear(hidden, classes, plain));
 }
 
-/* Two 3×3 convolutions, pooling, two linear layers, dropout between (`cnn` of the benchmarks): PyTorch's MNIST example. */
+/* Two 3×3 convolutions, pooling, two linear layers, dropout between (`cnn` of the benchmarks): PyTorch's MNIST example.
+ */
 static wk_module *build_cnn(const wk_config *args) {
-    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1), size = wk_config_int(args, "image_size", 6, 4096, 28);
+    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1),
+            size = wk_config_int(args, "image_size", 6, 4096, 28);
     int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
     bool drops = wk_config_bool(args, "dropout", true);
     if (wk_failed()) return NULL;
@@ -26,14 +30,16 @@ static wk_module *build_cnn(const wk_config *args) {
     wk_layer_opts plain = { 0 };
     wk_pool_opts two = { .kernel = { 2, 2 } };
     int64_t side = (size - 4) / 2;
-    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv), wk_nn_relu(), wk_nn_max_pool2d(two),
-                            wk_nn_dropout(drops ? 0.25 : 0), wk_nn_flatten(), wk_nn_linear(64 * side * side, 128, plain), wk_nn_relu(),
-                            wk_nn_dropout(drops ? 0.5 : 0), wk_nn_linear(128, classes, plain));
+    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv),
+                            wk_nn_relu(), wk_nn_max_pool2d(two), wk_nn_dropout(drops ? 0.25 : 0), wk_nn_flatten(),
+                            wk_nn_linear(64 * side * side, 128, plain), wk_nn_relu(), wk_nn_dropout(drops ? 0.5 : 0),
+                            wk_nn_linear(128, classes, plain));
 }
 
 /* The same with batch normalisation in place of dropout. */
 static wk_module *build_cnn_bn(const wk_config *args) {
-    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1), size = wk_config_int(args, "image_size", 6, 4096, 28);
+    int64_t channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1),
+            size = wk_config_int(args, "image_size", 6, 4096, 28);
     int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
     if (wk_failed()) return NULL;
     wk_nn_conv2d_opts conv = { .no_bias = true };
@@ -41,8 +47,9 @@ static wk_module *build_cnn_bn(const wk_config *args) {
     const wk_nn_batch_norm_opts norm = { .eps = { 0 } };
     wk_pool_opts two = { .kernel = { 2, 2 } };
     int64_t side = ((size - 2) / 2 - 2) / 2;
-    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_batch_norm2d(32, norm), wk_nn_relu(), wk_nn_max_pool2d(two),
-                            wk_nn_conv2d(32, 64, 3, conv), wk_nn_batch_norm2d(64, norm), wk_nn_relu(), wk_nn_max_pool2d(two), wk_nn_flatten(),
+    return wk_nn_sequential(wk_nn_conv2d(channels, 32, 3, conv), wk_nn_batch_norm2d(32, norm), wk_nn_relu(),
+                            wk_nn_max_pool2d(two), wk_nn_conv2d(32, 64, 3, conv), wk_nn_batch_norm2d(64, norm),
+                            wk_nn_relu(), wk_nn_max_pool2d(two), wk_nn_flatten(),
                             wk_nn_linear(64 * side * side, classes, plain));
 }
 
@@ -60,7 +67,8 @@ const wk_model_entry wk__builtin_models[] = {
 
 static wk_dataset *open_split(const wk_config *args, const char *split, int64_t limit) {
     const char *root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist");
-    double mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0), deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1);
+    double mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
+           deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1);
     int64_t classes = wk_config_int(args, "classes", 1, 256, 10);
     if (wk_failed()) return NULL;
     static const char *const endings[] = { "", ".gz" };
@@ -74,7 +82,9 @@ static wk_dataset *open_split(const wk_config *args, const char *split, int64_t 
             wk_idx_opts opts = { images, labels, mean, deviation, (int)classes, limit };
             dataset = wk_idx_dataset(opts);
             if (!dataset && wk_error_code() == WK_IO)
-                wk_error_prefix("data \"idx\" (root %s; Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps)", root);
+                wk_error_prefix("data \"idx\" (root %s; Fashion-MNIST comes with the package dataset-fashion-mnist, "
+                                "see tools/install-deps)",
+                                root);
         }
         wk_free(images);
         wk_free(labels);

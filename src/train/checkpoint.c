@@ -1,8 +1,8 @@
-/* checkpoint.c: checkpoints: one safetensors file with "model.…", "optimizer.…" and "random.state", and the numbers that say
- * where the run stood as metadata.
+/* checkpoint.c: checkpoints: one safetensors file with "model.…", "optimizer.…" and "random.state", and the numbers
+ * that say where the run stood as metadata.
  *
- * It holds nothing that depends on when or where it was written, so that a run that was killed and resumed ends with the same
- * bytes as one that was not.
+ * It holds nothing that depends on when or where it was written, so that a run that was killed and resumed ends with
+ * the same bytes as one that was not.
  */
 #include "train/checkpoint.h"
 
@@ -46,7 +46,8 @@ static wk_status collect(const wk__checkpoint_context *c, wk_tensor *random, nam
     *all = (named){ wk_alloc(most * sizeof(wk_tensor *)), wk_alloc(most * sizeof(char *)), 0 };
     const char *const random_name = "random.state";
     wk_named_tensors one = { &random, &random_name, 1 };
-    if (!all->tensor || !all->name || !named_add(all, "model.", model) || !named_add(all, "optimizer.", optimizer) || !named_add(all, "", one))
+    if (!all->tensor || !all->name || !named_add(all, "model.", model) || !named_add(all, "optimizer.", optimizer)
+        || !named_add(all, "", one))
         return wk_error_code();
     return WK_OK;
 }
@@ -75,9 +76,18 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
     (void)snprintf(text[6], NUMBER_SIZE, "%d", wk_threads());
     (void)snprintf(text[7], NUMBER_SIZE, "%" PRId64, c->config->batch_size);
     const wk_metadata metadata[] = {
-        { "format", "pt" },          { "wick_version", wk_version() }, { "model", c->config->model.name }, { "optimizer", wk_optim_name(c->optimizer) },
-        { "epoch", text[0] },        { "batch", text[1] },             { "step", text[2] },                { "loss_sum", text[3] },
-        { "best_accuracy", text[4] }, { "ranks", text[5] },            { "threads", text[6] },             { "batch_size", text[7] },
+        { "format", "pt" },
+        { "wick_version", wk_version() },
+        { "model", c->config->model.name },
+        { "optimizer", wk_optim_name(c->optimizer) },
+        { "epoch", text[0] },
+        { "batch", text[1] },
+        { "step", text[2] },
+        { "loss_sum", text[3] },
+        { "best_accuracy", text[4] },
+        { "ranks", text[5] },
+        { "threads", text[6] },
+        { "batch_size", text[7] },
         { "instruction_set", instruction_set() },
     };
     named all = { 0 };
@@ -98,7 +108,8 @@ static wk_status number(wk_safetensors *file, const char *path, const char *key,
     const char *text = wk_safetensors_metadata(file, key);
     char *end = NULL;
     if (text) *value = strtod(text, &end);
-    if (!text || end == text || *end) return wk_fail(WK_FORMAT, "%s: not a checkpoint of a run: its metadata has no number \"%s\"", path, key);
+    if (!text || end == text || *end)
+        return wk_fail(WK_FORMAT, "%s: not a checkpoint of a run: its metadata has no number \"%s\"", path, key);
     return WK_OK;
 }
 
@@ -113,7 +124,9 @@ static wk_status whole(wk_safetensors *file, const char *path, const char *key, 
 static void warn_if(wk_safetensors *file, const char *key, const char *now) {
     const char *then = wk_safetensors_metadata(file, key);
     if (then && strcmp(then, now) != 0)
-        wk_log_write(WK_LOG_WARNING, "the checkpoint was written with %s %s, this run has %s: it goes on, but bits may differ", key, then, now);
+        wk_log_write(WK_LOG_WARNING,
+                     "the checkpoint was written with %s %s, this run has %s: it goes on, but bits may differ", key,
+                     then, now);
 }
 
 static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
@@ -126,8 +139,9 @@ static wk_status load_open(wk_safetensors *file, const char *path, const wk__che
     WK_TRY(number(file, path, "best_accuracy", &read.best_accuracy));
     WK_TRY(whole(file, path, "batch_size", &batch_size));
     if (read.batch != 0 && batch_size != c->config->batch_size)
-        return wk_fail(WK_CONFIG, "%s: it stands in the middle of an epoch of batches of %lld; the run has batch_size %lld", path, (long long)batch_size,
-                       (long long)c->config->batch_size);
+        return wk_fail(WK_CONFIG,
+                       "%s: it stands in the middle of an epoch of batches of %lld; the run has batch_size %lld", path,
+                       (long long)batch_size, (long long)c->config->batch_size);
     char now[32];
     (void)snprintf(now, sizeof now, "%d", c->ranks);
     warn_if(file, "ranks", now);

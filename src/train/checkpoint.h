@@ -7,8 +7,8 @@
 /* The next batch to train is number `batch` of `epoch`. */
 typedef struct wk__standing {
     int64_t epoch, batch, step;
-    double loss_sum;       /* of this epoch so far, on rank 0 */
-    double best_accuracy;  /* < 0: none yet */
+    double loss_sum;                      /* of this epoch so far, on rank 0 */
+    double best_accuracy;                 /* < 0: none yet */
     uint64_t random_seed, random_counter; /* of the counter-based stream, as on rank 0 */
 } wk__standing;
 
@@ -20,8 +20,10 @@ typedef struct wk__checkpoint_context {
 } wk__checkpoint_context;
 
 /* Parameters, buffers, optimizer state, random state and standing, atomically. */
-WK_API wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
-/* The reverse; nothing is changed if anything does not fit.  Warns where bits may differ (ranks, threads, instruction set). */
+WK_API wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context,
+                                     const wk__standing *standing);
+/* The reverse; nothing is changed if anything does not fit.  Warns where bits may differ (ranks, threads, instruction
+ * set). */
 WK_API wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
 /* Parameters and buffers alone. */
 WK_API wk_status wk__checkpoint_load_model(const char *path, wk_module *model);

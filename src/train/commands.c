@@ -38,8 +38,10 @@ static int report_once(void) {
 
 static int finish(wk_group *group, wk_status status) {
     int code = status == WK_OK ? 0 : 1;
-    if (status == WK_CANCELLED) wk_clear_error(); /* another rank has said why */
-    else (void)wk_report(stderr);
+    if (status == WK_CANCELLED)
+        wk_clear_error(); /* another rank has said why */
+    else
+        (void)wk_report(stderr);
     wk_group_destroy(group);
     return code;
 }
@@ -61,11 +63,16 @@ int wk_train_main(int argc, char **argv) {
             (void)fputs(train_help, stdout);
             return 0;
         }
-        if ((strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0) && has_value) file = argv[++i];
-        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES) overrides[n_overrides++] = argv[++i];
-        else if (strcmp(word, "--resume") == 0) start = WK__START_RESUME;
-        else if (strcmp(word, "--overwrite") == 0) start = WK__START_OVERWRITE;
-        else return usage(train_help, "train: cannot make sense of", word);
+        if ((strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0) && has_value)
+            file = argv[++i];
+        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES)
+            overrides[n_overrides++] = argv[++i];
+        else if (strcmp(word, "--resume") == 0)
+            start = WK__START_RESUME;
+        else if (strcmp(word, "--overwrite") == 0)
+            start = WK__START_OVERWRITE;
+        else
+            return usage(train_help, "train: cannot make sense of", word);
     }
     if (!file) return usage(train_help, "train: -c FILE is missing", "");
     wk__run_config config;
@@ -90,10 +97,14 @@ int wk_eval_main(int argc, char **argv) {
             (void)fputs(eval_help, stdout);
             return 0;
         }
-        if (strcmp(word, "--checkpoint") == 0 && has_value) name = argv[++i];
-        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES) overrides[n_overrides++] = argv[++i];
-        else if (word[0] != '-' && !folder) folder = word;
-        else return usage(eval_help, "eval: cannot make sense of", word);
+        if (strcmp(word, "--checkpoint") == 0 && has_value)
+            name = argv[++i];
+        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES)
+            overrides[n_overrides++] = argv[++i];
+        else if (word[0] != '-' && !folder)
+            folder = word;
+        else
+            return usage(eval_help, "eval: cannot make sense of", word);
     }
     if (!folder) return usage(eval_help, "eval: RUN_DIRECTORY is missing", "");
     char *file = wk_format("%s/config.yaml", folder), *checkpoint = checkpoint_of(folder, name);
@@ -104,7 +115,8 @@ int wk_eval_main(int argc, char **argv) {
     } else {
         wk_group *group = wk_group_create(NULL);
         double loss = 0, accuracy = 0;
-        wk_status status = group ? wk__evaluate_checkpoint(&config, group, checkpoint, &loss, &accuracy) : wk_error_code();
+        wk_status status =
+            group ? wk__evaluate_checkpoint(&config, group, checkpoint, &loss, &accuracy) : wk_error_code();
         if (status == WK_OK && wk_group_rank(group) == 0) (void)printf("loss %.6f\naccuracy %.4f\n", loss, accuracy);
         code = group ? finish(group, status) : report_once();
         wk__run_config_free(&config);

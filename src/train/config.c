@@ -1,7 +1,7 @@
 /* config.c: a run's YAML file: typed look-ups, sections, checks.
  *
- * Everything is checked before anything is built: a key that nobody reads is a mistake of the person who wrote it, and three
- * hours of training are a bad way to learn of it.
+ * Everything is checked before anything is built: a key that nobody reads is a mistake of the person who wrote it, and
+ * three hours of training are a bad way to learn of it.
  */
 #include "train/config.h"
 
@@ -26,8 +26,10 @@ double wk_config_double(const wk_config *config, const char *key, double least, 
     double value = otherwise;
     if (!node || wk__yaml_double(config->document, node, key, &value) != WK_OK) return otherwise;
     if (value >= least && value <= most) return value;
-    if (most >= DBL_MAX) (void)wk__yaml_fail(config->document, node, "%s is %g, expected at least %g", key, value, least);
-    else (void)wk__yaml_fail(config->document, node, "%s is %g, expected %g to %g", key, value, least, most);
+    if (most >= DBL_MAX)
+        (void)wk__yaml_fail(config->document, node, "%s is %g, expected at least %g", key, value, least);
+    else
+        (void)wk__yaml_fail(config->document, node, "%s is %g, expected %g to %g", key, value, least, most);
     return otherwise;
 }
 
@@ -54,8 +56,9 @@ wk_status wk__unknown_name(const wk__spec *spec, const char *kind, const char *c
     for (size_t i = 0; i < count; i++) wk_text_printf(&known, "%s%s", i ? ", " : "", names[i]);
     const char *near = wk__nearest(spec->name, names, count);
     const wk__yaml_node *at = wk__yaml_find(spec->section.node, "name");
-    wk_status status = wk__yaml_fail(spec->section.document, at, "unknown %s \"%s\"%s%s%s (known: %s)", kind, spec->name, near ? "; did you mean \"" : "",
-                                     near ? near : "", near ? "\"?" : "", wk_text_get(&known));
+    wk_status status =
+        wk__yaml_fail(spec->section.document, at, "unknown %s \"%s\"%s%s%s (known: %s)", kind, spec->name,
+                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", wk_text_get(&known));
     wk_text_free(&known);
     return status;
 }
@@ -75,7 +78,9 @@ static wk_status read_spec(const wk__yaml *document, const char *key, bool requi
     *spec = (wk__spec){ .section = { document, node }, .args = { document, NULL } };
     if (present) *present = node && !wk__yaml_is_null(node);
     if (!node || wk__yaml_is_null(node)) {
-        if (required) return wk__yaml_fail(document, document->root, "the section \"%s\" is missing: expected { name: …, args: { … } }", key);
+        if (required)
+            return wk__yaml_fail(document, document->root,
+                                 "the section \"%s\" is missing: expected { name: …, args: { … } }", key);
         return WK_OK;
     }
     WK_TRY(wk__yaml_map(document, node, key));
@@ -90,7 +95,8 @@ static wk_status read_spec(const wk__yaml *document, const char *key, bool requi
     return WK_OK;
 }
 
-static wk_status section(const wk__yaml *document, const char *key, const char *const *known, size_t count, wk_config *out) {
+static wk_status section(const wk__yaml *document, const char *key, const char *const *known, size_t count,
+                         wk_config *out) {
     const wk__yaml_node *node = wk__yaml_find(document->root, key);
     *out = (wk_config){ document, NULL };
     if (!node || wk__yaml_is_null(node)) return WK_OK;
@@ -115,9 +121,12 @@ static wk_status read_trainer(wk__run_config *c) {
 }
 
 static wk_status read_all(wk__run_config *c, const char *path) {
-    static const char *const known[] = { "version", "seed", "output", "data", "model", "loss", "optimizer", "schedule", "trainer", "checkpoint" };
+    static const char *const known[] = { "version", "seed",      "output",   "data",    "model",
+                                         "loss",    "optimizer", "schedule", "trainer", "checkpoint" };
     wk__yaml *document = c->document;
-    if (!document->root) return wk_fail(WK_CONFIG, "%s: the file is empty; examples/fashion_mnist/config.yaml shows what a run looks like", path);
+    if (!document->root)
+        return wk_fail(WK_CONFIG,
+                       "%s: the file is empty; examples/fashion_mnist/config.yaml shows what a run looks like", path);
     WK_TRY(wk__yaml_map(document, document->root, "a run"));
     WK_TRY(wk__yaml_known(document, document->root, "a run", known, WK_COUNT(known)));
     const wk_config root = { document, document->root };

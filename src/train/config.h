@@ -30,13 +30,15 @@ typedef struct wk__run_config {
 } wk__run_config;
 
 /* Load, apply "key=value" overrides, check every key and resolve every name.  Free with wk__run_config_free. */
-WK_API wk_status wk__run_config_load(wk__run_config *config, const char *path, const char *const *overrides, int n_overrides);
+WK_API wk_status wk__run_config_load(wk__run_config *config, const char *path, const char *const *overrides,
+                                     int n_overrides);
 WK_API void wk__run_config_free(wk__run_config *config);
 
 WK_API wk_module *wk__build_model(const wk__run_config *config);
 wk_status wk__build_data(const wk__run_config *config, wk_dataset **train, wk_dataset **evaluation);
 wk_optim *wk__build_optimizer(const wk__run_config *config, wk_module *model);
-wk_status wk__build_schedule(const wk__run_config *config, const wk_optim *optimizer, int64_t total_steps, wk_schedule *schedule);
+wk_status wk__build_schedule(const wk__run_config *config, const wk_optim *optimizer, int64_t total_steps,
+                             wk_schedule *schedule);
 /* Cross-entropy options of the loss section. */
 wk_status wk__build_loss(const wk__run_config *config, wk_cross_entropy_opts *opts);
 

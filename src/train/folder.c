@@ -31,8 +31,8 @@ static wk_status write_build(const char *folder) {
     wk_device_info info;
     WK_TRY(wk__cpu_device_info(&info));
     char text[400];
-    (void)snprintf(text, sizeof text, "wick %s\ncompiler %s\nprocessor %s\ninstruction set %s\nthreads %d\n", wk_version(), __VERSION__, info.name,
-                   info.instruction_set, wk_threads());
+    (void)snprintf(text, sizeof text, "wick %s\ncompiler %s\nprocessor %s\ninstruction set %s\nthreads %d\n",
+                   wk_version(), __VERSION__, info.name, info.instruction_set, wk_threads());
     return write_text(folder, "build.txt", text);
 }
 
@@ -73,14 +73,17 @@ static wk_status open_parts(wk__folder *f, const wk__run_config *config, int64_t
         status = yaml ? write_text(f->path, "config.yaml", yaml) : wk_error_code();
     }
     if (status == WK_OK) status = write_build(f->path);
-    if (status == WK_OK) status = resumed_step >= 0 ? cut_csv(csv, resumed_step) : wk__write_file(csv, csv_header, sizeof csv_header - 1);
+    if (status == WK_OK)
+        status =
+            resumed_step >= 0 ? cut_csv(csv, resumed_step) : wk__write_file(csv, csv_header, sizeof csv_header - 1);
     if (status == WK_OK) {
         f->log = open_in(f->path, "log.txt", resumed_step >= 0 ? "ae" : "we");
         f->csv = f->log ? open_in(f->path, "metrics.csv", "ae") : NULL;
         f->events = f->csv ? wk__event_file_open(f->path) : NULL;
         if (!f->events) status = wk_error_code();
     }
-    if (status == WK_OK && resumed_step >= 0) status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
+    if (status == WK_OK && resumed_step >= 0)
+        status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
     wk_free(yaml);
     wk_free(csv);
     wk_free(checkpoints);
@@ -127,14 +130,18 @@ wk_status wk__folder_metrics(wk__folder *f, const wk__metrics *m) {
     const struct {
         const char *tag;
         double value;
-    } scalars[] = { { "lr", m->lr }, { "train/loss", m->train_loss }, { "train/images_per_second", m->images_per_second },
-                    { "val/loss", m->val_loss }, { "val/accuracy", m->val_accuracy } };
+    } scalars[] = { { "lr", m->lr },
+                    { "train/loss", m->train_loss },
+                    { "train/images_per_second", m->images_per_second },
+                    { "val/loss", m->val_loss },
+                    { "val/accuracy", m->val_accuracy } };
     wk_text row = { 0 };
     wk_text_printf(&row, "%lld,%lld,", (long long)m->step, (long long)m->epoch);
     double now = wk_wall_time();
     for (size_t i = 0; i < WK_COUNT(scalars); i++) {
         cell(&row, scalars[i].value, i + 1 < WK_COUNT(scalars) ? "," : "\n");
-        if (!isnan(scalars[i].value)) WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
+        if (!isnan(scalars[i].value))
+            WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
     }
     bool written = !row.failed && fputs(wk_text_get(&row), f->csv) >= 0 && fflush(f->csv) == 0;
     wk_text_free(&row);

@@ -1,5 +1,5 @@
-/* folder.h: a run's directory: configuration as run, log, metrics, checkpoints.  Only rank 0 has one; on the others every call
- * does nothing. */
+/* folder.h: a run's directory: configuration as run, log, metrics, checkpoints.  Only rank 0 has one; on the others
+ * every call does nothing. */
 #ifndef WICK_SRC_TRAIN_FOLDER_H
 #define WICK_SRC_TRAIN_FOLDER_H
 

@@ -85,8 +85,9 @@ wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
     bool has_decay = decay >= 0;
     if (strcasecmp(spec->name, "SGD") == 0) {
         if (wk__check_args(spec, "optimizer", sgd_args) != WK_OK) return NULL;
-        wk_sgd_opts opts = { lr, wk_config_double(args, "momentum", 0, DBL_MAX, 0), wk_config_double(args, "dampening", 0, DBL_MAX, 0),
-                             has_decay ? decay : 0, wk_config_bool(args, "nesterov", false) };
+        wk_sgd_opts opts = { lr, wk_config_double(args, "momentum", 0, DBL_MAX, 0),
+                             wk_config_double(args, "dampening", 0, DBL_MAX, 0), has_decay ? decay : 0,
+                             wk_config_bool(args, "nesterov", false) };
         return wk_sgd(parameters, opts);
     }
     bool is_adamw = strcasecmp(spec->name, "AdamW") == 0;
@@ -95,15 +96,18 @@ wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
         return NULL;
     }
     if (wk__check_args(spec, "optimizer", adam_args) != WK_OK) return NULL;
-    wk_optional beta1 = WK_SET(wk_config_double(args, "beta1", 0, 1, 0.9)), beta2 = WK_SET(wk_config_double(args, "beta2", 0, 1, 0.999));
+    wk_optional beta1 = WK_SET(wk_config_double(args, "beta1", 0, 1, 0.9)),
+                beta2 = WK_SET(wk_config_double(args, "beta2", 0, 1, 0.999));
     double eps = wk_config_double(args, "eps", 0, DBL_MAX, 1e-8);
     if (is_adamw) return wk_adamw(parameters, (wk_adamw_opts){ lr, beta1, beta2, eps, { has_decay, decay } });
     return wk_adam(parameters, (wk_adam_opts){ lr, beta1, beta2, eps, has_decay ? decay : 0 });
 }
 
-wk_status wk__build_schedule(const wk__run_config *c, const wk_optim *optimizer, int64_t total_steps, wk_schedule *schedule) {
+wk_status wk__build_schedule(const wk__run_config *c, const wk_optim *optimizer, int64_t total_steps,
+                             wk_schedule *schedule) {
     static const char *const names[] = { "constant", "StepLR", "cosine" };
-    static const char *const step_args[] = { "step_size", "gamma", NULL }, *const cosine_args[] = { "warmup_steps", "min_lr", NULL }, *const none[] = { NULL };
+    static const char *const step_args[] = { "step_size", "gamma", NULL },
+                             *const cosine_args[] = { "warmup_steps", "min_lr", NULL }, *const none[] = { NULL };
     *schedule = (wk_schedule){ .base_lr = wk_optim_lr(optimizer) };
     if (!c->has_schedule) return WK_OK;
     const wk__spec *spec = &c->schedule;

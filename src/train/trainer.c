@@ -27,17 +27,17 @@ typedef struct trainer {
     wk__standing standing;
     wk__folder folder;
     wk__progress progress;
-    double started;       /* of this process's part of the run */
+    double started; /* of this process's part of the run */
     int64_t first_step;
-    double window_start;  /* since the last logged row */
+    double window_start; /* since the last logged row */
     int64_t window_steps;
     double window_loss;
 } trainer;
 
 /* ---- agreeing ---- */
 
-/* WK_OK if every rank says so.  A rank that has no error of its own gets one that names the first that has, already reported
- * there. */
+/* WK_OK if every rank says so.  A rank that has no error of its own gets one that names the first that has, already
+ * reported there. */
 static wk_status agree(const trainer *t, wk_status mine) {
     if (t->ranks < 2) return mine;
     wk__error *slot = wk__error_slot(), kept = *slot;
@@ -54,7 +54,8 @@ static wk_status agree(const trainer *t, wk_status mine) {
         *slot = kept;
         return mine;
     }
-    if (status == WK_OK && failed >= 0) return wk_fail(WK_CANCELLED, "rank %d could not start; its message says why", failed);
+    if (status == WK_OK && failed >= 0)
+        return wk_fail(WK_CANCELLED, "rank %d could not start; its message says why", failed);
     return status;
 }
 
@@ -81,8 +82,8 @@ static wk_status check_classes(const trainer *t) {
     wk_no_grad_end(was);
     wk_status status = logits ? WK_OK : wk_error_code();
     if (status == WK_OK && (wk_rank(logits) != 2 || wk_size(logits, 1) != t->train_data->classes))
-        status = wk_fail(WK_CONFIG, "model \"%s\" gives %lld scores for an item, the data has %d classes", t->config->model.name,
-                         (long long)wk_size(logits, -1), t->train_data->classes);
+        status = wk_fail(WK_CONFIG, "model \"%s\" gives %lld scores for an item, the data has %d classes",
+                         t->config->model.name, (long long)wk_size(logits, -1), t->train_data->classes);
     wk_scope_end(scope);
     return status;
 }
@@ -116,7 +117,10 @@ static wk_status load_last(trainer *t, wk__start start, bool *resumed) {
     wk_status status = WK_OK;
     *resumed = false;
     if (exists && start == WK__START_NEW) {
-        status = wk_fail(WK_EXISTS, "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY", t->config->output);
+        status = wk_fail(
+            WK_EXISTS,
+            "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY",
+            t->config->output);
     } else if (exists && start == WK__START_RESUME) {
         const wk__checkpoint_context context = context_of(t);
         status = wk__checkpoint_load(path, &context, &t->standing);
@@ -147,11 +151,13 @@ static wk_status set_up(trainer *t, wk__start start) {
         t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
         if (!t->ddp) return wk_error_code();
     }
-    wk__folder_say(&t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s", t->config->model.name,
-                   (long long)wk_parameter_count(t->model), (long long)t->train_data->count, (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s",
-                   wk_threads(), wk_threads() == 1 ? "" : "s");
+    wk__folder_say(
+        &t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
+        t->config->model.name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
+        (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s", wk_threads(), wk_threads() == 1 ? "" : "s");
     if (resumed)
-        wk__folder_say(&t->folder, "resumed at epoch %lld, step %lld", (long long)t->standing.epoch + 1, (long long)t->standing.step);
+        wk__folder_say(&t->folder, "resumed at epoch %lld, step %lld", (long long)t->standing.epoch + 1,
+                       (long long)t->standing.step);
     return WK_OK;
 }
 
@@ -173,8 +179,10 @@ static int64_t hide_repeats(const trainer *t, const wk_batch *batch) {
     int64_t first = batch->index * t->config->batch_size, valid = 0;
     int64_t *target = wk_data(batch->target);
     for (int64_t i = 0; target && i < batch->size; i++) {
-        if ((first + i) * t->ranks + t->rank < t->val_data->count) valid++;
-        else target[i] = -100;
+        if ((first + i) * t->ranks + t->rank < t->val_data->count)
+            valid++;
+        else
+            target[i] = -100;
     }
     return valid;
 }
@@ -224,7 +232,8 @@ static wk_status train_step(trainer *t, const wk_batch *batch, double *loss_valu
     wk_tensor *loss = wk_cross_entropy(wk_forward(t->model, batch->input), batch->target, t->loss);
     wk_zero_grad(t->optimizer);
     wk_status status = wk_backward(loss);
-    if (status == WK_OK && t->config->gradient_clip > 0) status = wk_clip_grad_norm(t->optimizer, t->config->gradient_clip, NULL);
+    if (status == WK_OK && t->config->gradient_clip > 0)
+        status = wk_clip_grad_norm(t->optimizer, t->config->gradient_clip, NULL);
     int64_t time = t->schedule.kind == WK_SCHEDULE_STEP ? t->standing.epoch : t->standing.step;
     wk_optim_set_lr(t->optimizer, wk_schedule_lr(&t->schedule, time));
     wk_status stepped = wk_optim_step(t->optimizer);
@@ -232,7 +241,8 @@ static wk_status train_step(trainer *t, const wk_batch *batch, double *loss_valu
     if (status == WK_OK) *loss_value = wk_item(loss);
     wk_scope_end(scope);
     if (status == WK_OK && !isfinite(*loss_value))
-        status = wk_fail(WK_STATE, "the loss is %g at step %lld: a smaller learning rate or gradient clipping may help", *loss_value, (long long)t->standing.step + 1);
+        status = wk_fail(WK_STATE, "the loss is %g at step %lld: a smaller learning rate or gradient clipping may help",
+                         *loss_value, (long long)t->standing.step + 1);
     return status;
 }
 
@@ -248,9 +258,11 @@ static wk_status log_window(trainer *t) {
     wk_status status = wk__folder_metrics(&t->folder, &row);
     if (!t->progress.is_terminal && t->progress.enabled) {
         char left[16];
-        wk__duration((double)(t->total_steps - s->step) * (wk_now() - t->started) / (double)(s->step - t->first_step), left);
-        wk__folder_say(&t->folder, "epoch %lld/%lld  step %lld/%lld  %.0f img/s  loss %.4f  eta %s", (long long)s->epoch + 1, (long long)t->config->max_epochs,
-                       (long long)s->step, (long long)t->total_steps, rate, loss, left);
+        wk__duration((double)(t->total_steps - s->step) * (wk_now() - t->started) / (double)(s->step - t->first_step),
+                     left);
+        wk__folder_say(&t->folder, "epoch %lld/%lld  step %lld/%lld  %.0f img/s  loss %.4f  eta %s",
+                       (long long)s->epoch + 1, (long long)t->config->max_epochs, (long long)s->step,
+                       (long long)t->total_steps, rate, loss, left);
     }
     t->window_start = wk_now();
     t->window_steps = 0;
@@ -277,10 +289,12 @@ static wk_status after_step(trainer *t, double loss) {
     t->window_steps++;
     t->window_loss += loss;
     double elapsed = wk_now() - t->started, done = (double)(s->step - t->first_step);
-    wk__progress_step(&t->progress, s->epoch + 1, t->config->max_epochs, s->batch, t->steps_an_epoch, rate_since(t->started, s->step - t->first_step, t), loss,
+    wk__progress_step(&t->progress, s->epoch + 1, t->config->max_epochs, s->batch, t->steps_an_epoch,
+                      rate_since(t->started, s->step - t->first_step, t), loss,
                       elapsed / done * (double)(t->total_steps - s->step));
     if (s->step % t->config->log_every_n_steps == 0) WK_TRY(log_window(t));
-    if (t->config->every_n_steps && s->step % t->config->every_n_steps == 0 && s->batch < t->steps_an_epoch) return save(t, "last");
+    if (t->config->every_n_steps && s->step % t->config->every_n_steps == 0 && s->batch < t->steps_an_epoch)
+        return save(t, "last");
     return WK_OK;
 }
 
@@ -289,8 +303,8 @@ static wk_status end_epoch(trainer *t) {
     double loss, accuracy, train_loss = s->batch ? s->loss_sum / (double)s->batch : NAN, paused = wk_now();
     WK_TRY(evaluate(t, &loss, &accuracy));
     wk__progress_clear(&t->progress);
-    wk__folder_say(&t->folder, "epoch %lld/%lld  train loss %.4f  test loss %.4f  test accuracy %.4f", (long long)s->epoch + 1, (long long)t->config->max_epochs, train_loss,
-                   loss, accuracy);
+    wk__folder_say(&t->folder, "epoch %lld/%lld  train loss %.4f  test loss %.4f  test accuracy %.4f",
+                   (long long)s->epoch + 1, (long long)t->config->max_epochs, train_loss, loss, accuracy);
     wk__metrics row = { s->step, s->epoch + 1, wk_optim_lr(t->optimizer), NAN, NAN, loss, accuracy };
     WK_TRY(wk__folder_metrics(&t->folder, &row));
     bool is_best = accuracy > s->best_accuracy;
@@ -335,13 +349,15 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
     if (status == WK_OK && t.rank == 0) {
         char duration[16];
         wk__duration(wk_now() - t.started, duration);
-        wk__folder_say(&t.folder, "done in %s; best test accuracy %.4f; run directory %s", duration, t.standing.best_accuracy, config->output);
+        wk__folder_say(&t.folder, "done in %s; best test accuracy %.4f; run directory %s", duration,
+                       t.standing.best_accuracy, config->output);
     }
     tear_down(&t);
     return status;
 }
 
-wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss, double *accuracy) {
+wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss,
+                                  double *accuracy) {
     trainer t = { .config = config, .group = group, .rank = wk_group_rank(group), .ranks = wk_group_size(group) };
     wk_status status = build(&t);
     if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t.model);

@@ -9,6 +9,7 @@ typedef enum wk__start { WK__START_NEW, WK__START_OVERWRITE, WK__START_RESUME } 
 /* Train to the end; the group has all ranks of the run.  With an error the caller reports it. */
 wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start);
 /* Loss and accuracy of a checkpoint on the evaluation data. */
-wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss, double *accuracy);
+wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss,
+                                  double *accuracy);
 
 #endif

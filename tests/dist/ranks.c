@@ -25,12 +25,34 @@ static void tear_down(void) {
 }
 TestSuite(ranks, .init = set_up, .fini = tear_down);
 
-/* Open MPI leaks and unloads the modules that did, so no suppression can name them: with several ranks the leak checker rests. */
-static char *const environment[] = { "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", "WICK_DIST_TIMEOUT=2", NULL };
+/* Open MPI leaks and unloads the modules that did, so no suppression can name them: with several ranks the leak checker
+ * rests. */
+static char *const environment[] = {
+    "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+    "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=2",      NULL
+};
 
 static program start_ranks(const char *ranks, const char *scenario, const char *extra) {
-    char *argv[] = { "mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "--mca", "odls_base_sigkill_timeout", "1",
-                     "-n", (char *)(uintptr_t)ranks, WORKER, (char *)(uintptr_t)scenario, file, (char *)(uintptr_t)extra, NULL };
+    char *argv[] = { "mpirun",
+                     "--oversubscribe",
+                     "--bind-to",
+                     "none",
+                     "--mca",
+                     "pml",
+                     "ob1",
+                     "--mca",
+                     "btl",
+                     "self,vader",
+                     "--mca",
+                     "odls_base_sigkill_timeout",
+                     "1",
+                     "-n",
+                     (char *)(uintptr_t)ranks,
+                     WORKER,
+                     (char *)(uintptr_t)scenario,
+                     file,
+                     (char *)(uintptr_t)extra,
+                     NULL };
     return start(folder, argv, strcmp(ranks, "1") == 0 ? environment + 1 : environment);
 }
 
@@ -64,7 +86,8 @@ static double largest_difference(const char *a, const char *b) {
     cr_assert(x && y, "%s", wk_message());
     double largest = 0;
     for (int i = 0; i < wk_safetensors_count(x); i++) {
-        wk_tensor *p = wk_safetensors_get(x, wk_safetensors_name(x, i)), *q = wk_safetensors_get(y, wk_safetensors_name(x, i));
+        wk_tensor *p = wk_safetensors_get(x, wk_safetensors_name(x, i)),
+                  *q = wk_safetensors_get(y, wk_safetensors_name(x, i));
         for (int64_t k = 0; k < wk_count(p); k++) largest = fmax(largest, fabs(wk_at(p, k) - wk_at(q, k)));
     }
     wk_safetensors_close(x);
@@ -73,7 +96,8 @@ static double largest_difference(const char *a, const char *b) {
     return largest;
 }
 
-/* Two ranks are one rank with twice the batch, within rounding, and each other bit for bit; so are accumulated halves. */
+/* Two ranks are one rank with twice the batch, within rounding, and each other bit for bit; so are accumulated halves.
+ */
 static void compare(const char *scenario) {
     char one[600], first[600], second[600], kept[600], *err;
     (void)snprintf(one, sizeof one, "%s.0", file);
@@ -104,7 +128,8 @@ Test(ranks, each_failing_call_ends_the_job_by_name) {
         char number[16], stepped[2][600], *err;
         (void)snprintf(number, sizeof number, "%d", call);
         int code = run_ranks("2", "fail", number, &err);
-        for (int rank = 0; rank < 2; rank++) (void)snprintf(stepped[rank], sizeof stepped[rank], "%s.stepped.%d", file, rank);
+        for (int rank = 0; rank < 2; rank++)
+            (void)snprintf(stepped[rank], sizeof stepped[rank], "%s.stepped.%d", file, rank);
         /* Where the optimizer itself fails the exchange is over: rank 0 may have stepped, as it had every right to. */
         bool moved = (access(stepped[0], F_OK) == 0 && !strstr(err, "sgd_step")) || access(stepped[1], F_OK) == 0;
         if (code == 0) {
@@ -113,7 +138,8 @@ Test(ranks, each_failing_call_ends_the_job_by_name) {
             break;
         }
         failures++;
-        cr_expect_not_null(strstr(err, "wick: rank 1 of 2 ends the job: its step failed: "), "call %d, exit code %d:\n%s", call, code, err);
+        cr_expect_not_null(strstr(err, "wick: rank 1 of 2 ends the job: its step failed: "),
+                           "call %d, exit code %d:\n%s", call, code, err);
         cr_expect_not_null(strstr(err, "was made to fail by a test"), "call %d:\n%s", call, err);
         cr_expect_not(moved, "call %d: a weight was changed", call);
         free(err);

@@ -24,7 +24,8 @@ static wk_module *make_cnn(void) {
     wk_nn_conv2d_opts conv = { .no_bias = false };
     wk_nn_batch_norm_opts norm = { .no_affine = false };
     wk_pool_opts two = { .kernel = { 2, 2 } };
-    return wk_nn_sequential(wk_nn_conv2d(1, 8, 3, conv), wk_nn_relu(), wk_nn_batch_norm2d(8, norm), wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(),
+    return wk_nn_sequential(wk_nn_conv2d(1, 8, 3, conv), wk_nn_relu(), wk_nn_batch_norm2d(8, norm),
+                            wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(),
                             wk_nn_linear(8 * 13 * 13, 32, plain), wk_nn_relu(), wk_nn_linear(32, 10, plain));
 }
 
@@ -40,7 +41,8 @@ static double train(int threads, int steps) {
         wk_tensor *x = wk_empty(WK_F32, WK_DIMS(16, 1, 28, 28)), *y = wk_empty(WK_I64, WK_DIMS(16));
         for (int64_t i = 0; i < wk_count(x); i++) ((float *)wk_data(x))[i] = (float)((i * 37 + step) % 101) / 101.0F;
         for (int i = 0; i < 16; i++) ((int64_t *)wk_data(y))[i] = i % 10;
-        wk_tensor *loss = wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
+        wk_tensor *loss =
+            wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
         wk_zero_grad(optim);
         (void)wk_backward(loss);
         (void)wk_clip_grad_norm(optim, 1.0, NULL);
@@ -105,7 +107,9 @@ static void shared_model(void) {
         (void)pthread_create(&thread[i], NULL, ask, &q[i]);
     }
     for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
-    for (int i = 1; i < THREADS; i++) expect(memcmp(q[i].answer, q[0].answer, sizeof q[0].answer) == 0, "threads asking one model got different answers");
+    for (int i = 1; i < THREADS; i++)
+        expect(memcmp(q[i].answer, q[0].answer, sizeof q[0].answer) == 0,
+               "threads asking one model got different answers");
     wk_module_destroy(net);
 }
 
@@ -148,7 +152,8 @@ static void loader(void) {
     wk_dataset *dataset = wk_dataset_create(&numbers);
     dataset->count = 1003;
     dataset->target_dtype = WK_I64;
-    wk_loader *loader = wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 10, .sampler = { .shuffle = true }, .workers = 4 });
+    wk_loader *loader =
+        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 10, .sampler = { .shuffle = true }, .workers = 4 });
     for (int64_t epoch = 0; epoch < 3; epoch++) {
         int64_t sum = 0;
         wk_batch batch;

@@ -39,7 +39,10 @@ TestSuite(runs, .init = set_up, .fini = tear_down);
 
 /* `wick train -c CONFIG …` with up to four more words; stderr in *err. */
 static int train(char **err, const char *a, const char *b, const char *c, const char *d) {
-    char *argv[] = { WICK_PROGRAM, "train", "-c", config, (char *)(uintptr_t)a, (char *)(uintptr_t)b, (char *)(uintptr_t)c, (char *)(uintptr_t)d, NULL };
+    char *argv[] = {
+        WICK_PROGRAM,         "train", "-c", config, (char *)(uintptr_t)a, (char *)(uintptr_t)b, (char *)(uintptr_t)c,
+        (char *)(uintptr_t)d, NULL
+    };
     return run_program(folder, argv, NULL, 60, err);
 }
 
@@ -67,8 +70,14 @@ Test(runs, leaves_a_directory_that_explains_itself) {
     cr_assert_eq(train(&err, NULL, NULL, NULL, NULL), 0, "%s", err);
     cr_expect_not_null(strstr(err, "epoch 4/4"));
     free(err);
-    static const char *const files[] = { "config.yaml", "build.txt", "log.txt", "metrics.csv", "checkpoints/last.safetensors", "checkpoints/best.safetensors" };
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) cr_expect_eq(access(inside(files[i]), R_OK), 0, "%s is missing", files[i]);
+    static const char *const files[] = { "config.yaml",
+                                         "build.txt",
+                                         "log.txt",
+                                         "metrics.csv",
+                                         "checkpoints/last.safetensors",
+                                         "checkpoints/best.safetensors" };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        cr_expect_eq(access(inside(files[i]), R_OK), 0, "%s is missing", files[i]);
     char *csv = read_bytes(inside("metrics.csv"), NULL);
     cr_expect_eq(strncmp(csv, "step,epoch,lr,train_loss", 24), 0);
     cr_expect_not_null(strstr(csv, "\n80,4,"), "%s", csv);
@@ -143,11 +152,14 @@ Test(runs, cnn_with_dropout_resumes_in_the_middle_of_an_epoch) {
 /* ---- what is refused ---- */
 
 Test(runs, unknown_names_and_keys) {
-    expect_refusal("unknown model \"ccn\"; did you mean \"cnn\"? (known: mlp, cnn, cnn_bn)", "-o", "model.name=ccn", NULL, NULL);
+    expect_refusal("unknown model \"ccn\"; did you mean \"cnn\"? (known: mlp, cnn, cnn_bn)", "-o", "model.name=ccn",
+                   NULL, NULL);
     expect_refusal("unknown optimizer \"AdamX\"", "-o", "optimizer.name=AdamX", NULL, NULL);
     expect_refusal("unknown data \"idz\"; did you mean \"idx\"?", "-o", "data.name=idz", NULL, NULL);
-    expect_refusal("unknown key \"hiden\" in the args of model \"mlp\"; did you mean \"hidden\"?", "-o", "model.args.hiden=3", NULL, NULL);
-    expect_refusal("unknown key \"max_epoch\" in trainer; did you mean \"max_epochs\"?", "-o", "trainer.max_epoch=3", NULL, NULL);
+    expect_refusal("unknown key \"hiden\" in the args of model \"mlp\"; did you mean \"hidden\"?", "-o",
+                   "model.args.hiden=3", NULL, NULL);
+    expect_refusal("unknown key \"max_epoch\" in trainer; did you mean \"max_epochs\"?", "-o", "trainer.max_epoch=3",
+                   NULL, NULL);
 }
 
 Test(runs, wrong_types_and_sizes) {
@@ -155,7 +167,8 @@ Test(runs, wrong_types_and_sizes) {
     expect_refusal("batch_size", "-o", "data.args.batch_size=many", NULL, NULL);
     expect_refusal("max_epochs", "-o", "trainer.max_epochs=0", NULL, NULL);
     expect_refusal("lr", "-o", "optimizer.args.lr=fast", NULL, NULL);
-    expect_refusal("model \"mlp\" gives 7 scores for an item, the data has 10 classes", "-o", "model.args.classes=7", NULL, NULL);
+    expect_refusal("model \"mlp\" gives 7 scores for an item, the data has 10 classes", "-o", "model.args.classes=7",
+                   NULL, NULL);
     expect_refusal("has 784 features, weight (32, 100) f32 takes 100", "-o", "model.args.in_features=100", NULL, NULL);
 }
 
@@ -166,7 +179,8 @@ Test(runs, data_that_is_missing_truncated_or_foreign) {
     (void)snprintf(path, sizeof path, "%s/train-images-idx3-ubyte", folder);
     char *bytes = read_bytes(path, &size);
     write_bytes(path, bytes, size - 100);
-    expect_refusal("the IDX header promises 501760 bytes of data, there are 501660 (truncated)", NULL, NULL, NULL, NULL);
+    expect_refusal("the IDX header promises 501760 bytes of data, there are 501660 (truncated)", NULL, NULL, NULL,
+                   NULL);
     bytes[2] = 0x0d;
     write_bytes(path, bytes, size);
     expect_refusal("IDX of type 0x0d, only unsigned bytes (0x08) are read", NULL, NULL, NULL, NULL);
@@ -187,7 +201,8 @@ Test(runs, a_second_run_in_the_same_directory_needs_a_word) {
     char *err = NULL;
     cr_assert_eq(train(&err, "-o", "trainer.max_epochs=1", NULL, NULL), 0, "%s", err);
     free(err);
-    expect_refusal("holds a run already: pass --resume to go on with it, --overwrite to start anew", NULL, NULL, NULL, NULL);
+    expect_refusal("holds a run already: pass --resume to go on with it, --overwrite to start anew", NULL, NULL, NULL,
+                   NULL);
     cr_assert_eq(train(&err, "--overwrite", "-o", "trainer.max_epochs=1", NULL), 0, "%s", err);
     free(err);
 }
@@ -199,14 +214,16 @@ Test(runs, checkpoints_that_do_not_fit) {
     free(err);
     (void)snprintf(kept, sizeof kept, "%s", inside("checkpoints/last.safetensors"));
     char *bytes = read_bytes(kept, &size);
-    expect_refusal("expects (16, 784) f32: it belongs to another model", "--resume", "-o", "model.args.hidden=16", NULL);
+    expect_refusal("expects (16, 784) f32: it belongs to another model", "--resume", "-o", "model.args.hidden=16",
+                   NULL);
     write_bytes(kept, bytes, size / 2);
     expect_refusal("the data is cut short", "--resume", NULL, NULL, NULL);
     write_bytes(kept, bytes, 60);
     expect_refusal("the header is cut short", "--resume", NULL, NULL, NULL);
     char *at = memmem(bytes, size, "\"F32\"", 5);
     cr_assert_not_null(at);
-    for (char *each = bytes; (each = memmem(each, size - (size_t)(each - bytes), "\"F32\"", 5)); each++) memcpy(each, "\"I32\"", 5);
+    for (char *each = bytes; (each = memmem(each, size - (size_t)(each - bytes), "\"F32\"", 5)); each++)
+        memcpy(each, "\"I32\"", 5);
     write_bytes(kept, bytes, size);
     expect_refusal("it belongs to another model", "--resume", NULL, NULL, NULL);
     free(bytes);
@@ -223,7 +240,8 @@ Test(runs, disk_full_keeps_the_last_good_checkpoint) {
     write_bytes(before, bytes, size);
     free(bytes);
     char script[1400];
-    (void)snprintf(script, sizeof script, "trap '' XFSZ; ulimit -f 40; exec %s train -c %s --resume", WICK_PROGRAM, config);
+    (void)snprintf(script, sizeof script, "trap '' XFSZ; ulimit -f 40; exec %s train -c %s --resume", WICK_PROGRAM,
+                   config);
     char *argv[] = { "bash", "-c", script, NULL };
     int code = run_program(folder, argv, NULL, 60, &err);
     cr_expect_eq(code, 1, "exit code %d:\n%s", code, err);
@@ -238,9 +256,11 @@ Test(runs, disk_full_keeps_the_last_good_checkpoint) {
 }
 
 Test(runs, more_ranks_than_data) {
-    char *argv[] = { "mpirun", "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "-n", "3", WICK_PROGRAM, "train", "-c",
-                     config, "-o", "data.args.limit=2", NULL };
-    char *environment[] = { "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", NULL };
+    char *argv[] = { "mpirun", "--oversubscribe",   "--bind-to", "none", "--mca",      "pml",   "ob1", "--mca",
+                     "btl",    "self,vader",        "-n",        "3",    WICK_PROGRAM, "train", "-c",  config,
+                     "-o",     "data.args.limit=2", NULL };
+    char *environment[] = { "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1",
+                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", NULL };
     char *err = NULL;
     int code = run_program(folder, argv, environment, 60, &err);
     cr_expect_eq(code, 1, "exit code %d", code);

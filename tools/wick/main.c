@@ -33,8 +33,7 @@ static const command commands[] = {
     { "builtins", wk_builtins_main, NULL, "components that need no file", "wick builtins", false },
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
-    { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist",
-      false },
+    { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
 };
@@ -66,9 +65,9 @@ static void *open_engine(const command *c) {
     return engine;
 }
 
-/* libgomp reads this when it is loaded.  Its default lets a thread that waits spin for milliseconds: on a core that another
- * program wants (a second rank, a build) that slowed `cnn` seven times (235 instead of 1,485 images a second with a compiler
- * running beside).  10,000 turns cover the gaps within a step, then the thread sleeps. */
+/* libgomp reads this when it is loaded.  Its default lets a thread that waits spin for milliseconds: on a core that
+ * another program wants (a second rank, a build) that slowed `cnn` seven times (235 instead of 1,485 images a second
+ * with a compiler running beside).  10,000 turns cover the gaps within a step, then the thread sleeps. */
 static void limit_spinning(void) {
     if (!getenv("OMP_WAIT_POLICY")) (void)setenv("GOMP_SPINCOUNT", "10000", 0);
 }

@@ -1,6 +1,8 @@
-/* each_float.h: a body of kernels once for each float type.  Define WK_BODY as the header that holds it, then include this.
+/* each_float.h: a body of kernels once for each float type.  Define WK_BODY as the header that holds it, then include
+ * this.
  *
- * The body sees T (the stored type), REAL (the type to compute in), LOAD, STORE, and NAME(x), which adds the type's name.
+ * The body sees T (the stored type), REAL (the type to compute in), LOAD, STORE, and NAME(x), which adds the type's
+ * name.
  */
 #define T        float
 #define REAL     float

@@ -1,8 +1,8 @@
 /* mpi.c: the transport over Open MPI: the plugin wick_mpi.so.
  *
- * Non-blocking collectives, tested by the group's thread.  Open MPI makes no progress by itself, and its blocking calls poll
- * without rest: on a machine whose cores all compute, a rank that waits in one takes the core from its own training.
- * Large sums, which is what gradients are, go round a ring of sends and receives instead (ring.c).
+ * Non-blocking collectives, tested by the group's thread.  Open MPI makes no progress by itself, and its blocking calls
+ * poll without rest: on a machine whose cores all compute, a rank that waits in one takes the core from its own
+ * training. Large sums, which is what gradients are, go round a ring of sends and receives instead (ring.c).
  */
 #include "dist/mpi/ring.h"
 #include "dist/transport.h"
@@ -14,7 +14,7 @@
 typedef struct mpi_state {
     MPI_Comm comm;
     MPI_Request request;
-    bool is_ours; /* we called MPI_Init, so we call MPI_Finalize */
+    bool is_ours;         /* we called MPI_Init, so we call MPI_Finalize */
     wk_transfer transfer; /* under way */
     bool in_ring;
     wk_ring ring;
@@ -45,7 +45,8 @@ static wk_status mpi_open(void **out, int *rank, int *ranks) {
     }
     wk_status status = WK_OK;
     if (provided < MPI_THREAD_MULTIPLE)
-        status = wk_fail(WK_UNSUPPORTED, "mpi: the library offers thread level %d, MPI_THREAD_MULTIPLE is needed", provided);
+        status =
+            wk_fail(WK_UNSUPPORTED, "mpi: the library offers thread level %d, MPI_THREAD_MULTIPLE is needed", provided);
     if (status == WK_OK) status = wk__mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &state->comm), "MPI_Comm_dup");
     if (status == WK_OK) {
         (void)MPI_Comm_set_errhandler(state->comm, MPI_ERRORS_RETURN);
@@ -81,18 +82,23 @@ static wk_status mpi_begin(void *context, const wk_transfer *t) {
     MPI_Datatype type = MPI_BYTE;
     int64_t count = t->count;
     bool moves = t->kind == WK_BROADCAST || t->kind == WK_ALL_GATHER;
-    if (moves) count *= (int64_t)wk_dtype_size(t->dtype);
+    if (moves)
+        count *= (int64_t)wk_dtype_size(t->dtype);
     else if (t->kind != WK_BARRIER && !type_of(t->dtype, &type))
         return wk_fail(WK_DTYPE, "mpi: %s cannot be reduced; convert to f32", wk_dtype_name(t->dtype));
-    if (count > INT32_MAX) return wk_fail(WK_UNSUPPORTED, "mpi: a transfer of %lld elements, at most 2^31 - 1", (long long)count);
+    if (count > INT32_MAX)
+        return wk_fail(WK_UNSUPPORTED, "mpi: a transfer of %lld elements, at most 2^31 - 1", (long long)count);
     MPI_Op op = t->op == WK_REDUCE_MAX ? MPI_MAX : t->op == WK_REDUCE_MIN ? MPI_MIN : MPI_SUM;
     int n = (int)count;
     switch (t->kind) {
-    case WK_ALL_REDUCE: return wk__mpi_check(MPI_Iallreduce(MPI_IN_PLACE, t->out, n, type, op, s->comm, &s->request), "MPI_Iallreduce");
+    case WK_ALL_REDUCE:
+        return wk__mpi_check(MPI_Iallreduce(MPI_IN_PLACE, t->out, n, type, op, s->comm, &s->request), "MPI_Iallreduce");
     case WK_BROADCAST: return wk__mpi_check(MPI_Ibcast(t->out, n, type, t->root, s->comm, &s->request), "MPI_Ibcast");
-    case WK_ALL_GATHER: return wk__mpi_check(MPI_Iallgather(t->in, n, type, t->out, n, type, s->comm, &s->request), "MPI_Iallgather");
+    case WK_ALL_GATHER:
+        return wk__mpi_check(MPI_Iallgather(t->in, n, type, t->out, n, type, s->comm, &s->request), "MPI_Iallgather");
     case WK_REDUCE_SCATTER:
-        return wk__mpi_check(MPI_Ireduce_scatter_block(t->in, t->out, n, type, op, s->comm, &s->request), "MPI_Ireduce_scatter_block");
+        return wk__mpi_check(MPI_Ireduce_scatter_block(t->in, t->out, n, type, op, s->comm, &s->request),
+                             "MPI_Ireduce_scatter_block");
     default: return wk__mpi_check(MPI_Ibarrier(s->comm, &s->request), "MPI_Ibarrier");
     }
 }
@@ -122,7 +128,9 @@ static void mpi_abort(void *context, int code) {
     _Exit(code); /* MPI_Abort does not return, but nothing promises it */
 }
 
-static const wk_transport transport = { WK_TRANSPORT_API, sizeof(wk_transport), "mpi", mpi_open, mpi_begin, mpi_test, mpi_close, mpi_abort };
+static const wk_transport transport = {
+    WK_TRANSPORT_API, sizeof(wk_transport), "mpi", mpi_open, mpi_begin, mpi_test, mpi_close, mpi_abort
+};
 
 WK_API const wk_transport *wk_transport_plugin(void);
 const wk_transport *wk_transport_plugin(void) {

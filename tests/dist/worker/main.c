@@ -10,12 +10,13 @@
 
 enum { FEATURES = 20, CLASSES = 5, BATCH = 12 /* of one rank of two */ };
 
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            (void)fprintf(stderr, "rank %d: %s:%d: %s (%s)\n", wk_group_rank(group), __FILE__, __LINE__, #condition, wk_message());     \
-            return 3;                                                                                                 \
-        }                                                                                                             \
+#define CHECK(condition)                                                                                             \
+    do {                                                                                                             \
+        if (!(condition)) {                                                                                          \
+            (void)fprintf(stderr, "rank %d: %s:%d: %s (%s)\n", wk_group_rank(group), __FILE__, __LINE__, #condition, \
+                          wk_message());                                                                             \
+            return 3;                                                                                                \
+        }                                                                                                            \
     } while (0)
 
 static int collectives(wk_group *group) {
@@ -59,14 +60,16 @@ static void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk
     *y = wk_empty(WK_I64, WK_DIMS(n));
     for (int i = 0; i < n; i++) {
         int item = step * 2 * BATCH + first + i * stride;
-        for (int f = 0; f < FEATURES; f++) ((float *)wk_data(*x))[i * FEATURES + f] = (float)((item * 37 + f * 101) % 29) / 14.5F - 1;
+        for (int f = 0; f < FEATURES; f++)
+            ((float *)wk_data(*x))[i * FEATURES + f] = (float)((item * 37 + f * 101) % 29) / 14.5F - 1;
         ((int64_t *)wk_data(*y))[i] = item % CLASSES;
     }
 }
 
 static wk_module *make_net(void) {
     wk_layer_opts plain = { 0 };
-    return wk_nn_sequential(wk_nn_linear(FEATURES, 64, plain), wk_nn_relu(), wk_nn_linear(64, 32, plain), wk_nn_relu(), wk_nn_linear(32, CLASSES, plain));
+    return wk_nn_sequential(wk_nn_linear(FEATURES, 64, plain), wk_nn_relu(), wk_nn_linear(64, 32, plain), wk_nn_relu(),
+                            wk_nn_linear(32, CLASSES, plain));
 }
 
 /* Train ten steps, split over the ranks; parameters go to FILE.RANK.  `micro` batches are accumulated a step. */
@@ -74,7 +77,8 @@ static int train(wk_group *group, const char *file, int micro) {
     int rank = wk_group_rank(group), ranks = wk_group_size(group), n = 2 * BATCH / ranks / micro;
     wk_manual_seed(rank == 0 ? 3 : 4); /* DDP must make them equal */
     wk_module *net = make_net();
-    wk_ddp *ddp = ranks > 1 ? wk_ddp_create(group, net, (wk_ddp_opts){ .first_bucket_bytes = 256, .bucket_bytes = 6000 }) : NULL;
+    wk_ddp *ddp =
+        ranks > 1 ? wk_ddp_create(group, net, (wk_ddp_opts){ .first_bucket_bytes = 256, .bucket_bytes = 6000 }) : NULL;
     wk_optim *optim = wk_adamw(wk_parameters(net), (wk_adamw_opts){ .lr = 1e-2 });
     CHECK(!wk_failed());
     for (int step = 0; step < 10; step++) {
@@ -84,7 +88,10 @@ static int train(wk_group *group, const char *file, int micro) {
             wk_tensor *x, *y;
             make_batch(step, rank + m * n * ranks, ranks, n, &x, &y);
             wk_ddp_no_sync(ddp, m + 1 < micro);
-            CHECK(wk_backward(wk_scale(wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .label_smoothing = 0 }), 1.0 / micro)) == WK_OK);
+            CHECK(wk_backward(
+                      wk_scale(wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .label_smoothing = 0 }),
+                               1.0 / micro))
+                  == WK_OK);
             wk_scope_end(scope);
         }
         CHECK(wk_optim_step(optim) == WK_OK);
