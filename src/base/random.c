@@ -1,7 +1,7 @@
 /* random.c: mt19937 with PyTorch's ways of drawing, and Philox 4x32-10.
  *
- * Sources: Matsumoto & Nishimura 1998 for mt19937; the draws match torch 2 (aten/src/ATen/core/DistributionsHelper.h and
- * native/cpu/DistributionTemplates.h describe them) and are pinned by golden values.
+ * Sources: Matsumoto & Nishimura 1998 for mt19937; the draws match torch 2 (aten/src/ATen/core/DistributionsHelper.h
+ * and native/cpu/DistributionTemplates.h describe them) and are pinned by golden values.
  */
 #include "wick/random.h"
 

@@ -1,8 +1,8 @@
 /* loader.c: batches fetched ahead by worker threads.
  *
  * A ring of slots, each with the tensors of one batch.  Batch b always lives in slot b mod slots: workers take the next
- * number not yet begun whose slot is free, the consumer takes them in order.  So order and contents depend on nothing but
- * the sampler, and no memory is allocated after the start.
+ * number not yet begun whose slot is free, the consumer takes them in order.  So order and contents depend on nothing
+ * but the sampler, and no memory is allocated after the start.
  */
 #include "tensor/tensor.h"
 #include "wick/data.h"
@@ -121,8 +121,8 @@ wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts) {
     if (wk_failed() || !dataset) return NULL;
     if (opts.batch_size == 0) opts.batch_size = 1;
     if (opts.batch_size < 0 || opts.workers < 0 || opts.prefetch < 0)
-        return wk_fail_null(WK_INVALID, "loader: batch_size %lld, workers %d, prefetch %d: expected at least 0", (long long)opts.batch_size,
-                            opts.workers, opts.prefetch);
+        return wk_fail_null(WK_INVALID, "loader: batch_size %lld, workers %d, prefetch %d: expected at least 0",
+                            (long long)opts.batch_size, opts.workers, opts.prefetch);
     opts.sampler.count = dataset->count;
     int64_t length = wk_sampler_length(opts.sampler);
     if (length < 0) return NULL;
@@ -177,7 +177,8 @@ int64_t wk_loader_batches(const wk_loader *l) {
 wk_status wk_loader_start(wk_loader *l, int64_t epoch, int64_t first_batch) {
     if (wk_failed()) return WK_PENDING;
     if (first_batch < 0 || first_batch > l->batches)
-        return wk_fail(WK_INVALID, "loader: batch %lld of an epoch of %lld", (long long)first_batch, (long long)l->batches);
+        return wk_fail(WK_INVALID, "loader: batch %lld of an epoch of %lld", (long long)first_batch,
+                       (long long)l->batches);
     (void)pthread_mutex_lock(&l->lock);
     quiesce(l);
     l->failure.code = WK_OK;
@@ -198,7 +199,8 @@ static bool shorten(wk_loader *l, const slot *s, int64_t n, wk_batch *batch) {
     wk_release(l->short_input);
     wk_release(l->short_target);
     l->short_input = wk__kept_on(s->input->storage, 0, l->dataset->input_dtype, with_batch(l->dataset->input_dims, n));
-    l->short_target = wk__kept_on(s->target->storage, 0, l->dataset->target_dtype, with_batch(l->dataset->target_dims, n));
+    l->short_target =
+        wk__kept_on(s->target->storage, 0, l->dataset->target_dtype, with_batch(l->dataset->target_dims, n));
     batch->input = l->short_input;
     batch->target = l->short_target;
     return batch->input && batch->target;

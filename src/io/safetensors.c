@@ -76,7 +76,8 @@ static wk_status read_shape(const wk_safetensors *file, json_t *shape, entry *e)
     e->dims.rank = (int)json_array_size(shape);
     for (int i = 0; i < e->dims.rank; i++) {
         json_t *size = json_array_get(shape, (size_t)i);
-        if (!json_is_integer(size) || json_integer_value(size) < 0) return bad(file, e->name, "a size is no natural number");
+        if (!json_is_integer(size) || json_integer_value(size) < 0)
+            return bad(file, e->name, "a size is no natural number");
         e->dims.size[i] = json_integer_value(size);
     }
     return WK_OK;
@@ -90,13 +91,15 @@ static wk_status read_entry(const wk_safetensors *file, json_t *object, entry *e
     if (!find_dtype(dtype, &e->dtype)) return bad(file, e->name, "a dtype that Wick does not know");
     WK_TRY(read_shape(file, json_object_get(object, "shape"), e));
     json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (!json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin))
+    if (!json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0
+        || json_integer_value(end) < json_integer_value(begin))
         return bad(file, e->name, "data_offsets are not in order");
     e->begin = (uint64_t)json_integer_value(begin);
     e->end = (uint64_t)json_integer_value(end);
     uint64_t bytes = wk_dtype_size(e->dtype);
     for (int i = 0; i < e->dims.rank; i++)
-        if (__builtin_mul_overflow(bytes, (uint64_t)e->dims.size[i], &bytes)) return bad(file, e->name, "its size overflows");
+        if (__builtin_mul_overflow(bytes, (uint64_t)e->dims.size[i], &bytes))
+            return bad(file, e->name, "its size overflows");
     if (bytes != e->end - e->begin) return bad(file, e->name, "its data_offsets do not fit its shape and dtype");
     return WK_OK;
 }
@@ -117,8 +120,8 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
             const char *key;
             json_t *text;
             if (!json_is_object(value)) return bad(file, NULL, "__metadata__ is no object");
-            json_object_foreach(value, key, text)
-                if (!json_is_string(text)) return bad(file, NULL, "__metadata__ holds something other than strings");
+            json_object_foreach(value, key, text) if (!json_is_string(text)) return bad(
+                file, NULL, "__metadata__ holds something other than strings");
             continue;
         }
         entry *e = &file->entries[file->count++];
@@ -128,10 +131,12 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
     qsort(file->entries, (size_t)file->count, sizeof *file->entries, by_offset);
     uint64_t at = 0;
     for (int i = 0; i < file->count; i++) {
-        if (file->entries[i].begin != at) return bad(file, file->entries[i].name, "it leaves a gap or overlaps its neighbour");
+        if (file->entries[i].begin != at)
+            return bad(file, file->entries[i].name, "it leaves a gap or overlaps its neighbour");
         at = file->entries[i].end;
     }
-    if (at != data_size) return bad(file, NULL, at > data_size ? "the data is cut short" : "there are bytes after the last tensor");
+    if (at != data_size)
+        return bad(file, NULL, at > data_size ? "the data is cut short" : "there are bytes after the last tensor");
     return WK_OK;
 }
 
@@ -187,8 +192,9 @@ static wk_status not_found(const wk_safetensors *file, const char *name) {
     const char **names = wk_alloc(((size_t)file->count + 1) * sizeof *names);
     for (int i = 0; names && i < file->count; i++) names[i] = file->entries[i].name;
     const char *near = names ? wk__nearest(name, names, (size_t)file->count) : NULL;
-    wk_status status = near ? wk_fail(WK_NOT_FOUND, "%s: no tensor \"%s\"; did you mean \"%s\"?", file->path, name, near)
-                            : wk_fail(WK_NOT_FOUND, "%s: no tensor \"%s\"", file->path, name);
+    wk_status status = near
+                           ? wk_fail(WK_NOT_FOUND, "%s: no tensor \"%s\"; did you mean \"%s\"?", file->path, name, near)
+                           : wk_fail(WK_NOT_FOUND, "%s: no tensor \"%s\"", file->path, name);
     wk_free(names);
     return status;
 }
@@ -217,7 +223,7 @@ const char *wk_safetensors_metadata(const wk_safetensors *file, const char *key)
 
 /* The library's order: dtype from the widest down, then name. */
 static int dtype_rank(wk_dtype dtype) {
-    static const int ranks[WK_DTYPE_COUNT] = { [WK_BOOL] = 0, [WK_U8] = 1, [WK_I8] = 2, [WK_I16] = 3, [WK_F16] = 4,
+    static const int ranks[WK_DTYPE_COUNT] = { [WK_BOOL] = 0, [WK_U8] = 1,  [WK_I8] = 2,  [WK_I16] = 3, [WK_F16] = 4,
                                                [WK_BF16] = 5, [WK_I32] = 6, [WK_F32] = 7, [WK_F64] = 8, [WK_I64] = 9 };
     return ranks[dtype];
 }
@@ -236,15 +242,16 @@ static int in_file_order(const void *a, const void *b) {
 static json_t *describe_item(const item *it, uint64_t begin, uint64_t end) {
     json_t *shape = json_array();
     for (int i = 0; i < it->tensor->rank; i++) (void)json_array_append_new(shape, json_integer(it->tensor->shape[i]));
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", stored_names[it->tensor->dtype], "shape", shape, "data_offsets", (json_int_t)begin,
-                     (json_int_t)end);
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", stored_names[it->tensor->dtype], "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)end);
 }
 
 static char *make_header(const item *items, int count, const wk_metadata *metadata, int n_metadata) {
     json_t *root = json_object();
     if (n_metadata > 0) {
         json_t *values = json_object();
-        for (int i = 0; i < n_metadata; i++) (void)json_object_set_new(values, metadata[i].key, json_string(metadata[i].value));
+        for (int i = 0; i < n_metadata; i++)
+            (void)json_object_set_new(values, metadata[i].key, json_string(metadata[i].value));
         (void)json_object_set_new(root, "__metadata__", values);
     }
     uint64_t at = 0;
@@ -275,7 +282,9 @@ static wk_status write_items(wk__writer *writer, const char *header, const item 
     for (int i = 0; i < count; i++) {
         wk_scope scope = wk_scope_begin();
         wk_tensor *whole = wk_contiguous(items[i].tensor);
-        wk_status status = whole ? wk__writer_add(writer, whole->data, (size_t)whole->count * wk_dtype_size((wk_dtype)whole->dtype)) : wk_error_code();
+        wk_status status =
+            whole ? wk__writer_add(writer, whole->data, (size_t)whole->count * wk_dtype_size((wk_dtype)whole->dtype))
+                  : wk_error_code();
         wk_scope_end(scope);
         WK_TRY(status);
     }
@@ -340,7 +349,8 @@ wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tens
     for (int i = 0; i < file->count; i++) {
         const char *name = file->entries[i].name;
         if (strncmp(name, prefix, prefix_size) == 0 && !is_wanted(name + prefix_size, targets))
-            return wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path, name, what);
+            return wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path,
+                           name, what);
     }
     return WK_OK;
 }

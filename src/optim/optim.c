@@ -53,8 +53,8 @@ static bool hold_parameters(wk_optim *o, wk_named_tensors parameters) {
         wk_tensor *p = parameters.tensor[i];
         if (!(WK_F32_F64 >> p->dtype & 1) || !wk_is_contiguous(p)) {
             char text[160];
-            (void)wk_fail(WK_DTYPE, "%s: parameter \"%s\" is %s, expected f32 or f64, row major", o->name, parameters.name[i],
-                          wk_describe(p, text, sizeof text));
+            (void)wk_fail(WK_DTYPE, "%s: parameter \"%s\" is %s, expected f32 or f64, row major", o->name,
+                          parameters.name[i], wk_describe(p, text, sizeof text));
             return false;
         }
         o->parameter[i] = wk_keep(p);
@@ -85,7 +85,8 @@ static bool name_state(wk_optim *o, wk_named_tensors parameters, const char *con
 static wk_optim *create(const char *name, const char *row, wk_named_tensors parameters, int moments,
                         const char *const *moment_names, double lr) {
     if (wk_failed()) return NULL;
-    if (!(lr > 0) || !isfinite(lr)) return wk_fail_null(WK_INVALID, "%s: lr is %g, expected a positive number", name, lr);
+    if (!(lr > 0) || !isfinite(lr))
+        return wk_fail_null(WK_INVALID, "%s: lr is %g, expected a positive number", name, lr);
     wk_optim *o = wk_alloc(sizeof *o);
     if (!o) return NULL;
     o->name = name;
@@ -107,7 +108,8 @@ static wk_optim *create(const char *name, const char *row, wk_named_tensors para
 wk_optim *wk_sgd(wk_named_tensors parameters, wk_sgd_opts opts) {
     static const char *const names[] = { "momentum_buffer" };
     if (opts.momentum < 0 || opts.weight_decay < 0)
-        return wk_fail_null(WK_INVALID, "SGD: momentum %g, weight_decay %g: expected at least 0", opts.momentum, opts.weight_decay);
+        return wk_fail_null(WK_INVALID, "SGD: momentum %g, weight_decay %g: expected at least 0", opts.momentum,
+                            opts.weight_decay);
     if (opts.nesterov && (opts.momentum <= 0 || opts.dampening != 0))
         return wk_fail_null(WK_INVALID, "SGD: nesterov needs momentum > 0 and dampening 0");
     wk_optim *o = create("SGD", "sgd_step", parameters, opts.momentum != 0 ? 1 : 0, names, opts.lr);
@@ -117,23 +119,34 @@ wk_optim *wk_sgd(wk_named_tensors parameters, wk_sgd_opts opts) {
 
 static wk_optim *adam(const char *name, wk_named_tensors parameters, double lr, wk_adam_attrs attrs) {
     static const char *const names[] = { "exp_avg", "exp_avg_sq" };
-    if (attrs.beta1 < 0 || attrs.beta1 >= 1 || attrs.beta2 < 0 || attrs.beta2 >= 1 || attrs.eps < 0 || attrs.weight_decay < 0)
-        return wk_fail_null(WK_INVALID, "%s: beta1 %g, beta2 %g, eps %g, weight_decay %g: betas must lie in [0, 1), the others be at least 0",
-                            name, attrs.beta1, attrs.beta2, attrs.eps, attrs.weight_decay);
+    if (attrs.beta1 < 0 || attrs.beta1 >= 1 || attrs.beta2 < 0 || attrs.beta2 >= 1 || attrs.eps < 0
+        || attrs.weight_decay < 0)
+        return wk_fail_null(
+            WK_INVALID,
+            "%s: beta1 %g, beta2 %g, eps %g, weight_decay %g: betas must lie in [0, 1), the others be at least 0", name,
+            attrs.beta1, attrs.beta2, attrs.eps, attrs.weight_decay);
     wk_optim *o = create(name, "adam_step", parameters, 2, names, lr != 0 ? lr : 1e-3);
     if (o) o->adam = attrs;
     return o;
 }
 
 wk_optim *wk_adam(wk_named_tensors parameters, wk_adam_opts opts) {
-    wk_adam_attrs attrs = { wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999), opts.eps != 0 ? opts.eps : 1e-8,
-                            opts.weight_decay, false, parameters.count };
+    wk_adam_attrs attrs = { wk_optional_or(opts.beta1, 0.9),
+                            wk_optional_or(opts.beta2, 0.999),
+                            opts.eps != 0 ? opts.eps : 1e-8,
+                            opts.weight_decay,
+                            false,
+                            parameters.count };
     return adam("Adam", parameters, opts.lr, attrs);
 }
 
 wk_optim *wk_adamw(wk_named_tensors parameters, wk_adamw_opts opts) {
-    wk_adam_attrs attrs = { wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999), opts.eps != 0 ? opts.eps : 1e-8,
-                            wk_optional_or(opts.weight_decay, 0.01), true, parameters.count };
+    wk_adam_attrs attrs = { wk_optional_or(opts.beta1, 0.9),
+                            wk_optional_or(opts.beta2, 0.999),
+                            opts.eps != 0 ? opts.eps : 1e-8,
+                            wk_optional_or(opts.weight_decay, 0.01),
+                            true,
+                            parameters.count };
     return adam("AdamW", parameters, opts.lr, attrs);
 }
 
@@ -217,7 +230,8 @@ wk_status wk_optim_state_changed(wk_optim *o) {
 
 wk_status wk_clip_grad_norm(wk_optim *o, double max_norm, double *norm) {
     if (wk_failed()) return WK_PENDING;
-    if (!(max_norm > 0)) return wk_fail(WK_INVALID, "wk_clip_grad_norm: max_norm is %g, expected a positive number", max_norm);
+    if (!(max_norm > 0))
+        return wk_fail(WK_INVALID, "wk_clip_grad_norm: max_norm is %g, expected a positive number", max_norm);
     int64_t n = fill_list(o);
     wk_tensor *out[1];
     wk_scope scope = wk_scope_begin();

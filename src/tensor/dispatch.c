@@ -1,7 +1,7 @@
 /* dispatch.c: the one place that sees every call.
  *
- * Check the operands, convert where the row promotes, ask the shape rule, take memory, run the kernel, record on the tape.
- * Nothing here locks, hashes or allocates from the system in a steady step.
+ * Check the operands, convert where the row promotes, ask the shape rule, take memory, run the kernel, record on the
+ * tape. Nothing here locks, hashes or allocates from the system in a steady step.
  */
 #include "tensor/registry.h"
 #include "tensor/op_attrs.h"
@@ -37,7 +37,8 @@ static const char *describe_inputs(const wk_call *call, char *buffer, size_t siz
     buffer[0] = '\0';
     for (int i = 0; i < call->n_in && i < 4; i++) {
         char one[160];
-        int more = snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", wk_describe(call->in[i], one, sizeof one));
+        int more =
+            snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", wk_describe(call->in[i], one, sizeof one));
         if (more < 0 || (used += (size_t)more) >= size) break;
     }
     return buffer;
@@ -57,7 +58,8 @@ static wk_status check_operands(const wk_call *call, bool *wants_grad) {
         }
         if (WK_UNLIKELY(tensor->life != WK__ALIVE))
             return wk_bad_call(call, WK_DEAD_TENSOR, "input %d is used after its scope ended", i);
-        if (device < 0) device = tensor->device;
+        if (device < 0)
+            device = tensor->device;
         else if (WK_UNLIKELY(device != tensor->device))
             return wk_bad_call(call, WK_DEVICE, "input %d is on another device than the inputs before it", i);
         *wants_grad = *wants_grad || wk__wants_grad(tensor);
@@ -82,7 +84,8 @@ static void list_dtypes(wk_dtype_set set, char *buffer, size_t size) {
     size_t used = 0;
     for (int dtype = 0; dtype < WK_DTYPE_COUNT && used < size; dtype++)
         if (set >> dtype & 1)
-            used += (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", wk_dtype_name((wk_dtype)dtype));
+            used +=
+                (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", wk_dtype_name((wk_dtype)dtype));
 }
 
 static wk_status check_dtypes(const wk_call *call) {
@@ -95,13 +98,16 @@ static wk_status check_dtypes(const wk_call *call) {
         if (rule->allowed[slot] && !(rule->allowed[slot] >> tensor->dtype & 1)) {
             char allowed[120];
             list_dtypes(rule->allowed[slot], allowed, sizeof allowed);
-            return wk_bad_call(call, WK_DTYPE, "input %d is %s, expected %s", i, wk_dtype_name((wk_dtype)tensor->dtype), allowed);
+            return wk_bad_call(call, WK_DTYPE, "input %d is %s, expected %s", i, wk_dtype_name((wk_dtype)tensor->dtype),
+                               allowed);
         }
         if (!(rule->same >> slot & 1)) continue;
-        if (first < 0) first = i;
+        if (first < 0)
+            first = i;
         else if (call->in[first]->dtype != tensor->dtype)
             return wk_bad_call(call, WK_DTYPE, "input %d is %s and input %d is %s; convert one with wk_cast", first,
-                               wk_dtype_name((wk_dtype)call->in[first]->dtype), i, wk_dtype_name((wk_dtype)tensor->dtype));
+                               wk_dtype_name((wk_dtype)call->in[first]->dtype), i,
+                               wk_dtype_name((wk_dtype)tensor->dtype));
     }
     return WK_OK;
 }
@@ -114,7 +120,8 @@ static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]
     for (int i = 0; i < call->n_in; i++) {
         if (!(rule->same >> i & 1) || !call->in[i]) continue;
         wk_dtype dtype = (wk_dtype)call->in[i]->dtype;
-        if (common < 0) common = (int)dtype;
+        if (common < 0)
+            common = (int)dtype;
         else if ((wk_dtype)common != dtype) {
             common = (int)promote((wk_dtype)common, dtype);
             differ = true;
@@ -177,8 +184,9 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
         const wk_tensor *tensor = call->in[i];
         if (!written || !tensor) continue;
         if (tensor->node || (wk__wants_grad(tensor) && !(context->mode & WK__MODE_NO_GRAD)))
-            return wk_bad_call(call, WK_INVALID,
-                               "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
+            return wk_bad_call(
+                call, WK_INVALID,
+                "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
         tensor->storage->version++;
         tensor->storage->changed_at = context->call_site;
     }
@@ -209,7 +217,8 @@ static wk_status run_kernel(wk_context *context, const wk_call *call) {
     wk_kernel_ctx ctx = { .threads = context->threads };
     wk_status status = kernel(&ctx, call);
     if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
-    if (status != WK_OK && !wk_failed()) return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
+    if (status != WK_OK && !wk_failed())
+        return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
     return status;
 }
 
@@ -226,8 +235,10 @@ static bool runs_as_parts(const wk_call *call) {
 void wk__fail_after_ops(int64_t count) {
     wk_context *context = wk__context();
     context->ops_until_failure = count;
-    if (count > 0) context->mode |= WK__MODE_FAIL;
-    else context->mode &= ~(uint32_t)WK__MODE_FAIL;
+    if (count > 0)
+        context->mode |= WK__MODE_FAIL;
+    else
+        context->mode &= ~(uint32_t)WK__MODE_FAIL;
 }
 
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,

@@ -1,5 +1,5 @@
-/* dtype.c: element types: names, sizes, and one element at a time as a double (for fills, prints and tests; kernels have
- * their own loops). */
+/* dtype.c: element types: names, sizes, and one element at a time as a double (for fills, prints and tests; kernels
+ * have their own loops). */
 #include "tensor/tensor.h"
 
 #include <math.h>

@@ -43,7 +43,8 @@ static wk_dataset *numbers(int64_t count) {
 }
 
 /* One epoch's items as a hash that depends on order. */
-static uint64_t read_epoch(const wk_dataset *dataset, wk_loader_opts opts, int64_t epoch, int64_t first, int64_t *items) {
+static uint64_t read_epoch(const wk_dataset *dataset, wk_loader_opts opts, int64_t epoch, int64_t first,
+                           int64_t *items) {
     wk_loader *loader = wk_loader_create(dataset, opts);
     cr_assert_not_null(loader, "%s", wk_message());
     cr_assert_eq(wk_loader_start(loader, epoch, first), WK_OK);
@@ -85,7 +86,8 @@ Test(loader, workers_and_queue_change_nothing) {
 
 Test(loader, starts_in_the_middle_and_again) {
     wk_dataset *dataset = numbers(64);
-    wk_loader *loader = wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 8, .sampler = { .shuffle = true }, .workers = 2 });
+    wk_loader *loader =
+        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 8, .sampler = { .shuffle = true }, .workers = 2 });
     wk_batch batch;
     int64_t third[8];
     cr_assert_eq(wk_loader_start(loader, 0, 0), WK_OK);
@@ -177,8 +179,9 @@ Test(idx, gzip_equals_raw_and_damage_is_seen) {
 
 Test(idx, fashion_mnist_of_the_distribution) {
     const char *root = "/usr/share/datasets/fashion-mnist";
-    wk_dataset *dataset = wk_idx_dataset((wk_idx_opts){ .images = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz",
-                                                        .labels = "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz" });
+    wk_dataset *dataset =
+        wk_idx_dataset((wk_idx_opts){ .images = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz",
+                                      .labels = "/usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz" });
     cr_assert_not_null(dataset, "%s: %s", root, wk_message());
     cr_expect_eq(dataset->count, 10000);
     float image[784];
