@@ -20,9 +20,9 @@ typedef struct wk_group wk_group;
 typedef struct wk_work wk_work;
 typedef enum wk_reduce { WK_REDUCE_SUM, WK_REDUCE_MEAN, WK_REDUCE_MAX, WK_REDUCE_MIN } wk_reduce;
 
-/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when this process was started as one of
- * several ranks (OMPI_COMM_WORLD_SIZE, PMIX_RANK with WORLD_SIZE > 1), else self.  Errors: WK_NOT_FOUND with what to
- * install. */
+/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when mpirun or srun started this process
+ * as one of several ranks, else self.  Returns when every rank has joined.  Errors: WK_NOT_FOUND with what to install;
+ * WK_UNSUPPORTED when WORLD_SIZE promises other ranks but no MPI connects them. */
 WK_API wk_group *wk_group_create(const char *transport);
 WK_API void wk_group_destroy(wk_group *group);
 WK_API int wk_group_rank(const wk_group *group);
@@ -57,10 +57,15 @@ typedef struct wk_ddp_opts {
 } wk_ddp_opts;
 /* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and
  * buffers to all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns
- * they are complete and equal everywhere.  Gradients become views of buckets.  Both the group and the module must
- * outlive it. */
+ * they are complete and equal everywhere; that of a parameter which no rank used is empty.  Gradients become views of
+ * buckets.  Both the group and the module must outlive it, and no parameter may be added meanwhile.  Errors: NULL;
+ * WK_INVALID where models differ (on every rank), WK_DTYPE for parameters other than f32 and f64. */
 WK_API wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts);
 WK_API void wk_ddp_destroy(wk_ddp *ddp);
+/* Copy rank 0's buffers to all ranks.  While training each rank gathers running statistics of its own; before an
+ * evaluation that the ranks share, call this.  PyTorch copies them before every forward: for batch normalisation the
+ * outcome is the same. */
+WK_API wk_status wk_ddp_broadcast_buffers(wk_ddp *ddp);
 /* Without exchange until set back: gradients accumulate locally; the next backward with exchange sends the sum. */
 WK_API void wk_ddp_no_sync(wk_ddp *ddp, bool no_sync);
 /* Seconds of the last backward that its end waited for the exchange: what was not hidden. */

@@ -3,7 +3,10 @@
  * Gradients live in buckets: one block of memory each, in which every parameter's gradient is a view, filled in reverse
  * order of use.  When the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their
  * number whatever the order in which they fill, for every rank must call the same collectives in the same order.  What
- * is still empty when backward ends (a parameter that was not used) is sent as zeros.
+ * is still empty when backward ends (a parameter that was not used) is sent as zeros.  Behind its gradients a bucket
+ * has one number a parameter: 1 where this rank used it.  Where their mean is 0 no rank did, and the gradient is empty
+ * again: weight decay and momentum then leave the parameter alone, as they do with one rank (and as PyTorch's
+ * find_unused_parameters does).
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
@@ -15,7 +18,8 @@
 enum { ALIGNMENT = 64 };
 
 typedef struct bucket {
-    wk_tensor *whole; /* flat */
+    wk_tensor *whole; /* flat: gradients, each padded; then `count` numbers that say which are used */
+    int64_t used;     /* the first of those, in elements */
     int first, count; /* of the parameters, in DDP's order */
     int ready;
     wk_work *work;
@@ -51,22 +55,40 @@ static void send_full_buckets(wk_ddp *d) {
     }
 }
 
+static void set_element(const wk_tensor *flat, int64_t at, double value) {
+    if (flat->dtype == WK_F64)
+        ((double *)flat->data)[at] = value;
+    else
+        ((float *)flat->data)[at] = (float)value;
+}
+
+static double element(const wk_tensor *flat, int64_t at) {
+    return flat->dtype == WK_F64 ? ((const double *)flat->data)[at] : (double)((const float *)flat->data)[at];
+}
+
 static void on_ready(void *context, wk_tensor *parameter) {
     slot *s = context;
     wk_ddp *d = s->ddp;
+    bucket *b = &d->buckets[s->bucket];
     if (d->no_sync || s->ready) return;
-    if (!wk_gradient(parameter)) {
-        /* Reached, but nothing came: zeros. */
-        wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
+    bool is_used = wk_gradient(parameter) != NULL;
+    if (!is_used) {
+        const wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
         memset(gradient->data, 0, (size_t)gradient->count * wk_dtype_size((wk_dtype)gradient->dtype));
-        parameter->leaf->empty = false;
     }
+    set_element(b->whole, b->used + (s - d->slots) - b->first, is_used);
     s->ready = true;
-    d->buckets[s->bucket].ready++;
+    b->ready++;
     send_full_buckets(d);
 }
 
 /* ---- the end of a backward ---- */
+
+/* The bucket has arrived: gradients that some rank has are there on all. */
+static void take_in(const wk_ddp *d, const bucket *b) {
+    for (int i = 0; i < b->count; i++)
+        d->slots[b->first + i].parameter->leaf->empty = element(b->whole, b->used + i) == 0;
+}
 
 static void begin_next(wk_ddp *d) {
     for (int i = 0; i < d->count; i++) d->slots[i].ready = false;
@@ -87,8 +109,9 @@ static void on_backward_end(void *context, wk_status status) {
         if (!d->slots[i].ready) on_ready(&d->slots[i], d->slots[i].parameter);
     double before = wk_now();
     for (int i = 0; i < d->bucket_count; i++) {
-        (void)wk_work_wait(d->buckets[i].work);
-        d->buckets[i].work = NULL;
+        bucket *b = &d->buckets[i];
+        if (b->work && wk_work_wait(b->work) == WK_OK) take_in(d, b);
+        b->work = NULL;
     }
     d->exposed = wk_now() - before;
     begin_next(d);
@@ -106,6 +129,15 @@ static uint64_t signature(wk_named_tensors all) {
             hash = (hash ^ (unsigned char)text[k]) * UINT64_C(1099511628211);
     }
     return hash;
+}
+
+static wk_status check_dtypes(wk_named_tensors parameters) {
+    char text[160];
+    for (int i = 0; i < parameters.count; i++)
+        if (parameters.tensor[i]->dtype != WK_F32 && parameters.tensor[i]->dtype != WK_F64)
+            return wk_fail(WK_DTYPE, "ddp: parameter \"%s\" is %s, expected f32 or f64", parameters.name[i],
+                           wk_describe(parameters.tensor[i], text, sizeof text));
+    return WK_OK;
 }
 
 static wk_status check_replicas(wk_group *g, wk_named_tensors all) {
@@ -135,7 +167,7 @@ static size_t padded_bytes(const wk_tensor *t) {
 }
 
 /* Cut the reversed list into buckets: one closes when it has reached its limit, or where the dtype changes. */
-static wk_status assign(wk_ddp *d, wk_ddp_opts opts) {
+static void assign(wk_ddp *d, wk_ddp_opts opts) {
     size_t first_limit = opts.first_bucket_bytes > 0 ? (size_t)opts.first_bucket_bytes : (size_t)1 << 20;
     size_t limit = opts.bucket_bytes > 0 ? (size_t)opts.bucket_bytes : (size_t)25 << 20, bytes = 0;
     for (int i = 0; i < d->count; i++) {
@@ -149,14 +181,14 @@ static wk_status assign(wk_ddp *d, wk_ddp_opts opts) {
         d->buckets[d->bucket_count - 1].count++;
         bytes += padded_bytes(d->slots[i].parameter);
     }
-    return WK_OK;
 }
 
 static wk_status lay_out(bucket *b, slot *slots) {
     size_t bytes = 0;
     for (int i = b->first; i < b->first + b->count; i++) bytes += padded_bytes(slots[i].parameter);
     wk_dtype dtype = (wk_dtype)slots[b->first].parameter->dtype;
-    b->whole = wk_kept_zeros(dtype, WK_DIMS((int64_t)(bytes / wk_dtype_size(dtype))));
+    b->used = (int64_t)(bytes / wk_dtype_size(dtype));
+    b->whole = wk_kept_zeros(dtype, WK_DIMS(b->used + b->count));
     if (!b->whole) return wk_error_code();
     size_t at = 0;
     for (int i = b->first; i < b->first + b->count; i++) {
@@ -180,11 +212,12 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     d->count = parameters.count;
     d->slots = wk_alloc((size_t)d->count * sizeof *d->slots);
     d->buckets = wk_alloc((size_t)d->count * sizeof *d->buckets);
-    wk_status status = d->slots && d->buckets ? check_replicas(group, all) : wk_error_code();
+    wk_status status = d->slots && d->buckets ? check_dtypes(parameters) : wk_error_code();
+    if (status == WK_OK) status = check_replicas(group, all);
     if (status == WK_OK) status = copy_from_first(group, all);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         d->slots[i] = (slot){ .ddp = d, .parameter = parameters.tensor[d->count - 1 - i] };
-    if (status == WK_OK) status = assign(d, opts);
+    if (status == WK_OK) assign(d, opts);
     for (int i = 0; status == WK_OK && i < d->bucket_count; i++) status = lay_out(&d->buckets[i], d->slots);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         status = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i]);
@@ -211,6 +244,14 @@ void wk_ddp_destroy(wk_ddp *d) {
     wk_free(d->buckets);
     wk_free(d->slots);
     wk_free(d);
+}
+
+wk_status wk_ddp_broadcast_buffers(wk_ddp *d) {
+    if (!d) return WK_OK;
+    wk_named_tensors all = wk_state(d->module);
+    for (int i = 0; i < all.count; i++)
+        if (!all.tensor[i]->leaf) WK_TRY(wk_broadcast(d->group, all.tensor[i], 0, NULL));
+    return WK_OK;
 }
 
 void wk_ddp_no_sync(wk_ddp *d, bool no_sync) {

@@ -9,6 +9,7 @@
 #include "dist/transport.h"
 #include "tensor/tensor.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,7 +26,7 @@ struct wk_work {
     uint64_t sequence;
     int64_t bytes;
     atomic_bool done;
-    wk_status status;
+    wk__error error; /* code WK_OK: it went well */
     double begun, ended;
     struct wk_work *next;
     wk_storage *held[2];
@@ -38,26 +39,29 @@ struct wk_group {
     pthread_t thread, watchdog;
     bool has_thread, has_watchdog;
     pthread_mutex_t lock;
-    pthread_cond_t wake, finished, waited_for;
+    pthread_cond_t wake, finished, waited_for, ending;
     wk_work *first, *last; /* queue; the first is under way */
     uint64_t sequence;
     atomic_int waiters;
     bool stopping, opened;
-    wk_status open_status;
-    wk__error open_error;
     wk__board *board;
     double timeout;
 };
 
 /* ---- the thread ---- */
 
+static struct timespec seconds_from_now(double seconds) {
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += (long)(fmod(seconds, 1) * 1e9);
+    at.tv_sec += (time_t)seconds + at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
 /* Sleep, but not past the moment when somebody begins to wait. */
 static void rest(wk_group *g, double seconds) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(seconds * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = seconds_from_now(seconds);
     (void)pthread_mutex_lock(&g->lock);
     if (atomic_load(&g->waiters) == 0 && !g->stopping) (void)pthread_cond_timedwait(&g->waited_for, &g->lock, &until);
     (void)pthread_mutex_unlock(&g->lock);
@@ -85,9 +89,6 @@ static wk_status run(wk_group *g, wk_work *work) {
 
 static void *thread_main(void *argument) {
     wk_group *g = argument;
-    sigset_t all;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
     (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
     (void)pthread_mutex_lock(&g->lock);
     for (;;) {
@@ -96,16 +97,13 @@ static void *thread_main(void *argument) {
         if (!work) break;
         work->begun = wk_now();
         (void)pthread_mutex_unlock(&g->lock);
-        wk_status status = run(g, work);
-        (void)pthread_mutex_lock(&g->lock);
-        if (status != WK_OK) {
-            char reason[400];
-            (void)snprintf(reason, sizeof reason, "%s %llu failed: %s", kind_names[work->transfer.kind],
-                           (unsigned long long)work->sequence, wk_message());
+        if (run(g, work) != WK_OK) {
+            wk_error_prefix("%s %llu failed", kind_names[work->transfer.kind], (unsigned long long)work->sequence);
+            wk_group_abort(g, wk_message());
+            work->error = *wk__error_slot(); /* alone in the group: for the one who waits */
             wk_clear_error();
-            wk_group_abort(g, reason);
         }
-        work->status = status;
+        (void)pthread_mutex_lock(&g->lock);
         work->ended = wk_now();
         g->first = work->next;
         if (!g->first) g->last = NULL;
@@ -118,31 +116,42 @@ static void *thread_main(void *argument) {
 
 /* ---- the watchdog ---- */
 
+static void describe_hang(const wk_group *g, const wk_work *work, wk_text *text) {
+    wk_text late = { 0 };
+    wk_text_printf(text, "%s %llu (%.3g MB) did not end within %.0f s", kind_names[work->transfer.kind],
+                   (unsigned long long)work->sequence, 1e-6 * (double)work->bytes, g->timeout);
+    if (wk__board_laggards(g->board, work->sequence, &late))
+        wk_text_printf(text, "; missing: %s", wk_text_get(&late));
+    else
+        wk_text_puts(text, "; every rank of this host has joined it: look at the network or at another host");
+    wk_text_free(&late);
+}
+
+/* Looks once a second.  A look counts for two seconds at most: a job that was stopped (Ctrl-Z) and continued is not
+ * late. */
 static void *watchdog_main(void *argument) {
     wk_group *g = argument;
-    sigset_t all;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+    uint64_t sequence = 0;
+    double waited = 0, looked = wk_now();
     (void)pthread_mutex_lock(&g->lock);
     while (!g->stopping) {
-        struct timespec until;
-        (void)clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 1;
-        (void)pthread_cond_timedwait(&g->finished, &g->lock, &until);
+        struct timespec until = seconds_from_now(1);
+        (void)pthread_cond_timedwait(&g->ending, &g->lock, &until);
         const wk_work *work = g->first;
-        if (g->stopping || !work || work->begun == 0 || wk_now() - work->begun < g->timeout) continue;
-        wk_text text = { 0 };
-        wk_text_printf(&text, "%s %llu (%.3g MB) did not end within %.0f s", kind_names[work->transfer.kind],
-                       (unsigned long long)work->sequence, 1e-6 * (double)work->bytes, g->timeout);
-        wk_text late = { 0 };
-        if (wk__board_laggards(g->board, work->sequence, &late))
-            wk_text_printf(&text, "; missing: %s", wk_text_get(&late));
+        double now = wk_now(), passed = fmin(now - looked, 2);
+        looked = now;
+        if (!work || work->sequence != sequence)
+            waited = 0;
         else
-            wk_text_puts(&text, "; every rank of this host has joined it: look at the network or at another host");
+            waited += passed;
+        sequence = work ? work->sequence : 0;
+        if (g->stopping || waited < g->timeout) continue;
+        wk_text text = { 0 };
+        describe_hang(g, work, &text);
         (void)pthread_mutex_unlock(&g->lock);
         wk_group_abort(g, wk_text_get(&text));
-        (void)pthread_mutex_lock(&g->lock);
-        break;
+        wk_text_free(&text);
+        return NULL;
     }
     (void)pthread_mutex_unlock(&g->lock);
     return NULL;
@@ -157,13 +166,22 @@ void wk_group_abort(wk_group *g, const char *reason) {
 
 /* ---- life ---- */
 
+static int64_t number_in(const char *variable) {
+    const char *text = getenv(variable);
+    return text ? strtoll(text, NULL, 10) : 0;
+}
+
+/* What started this process: mpirun, srun --mpi=pmix, another PMI; NULL with an error pending where ranks cannot meet.
+ */
 static const char *choose(void) {
-    static const char *const sizes[] = { "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "PMI_SIZE" };
-    for (size_t i = 0; i < WK_COUNT(sizes); i++) {
-        const char *text = getenv(sizes[i]);
-        if (text && strtol(text, NULL, 10) > 1) return "mpi";
-    }
-    return "self";
+    bool is_pmix = getenv("PMIX_RANK") != NULL;
+    if (number_in("OMPI_COMM_WORLD_SIZE") > 1 || number_in("PMI_SIZE") > 1) return "mpi";
+    if (is_pmix && (number_in("WORLD_SIZE") > 1 || number_in("SLURM_STEP_NUM_TASKS") > 1)) return "mpi";
+    if (number_in("WORLD_SIZE") < 2 || getenv("OMPI_COMM_WORLD_SIZE") || is_pmix) return "self";
+    return wk_fail_null(WK_UNSUPPORTED,
+                        "process group: WORLD_SIZE is %lld, but these ranks were not started by MPI and cannot reach "
+                        "each other: use mpirun, or wick run -s mpi",
+                        (long long)number_in("WORLD_SIZE"));
 }
 
 static double timeout_wish(void) {
@@ -172,41 +190,47 @@ static double timeout_wish(void) {
     return seconds > 0 ? seconds : 60;
 }
 
+/* Signals are the program's business: its own threads take them. */
+static bool start_threads(wk_group *g) {
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+    g->has_thread = pthread_create(&g->thread, NULL, thread_main, g) == 0;
+    g->has_watchdog = g->has_thread && g->ranks > 1 && pthread_create(&g->watchdog, NULL, watchdog_main, g) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return g->has_thread && (g->ranks == 1 || g->has_watchdog);
+}
+
+static wk_status open_group(wk_group *g) {
+    WK_TRY(g->transport->open(&g->state, &g->rank, &g->ranks));
+    g->opened = true;
+    g->board = wk__board_open(g->rank, g->ranks);
+    if (!start_threads(g)) return wk_fail(WK_NO_MEMORY, "process group: its threads could not be started");
+    WK_TRY(wk_barrier(g));
+    if (g->rank == 0) wk__board_unlink(g->board);
+    return WK_OK;
+}
+
 wk_group *wk_group_create(const char *transport) {
     if (wk_failed()) return NULL;
-    const wk_transport *found = wk__transport_find(transport ? transport : choose());
+    if (!transport) transport = choose();
+    const wk_transport *found = transport ? wk__transport_find(transport) : NULL;
     wk_group *g = found ? wk_alloc(sizeof *g) : NULL;
     if (!g) return NULL;
     g->transport = found;
     g->timeout = timeout_wish();
-    (void)pthread_mutex_init(&g->lock, NULL);
-    (void)pthread_cond_init(&g->wake, NULL);
-    (void)pthread_cond_init(&g->finished, NULL);
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&g->lock, NULL);
+    (void)pthread_cond_init(&g->wake, NULL);
+    (void)pthread_cond_init(&g->finished, NULL);
     (void)pthread_cond_init(&g->waited_for, &monotonic);
+    (void)pthread_cond_init(&g->ending, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    if (found->open(&g->state, &g->rank, &g->ranks) != WK_OK) {
-        wk_free(g);
-        return NULL;
-    }
-    g->opened = true;
-    g->board = wk__board_open(g->rank, g->ranks);
-    if (pthread_create(&g->thread, NULL, thread_main, g) == 0) g->has_thread = true;
-    if (g->has_thread && g->ranks > 1 && pthread_create(&g->watchdog, NULL, watchdog_main, g) == 0)
-        g->has_watchdog = true;
-    if (!g->has_thread || (g->ranks > 1 && !g->has_watchdog)) {
-        (void)wk_fail(WK_NO_MEMORY, "process group: its threads could not be started");
-        wk_group_destroy(g);
-        return NULL;
-    }
-    if (wk_barrier(g) != WK_OK) {
-        wk_group_destroy(g);
-        return NULL;
-    }
-    if (g->rank == 0) wk__board_unlink(g->board);
-    return g;
+    if (open_group(g) == WK_OK) return g;
+    wk_group_destroy(g);
+    return NULL;
 }
 
 void wk_group_destroy(wk_group *g) {
@@ -214,13 +238,14 @@ void wk_group_destroy(wk_group *g) {
     (void)pthread_mutex_lock(&g->lock);
     g->stopping = true;
     (void)pthread_cond_broadcast(&g->wake);
-    (void)pthread_cond_broadcast(&g->finished);
     (void)pthread_cond_broadcast(&g->waited_for);
+    (void)pthread_cond_broadcast(&g->ending);
     (void)pthread_mutex_unlock(&g->lock);
     if (g->has_thread) (void)pthread_join(g->thread, NULL);
     if (g->has_watchdog) (void)pthread_join(g->watchdog, NULL);
     if (g->opened) g->transport->close(g->state);
     wk__board_close(g->board);
+    (void)pthread_cond_destroy(&g->ending);
     (void)pthread_cond_destroy(&g->waited_for);
     (void)pthread_cond_destroy(&g->finished);
     (void)pthread_cond_destroy(&g->wake);
@@ -355,7 +380,8 @@ wk_status wk_work_wait(wk_work *work) {
         (void)pthread_mutex_unlock(&g->lock);
         (void)atomic_fetch_sub(&g->waiters, 1);
     }
-    wk_status status = work->status;
+    wk_status status = work->error.code;
+    if (status != WK_OK) (void)wk_fail(status, "%s", work->error.message);
     wk__storage_drop(work->held[0]);
     wk__storage_drop(work->held[1]);
     wk_free(work);

@@ -133,7 +133,11 @@ wk_status wk__make_folder(const char *path) {
         if (*at != '/' && *at != '\0') continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST) status = io_error("make the folder", copy);
+        struct stat info;
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+            status = io_error("make the folder", copy);
+        else if (stat(copy, &info) == 0 && !S_ISDIR(info.st_mode))
+            status = wk_fail(WK_IO, "%s: cannot make the folder: a file is in its place", copy);
         *at = kept;
         if (kept == '\0') break;
     }

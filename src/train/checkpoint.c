@@ -9,6 +9,7 @@
 #include "tensor/backend.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,9 +64,35 @@ static wk_tensor *random_tensor(const wk__standing *s) {
     return random;
 }
 
-enum { NUMBERS = 8, NUMBER_SIZE = 32 };
+static bool is_finite(const wk_tensor *t) {
+    const void *data = wk_data((wk_tensor *)(uintptr_t)t);
+    int64_t count = wk_count(t);
+    if (wk_dtype_get(t) == WK_F32) {
+        for (int64_t i = 0; i < count; i++)
+            if (!isfinite(((const float *)data)[i])) return false;
+    } else if (wk_dtype_get(t) == WK_F64) {
+        for (int64_t i = 0; i < count; i++)
+            if (!isfinite(((const double *)data)[i])) return false;
+    }
+    return true;
+}
+
+static wk_status check_finite(wk_module *model, int64_t step) {
+    wk_named_tensors all = wk_parameters(model);
+    for (int i = 0; i < all.count; i++)
+        if (!is_finite(all.tensor[i]))
+            return wk_fail(
+                WK_STATE,
+                "parameter \"%s\" is not finite after step %" PRId64
+                ", the checkpoint from before is kept: a smaller learning rate or gradient clipping may help",
+                all.name[i], step);
+    return WK_OK;
+}
+
+enum { NUMBERS = 10, NUMBER_SIZE = 32 };
 
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
+    WK_TRY(check_finite(c->model, s->step));
     char text[NUMBERS][NUMBER_SIZE];
     (void)snprintf(text[0], NUMBER_SIZE, "%" PRId64, s->epoch);
     (void)snprintf(text[1], NUMBER_SIZE, "%" PRId64, s->batch);
@@ -75,6 +102,8 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
     (void)snprintf(text[5], NUMBER_SIZE, "%d", c->ranks);
     (void)snprintf(text[6], NUMBER_SIZE, "%d", wk_threads());
     (void)snprintf(text[7], NUMBER_SIZE, "%" PRId64, c->config->batch_size);
+    (void)snprintf(text[8], NUMBER_SIZE, "%.17g", s->window_loss);
+    (void)snprintf(text[9], NUMBER_SIZE, "%" PRId64, s->window_steps);
     const wk_metadata metadata[] = {
         { "format", "pt" },
         { "wick_version", wk_version() },
@@ -88,6 +117,8 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
         { "ranks", text[5] },
         { "threads", text[6] },
         { "batch_size", text[7] },
+        { "window_loss", text[8] },
+        { "window_steps", text[9] },
         { "instruction_set", instruction_set() },
     };
     named all = { 0 };
@@ -108,7 +139,7 @@ static wk_status number(wk_safetensors *file, const char *path, const char *key,
     const char *text = wk_safetensors_metadata(file, key);
     char *end = NULL;
     if (text) *value = strtod(text, &end);
-    if (!text || end == text || *end)
+    if (!text || end == text || *end || !isfinite(*value))
         return wk_fail(WK_FORMAT, "%s: not a checkpoint of a run: its metadata has no number \"%s\"", path, key);
     return WK_OK;
 }
@@ -129,25 +160,66 @@ static void warn_if(wk_safetensors *file, const char *key, const char *now) {
                      then, now);
 }
 
-static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
-    wk__standing read = { 0 };
-    int64_t batch_size;
-    WK_TRY(whole(file, path, "epoch", &read.epoch));
-    WK_TRY(whole(file, path, "batch", &read.batch));
-    WK_TRY(whole(file, path, "step", &read.step));
-    WK_TRY(number(file, path, "loss_sum", &read.loss_sum));
-    WK_TRY(number(file, path, "best_accuracy", &read.best_accuracy));
+/* Ranks take the items of an epoch's order in turn, so after any number of batches a beginning of it is done, whatever
+ * the number of ranks: where that or the batch size has changed, go on at the batch that holds the first item not yet
+ * seen. */
+static wk_status convert_batch(wk_safetensors *file, const char *path, const wk__checkpoint_context *c,
+                               wk__standing *s) {
+    int64_t batch_size, ranks;
     WK_TRY(whole(file, path, "batch_size", &batch_size));
-    if (read.batch != 0 && batch_size != c->config->batch_size)
-        return wk_fail(WK_CONFIG,
-                       "%s: it stands in the middle of an epoch of batches of %lld; the run has batch_size %lld", path,
-                       (long long)batch_size, (long long)c->config->batch_size);
+    WK_TRY(whole(file, path, "ranks", &ranks));
+    int64_t then = batch_size * ranks, now = c->config->batch_size * c->ranks;
+    if (batch_size < 1 || batch_size > 1 << 20 || ranks < 1 || ranks > 1 << 20)
+        return wk_fail(WK_FORMAT, "%s: batches of %" PRId64 " on %" PRId64 " ranks in its metadata", path, batch_size,
+                       ranks);
+    int64_t batch = then == now ? s->batch : (int64_t)((double)s->batch * (double)then / (double)now);
+    if (batch > c->batches) batch = c->batches; /* there is less data now */
+    if (batch == s->batch) return WK_OK;
+    s->loss_sum *= (double)batch / (double)s->batch; /* keeps the mean */
+    s->batch = batch;
+    return WK_OK;
+}
+
+static wk_status read_standing(wk_safetensors *file, const char *path, const wk__checkpoint_context *c,
+                               wk__standing *s) {
+    WK_TRY(whole(file, path, "epoch", &s->epoch));
+    WK_TRY(whole(file, path, "batch", &s->batch));
+    WK_TRY(whole(file, path, "step", &s->step));
+    WK_TRY(whole(file, path, "window_steps", &s->window_steps));
+    WK_TRY(number(file, path, "window_loss", &s->window_loss));
+    WK_TRY(number(file, path, "loss_sum", &s->loss_sum));
+    WK_TRY(number(file, path, "best_accuracy", &s->best_accuracy));
+    return convert_batch(file, path, c, s);
+}
+
+static void warn_of_changes(wk_safetensors *file, const wk__checkpoint_context *c) {
     char now[32];
+    warn_if(file, "model", c->config->model.name);
+    warn_if(file, "optimizer", wk_optim_name(c->optimizer));
+    (void)snprintf(now, sizeof now, "%" PRId64, c->config->batch_size);
+    warn_if(file, "batch_size", now);
     (void)snprintf(now, sizeof now, "%d", c->ranks);
     warn_if(file, "ranks", now);
     (void)snprintf(now, sizeof now, "%d", wk_threads());
     warn_if(file, "threads", now);
     warn_if(file, "instruction_set", instruction_set());
+}
+
+static wk_status take_random(wk_tensor *stored, const char *path, wk__standing *s) {
+    wk_generator generator;
+    memcpy(&generator, wk_data(stored), sizeof generator);
+    if (generator.next < 0 || generator.next > 624)
+        return wk_fail(WK_FORMAT, "%s: the random state in it is damaged", path);
+    *wk_default_generator() = generator;
+    s->random_seed = generator.seed;
+    s->random_counter = generator.counter;
+    return WK_OK;
+}
+
+static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+    wk__standing read = { 0 };
+    WK_TRY(read_standing(file, path, c, &read));
+    warn_of_changes(file, c);
     /* Check both parts before either is changed. */
     wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
     const char *const state_name = "state";
@@ -155,15 +227,11 @@ static wk_status load_open(wk_safetensors *file, const char *path, const wk__che
     wk_status status = random ? wk_load_named(file, "random.", one, "the random state") : wk_error_code();
     if (status == WK_OK) status = wk_check_named(file, "model.", wk_state(c->model), "the model");
     if (status == WK_OK) status = wk_check_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
+    if (status == WK_OK) status = take_random(random, path, &read);
     if (status == WK_OK) status = wk_load_named(file, "model.", wk_state(c->model), "the model");
     if (status == WK_OK) status = wk_load_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
     if (status == WK_OK) status = wk_optim_state_changed(c->optimizer);
-    if (status == WK_OK) {
-        memcpy(wk_default_generator(), wk_data(random), sizeof(wk_generator));
-        read.random_seed = wk_default_generator()->seed;
-        read.random_counter = wk_default_generator()->counter;
-        *s = read;
-    }
+    if (status == WK_OK) *s = read;
     wk_release(random);
     return status;
 }

@@ -1,10 +1,20 @@
 /* commands.c: `wick train` and `wick eval`: parse, call, print. */
+#include "train/agree.h"
 #include "train/trainer.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2, MOST_OVERRIDES = 64 };
+
+typedef struct command_line {
+    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES];
+    int n_overrides;
+    wk__start start;
+    bool wants_help;
+} command_line;
 
 static const char train_help[] =
     "usage: wick train -c FILE [-o key=value]... [--resume | --overwrite]\n"
@@ -24,7 +34,7 @@ static int usage(const char *help, const char *problem, const char *word) {
     return EXIT_USAGE;
 }
 
-/* Errors before the group exists are the same on every rank: one message is enough. */
+/* Where no group connects the ranks all of them meet the same error: one message is enough. */
 static int report_once(void) {
     static const char *const keys[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "RANK" };
     for (size_t i = 0; i < WK_COUNT(keys); i++) {
@@ -36,15 +46,68 @@ static int report_once(void) {
     return 1;
 }
 
+/* Join the others, tell them whether this rank could read its configuration, and see that all have the same.  The group
+ * first: a rank that left before would leave the others to wait for it. */
+static wk_group *open_run(const command_line *line, wk__run_config *config, wk_status *status) {
+    *status = wk__run_config_load(config, line->file, line->overrides, line->n_overrides);
+    wk__error error = *wk__error_slot();
+    wk_clear_error();
+    wk_group *group = wk_group_create(NULL);
+    if (*status != WK_OK) *wk__error_slot() = error;
+    if (!group) return NULL;
+    *status = wk__agree(group, *status);
+    if (*status != WK_OK) return group;
+    char *text = wk__yaml_dump(config->document->root);
+    *status = wk__agree(group, text ? WK_OK : wk_error_code());
+    if (*status == WK_OK)
+        *status = wk__same(group, wk__hash(0, text) + (uint64_t)line->start, "the configuration",
+                           ": give every rank the same file and options");
+    wk_free(text);
+    return group;
+}
+
 static int finish(wk_group *group, wk_status status) {
-    int code = status == WK_OK ? 0 : 1;
-    if (status == WK_CANCELLED)
-        wk_clear_error(); /* another rank has said why */
+    if (status == WK_RANK_FAILED)
+        wk_clear_error(); /* which has said why */
     else
         (void)wk_report(stderr);
     wk_group_destroy(group);
-    return code;
+    return status == WK_OK ? 0 : 1;
 }
+
+/* ---- signals ---- */
+
+enum { GRACE = 30, GRACE_OF_OTHERS = 5 }; /* seconds until a rank that was asked to end does so without having saved */
+static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t grace = GRACE;
+
+static void on_signal(int number) {
+    stop_signal = number;
+    (void)alarm((unsigned)grace);
+}
+
+/* The first SIGTERM, SIGINT or SIGHUP lets rank 0 save and end the run; the second ends the process.  A signal that is
+ * ignored (nohup) stays so.  A reader of the output that goes away is no reason to stop: log.txt has everything. */
+static void watch_signals(int rank) {
+    static const int watched[] = { SIGTERM, SIGINT, SIGHUP };
+    if (rank != 0) grace = GRACE_OF_OTHERS;
+    for (size_t i = 0; i < WK_COUNT(watched); i++) {
+        struct sigaction before, action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
+        if (sigaction(watched[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            (void)sigaction(watched[i], &action, NULL);
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Whoever sent the signal learns that it ended the process. */
+static int ended_by(int number) {
+    (void)alarm(0);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+    return 128 + number;
+}
+
+/* ---- train ---- */
 
 /* A launcher that starts the app again wants it to go on. */
 static bool is_restart(void) {
@@ -52,76 +115,120 @@ static bool is_restart(void) {
     return count && strtol(count, NULL, 10) > 0;
 }
 
-int wk_train_main(int argc, char **argv) {
-    const char *file = NULL, *overrides[MOST_OVERRIDES];
-    int n_overrides = 0;
-    wk__start start = is_restart() ? WK__START_RESUME : WK__START_NEW;
-    for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
-        bool has_value = i + 1 < argc;
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-            (void)fputs(train_help, stdout);
-            return 0;
-        }
-        if ((strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0) && has_value)
-            file = argv[++i];
-        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES)
-            overrides[n_overrides++] = argv[++i];
-        else if (strcmp(word, "--resume") == 0)
-            start = WK__START_RESUME;
-        else if (strcmp(word, "--overwrite") == 0)
-            start = WK__START_OVERWRITE;
-        else
-            return usage(train_help, "train: cannot make sense of", word);
-    }
-    if (!file) return usage(train_help, "train: -c FILE is missing", "");
-    wk__run_config config;
-    if (wk__run_config_load(&config, file, overrides, n_overrides) != WK_OK) return report_once();
-    wk_group *group = wk_group_create(NULL);
-    int code = group ? finish(group, wk__train(&config, group, start)) : report_once();
-    wk__run_config_free(&config);
-    return code;
+/* The word after an option; NULL, and the problem is told, where there is none. */
+static const char *value_of(int argc, char **argv, int *i, const char *help, const char *kind) {
+    if (*i + 1 < argc) return argv[++*i];
+    (void)fprintf(stderr, "wick: %s: %s needs %s after it\n%s", argv[0], argv[*i], kind, help);
+    return NULL;
 }
 
-static char *checkpoint_of(const char *folder, const char *name) {
-    return strcmp(name, "last") == 0 || strcmp(name, "best") == 0 ? wk__checkpoint_path(folder, name) : wk_strdup(name);
+static bool add_override(command_line *line, const char *word, const char *help) {
+    if (!word) return false;
+    if (line->n_overrides < MOST_OVERRIDES) {
+        line->overrides[line->n_overrides++] = word;
+        return true;
+    }
+    (void)usage(help, "more than 64 settings with -o: put them into the file", "");
+    return false;
+}
+
+/* 0, or the exit code of a command line that makes no sense. */
+static int parse_train(int argc, char **argv, command_line *line) {
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            line->wants_help = true;
+            return 0;
+        }
+        if (strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0) {
+            line->file = value_of(argc, argv, &i, train_help, "a FILE");
+            if (!line->file) return EXIT_USAGE;
+        } else if (strcmp(word, "-o") == 0) {
+            if (!add_override(line, value_of(argc, argv, &i, train_help, "key=value"), train_help)) return EXIT_USAGE;
+        } else if (strcmp(word, "--resume") == 0) {
+            line->start = WK__START_RESUME;
+        } else if (strcmp(word, "--overwrite") == 0) {
+            line->start = WK__START_OVERWRITE;
+        } else {
+            return usage(train_help, "train: cannot make sense of", word);
+        }
+    }
+    if (is_restart()) line->start = WK__START_RESUME; /* the first attempt has overwritten what was there */
+    return line->file ? 0 : usage(train_help, "train: -c FILE is missing", "");
+}
+
+int wk_train_main(int argc, char **argv) {
+    command_line line = { .start = WK__START_NEW };
+    int code = parse_train(argc, argv, &line);
+    if (line.wants_help) (void)fputs(train_help, stdout);
+    if (line.wants_help || code != 0) return code;
+    wk__run_config config;
+    wk_status status;
+    wk_group *group = open_run(&line, &config, &status);
+    if (!group) {
+        code = report_once();
+    } else {
+        watch_signals(wk_group_rank(group));
+        if (status == WK_OK) status = wk__train(&config, group, line.start, &stop_signal);
+        code = finish(group, status);
+    }
+    wk__run_config_free(&config);
+    return status == WK_CANCELLED && stop_signal ? ended_by(stop_signal) : code;
+}
+
+/* ---- eval ---- */
+
+static char *checkpoint_of(const command_line *line) {
+    const char *name = line->checkpoint;
+    if (strcmp(name, "last") == 0 || strcmp(name, "best") == 0) return wk__checkpoint_path(line->folder, name);
+    if (access(name, F_OK) == 0) return wk_strdup(name);
+    return wk_fail_null(WK_NOT_FOUND, "the checkpoint \"%s\" is neither last nor best nor a file", name);
+}
+
+static int parse_eval(int argc, char **argv, command_line *line) {
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            line->wants_help = true;
+            return 0;
+        }
+        if (strcmp(word, "--checkpoint") == 0) {
+            line->checkpoint = value_of(argc, argv, &i, eval_help, "last, best or a FILE");
+            if (!line->checkpoint) return EXIT_USAGE;
+        } else if (strcmp(word, "-o") == 0) {
+            if (!add_override(line, value_of(argc, argv, &i, eval_help, "key=value"), eval_help)) return EXIT_USAGE;
+        } else if (word[0] != '-' && !line->folder) {
+            line->folder = word;
+        } else {
+            return usage(eval_help, "eval: cannot make sense of", word);
+        }
+    }
+    return line->folder ? 0 : usage(eval_help, "eval: RUN_DIRECTORY is missing", "");
+}
+
+static wk_status evaluate(const command_line *line, const wk__run_config *config, wk_group *group) {
+    char *checkpoint = checkpoint_of(line);
+    double loss = 0, accuracy = 0;
+    wk_status status = wk__agree(group, checkpoint ? WK_OK : wk_error_code());
+    if (status == WK_OK) status = wk__evaluate_checkpoint(config, group, checkpoint, &loss, &accuracy);
+    if (status == WK_OK && wk_group_rank(group) == 0) (void)printf("loss %.6f\naccuracy %.4f\n", loss, accuracy);
+    wk_free(checkpoint);
+    return status;
 }
 
 int wk_eval_main(int argc, char **argv) {
-    const char *folder = NULL, *name = "best", *overrides[MOST_OVERRIDES];
-    int n_overrides = 0;
-    for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
-        bool has_value = i + 1 < argc;
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-            (void)fputs(eval_help, stdout);
-            return 0;
-        }
-        if (strcmp(word, "--checkpoint") == 0 && has_value)
-            name = argv[++i];
-        else if (strcmp(word, "-o") == 0 && has_value && n_overrides < MOST_OVERRIDES)
-            overrides[n_overrides++] = argv[++i];
-        else if (word[0] != '-' && !folder)
-            folder = word;
-        else
-            return usage(eval_help, "eval: cannot make sense of", word);
-    }
-    if (!folder) return usage(eval_help, "eval: RUN_DIRECTORY is missing", "");
-    char *file = wk_format("%s/config.yaml", folder), *checkpoint = checkpoint_of(folder, name);
-    wk__run_config config = { 0 };
-    int code = 1;
-    if (!file || !checkpoint || wk__run_config_load(&config, file, overrides, n_overrides) != WK_OK) {
-        code = report_once();
-    } else {
-        wk_group *group = wk_group_create(NULL);
-        double loss = 0, accuracy = 0;
-        wk_status status =
-            group ? wk__evaluate_checkpoint(&config, group, checkpoint, &loss, &accuracy) : wk_error_code();
-        if (status == WK_OK && wk_group_rank(group) == 0) (void)printf("loss %.6f\naccuracy %.4f\n", loss, accuracy);
-        code = group ? finish(group, status) : report_once();
-        wk__run_config_free(&config);
-    }
+    command_line line = { .checkpoint = "best" };
+    int code = parse_eval(argc, argv, &line);
+    if (line.wants_help) (void)fputs(eval_help, stdout);
+    if (line.wants_help || code != 0) return code;
+    char *file = wk_format("%s/config.yaml", line.folder);
+    if (!file) return report_once();
+    line.file = file;
+    wk__run_config config;
+    wk_status status;
+    wk_group *group = open_run(&line, &config, &status);
+    code = group ? finish(group, status == WK_OK ? evaluate(&line, &config, group) : status) : report_once();
+    wk__run_config_free(&config);
     wk_free(file);
-    wk_free(checkpoint);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "train/config.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- typed look-ups ---- */
@@ -26,7 +27,11 @@ double wk_config_double(const wk_config *config, const char *key, double least, 
     double value = otherwise;
     if (!node || wk__yaml_double(config->document, node, key, &value) != WK_OK) return otherwise;
     if (value >= least && value <= most) return value;
-    if (most >= DBL_MAX)
+    if (!isfinite(value))
+        (void)wk__yaml_fail(config->document, node, "%s is %g, expected a finite number", key, value);
+    else if (least > 0 && least <= DBL_MIN)
+        (void)wk__yaml_fail(config->document, node, "%s is %g, expected more than 0", key, value);
+    else if (most >= DBL_MAX)
         (void)wk__yaml_fail(config->document, node, "%s is %g, expected at least %g", key, value, least);
     else
         (void)wk__yaml_fail(config->document, node, "%s is %g, expected %g to %g", key, value, least, most);
@@ -133,6 +138,9 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     (void)wk_config_int(&root, "version", 1, 1, 1);
     c->seed = (uint64_t)wk_config_int(&root, "seed", 0, INT64_MAX, 0);
     c->output = wk_config_string(&root, "output", "runs/run");
+    if (!wk_failed() && !*c->output)
+        return wk__yaml_fail(document, wk__yaml_find(document->root, "output"),
+                             "output is empty, expected a directory");
     WK_TRY(read_spec(document, "data", true, &c->data, NULL));
     WK_TRY(read_spec(document, "model", true, &c->model, NULL));
     WK_TRY(read_spec(document, "loss", false, &c->loss, NULL));

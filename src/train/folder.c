@@ -9,10 +9,14 @@
 #include "io/file.h"
 #include "tensor/backend.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 static const char csv_header[] = "step,epoch,lr,train_loss,images_per_second,val_loss,val_accuracy\n";
 
@@ -41,7 +45,8 @@ static wk_status cut_csv(const char *path, int64_t last_step) {
     size_t size;
     char *old = wk__read_file(path, (size_t)1 << 30, &size);
     if (!old) {
-        wk_clear_error(); /* there was none */
+        if (access(path, F_OK) == 0) return wk_error_code();
+        wk_clear_error(); /* somebody took it away */
         return wk__write_file(path, csv_header, sizeof csv_header - 1);
     }
     wk_text kept = { 0 };
@@ -57,6 +62,41 @@ static wk_status cut_csv(const char *path, int64_t last_step) {
     return status;
 }
 
+wk_status wk__folder_lock(wk__folder *f, const char *path) {
+    f->path = wk_strdup(path);
+    if (!f->path) return WK_NO_MEMORY;
+    WK_TRY(wk__make_folder(path));
+    f->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->lock < 0) return wk_fail(WK_IO, "%s: cannot open the folder: %s", path, strerror(errno));
+    f->is_locked = true;
+    /* Not every file system can lock a folder (NFS cannot): then nobody is kept out. */
+    if (flock(f->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return WK_OK;
+    return wk_fail(WK_EXISTS,
+                   "%s: another process is training in this directory: wait for its end, or pass -o output=DIRECTORY",
+                   path);
+}
+
+wk_status wk__folder_clear(const wk__folder *f) {
+    static const char *const names[] = { "last", "best" };
+    for (size_t i = 0; i < WK_COUNT(names); i++) {
+        char *path = wk__checkpoint_path(f->path, names[i]);
+        if (!path) return WK_NO_MEMORY;
+        if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
+            (void)wk_fail(WK_IO, "%s: cannot remove: %s", path, strerror(errno));
+        wk_free(path);
+    }
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* What a writer that was killed has left. */
+static void remove_temporaries(const char *checkpoints) {
+    DIR *folder = opendir(checkpoints);
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL)
+        if (strstr(entry->d_name, ".safetensors.tmp.")) (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder) (void)closedir(folder);
+}
+
 static FILE *open_in(const char *folder, const char *name, const char *mode) {
     char *path = wk_format("%s/%s", folder, name);
     FILE *file = path ? fopen(path, mode) : NULL;
@@ -65,10 +105,11 @@ static FILE *open_in(const char *folder, const char *name, const char *mode) {
     return file;
 }
 
-static wk_status open_parts(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
+wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
     char *checkpoints = wk_format("%s/checkpoints", f->path), *csv = wk_format("%s/metrics.csv", f->path), *yaml = NULL;
     wk_status status = checkpoints && csv ? wk__make_folder(checkpoints) : WK_NO_MEMORY;
     if (status == WK_OK) {
+        remove_temporaries(checkpoints);
         yaml = wk__yaml_dump(config->document->root);
         status = yaml ? write_text(f->path, "config.yaml", yaml) : wk_error_code();
     }
@@ -82,19 +123,11 @@ static wk_status open_parts(wk__folder *f, const wk__run_config *config, int64_t
         f->events = f->csv ? wk__event_file_open(f->path) : NULL;
         if (!f->events) status = wk_error_code();
     }
-    if (status == WK_OK && resumed_step >= 0)
-        status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
+    /* Later steps in older event files did not happen; in a new run none did. */
+    if (status == WK_OK) status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
     wk_free(yaml);
     wk_free(csv);
     wk_free(checkpoints);
-    return status;
-}
-
-wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
-    *f = (wk__folder){ .path = wk_strdup(config->output) };
-    wk_status status = f->path ? wk__make_folder(f->path) : WK_NO_MEMORY;
-    if (status == WK_OK) status = open_parts(f, config, resumed_step);
-    if (status != WK_OK) wk__folder_close(f);
     return status;
 }
 
@@ -102,6 +135,7 @@ void wk__folder_close(wk__folder *f) {
     if (f->log) (void)fclose(f->log);
     if (f->csv) (void)fclose(f->csv);
     wk__event_file_close(f->events);
+    if (f->is_locked) (void)close(f->lock);
     wk_free(f->path);
     *f = (wk__folder){ 0 };
 }
@@ -118,6 +152,12 @@ void wk__folder_say(wk__folder *f, const char *format, ...) {
     (void)fflush(f->log);
     va_end(again);
     va_end(list);
+}
+
+void wk__folder_note(wk__folder *f, const char *line) {
+    if (!f->log) return;
+    (void)fprintf(f->log, "%s\n", line);
+    (void)fflush(f->log);
 }
 
 static void cell(wk_text *row, double value, const char *end) {
@@ -137,14 +177,13 @@ wk_status wk__folder_metrics(wk__folder *f, const wk__metrics *m) {
                     { "val/accuracy", m->val_accuracy } };
     wk_text row = { 0 };
     wk_text_printf(&row, "%lld,%lld,", (long long)m->step, (long long)m->epoch);
-    double now = wk_wall_time();
-    for (size_t i = 0; i < WK_COUNT(scalars); i++) {
-        cell(&row, scalars[i].value, i + 1 < WK_COUNT(scalars) ? "," : "\n");
-        if (!isnan(scalars[i].value))
-            WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
-    }
+    for (size_t i = 0; i < WK_COUNT(scalars); i++) cell(&row, scalars[i].value, i + 1 < WK_COUNT(scalars) ? "," : "\n");
     bool written = !row.failed && fputs(wk_text_get(&row), f->csv) >= 0 && fflush(f->csv) == 0;
     wk_text_free(&row);
     if (!written) return wk_fail(WK_IO, "%s/metrics.csv: cannot write: %s", f->path, strerror(errno));
+    double now = wk_wall_time();
+    for (size_t i = 0; i < WK_COUNT(scalars); i++)
+        if (!isnan(scalars[i].value))
+            WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
     return wk__event_file_flush(f->events);
 }

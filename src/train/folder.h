@@ -8,6 +8,8 @@
 
 typedef struct wk__folder {
     char *path;
+    bool is_locked;
+    int lock; /* a descriptor of the directory */
     FILE *log, *csv;
     wk__event_file *events;
 } wk__folder;
@@ -20,11 +22,18 @@ typedef struct wk__metrics {
 
 /* PATH/checkpoints/NAME.safetensors; free with wk_free. */
 WK_API char *wk__checkpoint_path(const char *folder, const char *name);
-/* Make the directory and write the configuration; with `resumed_step` ≥ 0 go on in it, without rows of later steps. */
+/* Make the directory and keep other runs out of it until it is closed.  WK_EXISTS: another one is in it. */
+wk_status wk__folder_lock(wk__folder *folder, const char *path);
+/* Take away an earlier run's checkpoints, so that nobody goes on from them.  The directory is locked. */
+wk_status wk__folder_clear(const wk__folder *folder);
+/* Write the configuration; with `resumed_step` ≥ 0 go on in it, without rows of later steps.  The directory is locked.
+ */
 wk_status wk__folder_open(wk__folder *folder, const wk__run_config *config, int64_t resumed_step);
 void wk__folder_close(wk__folder *folder);
 /* A line to standard error and to log.txt. */
 void wk__folder_say(wk__folder *folder, const char *format, ...) WK_PRINTF(2, 3);
+/* The same to log.txt alone. */
+void wk__folder_note(wk__folder *folder, const char *line);
 wk_status wk__folder_metrics(wk__folder *folder, const wk__metrics *metrics);
 
 #endif

@@ -98,7 +98,7 @@ wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
     if (wk__check_args(spec, "optimizer", adam_args) != WK_OK) return NULL;
     wk_optional beta1 = WK_SET(wk_config_double(args, "beta1", 0, 1, 0.9)),
                 beta2 = WK_SET(wk_config_double(args, "beta2", 0, 1, 0.999));
-    double eps = wk_config_double(args, "eps", 0, DBL_MAX, 1e-8);
+    double eps = wk_config_double(args, "eps", DBL_MIN, DBL_MAX, 1e-8);
     if (is_adamw) return wk_adamw(parameters, (wk_adamw_opts){ lr, beta1, beta2, eps, { has_decay, decay } });
     return wk_adam(parameters, (wk_adam_opts){ lr, beta1, beta2, eps, has_decay ? decay : 0 });
 }

@@ -1,10 +1,12 @@
 /* trainer.c: the training loop.
  *
- * Every decision that all ranks must share (may the run start, is it resumed) is made on one rank and agreed on before
- * anything else happens, so that no rank waits for one that has stopped.
+ * Every decision that all ranks must share (may the run start, is it resumed) is agreed on before anything else
+ * happens.  Once training runs, a rank that fails ends the others.  Rank 0 holds all that a checkpoint needs, so it can
+ * save at the end of any step without asking anybody.
  */
 #include "train/trainer.h"
 
+#include "train/agree.h"
 #include "train/progress.h"
 
 #include <math.h>
@@ -15,6 +17,7 @@
 typedef struct trainer {
     const wk__run_config *config;
     wk_group *group;
+    const volatile sig_atomic_t *stop;
     int rank, ranks;
     wk_dataset *train_data, *val_data;
     wk_loader *loader, *val_loader;
@@ -29,35 +32,9 @@ typedef struct trainer {
     wk__progress progress;
     double started; /* of this process's part of the run */
     int64_t first_step;
-    double window_start; /* since the last logged row */
-    int64_t window_steps;
-    double window_loss;
+    double window_start; /* since the last row of metrics, or this process's start */
+    int64_t timed_steps; /* since then */
 } trainer;
-
-/* ---- agreeing ---- */
-
-/* WK_OK if every rank says so.  A rank that has no error of its own gets one that names the first that has, already
- * reported there. */
-static wk_status agree(const trainer *t, wk_status mine) {
-    if (t->ranks < 2) return mine;
-    wk__error *slot = wk__error_slot(), kept = *slot;
-    wk_clear_error();
-    wk_scope scope = wk_scope_begin();
-    int64_t flag = mine != WK_OK;
-    wk_tensor *in = wk_from_array(WK_I64, WK_DIMS(1), &flag), *all = wk_zeros(WK_I64, WK_DIMS(t->ranks));
-    wk_status status = in && all ? wk_all_gather(t->group, in, all, NULL) : wk_error_code();
-    int failed = -1;
-    for (int i = t->ranks - 1; status == WK_OK && i >= 0; i--)
-        if (((const int64_t *)wk_data(all))[i]) failed = i;
-    wk_scope_end(scope);
-    if (mine != WK_OK) {
-        *slot = kept;
-        return mine;
-    }
-    if (status == WK_OK && failed >= 0)
-        return wk_fail(WK_CANCELLED, "rank %d could not start; its message says why", failed);
-    return status;
-}
 
 /* ---- setting up ---- */
 
@@ -68,6 +45,21 @@ static wk_loader *make_loader(const trainer *t, const wk_dataset *dataset, bool 
         .workers = (int)t->config->workers,
     };
     return wk_loader_create(dataset, opts);
+}
+
+static bool same_dims(wk_dims a, wk_dims b) {
+    bool same = a.rank == b.rank;
+    for (int i = 0; same && i < a.rank; i++) same = a.size[i] == b.size[i];
+    return same;
+}
+
+static wk_status check_data(const trainer *t) {
+    const wk_dataset *a = t->train_data, *b = t->val_data;
+    if (same_dims(a->input_dims, b->input_dims) && a->input_dtype == b->input_dtype && a->classes == b->classes)
+        return WK_OK;
+    return wk_fail(WK_CONFIG,
+                   "data \"%s\": the items to evaluate on are not of the shape, dtype and classes of those to train on",
+                   t->config->data.name);
 }
 
 static wk_status check_classes(const trainer *t) {
@@ -90,6 +82,7 @@ static wk_status check_classes(const trainer *t) {
 
 static wk_status build(trainer *t) {
     WK_TRY(wk__build_data(t->config, &t->train_data, &t->val_data));
+    WK_TRY(check_data(t));
     wk_manual_seed(t->config->seed);
     t->model = wk__build_model(t->config);
     if (!t->model) return wk_error_code();
@@ -100,34 +93,45 @@ static wk_status build(trainer *t) {
     t->val_loader = t->loader ? make_loader(t, t->val_data, false) : NULL;
     if (!t->val_loader) return wk_error_code();
     t->steps_an_epoch = wk_loader_batches(t->loader);
-    t->total_steps = t->steps_an_epoch * t->config->max_epochs;
-    if (t->config->max_steps && t->config->max_steps < t->total_steps) t->total_steps = t->config->max_steps;
-    WK_TRY(wk__build_schedule(t->config, t->optimizer, t->total_steps, &t->schedule));
     return wk__build_loss(t->config, &t->loss);
 }
 
 static wk__checkpoint_context context_of(const trainer *t) {
-    return (wk__checkpoint_context){ t->config, t->model, t->optimizer, t->ranks };
+    return (wk__checkpoint_context){ t->config, t->model, t->optimizer, t->ranks, t->steps_an_epoch };
+}
+
+static bool has_checkpoint(const trainer *t, const char *name) {
+    char *path = wk__checkpoint_path(t->config->output, name);
+    bool exists = path && access(path, F_OK) == 0;
+    wk_free(path);
+    return exists;
 }
 
 static wk_status load_last(trainer *t, wk__start start, bool *resumed) {
-    char *path = wk__checkpoint_path(t->config->output, "last");
-    if (!path) return WK_NO_MEMORY;
-    bool exists = access(path, F_OK) == 0;
-    wk_status status = WK_OK;
     *resumed = false;
-    if (exists && start == WK__START_NEW) {
-        status = wk_fail(
+    if (start == WK__START_NEW && (has_checkpoint(t, "last") || has_checkpoint(t, "best")))
+        return wk_fail(
             WK_EXISTS,
             "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY",
             t->config->output);
-    } else if (exists && start == WK__START_RESUME) {
-        const wk__checkpoint_context context = context_of(t);
-        status = wk__checkpoint_load(path, &context, &t->standing);
-        *resumed = status == WK_OK;
-    }
+    if (start != WK__START_RESUME || !has_checkpoint(t, "last")) return WK_OK;
+    char *path = wk__checkpoint_path(t->config->output, "last");
+    const wk__checkpoint_context context = context_of(t);
+    wk_status status = path ? wk__checkpoint_load(path, &context, &t->standing) : WK_NO_MEMORY;
+    *resumed = status == WK_OK;
     wk_free(path);
     return status;
+}
+
+/* All ranks train on the same data from the same standing. */
+static wk_status check_ranks(const trainer *t) {
+    char standing[100], data[100];
+    (void)snprintf(standing, sizeof standing, "%lld %lld %lld", (long long)t->standing.epoch,
+                   (long long)t->standing.batch, (long long)t->standing.step);
+    (void)snprintf(data, sizeof data, "%lld %lld", (long long)t->train_data->count, (long long)t->val_data->count);
+    WK_TRY(wk__same(t->group, wk__hash(0, data), "the number of items in the data", ""));
+    return wk__same(t->group, wk__hash(0, standing), "the last checkpoint",
+                    ": the output directory must be on a file system that all ranks share");
 }
 
 /* Each rank draws its own masks: the same counter under a seed of its own. */
@@ -137,27 +141,60 @@ static void set_random(const trainer *t) {
     generator->counter = t->standing.random_counter;
 }
 
-static wk_status set_up(trainer *t, wk__start start) {
-    wk_status status = build(t);
-    bool resumed = false;
+static void set_lr(trainer *t, int64_t step) {
+    int64_t time = t->schedule.kind == WK_SCHEDULE_STEP ? t->standing.epoch : step;
+    wk_optim_set_lr(t->optimizer, wk_schedule_lr(&t->schedule, time));
+}
+
+/* The steps of the whole run, for the schedule and the time left; the number of ranks may have changed on the way. */
+static wk_status plan_steps(trainer *t) {
+    const wk__standing *s = &t->standing;
+    int64_t epochs = t->config->max_epochs - s->epoch;
+    t->total_steps = s->step + (epochs > 0 ? epochs * t->steps_an_epoch - s->batch : 0);
+    if (t->config->max_steps && t->config->max_steps < t->total_steps) t->total_steps = t->config->max_steps;
+    WK_TRY(wk__build_schedule(t->config, t->optimizer, t->total_steps, &t->schedule));
+    if (s->step > 0) set_lr(t, s->step - 1); /* an evaluation may come before the next step */
+    return WK_OK;
+}
+
+static wk_status find_start(trainer *t, wk__start start, bool *resumed) {
     t->standing = (wk__standing){ .best_accuracy = -1, .random_seed = t->config->seed };
-    if (status == WK_OK) status = load_last(t, start, &resumed);
-    /* No rank may write before all have looked. */
-    WK_TRY(agree(t, status));
-    if (t->rank == 0) status = wk__folder_open(&t->folder, t->config, resumed ? t->standing.step : -1);
-    WK_TRY(agree(t, status));
-    set_random(t);
-    if (t->ranks > 1) {
-        t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
-        if (!t->ddp) return wk_error_code();
-    }
+    wk_status status = build(t);
+    if (status == WK_OK && t->rank == 0) status = wk__folder_lock(&t->folder, t->config->output);
+    WK_TRY(wk__agree(t->group, status));
+    WK_TRY(wk__agree(t->group, load_last(t, start, resumed)));
+    WK_TRY(check_ranks(t));
+    return plan_steps(t);
+}
+
+static wk_status open_folder(trainer *t, wk__start start, bool resumed) {
+    if (t->rank != 0) return WK_OK;
+    if (start == WK__START_OVERWRITE) WK_TRY(wk__folder_clear(&t->folder));
+    return wk__folder_open(&t->folder, t->config, resumed ? t->standing.step : -1);
+}
+
+static void say_start(trainer *t, wk__start start, bool resumed) {
     wk__folder_say(
         &t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
         t->config->model.name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
         (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s", wk_threads(), wk_threads() == 1 ? "" : "s");
     if (resumed)
-        wk__folder_say(&t->folder, "resumed at epoch %lld, step %lld", (long long)t->standing.epoch + 1,
-                       (long long)t->standing.step);
+        wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
+                       (long long)t->standing.epoch + 1);
+    else if (start == WK__START_RESUME)
+        wk__folder_say(&t->folder, "%s holds no checkpoint to resume from: starting anew", t->config->output);
+}
+
+static wk_status set_up(trainer *t, wk__start start) {
+    bool resumed = false;
+    WK_TRY(find_start(t, start, &resumed));
+    WK_TRY(wk__agree(t->group, open_folder(t, start, resumed)));
+    set_random(t);
+    if (t->ranks > 1) {
+        t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
+        WK_TRY(wk__agree(t->group, t->ddp ? WK_OK : wk_error_code()));
+    }
+    say_start(t, start, resumed);
     return WK_OK;
 }
 
@@ -170,6 +207,29 @@ static void tear_down(trainer *t) {
     wk_dataset_destroy(t->train_data);
     wk_dataset_destroy(t->val_data);
     wk__folder_close(&t->folder);
+}
+
+/* ---- checkpoints ---- */
+
+static wk_status save(trainer *t, const char *name) {
+    if (t->rank != 0) return WK_OK;
+    t->standing.random_seed = wk_default_generator()->seed;
+    t->standing.random_counter = wk_default_generator()->counter;
+    char *path = wk__checkpoint_path(t->config->output, name);
+    const wk__checkpoint_context context = context_of(t);
+    wk_status status = path ? wk__checkpoint_save(path, &context, &t->standing) : WK_NO_MEMORY;
+    wk_free(path);
+    return status;
+}
+
+static bool is_stopped(const trainer *t) {
+    return t->rank == 0 && t->stop && *t->stop;
+}
+
+static wk_status stop(trainer *t) {
+    WK_TRY(save(t, "last"));
+    return wk_fail(WK_CANCELLED, "%s after step %lld: the checkpoint is saved, --resume goes on from it",
+                   strsignal(*t->stop), (long long)t->standing.step);
 }
 
 /* ---- evaluation ---- */
@@ -202,14 +262,22 @@ static wk_status evaluate_batch(const trainer *t, const wk_batch *batch, double 
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
-static wk_status evaluate(trainer *t, double *loss, double *accuracy) {
-    double sums[3] = { 0 };
+static wk_status evaluate_part(trainer *t, double sums[3]) {
     wk_batch batch;
+    WK_TRY(wk_ddp_broadcast_buffers(t->ddp));
+    WK_TRY(wk_loader_start(t->val_loader, 0, 0));
+    while (wk_loader_next(t->val_loader, &batch)) {
+        WK_TRY(evaluate_batch(t, &batch, sums));
+        if (is_stopped(t)) return stop(t);
+    }
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+static wk_status evaluate(trainer *t, double *loss, double *accuracy) {
+    double sums[3] = { 0 }; /* loss, hits, items */
     wk_module_train(t->model, false);
     bool was = wk_no_grad_begin();
-    wk_status status = wk_loader_start(t->val_loader, 0, 0);
-    while (status == WK_OK && wk_loader_next(t->val_loader, &batch)) status = evaluate_batch(t, &batch, sums);
-    if (status == WK_OK && wk_failed()) status = wk_error_code();
+    wk_status status = evaluate_part(t, sums);
     wk_no_grad_end(was);
     wk_module_train(t->model, true);
     WK_TRY(status);
@@ -227,22 +295,25 @@ static wk_status evaluate(trainer *t, double *loss, double *accuracy) {
 
 /* ---- steps ---- */
 
-static wk_status train_step(trainer *t, const wk_batch *batch, double *loss_value) {
-    wk_scope scope = wk_scope_begin();
+static wk_status step_in_scope(trainer *t, const wk_batch *batch, double *loss_value) {
     wk_tensor *loss = wk_cross_entropy(wk_forward(t->model, batch->input), batch->target, t->loss);
+    if (!loss) return wk_error_code();
+    *loss_value = wk_item(loss);
+    /* Before backward: no rank's weights have taken anything from this step yet. */
+    if (!isfinite(*loss_value))
+        return wk_fail(WK_STATE, "the loss is %s at step %lld: a smaller learning rate or gradient clipping may help",
+                       isnan(*loss_value) ? "not a number" : "infinite", (long long)t->standing.step + 1);
     wk_zero_grad(t->optimizer);
-    wk_status status = wk_backward(loss);
-    if (status == WK_OK && t->config->gradient_clip > 0)
-        status = wk_clip_grad_norm(t->optimizer, t->config->gradient_clip, NULL);
-    int64_t time = t->schedule.kind == WK_SCHEDULE_STEP ? t->standing.epoch : t->standing.step;
-    wk_optim_set_lr(t->optimizer, wk_schedule_lr(&t->schedule, time));
-    wk_status stepped = wk_optim_step(t->optimizer);
-    if (status == WK_OK) status = stepped;
-    if (status == WK_OK) *loss_value = wk_item(loss);
+    WK_TRY(wk_backward(loss));
+    if (t->config->gradient_clip > 0) WK_TRY(wk_clip_grad_norm(t->optimizer, t->config->gradient_clip, NULL));
+    set_lr(t, t->standing.step);
+    return wk_optim_step(t->optimizer);
+}
+
+static wk_status train_step(trainer *t, const wk_batch *batch, double *loss) {
+    wk_scope scope = wk_scope_begin();
+    wk_status status = step_in_scope(t, batch, loss);
     wk_scope_end(scope);
-    if (status == WK_OK && !isfinite(*loss_value))
-        status = wk_fail(WK_STATE, "the loss is %g at step %lld: a smaller learning rate or gradient clipping may help",
-                         *loss_value, (long long)t->standing.step + 1);
     return status;
 }
 
@@ -253,7 +324,7 @@ static double rate_since(double start, int64_t steps, const trainer *t) {
 
 static wk_status log_window(trainer *t) {
     wk__standing *s = &t->standing;
-    double loss = t->window_loss / (double)t->window_steps, rate = rate_since(t->window_start, t->window_steps, t);
+    double loss = s->window_loss / (double)s->window_steps, rate = rate_since(t->window_start, t->timed_steps, t);
     wk__metrics row = { s->step, s->epoch + 1, wk_optim_lr(t->optimizer), loss, rate, NAN, NAN };
     wk_status status = wk__folder_metrics(&t->folder, &row);
     if (!t->progress.is_terminal && t->progress.enabled) {
@@ -265,19 +336,9 @@ static wk_status log_window(trainer *t) {
                        (long long)t->total_steps, rate, loss, left);
     }
     t->window_start = wk_now();
-    t->window_steps = 0;
-    t->window_loss = 0;
-    return status;
-}
-
-static wk_status save(trainer *t, const char *name) {
-    if (t->rank != 0) return WK_OK;
-    t->standing.random_seed = wk_default_generator()->seed;
-    t->standing.random_counter = wk_default_generator()->counter;
-    char *path = wk__checkpoint_path(t->config->output, name);
-    const wk__checkpoint_context context = context_of(t);
-    wk_status status = path ? wk__checkpoint_save(path, &context, &t->standing) : WK_NO_MEMORY;
-    wk_free(path);
+    t->timed_steps = 0;
+    s->window_steps = 0;
+    s->window_loss = 0;
     return status;
 }
 
@@ -286,8 +347,9 @@ static wk_status after_step(trainer *t, double loss) {
     s->batch++;
     s->step++;
     s->loss_sum += loss;
-    t->window_steps++;
-    t->window_loss += loss;
+    s->window_steps++;
+    s->window_loss += loss;
+    t->timed_steps++;
     double elapsed = wk_now() - t->started, done = (double)(s->step - t->first_step);
     wk__progress_step(&t->progress, s->epoch + 1, t->config->max_epochs, s->batch, t->steps_an_epoch,
                       rate_since(t->started, s->step - t->first_step, t), loss,
@@ -309,9 +371,11 @@ static wk_status end_epoch(trainer *t) {
     WK_TRY(wk__folder_metrics(&t->folder, &row));
     bool is_best = accuracy > s->best_accuracy;
     if (is_best) s->best_accuracy = accuracy;
-    s->epoch++;
-    s->batch = 0;
-    s->loss_sum = 0;
+    if (s->batch == t->steps_an_epoch) { /* max_steps may end it earlier: a longer run goes on from there */
+        s->epoch++;
+        s->batch = 0;
+        s->loss_sum = 0;
+    }
     if (is_best) WK_TRY(save(t, "best"));
     bool last = s->step >= t->total_steps;
     if (last || s->epoch % t->config->every_n_epochs == 0) WK_TRY(save(t, "last"));
@@ -319,16 +383,25 @@ static wk_status end_epoch(trainer *t) {
     return WK_OK;
 }
 
+static bool has_steps(const trainer *t) {
+    return !t->config->max_steps || t->standing.step < t->config->max_steps;
+}
+
+static bool has_epochs(const trainer *t) {
+    return t->standing.epoch < t->config->max_epochs && has_steps(t);
+}
+
 static wk_status run_epochs(trainer *t) {
     t->started = t->window_start = wk_now();
     t->first_step = t->standing.step;
-    while (t->standing.step < t->total_steps) {
+    while (has_epochs(t)) {
         WK_TRY(wk_loader_start(t->loader, t->standing.epoch, t->standing.batch));
         wk_batch batch;
-        while (t->standing.step < t->total_steps && wk_loader_next(t->loader, &batch)) {
+        while (has_steps(t) && wk_loader_next(t->loader, &batch)) {
             double loss = NAN;
             WK_TRY(train_step(t, &batch, &loss));
             WK_TRY(after_step(t, loss));
+            if (is_stopped(t)) return stop(t);
         }
         if (wk_failed()) return wk_error_code();
         WK_TRY(end_epoch(t));
@@ -336,21 +409,36 @@ static wk_status run_epochs(trainer *t) {
     return WK_OK;
 }
 
-wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start) {
-    trainer t = { .config = config, .group = group, .rank = wk_group_rank(group), .ranks = wk_group_size(group) };
+static void say_end(trainer *t, bool had_work) {
+    char duration[16];
+    wk__duration(wk_now() - t->started, duration);
+    if (had_work)
+        wk__folder_say(&t->folder, "done in %s; best test accuracy %.4f; run directory %s", duration,
+                       t->standing.best_accuracy, t->config->output);
+    else
+        wk__folder_say(&t->folder, "nothing is left to do: the run has ended before");
+}
+
+/* The run cannot go on here: leave the reason in its log, and let no other rank wait. */
+static void give_up(trainer *t) {
+    wk__progress_clear(&t->progress);
+    wk__folder_note(&t->folder, wk_message());
+    wk_group_abort(t->group, wk_message());
+}
+
+wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start, const volatile sig_atomic_t *stop) {
+    trainer t = {
+        .config = config, .group = group, .stop = stop, .rank = wk_group_rank(group), .ranks = wk_group_size(group)
+    };
     wk_status status = set_up(&t, start);
-    bool running = status == WK_OK;
-    wk__progress_start(&t.progress, t.rank == 0);
-    if (running) status = run_epochs(&t);
-    if (running && status != WK_OK) {
-        wk__progress_clear(&t.progress);
-        wk_group_abort(group, wk_message());
-    }
-    if (status == WK_OK && t.rank == 0) {
-        char duration[16];
-        wk__duration(wk_now() - t.started, duration);
-        wk__folder_say(&t.folder, "done in %s; best test accuracy %.4f; run directory %s", duration,
-                       t.standing.best_accuracy, config->output);
+    if (status == WK_OK) {
+        wk__progress_start(&t.progress, t.rank == 0);
+        bool had_work = has_epochs(&t);
+        status = run_epochs(&t);
+        if (status == WK_OK)
+            say_end(&t, had_work);
+        else
+            give_up(&t);
     }
     tear_down(&t);
     return status;
@@ -361,8 +449,12 @@ wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group,
     trainer t = { .config = config, .group = group, .rank = wk_group_rank(group), .ranks = wk_group_size(group) };
     wk_status status = build(&t);
     if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t.model);
-    status = agree(&t, status);
-    if (status == WK_OK) status = evaluate(&t, loss, accuracy);
+    status = wk__agree(group, status);
+    if (status == WK_OK) status = wk__same(group, (uint64_t)t.val_data->count, "the number of items in the data", "");
+    if (status == WK_OK) {
+        status = evaluate(&t, loss, accuracy);
+        if (status != WK_OK) give_up(&t);
+    }
     tear_down(&t);
     return status;
 }

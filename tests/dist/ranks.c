@@ -96,13 +96,12 @@ static double largest_difference(const char *a, const char *b) {
     return largest;
 }
 
-/* Two ranks are one rank with twice the batch, within rounding, and each other bit for bit; so are accumulated halves.
- */
-static void compare(const char *scenario) {
+/* Two ranks in one scenario are one rank in another, within rounding, and each other bit for bit. */
+static void compare(const char *scenario, const char *alone) {
     char one[600], first[600], second[600], kept[600], *err;
     (void)snprintf(one, sizeof one, "%s.0", file);
     (void)snprintf(kept, sizeof kept, "%s.one", file);
-    cr_assert_eq(run_ranks("1", "train", NULL, &err), 0, "%s", err);
+    cr_assert_eq(run_ranks("1", alone, NULL, &err), 0, "%s", err);
     free(err);
     cr_assert_eq(rename(one, kept), 0);
     cr_assert_eq(run_ranks("2", scenario, NULL, &err), 0, "%s", err);
@@ -115,11 +114,19 @@ static void compare(const char *scenario) {
 }
 
 Test(ranks, two_equal_one_with_twice_the_batch) {
-    compare("train");
+    compare("train", "train");
 }
 
 Test(ranks, accumulation_without_exchange) {
-    compare("accumulate");
+    compare("accumulate", "train");
+}
+
+Test(ranks, parameters_used_twice_by_one_rank_and_by_none) {
+    compare("branch", "branch");
+}
+
+Test(ranks, buffers_are_those_of_rank_0) {
+    expect_success("2", "buffers");
 }
 
 Test(ranks, each_failing_call_ends_the_job_by_name) {
@@ -176,6 +183,27 @@ Test(ranks, hanging_rank_is_named) {
     cr_expect_not_null(strstr(err, "wick: rank 0 of 2 ends the job: all_reduce "), "%s", err);
     cr_expect_not_null(strstr(err, "did not end within 2 s; missing: rank 1 (last: all_reduce "), "%s", err);
     free(err);
+}
+
+/* Stopped as Ctrl-Z stops it, for longer than the timeout, and continued: it goes on. */
+Test(ranks, stopped_and_continued_job_goes_on) {
+    program p = start_ranks("2", "loop", NULL);
+    pid_t pids[2] = { pid_of(0), pid_of(1) };
+    for (int i = 0; i < 2; i++) cr_assert_eq(kill(pids[i], SIGSTOP), 0);
+    pause_seconds(4);
+    for (int i = 0; i < 2; i++) cr_assert_eq(kill(pids[i], SIGCONT), 0);
+    pause_seconds(1.5);
+    for (int i = 0; i < 2; i++) cr_expect_eq(kill(pids[i], 0), 0, "rank %d ended", i);
+    (void)kill(pids[0], SIGKILL);
+    (void)finish(&p, 10);
+}
+
+Test(ranks, world_without_mpi_is_refused) {
+    (void)setenv("WORLD_SIZE", "2", 1);
+    cr_assert_null(wk_group_create(NULL));
+    cr_expect_eq(wk_error_code(), WK_UNSUPPORTED);
+    cr_expect_not_null(strstr(wk_message(), "WORLD_SIZE is 2, but these ranks were not started by MPI"), "%s",
+                       wk_message());
 }
 
 Test(ranks, unknown_transport) {

@@ -7,6 +7,7 @@
 #include "base/base.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -97,7 +98,17 @@ static int unknown(const char *word) {
     return 2;
 }
 
+/* A program that is started without standard streams would give their numbers to the next files it opens, and write its
+ * messages into a checkpoint. */
+static void open_standard_streams(void) {
+    int descriptor;
+    do descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor >= 0) (void)close(descriptor);
+}
+
 int main(int argc, char **argv) {
+    open_standard_streams();
     if (argc < 2) {
         print_help(stderr);
         return 2;

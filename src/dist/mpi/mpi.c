@@ -56,6 +56,7 @@ static wk_status mpi_open(void **out, int *rank, int *ranks) {
         *out = state;
         return WK_OK;
     }
+    if (state->is_ours) (void)MPI_Finalize();
     wk_free(state);
     return status;
 }

@@ -105,6 +105,72 @@ static int train(wk_group *group, const char *file, int micro) {
     return 0;
 }
 
+/* A layer that both ranks use twice, one that rank 0's half alone uses, and one that nobody uses. */
+typedef struct branching {
+    wk_module base;
+    wk_module *both, *first, *nobody;
+} branching;
+static const wk_module_class branching_class = { .name = "Branching", .size = sizeof(branching) };
+
+static wk_tensor *branch_loss(const branching *net, int step, int half, int ranks) {
+    wk_tensor *x, *y;
+    make_batch(step, half, 2, BATCH, &x, &y);
+    wk_tensor *z = wk_forward(net->both, wk_relu(wk_forward(net->both, x)));
+    if (half == 0) z = wk_forward(net->first, z);
+    return wk_scale(wk_sum(wk_mul(z, z), (wk_reduce_opts){ 0 }), 1e-2 * ranks / 2);
+}
+
+/* With one rank both halves are computed in turn; the result must be the same. */
+static int branch(wk_group *group, const char *file) {
+    int rank = wk_group_rank(group), ranks = wk_group_size(group);
+    wk_manual_seed(5);
+    wk_layer_opts plain = { 0 };
+    branching *net = (branching *)wk_module_create(&branching_class);
+    net->both = wk_module_add(&net->base, "both", wk_nn_linear(FEATURES, FEATURES, plain));
+    net->first = wk_module_add(&net->base, "first", wk_nn_linear(FEATURES, FEATURES, plain));
+    net->nobody = wk_module_add(&net->base, "nobody", wk_nn_linear(FEATURES, FEATURES, plain));
+    wk_ddp *ddp = ranks > 1 ? wk_ddp_create(group, &net->base, (wk_ddp_opts){ .first_bucket_bytes = 256 }) : NULL;
+    wk_optim *optim = wk_adamw(wk_parameters(&net->base), (wk_adamw_opts){ .lr = 1e-3, .weight_decay = WK_SET(0.5) });
+    CHECK(!wk_failed());
+    for (int step = 0; step < 5; step++) {
+        wk_scope scope = wk_scope_begin();
+        wk_zero_grad(optim);
+        wk_tensor *loss = branch_loss(net, step, rank, ranks);
+        if (ranks == 1) loss = wk_add(loss, branch_loss(net, step, 1, ranks));
+        CHECK(wk_backward(loss) == WK_OK);
+        CHECK(wk_gradient(wk_parameters(net->first).tensor[0]) != NULL);
+        CHECK(wk_gradient(wk_parameters(net->nobody).tensor[0]) == NULL);
+        CHECK(wk_clip_grad_norm(optim, 1, NULL) == WK_OK);
+        CHECK(wk_optim_step(optim) == WK_OK);
+        wk_scope_end(scope);
+    }
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s.%d", file, rank);
+    CHECK(wk_module_save(&net->base, path) == WK_OK);
+    wk_optim_destroy(optim);
+    wk_ddp_destroy(ddp);
+    wk_module_destroy(&net->base);
+    return 0;
+}
+
+/* Running statistics differ while training and are rank 0's after the broadcast. */
+static int buffers(wk_group *group) {
+    int rank = wk_group_rank(group);
+    wk_module *net = wk_nn_sequential(wk_nn_batch_norm2d(3, (wk_nn_batch_norm_opts){ .eps = { 0 } }));
+    wk_ddp *ddp = wk_ddp_create(group, net, (wk_ddp_opts){ 0 });
+    wk_scope scope = wk_scope_begin();
+    CHECK(wk_forward(net, wk_full(WK_F32, WK_DIMS(2, 3, 4, 4), rank + 1)) != NULL);
+    wk_tensor *mean = wk_state(net).tensor[2], *all = wk_zeros(WK_F32, WK_DIMS(wk_group_size(group), 3));
+    CHECK(wk_all_gather(group, mean, all, NULL) == WK_OK);
+    CHECK(wk_at(all, 0) != wk_at(all, 3));
+    CHECK(wk_ddp_broadcast_buffers(ddp) == WK_OK);
+    CHECK(wk_at(mean, 0) == wk_at(all, 0));
+    wk_scope_end(scope);
+    wk_ddp_destroy(ddp);
+    wk_module_destroy(net);
+    return 0;
+}
+
 /* One step in which call number `call` fails on rank 1.  Whoever finishes the optimizer's step leaves a file. */
 static int fail(wk_group *group, const char *file, int64_t call) {
     int rank = wk_group_rank(group);
@@ -174,6 +240,8 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "collectives") == 0) code = collectives(group);
     if (strcmp(scenario, "train") == 0) code = train(group, file, 1);
     if (strcmp(scenario, "accumulate") == 0) code = train(group, file, 2);
+    if (strcmp(scenario, "branch") == 0) code = branch(group, file);
+    if (strcmp(scenario, "buffers") == 0) code = buffers(group);
     if (strcmp(scenario, "fail") == 0 && argc > 3) code = fail(group, file, strtol(argv[3], NULL, 10));
     if (strcmp(scenario, "loop") == 0) code = loop(group, file);
     if (strcmp(scenario, "different") == 0) code = different(group);
