@@ -2,11 +2,11 @@
  *
  *   bench_steps mlp|cnn [--threads N] [--steps N] [--warmup N] [--losses FILE]
  *
- * Prints one JSON line (rank 0): median step with the 10th and 90th percentile, images a second of all ranks, the first step
- * (what a user waits for), peak memory, first and last loss; with several ranks also the step without exchange of gradients,
- * taken turn by turn with the other, and the part of the exchange that backward did not hide.
- * The workloads are those of benchmarks/README.md; inputs are made up, and what is timed is the same as on the peers' side:
- * zero the gradients, forward, backward, optimizer.
+ * Prints one JSON line (rank 0): median step with the 10th and 90th percentile, images a second of all ranks, the first
+ * step (what a user waits for), peak memory, first and last loss; with several ranks also the step without exchange of
+ * gradients, taken turn by turn with the other, and the part of the exchange that backward did not hide. The workloads
+ * are those of benchmarks/README.md; inputs are made up, and what is timed is the same as on the peers' side: zero the
+ * gradients, forward, backward, optimizer.
  */
 #include "wick/dist.h"
 #include "wick/optim.h"
@@ -36,8 +36,9 @@ static wk_module *make_cnn(void) {
     wk_layer_opts plain = { 0 };
     wk_nn_conv2d_opts conv = { .no_bias = false };
     wk_pool_opts two = { .kernel = { 2, 2 } };
-    return wk_nn_sequential(wk_nn_conv2d(1, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv), wk_nn_relu(), wk_nn_max_pool2d(two), wk_nn_dropout(0.25),
-                            wk_nn_flatten(), wk_nn_linear(9216, 128, plain), wk_nn_relu(), wk_nn_dropout(0.5), wk_nn_linear(128, 10, plain));
+    return wk_nn_sequential(wk_nn_conv2d(1, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv), wk_nn_relu(),
+                            wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(), wk_nn_linear(9216, 128, plain),
+                            wk_nn_relu(), wk_nn_dropout(0.5), wk_nn_linear(128, 10, plain));
 }
 
 static wk_status set_up(bench *b, const char *workload) {
@@ -45,7 +46,8 @@ static wk_status set_up(bench *b, const char *workload) {
     bool is_cnn = strcmp(workload, "cnn") == 0;
     b->net = is_cnn ? make_cnn() : make_mlp();
     if (!b->net) return wk_error_code();
-    b->optim = is_cnn ? wk_adamw(wk_parameters(b->net), (wk_adamw_opts){ .lr = 1e-3 }) : wk_sgd(wk_parameters(b->net), (wk_sgd_opts){ .lr = 0.01 });
+    b->optim = is_cnn ? wk_adamw(wk_parameters(b->net), (wk_adamw_opts){ .lr = 1e-3 })
+                      : wk_sgd(wk_parameters(b->net), (wk_sgd_opts){ .lr = 0.01 });
     if (wk_group_size(b->group) > 1) b->ddp = wk_ddp_create(b->group, b->net, (wk_ddp_opts){ 0 });
     b->x = wk_kept_zeros(WK_F32, is_cnn ? WK_DIMS(BATCH, 1, 28, 28) : WK_DIMS(BATCH, 784));
     b->y = wk_kept_zeros(WK_I64, WK_DIMS(BATCH));
@@ -61,7 +63,8 @@ static double step(const bench *b, bool exchange, double *loss_value) {
     double start = wk_now();
     wk_scope scope = wk_scope_begin();
     wk_zero_grad(b->optim);
-    wk_tensor *loss = wk_cross_entropy(wk_forward(b->net, b->x), b->y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
+    wk_tensor *loss =
+        wk_cross_entropy(wk_forward(b->net, b->x), b->y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
     (void)wk_backward(loss);
     (void)wk_optim_step(b->optim);
     if (!wk_failed()) *loss_value = wk_item(loss);
@@ -96,12 +99,15 @@ static void run(bench *b, const char *workload, int steps, int warmup) {
     struct rusage usage;
     (void)getrusage(RUSAGE_SELF, &usage);
     double median = quantile(with, steps, 0.5);
-    (void)printf("{\"workload\": \"%s\", \"peer\": \"wick %s\", \"ranks\": %d, \"threads\": %d, \"step_s\": %.7f, \"p10\": %.7f, \"p90\": %.7f, \"items_per_s\": %.1f, "
+    (void)printf("{\"workload\": \"%s\", \"peer\": \"wick %s\", \"ranks\": %d, \"threads\": %d, \"step_s\": %.7f, "
+                 "\"p10\": %.7f, \"p90\": %.7f, \"items_per_s\": %.1f, "
                  "\"first_step_s\": %.5f, \"peak_mib\": %.1f, \"loss_first\": %.4f, \"loss_last\": %.4f",
-                 workload, wk_version(), ranks, wk_threads(), median, quantile(with, steps, 0.1), quantile(with, steps, 0.9), BATCH * ranks / median, first,
-                 (double)usage.ru_maxrss / 1024, first_loss, loss);
+                 workload, wk_version(), ranks, wk_threads(), median, quantile(with, steps, 0.1),
+                 quantile(with, steps, 0.9), BATCH * ranks / median, first, (double)usage.ru_maxrss / 1024, first_loss,
+                 loss);
     if (ranks > 1)
-        (void)printf(", \"step_no_exchange_s\": %.7f, \"exposed_s\": %.7f", quantile(without, steps, 0.5), quantile(exposed, steps, 0.5));
+        (void)printf(", \"step_no_exchange_s\": %.7f, \"exposed_s\": %.7f", quantile(without, steps, 0.5),
+                     quantile(exposed, steps, 0.5));
     (void)printf("}\n");
 }
 

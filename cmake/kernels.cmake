@@ -25,6 +25,7 @@ foreach(isa IN LISTS WICK_ISAS)
   target_include_directories(wick_simd_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
   target_link_libraries(wick_simd_${isa} PRIVATE OpenMP::OpenMP_C)
   target_compile_definitions(wick_simd_${isa} PRIVATE WK_ISA=${isa})
-  target_compile_options(wick_simd_${isa} PRIVATE ${WICK_ISA_FLAGS_${isa}} -O3 -ffp-contract=fast)
+  target_compile_options(wick_simd_${isa} PRIVATE ${WICK_ISA_FLAGS_${isa}} $<$<NOT:$<CONFIG:Debug>>:-O3>
+    -ffp-contract=fast)
   list(APPEND WICK_KERNEL_OBJECTS $<TARGET_OBJECTS:wick_simd_${isa}>)
 endforeach()

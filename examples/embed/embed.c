@@ -2,8 +2,8 @@
  *
  *   embed CHECKPOINT IMAGES_IDX [COUNT]
  *
- * CHECKPOINT is what `wick train` wrote (runs/NAME/checkpoints/best.safetensors, model "cnn"); IMAGES_IDX an unpacked IDX file of
- * 28×28 images.  Prints the class of the first COUNT images, one a line.
+ * CHECKPOINT is what `wick train` wrote (runs/NAME/checkpoints/best.safetensors, model "cnn"); IMAGES_IDX an unpacked
+ * IDX file of 28×28 images.  Prints the class of the first COUNT images, one a line.
  */
 #include <wick/wick.h>
 
@@ -13,9 +13,9 @@
 static wk_module *make_cnn(void) {
     return wk_nn_sequential(wk_nn_conv2d(1, 32, 3, (wk_nn_conv2d_opts){ .no_bias = false }), wk_nn_relu(),
                             wk_nn_conv2d(32, 64, 3, (wk_nn_conv2d_opts){ .no_bias = false }), wk_nn_relu(),
-                            wk_nn_max_pool2d((wk_pool_opts){ .kernel = { 2, 2 } }), wk_nn_dropout(0.25), wk_nn_flatten(),
-                            wk_nn_linear(9216, 128, (wk_layer_opts){ .no_bias = false }), wk_nn_relu(), wk_nn_dropout(0.5),
-                            wk_nn_linear(128, 10, (wk_layer_opts){ .no_bias = false }));
+                            wk_nn_max_pool2d((wk_pool_opts){ .kernel = { 2, 2 } }), wk_nn_dropout(0.25),
+                            wk_nn_flatten(), wk_nn_linear(9216, 128, (wk_layer_opts){ .no_bias = false }), wk_nn_relu(),
+                            wk_nn_dropout(0.5), wk_nn_linear(128, 10, (wk_layer_opts){ .no_bias = false }));
 }
 
 /* Class of one image (28 × 28). */
@@ -48,7 +48,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     bool was = wk_no_grad_begin();
-    for (long left = argc > 3 ? strtol(argv[3], NULL, 10) : 10; left > 0 && fread(image, sizeof image, 1, images) == 1; left--)
+    for (long left = argc > 3 ? strtol(argv[3], NULL, 10) : 10; left > 0 && fread(image, sizeof image, 1, images) == 1;
+         left--)
         (void)printf("%d\n", classify(net, image));
     wk_no_grad_end(was);
     (void)fclose(images);

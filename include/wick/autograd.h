@@ -1,8 +1,8 @@
 /* wick/autograd.h: gradients.
  *
- * Operations on tensors that want gradients are noted on the tape of the current context; wk_backward walks it in reverse.
- * Leaves are kept tensors marked by wk_require_grad; their gradients accumulate until wk_clear_grad (or wk_zero_grad of an
- * optimizer).
+ * Operations on tensors that want gradients are noted on the tape of the current context; wk_backward walks it in
+ * reverse. Leaves are kept tensors marked by wk_require_grad; their gradients accumulate until wk_clear_grad (or
+ * wk_zero_grad of an optimizer).
  */
 #ifndef WICK_AUTOGRAD_H
 #define WICK_AUTOGRAD_H
@@ -21,9 +21,9 @@ WK_API wk_tensor *wk_gradient(const wk_tensor *leaf);
 /* Forget the gradient; its memory stays for the next one, and no pass over memory is made. */
 WK_API void wk_clear_grad(wk_tensor *leaf);
 
-/* Gradients of a scalar with respect to every leaf it depends on are added to the leaves.  The tape behind it is consumed.
- * Errors: not a scalar, no leaf behind it, a tensor that backward needs was changed in place, a second time through the
- * same part of the tape. */
+/* Gradients of a scalar with respect to every leaf it depends on are added to the leaves.  The tape behind it is
+ * consumed. Errors: not a scalar, no leaf behind it, a tensor that backward needs was changed in place, a second time
+ * through the same part of the tape. */
 WK_API wk_status wk_backward(wk_tensor *scalar);
 typedef struct wk_backward_opts {
     bool retain_graph; /* the tape may be walked again */
@@ -31,8 +31,9 @@ typedef struct wk_backward_opts {
 } wk_backward_opts;
 /* The same from any tensor, with its gradient given (NULL: ones, for a scalar). */
 WK_API wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts);
-/* Gradients of `output` (weighted by `gradient`, NULL: ones for a scalar) with respect to `inputs`, which may be leaves or
- * results of operations; nothing is accumulated in leaves.  gradients[i] is a scoped tensor, NULL where nothing depends. */
+/* Gradients of `output` (weighted by `gradient`, NULL: ones for a scalar) with respect to `inputs`, which may be leaves
+ * or results of operations; nothing is accumulated in leaves.  gradients[i] is a scoped tensor, NULL where nothing
+ * depends. */
 WK_API wk_status wk_gradients(wk_tensor *output, wk_tensor *gradient, wk_tensor *const *inputs, int count,
                               wk_tensor **gradients, wk_backward_opts opts);
 
@@ -45,17 +46,18 @@ WK_API wk_tensor *wk_detach(wk_tensor *tensor);
 /* Called once in each backward, when the gradient of `leaf` is complete.  NULL takes the hook away. */
 WK_API wk_status wk_on_gradient_ready(wk_tensor *leaf, void (*hook)(void *context, wk_tensor *leaf), void *context);
 
-/* ---- numeric check -------------------------------------------------------------------------------------------------- */
+/* ---- numeric check --------------------------------------------------------------------------------------------------
+ */
 
 /* A differentiable function under test: makes its result from n_in inputs in the current scope. */
 typedef wk_tensor *(*wk_gradcheck_function)(void *context, wk_tensor *const *in, int n_in);
 typedef struct wk_gradcheck_opts {
-    double step;      /* of the central difference; 0 means 1e-6 */
-    double tolerance; /* |analytic − numeric| ≤ tolerance · (1 + |numeric|); 0 means 1e-5 */
+    double step;       /* of the central difference; 0 means 1e-6 */
+    double tolerance;  /* |analytic − numeric| ≤ tolerance · (1 + |numeric|); 0 means 1e-5 */
     bool second_order; /* also check the gradient of the gradient */
 } wk_gradcheck_opts;
-/* Compare gradients with central differences.  inputs: f64; those that are leaves are checked.  Errors: WK_INVALID with the
- * input, the element and both values. */
+/* Compare gradients with central differences.  inputs: f64; those that are leaves are checked.  Errors: WK_INVALID with
+ * the input, the element and both values. */
 WK_API wk_status wk_gradcheck(wk_gradcheck_function function, void *context, wk_tensor *const *in, int n_in,
                               wk_gradcheck_opts opts);
 

@@ -27,29 +27,29 @@ extern "C" {
 #define WK_PRINTF(format_index, first_argument) __attribute__((format(printf, format_index, first_argument)))
 
 /* Every status code once: name, text.  Append only: the numbers are ABI. */
-#define WK_STATUS_MAP(X)                                                                                              \
-    X(OK, "ok")                                                                                                       \
-    X(INVALID, "invalid argument")                                                                                    \
-    X(SHAPE, "shapes do not fit")                                                                                     \
-    X(DTYPE, "dtype not accepted")                                                                                    \
-    X(DEVICE, "tensors on different devices")                                                                         \
-    X(UNSUPPORTED, "not supported by this backend")                                                                   \
-    X(NO_MEMORY, "out of memory")                                                                                     \
-    X(NO_SCOPE, "no open scope")                                                                                      \
-    X(DEAD_TENSOR, "tensor used after its scope ended")                                                               \
-    X(PENDING, "an earlier error is pending")                                                                         \
-    X(VERSION, "a saved tensor was changed in place")                                                                 \
-    X(NOT_FOUND, "not found")                                                                                         \
-    X(EXISTS, "exists already")                                                                                       \
-    X(FORMAT, "malformed data")                                                                                       \
-    X(IO, "input or output failed")                                                                                   \
-    X(CONFIG, "configuration error")                                                                                  \
-    X(STATE, "not possible in this state")                                                                            \
-    X(TIMEOUT, "timed out")                                                                                           \
-    X(RANK_FAILED, "a rank failed")                                                                                   \
-    X(CANCELLED, "cancelled")                                                                                         \
-    X(FORKED, "used in a forked child")                                                                               \
-    X(END, "end of sequence")                                                                                         \
+#define WK_STATUS_MAP(X)                                \
+    X(OK, "ok")                                         \
+    X(INVALID, "invalid argument")                      \
+    X(SHAPE, "shapes do not fit")                       \
+    X(DTYPE, "dtype not accepted")                      \
+    X(DEVICE, "tensors on different devices")           \
+    X(UNSUPPORTED, "not supported by this backend")     \
+    X(NO_MEMORY, "out of memory")                       \
+    X(NO_SCOPE, "no open scope")                        \
+    X(DEAD_TENSOR, "tensor used after its scope ended") \
+    X(PENDING, "an earlier error is pending")           \
+    X(VERSION, "a saved tensor was changed in place")   \
+    X(NOT_FOUND, "not found")                           \
+    X(EXISTS, "exists already")                         \
+    X(FORMAT, "malformed data")                         \
+    X(IO, "input or output failed")                     \
+    X(CONFIG, "configuration error")                    \
+    X(STATE, "not possible in this state")              \
+    X(TIMEOUT, "timed out")                             \
+    X(RANK_FAILED, "a rank failed")                     \
+    X(CANCELLED, "cancelled")                           \
+    X(FORKED, "used in a forked child")                 \
+    X(END, "end of sequence")                           \
     X(INTERNAL, "internal error")
 
 typedef enum wk_status {
@@ -81,7 +81,7 @@ WK_API void wk_clear_error(void);
 WK_API wk_status wk_report(FILE *stream);
 
 /* Record a failure; the first one stays.  Returns the code given, so that `return wk_fail(WK_IO, "…")` reads well. */
-#define wk_fail(code, ...)      wk_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
+#define wk_fail(code, ...) wk_fail_at((code), __FILE__, __LINE__, __VA_ARGS__)
 /* The same in a function that returns a pointer. */
 #define wk_fail_null(code, ...) ((void)wk_fail((code), __VA_ARGS__), NULL)
 WK_API wk_status wk_fail_at(wk_status code, const char *file, int line, const char *format, ...) WK_PRINTF(4, 5);
@@ -89,20 +89,21 @@ WK_API wk_status wk_fail_at(wk_status code, const char *file, int line, const ch
 WK_API void wk_error_prefix(const char *format, ...) WK_PRINTF(1, 2);
 
 /* Leave the function with the status of a call that failed. */
-#define WK_TRY(call)                                                                                                  \
-    do {                                                                                                              \
-        wk_status wk_try_status = (call);                                                                             \
-        if (wk_try_status != WK_OK) return wk_try_status;                                                             \
+#define WK_TRY(call)                                      \
+    do {                                                  \
+        wk_status wk_try_status = (call);                 \
+        if (wk_try_status != WK_OK) return wk_try_status; \
     } while (0)
 /* Go to the label `done`, with the status in the local variable `status`, when a call failed. */
-#define WK_TRY_DONE(call)                                                                                             \
-    do {                                                                                                              \
-        if ((status = (call)) != WK_OK) goto done;                                                                    \
+#define WK_TRY_DONE(call)                          \
+    do {                                           \
+        if ((status = (call)) != WK_OK) goto done; \
     } while (0)
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
-/* Where all memory of Wick comes from.  allocate returns memory aligned to `alignment` (a power of two, ≥ 16) or NULL. */
+/* Where all memory of Wick comes from.  allocate returns memory aligned to `alignment` (a power of two, ≥ 16) or NULL.
+ */
 typedef struct wk_allocator {
     void *(*allocate)(void *context, size_t size, size_t alignment);
     void (*release)(void *context, void *memory, size_t size);
@@ -132,7 +133,8 @@ typedef enum wk_log_level { WK_LOG_DEBUG, WK_LOG_INFO, WK_LOG_WARNING, WK_LOG_ER
 /* Receives each line, without its newline. */
 typedef void (*wk_log_sink)(void *context, wk_log_level level, const char *line);
 
-/* Lines go to standard error, from WK_LOG_WARNING on, unless set otherwise here (WICK_LOG=debug|info|… sets the level). */
+/* Lines go to standard error, from WK_LOG_WARNING on, unless set otherwise here (WICK_LOG=debug|info|… sets the level).
+ */
 WK_API void wk_log_set(wk_log_level least, wk_log_sink sink, void *context);
 WK_API void wk_log_write(wk_log_level level, const char *format, ...) WK_PRINTF(2, 3);
 
@@ -149,9 +151,12 @@ typedef struct wk_optional {
     double value;
 } wk_optional;
 #ifdef __cplusplus
-# define WK_SET(number) wk_optional{ true, (double)(number) }
+#    define WK_SET(number)         \
+        wk_optional {              \
+            true, (double)(number) \
+        }
 #else
-# define WK_SET(number) ((wk_optional){ true, (double)(number) })
+#    define WK_SET(number) ((wk_optional){ true, (double)(number) })
 #endif
 static inline double wk_optional_or(wk_optional field, double otherwise) {
     return field.is_set ? field.value : otherwise;

@@ -1,8 +1,8 @@
 /* wick/data.h: datasets, samplers, loaders.
  *
- * A dataset answers how many items it has and copies any of them, as a batch, into memory it is given.  A sampler says which
- * items come in which order on which rank; a loader fetches batches ahead on threads of its own.  Neither the number of
- * threads nor the depth of the queue changes what comes out.
+ * A dataset answers how many items it has and copies any of them, as a batch, into memory it is given.  A sampler says
+ * which items come in which order on which rank; a loader fetches batches ahead on threads of its own.  Neither the
+ * number of threads nor the depth of the queue changes what comes out.
  */
 #ifndef WICK_DATA_H
 #define WICK_DATA_H
@@ -18,7 +18,8 @@ typedef struct wk_dataset_class {
     const char *name;
     size_t size; /* of the struct that starts with a wk_dataset */
     /* Write n items, by index, as one batch.  Called from several threads at once.  Errors: recorded with wk_fail. */
-    wk_status (*fetch)(const wk_dataset *dataset, const int64_t *indices /* (n) */, int64_t n, void *input, void *target);
+    wk_status (*fetch)(const wk_dataset *dataset, const int64_t *indices /* (n) */, int64_t n, void *input,
+                       void *target);
     void (*destroy)(wk_dataset *dataset);
 } wk_dataset_class;
 struct wk_dataset {
@@ -37,18 +38,20 @@ typedef struct wk_idx_opts {
     int classes;                 /* 0 means 10; a label outside is an error naming its position */
     int64_t limit;               /* use the first `limit` items; 0: all */
 } wk_idx_opts;
-/* Images (N, H, W) of u8 as f32 (1, H, W), labels as i64.  Errors: missing, truncated or foreign files, counts that differ. */
+/* Images (N, H, W) of u8 as f32 (1, H, W), labels as i64.  Errors: missing, truncated or foreign files, counts that
+ * differ. */
 WK_API wk_dataset *wk_idx_dataset(wk_idx_opts opts);
 
 /* Items of two kept tensors, by their first axis; holds references. */
 WK_API wk_dataset *wk_tensor_dataset(wk_tensor *inputs, wk_tensor *targets);
 
-/* ---- sampler ---------------------------------------------------------------------------------------------------------- */
+/* ---- sampler
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* torch.utils.data.DistributedSampler: a permutation from seed + epoch, filled up by its own beginning (or cut, with
  * drop_last) to a multiple of the ranks; rank r takes every ranks-th item from r on. */
 typedef struct wk_sampler_opts {
-    int64_t count; /* items of the dataset */
+    int64_t count;   /* items of the dataset */
     int rank, ranks; /* ranks 0 means 1 */
     bool shuffle, drop_last;
     uint64_t seed;
@@ -58,7 +61,8 @@ WK_API int64_t wk_sampler_length(wk_sampler_opts opts);
 /* The items of one epoch, in order. */
 WK_API wk_status wk_sampler_fill(wk_sampler_opts opts, int64_t epoch, int64_t *indices /* (wk_sampler_length) */);
 
-/* ---- loader ------------------------------------------------------------------------------------------------------------- */
+/* ---- loader
+ * ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct wk_loader wk_loader;
 typedef struct wk_loader_opts {

@@ -1,8 +1,9 @@
 /* wick/nn.h: modules.
  *
- * A module owns parameters, buffers and children, and maps tensors to tensors.  Parameter names, their order and their initial
- * values are PyTorch's: the same seed gives the same weights.  A model of your own is a struct whose first member is a
- * wk_module, and a class that says how large it is and what its forward does; see docs/architecture.md and README.md.
+ * A module owns parameters, buffers and children, and maps tensors to tensors.  Parameter names, their order and their
+ * initial values are PyTorch's: the same seed gives the same weights.  A model of your own is a struct whose first
+ * member is a wk_module, and a class that says how large it is and what its forward does; see docs/architecture.md and
+ * README.md.
  */
 #ifndef WICK_NN_H
 #define WICK_NN_H
@@ -44,11 +45,11 @@ typedef struct wk_module_class {
 
 struct wk_module {
     const wk_module_class *class_;
-    char *path;         /* "0.conv1" from the root; "" for the root */
+    char *path; /* "0.conv1" from the root; "" for the root */
     wk_module *parent;
     struct wk_module_members *members;
-    bool training;      /* true at first */
-    bool frozen;        /* parameters ask for no gradient */
+    bool training; /* true at first */
+    bool frozen;   /* parameters ask for no gradient */
 };
 
 /* A module of a class, zeroed but for its base; NULL with an error pending. */
@@ -58,7 +59,8 @@ WK_API void wk_module_destroy(wk_module *module);
 
 /* Add a child under a name; takes it over and gives it back.  NULL (an error is pending) stays NULL. */
 WK_API wk_module *wk_module_add(wk_module *parent, const char *name, wk_module *child);
-/* Add a parameter (becomes a leaf) or a buffer (kept, no gradient); takes over one reference and gives the tensor back. */
+/* Add a parameter (becomes a leaf) or a buffer (kept, no gradient); takes over one reference and gives the tensor back.
+ */
 WK_API wk_tensor *wk_module_add_parameter(wk_module *module, const char *name, wk_tensor *kept);
 WK_API wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_tensor *kept);
 
@@ -69,8 +71,8 @@ WK_API wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *
 /* Training or evaluation mode, for the whole tree. */
 WK_API void wk_module_train(wk_module *module, bool training);
 
-/* All parameters of the tree in PyTorch's order, with their paths ("0.weight").  Owned by the module; valid until the tree
- * changes or is destroyed. */
+/* All parameters of the tree in PyTorch's order, with their paths ("0.weight").  Owned by the module; valid until the
+ * tree changes or is destroyed. */
 typedef struct wk_named_tensors {
     wk_tensor *const *tensor;
     const char *const *name;
@@ -83,7 +85,8 @@ WK_API int64_t wk_parameter_count(wk_module *module); /* elements */
 /* Classes, paths and options, one line a module, indented; free with wk_free. */
 WK_API char *wk_module_summary(const wk_module *module);
 
-/* ---- layers ---------------------------------------------------------------------------------------------------------- */
+/* ---- layers
+ * ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct wk_layer_opts {
     bool no_bias;
@@ -115,11 +118,12 @@ WK_API wk_module *wk_nn_sequential_of(wk_module *const *children, int count);
 static inline wk_module *wk_nn_sequential_list(std::initializer_list<wk_module *> children) {
     return wk_nn_sequential_of(children.begin(), (int)children.size());
 }
-# define wk_nn_sequential(...) wk_nn_sequential_list({ __VA_ARGS__ })
+#    define wk_nn_sequential(...) wk_nn_sequential_list({ __VA_ARGS__ })
 extern "C" {
 #else
-# define wk_nn_sequential(...)                                                                                         \
-     wk_nn_sequential_of((wk_module *const[]){ __VA_ARGS__ }, (int)(sizeof((wk_module *const[]){ __VA_ARGS__ }) / sizeof(wk_module *)))
+#    define wk_nn_sequential(...)                                \
+        wk_nn_sequential_of((wk_module *const[]){ __VA_ARGS__ }, \
+                            (int)(sizeof((wk_module *const[]){ __VA_ARGS__ }) / sizeof(wk_module *)))
 #endif
 
 #ifdef __cplusplus

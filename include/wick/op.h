@@ -22,13 +22,13 @@ struct wk_tensor {
     int64_t stride[WK_MAX_RANK]; /* in elements; 0 on broadcast axes */
     int64_t count;               /* product of the shape */
     uint8_t rank, dtype, device, flags;
-    uint32_t life;               /* a magic number while alive */
+    uint32_t life; /* a magic number while alive */
     struct wk_storage *storage;
-    struct wk_node *node;        /* the tape's entry that made it, or NULL */
-    struct wk_leaf *leaf;        /* gradient state of a tensor that asked for one */
-    wk_tensor *next;             /* in its scope's list */
-    uint32_t references;         /* of a kept header; atomic */
-    uint16_t output;             /* which output of `node` */
+    struct wk_node *node; /* the tape's entry that made it, or NULL */
+    struct wk_leaf *leaf; /* gradient state of a tensor that asked for one */
+    wk_tensor *next;      /* in its scope's list */
+    uint32_t references;  /* of a kept header; atomic */
+    uint16_t output;      /* which output of `node` */
 };
 enum { WK_TENSOR_REQUIRES_GRAD = 1, WK_TENSOR_KEPT = 2, WK_TENSOR_CONTIGUOUS = 4 };
 
@@ -49,22 +49,22 @@ typedef struct wk_desc {
     int64_t offset;              /* of a view, in elements from the input's element 0 */
     int rank;
     wk_dtype dtype;
-    bool strided;                /* dense but not row major, as `stride` says */
-    int view_of;                 /* 1 + the input that it is a view of; 0: memory of its own */
-    int reuse_of;                /* 1 + the input that is written in place and returned (optimizer rows); 0: none */
+    bool strided; /* dense but not row major, as `stride` says */
+    int view_of;  /* 1 + the input that it is a view of; 0: memory of its own */
+    int reuse_of; /* 1 + the input that is written in place and returned (optimizer rows); 0: none */
 } wk_desc;
 
 typedef uint16_t wk_dtype_set; /* bit per wk_dtype; 0 means any */
 #define WK_SET_OF(dtype) ((wk_dtype_set)(1u << (dtype)))
 #define WK_FLOATS        ((wk_dtype_set)(WK_SET_OF(WK_F32) | WK_SET_OF(WK_F64) | WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16)))
 #define WK_F32_F64       ((wk_dtype_set)(WK_SET_OF(WK_F32) | WK_SET_OF(WK_F64)))
-#define WK_INTEGERS                                                                                                   \
+#define WK_INTEGERS \
     ((wk_dtype_set)(WK_SET_OF(WK_I64) | WK_SET_OF(WK_I32) | WK_SET_OF(WK_I16) | WK_SET_OF(WK_I8) | WK_SET_OF(WK_U8)))
 #define WK_NUMBERS ((wk_dtype_set)(WK_FLOATS | WK_INTEGERS))
 #define WK_INDICES ((wk_dtype_set)(WK_SET_OF(WK_I64) | WK_SET_OF(WK_I32)))
 
-/* Which dtypes an operation takes.  `same` names, as a bit mask, the inputs that must agree; with `promote` those that do
- * not are converted to the smallest dtype that holds both (f64 > f32 > f16, bf16 > integers by size > bool). */
+/* Which dtypes an operation takes.  `same` names, as a bit mask, the inputs that must agree; with `promote` those that
+ * do not are converted to the smallest dtype that holds both (f64 > f32 > f16, bf16 > integers by size > bool). */
 typedef struct wk_dtype_rule {
     wk_dtype_set allowed[WK_MAX_IN];
     uint8_t same;
@@ -73,13 +73,13 @@ typedef struct wk_dtype_rule {
 } wk_dtype_rule;
 
 typedef enum wk_attr_type {
-    WK_ATTR_INT,    /* int64_t */
-    WK_ATTR_FLOAT,  /* double */
-    WK_ATTR_BOOL,   /* bool */
-    WK_ATTR_ENUM,   /* int; `choices` names the values, "none|relu" */
-    WK_ATTR_DTYPE,  /* wk_dtype */
-    WK_ATTR_INTS,   /* int64_t[length] */
-    WK_ATTR_DIMS,   /* wk_dims */
+    WK_ATTR_INT,     /* int64_t */
+    WK_ATTR_FLOAT,   /* double */
+    WK_ATTR_BOOL,    /* bool */
+    WK_ATTR_ENUM,    /* int; `choices` names the values, "none|relu" */
+    WK_ATTR_DTYPE,   /* wk_dtype */
+    WK_ATTR_INTS,    /* int64_t[length] */
+    WK_ATTR_DIMS,    /* wk_dims */
     WK_ATTR_OPTIONAL /* wk_optional */
 } wk_attr_type;
 typedef struct wk_attr_def {
@@ -103,8 +103,8 @@ typedef struct wk_grad {
     wk_tensor *const *in, *const *out;
     wk_tensor *const *dout; /* NULL for an output nobody used */
     const void *attrs;
-    wk_tensor **din;        /* the rule fills these; NULL: no gradient */
-    const bool *needs;      /* which inputs want one */
+    wk_tensor **din;         /* the rule fills these; NULL: no gradient */
+    const bool *needs;       /* which inputs want one */
     struct wk_tensor **sink; /* where a leaf's gradient may be written at once, or NULL; see wk_op_run_into */
 } wk_grad;
 
@@ -112,35 +112,37 @@ typedef struct wk_grad {
 typedef struct wk_sample_in {
     wk_dims dims;
     enum {
-        WK_SAMPLE_UNIFORM,  /* floats in [low, high) (default -2, 2), kept `margin` away from 0 and from each other's ties */
-        WK_SAMPLE_INDEX,    /* i64 in [0, high) */
+        WK_SAMPLE_UNIFORM, /* floats in [low, high) (default -2, 2), kept `margin` away from 0 and from each other's
+                              ties */
+        WK_SAMPLE_INDEX,   /* i64 in [0, high) */
         WK_SAMPLE_BOOL,
-        WK_SAMPLE_ABSENT    /* an optional input left out */
+        WK_SAMPLE_ABSENT /* an optional input left out */
     } kind;
     double low, high, margin;
-    bool strided;           /* laid out with gaps and permuted axes */
+    bool strided; /* laid out with gaps and permuted axes */
 } wk_sample_in;
 typedef struct wk_sampler {
     void (*emit)(struct wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs);
     void *context;
 } wk_sampler;
 /* Emit one case: WK_CASE(sampler, "odd", &attrs, { WK_DIMS(3, 5) }, { WK_DIMS(5) }); */
-#define WK_CASE(sampler, label, attributes, ...)                                                                      \
-    (sampler)->emit((sampler), (label), (const wk_sample_in[]){ __VA_ARGS__ },                                        \
+#define WK_CASE(sampler, label, attributes, ...)                               \
+    (sampler)->emit((sampler), (label), (const wk_sample_in[]){ __VA_ARGS__ }, \
                     (int)(sizeof((const wk_sample_in[]){ __VA_ARGS__ }) / sizeof(wk_sample_in)), (attributes))
 
 struct wk_op_def {
     const char *name, *doc;
-    uint8_t n_in, n_out;          /* n_in counts optional ones; WK_LIST for a tensor list */
-    uint8_t optional_in;          /* bit mask */
-    uint8_t key;                  /* the input whose dtype selects the kernel (the output's, for a row without inputs) */
-    uint8_t saves_in, saves_out;  /* bit masks: what backward keeps */
-    uint8_t mutates;              /* bit mask of inputs written in place */
-    uint8_t internal_out;         /* bit mask of outputs that nobody may ask a gradient of */
-    bool keyed_by_output;         /* the kernel is selected by the dtype of output 0 */
-    bool zero_sized_runs;         /* call the kernel even when every output is empty */
-    bool data_dependent;          /* the output's shape depends on values */
-    bool random;                  /* draws random numbers: samples are compared by statistics */
+    uint8_t n_in, n_out;         /* n_in counts optional ones; WK_LIST for a tensor list */
+    uint8_t optional_in;         /* bit mask */
+    uint8_t key;                 /* the input whose dtype selects the kernel (the output's, for a row without inputs) */
+    uint8_t saves_in, saves_out; /* bit masks: what backward keeps */
+    uint8_t mutates;             /* bit mask of inputs written in place */
+    bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
+    uint8_t internal_out;                     /* bit mask of outputs that nobody may ask a gradient of */
+    bool keyed_by_output;                     /* the kernel is selected by the dtype of output 0 */
+    bool zero_sized_runs;                     /* call the kernel even when every output is empty */
+    bool data_dependent;                      /* the output's shape depends on values */
+    bool random;                              /* draws random numbers: samples are compared by statistics */
     const wk_attr_def *attrs;
     int n_attrs;
     size_t attrs_size;
@@ -152,12 +154,12 @@ struct wk_op_def {
     wk_cost (*cost)(const wk_call *call);
     size_t (*workspace)(const wk_call *call);
     void (*samples)(wk_sampler *sampler);
-    int id;                       /* set when registered */
+    int id; /* set when registered */
 };
 #define WK_LIST 255 /* n_in of rows that take a tensor list */
 
-/* Add a row; its id is assigned.  Errors: WK_EXISTS, WK_INVALID (a row without shape rule, samples, cost, or with neither a
- * gradient rule nor a reason).  Wick's own rows are there from the start. */
+/* Add a row; its id is assigned.  Errors: WK_EXISTS, WK_INVALID (a row without shape rule, samples, cost, or with
+ * neither a gradient rule nor a reason).  Wick's own rows are there from the start. */
 WK_API wk_status wk_op_register(wk_op_def *op);
 WK_API const wk_op_def *wk_op_find(const char *name);
 WK_API int wk_op_count(void);

@@ -1,7 +1,7 @@
 /* wick/optim.h: optimizers, learning-rate schedules, gradient clipping.
  *
- * An optimizer holds references to the parameters it was made with and owns its state.  One step updates all of them in one
- * pass.  With an error pending nothing moves.
+ * An optimizer holds references to the parameters it was made with and owns its state.  One step updates all of them in
+ * one pass.  With an error pending nothing moves.
  */
 #ifndef WICK_OPTIM_H
 #define WICK_OPTIM_H
@@ -23,10 +23,10 @@ typedef struct wk_sgd_opts {
 WK_API wk_optim *wk_sgd(wk_named_tensors parameters, wk_sgd_opts opts);
 
 typedef struct wk_adam_opts {
-    double lr;                       /* 0 means 1e-3 */
-    wk_optional beta1, beta2;        /* 0.9, 0.999 */
-    double eps;                      /* 0 means 1e-8 */
-    double weight_decay;             /* added to the gradient */
+    double lr;                /* 0 means 1e-3 */
+    wk_optional beta1, beta2; /* 0.9, 0.999 */
+    double eps;               /* 0 means 1e-8 */
+    double weight_decay;      /* added to the gradient */
 } wk_adam_opts;
 /* torch.optim.Adam (Kingma & Ba 2015) */
 WK_API wk_optim *wk_adam(wk_named_tensors parameters, wk_adam_opts opts);
@@ -48,18 +48,19 @@ WK_API void wk_optim_set_lr(wk_optim *optim, double lr);
 WK_API double wk_optim_lr(const wk_optim *optim);
 WK_API int64_t wk_optim_steps(const wk_optim *optim); /* taken so far */
 
-/* Scale gradients so that their common 2-norm is at most max_norm (factor max_norm / (norm + 1e-6), at most 1).  The factor
- * is applied inside the next step, not in a pass of its own.  `norm` (may be NULL) receives the norm before.
+/* Scale gradients so that their common 2-norm is at most max_norm (factor max_norm / (norm + 1e-6), at most 1).  The
+ * factor is applied inside the next step, not in a pass of its own.  `norm` (may be NULL) receives the norm before.
  * torch.nn.utils.clip_grad_norm_ */
 WK_API wk_status wk_clip_grad_norm(wk_optim *optim, double max_norm, double *norm);
 
-/* State to store with a checkpoint: "step" and, by parameter, "exp_avg.NAME", "exp_avg_sq.NAME" or "momentum_buffer.NAME".
- * Owned by the optimizer.  After writing into them call wk_optim_state_changed. */
+/* State to store with a checkpoint: "step" and, by parameter, "exp_avg.NAME", "exp_avg_sq.NAME" or
+ * "momentum_buffer.NAME". Owned by the optimizer.  After writing into them call wk_optim_state_changed. */
 WK_API wk_named_tensors wk_optim_state(wk_optim *optim);
 WK_API wk_status wk_optim_state_changed(wk_optim *optim);
 WK_API const char *wk_optim_name(const wk_optim *optim); /* "SGD", "Adam", "AdamW" */
 
-/* ---- schedules: the learning rate as a function of the step or epoch ------------------------------------------------- */
+/* ---- schedules: the learning rate as a function of the step or epoch
+ * ------------------------------------------------- */
 
 typedef enum wk_schedule_kind { WK_SCHEDULE_CONSTANT, WK_SCHEDULE_STEP, WK_SCHEDULE_COSINE } wk_schedule_kind;
 typedef struct wk_schedule {

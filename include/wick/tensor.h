@@ -12,23 +12,23 @@
 #include "wick/base.h"
 
 #ifdef __cplusplus
-# include <initializer_list>
+#    include <initializer_list>
 extern "C" {
 #endif
 
 #define WK_MAX_RANK 8
 
 /* Every element type once: name, C type that stores it, bytes, safetensors name.  Append only. */
-#define WK_DTYPE_MAP(X)                                                                                               \
-    X(F32, f32, float, 4, "F32")                                                                                      \
-    X(F64, f64, double, 8, "F64")                                                                                     \
-    X(BF16, bf16, uint16_t, 2, "BF16")                                                                                \
-    X(F16, f16, uint16_t, 2, "F16")                                                                                   \
-    X(I64, i64, int64_t, 8, "I64")                                                                                    \
-    X(I32, i32, int32_t, 4, "I32")                                                                                    \
-    X(I16, i16, int16_t, 2, "I16")                                                                                    \
-    X(I8, i8, int8_t, 1, "I8")                                                                                        \
-    X(U8, u8, uint8_t, 1, "U8")                                                                                       \
+#define WK_DTYPE_MAP(X)                \
+    X(F32, f32, float, 4, "F32")       \
+    X(F64, f64, double, 8, "F64")      \
+    X(BF16, bf16, uint16_t, 2, "BF16") \
+    X(F16, f16, uint16_t, 2, "F16")    \
+    X(I64, i64, int64_t, 8, "I64")     \
+    X(I32, i32, int32_t, 4, "I32")     \
+    X(I16, i16, int16_t, 2, "I16")     \
+    X(I8, i8, int8_t, 1, "I8")         \
+    X(U8, u8, uint8_t, 1, "U8")        \
     X(BOOL, bool, uint8_t, 1, "BOOL")
 
 typedef enum wk_dtype {
@@ -38,9 +38,9 @@ typedef enum wk_dtype {
         WK_DTYPE_COUNT
 } wk_dtype;
 
-WK_API const char *wk_dtype_name(wk_dtype dtype);  /* "f32" */
-WK_API size_t wk_dtype_size(wk_dtype dtype);       /* bytes an element */
-WK_API bool wk_dtype_is_float(wk_dtype dtype);     /* f64, f32, bf16, f16 */
+WK_API const char *wk_dtype_name(wk_dtype dtype); /* "f32" */
+WK_API size_t wk_dtype_size(wk_dtype dtype);      /* bytes an element */
+WK_API bool wk_dtype_is_float(wk_dtype dtype);    /* f64, f32, bf16, f16 */
 
 /* A shape by value: WK_DIMS(64, 3, 28, 28); WK_SCALAR has rank 0. */
 typedef struct wk_dims {
@@ -55,20 +55,21 @@ static inline wk_dims wk_dims_of(std::initializer_list<int64_t> sizes) {
         if (dims.rank < WK_MAX_RANK) dims.size[dims.rank++] = size;
     return dims;
 }
-# define WK_DIMS(...) wk_dims_of({ __VA_ARGS__ })
-# define WK_SCALAR    wk_dims{}
+#    define WK_DIMS(...) wk_dims_of({ __VA_ARGS__ })
+#    define WK_SCALAR \
+        wk_dims {}
 extern "C" {
 #else
-# define WK_DIMS(...) ((wk_dims){ (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
-# define WK_SCALAR    ((wk_dims){ 0 })
+#    define WK_DIMS(...) ((wk_dims){ (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
+#    define WK_SCALAR    ((wk_dims){ 0 })
 #endif
 
 typedef struct wk_tensor wk_tensor;
 
 /* ---- context: what belongs to one line of execution -------------------------------------------------------------- */
 
-/* Scope stack, pending error, gradient mode, tape, memory cache, thread budget.  Each thread has one of its own, made on
- * first use; a runtime that moves work between threads makes its own and binds it. */
+/* Scope stack, pending error, gradient mode, tape, memory cache, thread budget.  Each thread has one of its own, made
+ * on first use; a runtime that moves work between threads makes its own and binds it. */
 typedef struct wk_context wk_context;
 WK_API wk_context *wk_context_create(void);
 /* The context must be bound to no thread; its scopes end with it. */
@@ -84,7 +85,8 @@ WK_API int wk_threads(void);
 /* Give cached memory of this context back to the system. */
 WK_API void wk_memory_trim(void);
 
-/* ---- scopes -------------------------------------------------------------------------------------------------------- */
+/* ---- scopes --------------------------------------------------------------------------------------------------------
+ */
 
 /* Scopes nest.  When the outermost one ends, everything made in it is gone and the tape is empty. */
 typedef struct wk_scope {
@@ -97,15 +99,17 @@ WK_API void wk_scope_end(wk_scope scope);
 /* Give `tensor` to the scope around `scope` and return it: what a function with a scope of its own returns. */
 WK_API wk_tensor *wk_scope_return(wk_scope scope, wk_tensor *tensor);
 
-/* A header that outlives scopes, sharing the storage, cut off from the tape.  NULL stays NULL.  For a tensor that is kept
- * already: one more reference to it. */
+/* A header that outlives scopes, sharing the storage, cut off from the tape.  NULL stays NULL.  For a tensor that is
+ * kept already: one more reference to it. */
 WK_API wk_tensor *wk_keep(wk_tensor *tensor);
 /* Give one reference back; NULL is fine. */
 WK_API void wk_release(wk_tensor *tensor);
 
-/* ---- making tensors -------------------------------------------------------------------------------------------------- */
+/* ---- making tensors
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Scoped tensors, row major, on the CPU.  Errors: WK_SHAPE (negative size, too many elements), WK_NO_MEMORY, WK_NO_SCOPE. */
+/* Scoped tensors, row major, on the CPU.  Errors: WK_SHAPE (negative size, too many elements), WK_NO_MEMORY,
+ * WK_NO_SCOPE. */
 WK_API wk_tensor *wk_empty(wk_dtype dtype, wk_dims dims);
 WK_API wk_tensor *wk_zeros(wk_dtype dtype, wk_dims dims);
 WK_API wk_tensor *wk_full(wk_dtype dtype, wk_dims dims, double value);
@@ -113,14 +117,15 @@ WK_API wk_tensor *wk_full(wk_dtype dtype, wk_dims dims, double value);
 WK_API wk_tensor *wk_arange(int64_t count);
 /* Copies `data` (row major, dims' product of elements). */
 WK_API wk_tensor *wk_from_array(wk_dtype dtype, wk_dims dims, const void *data);
-/* Uses the caller's memory; `deleter(context, data)` is called when the last reference goes (NULL: never).  On failure the
- * deleter is not called. */
+/* Uses the caller's memory; `deleter(context, data)` is called when the last reference goes (NULL: never).  On failure
+ * the deleter is not called. */
 WK_API wk_tensor *wk_from_memory(wk_dtype dtype, wk_dims dims, void *data, void (*deleter)(void *context, void *data),
                                  void *context);
 /* Kept tensors, zeroed: release with wk_release. */
 WK_API wk_tensor *wk_kept_zeros(wk_dtype dtype, wk_dims dims);
 
-/* ---- looking at tensors ---------------------------------------------------------------------------------------------- */
+/* ---- looking at tensors
+ * ---------------------------------------------------------------------------------------------- */
 
 WK_API int wk_rank(const wk_tensor *tensor);
 /* Size of an axis; negative axes count from the end.  0 for an axis that is not there. */
@@ -137,7 +142,8 @@ WK_API double wk_at(const wk_tensor *tensor, int64_t index);
 WK_API double wk_item(const wk_tensor *tensor);
 /* Copy all elements, row major, into `data` of `bytes` bytes, which must be exactly count × element size. */
 WK_API wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes);
-/* Copy `source` (same shape; another dtype is converted) into a tensor that no graph holds; counts as a change in place. */
+/* Copy `source` (same shape; another dtype is converted) into a tensor that no graph holds; counts as a change in
+ * place. */
 WK_API wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source);
 /* "(64, 784) f32" into the buffer, which is returned. */
 WK_API const char *wk_describe(const wk_tensor *tensor, char *buffer, size_t size);

@@ -23,17 +23,20 @@
 extern "C" {
 #endif
 
-/* ---- configuration: one mapping of a file, typed look-ups that record an error with line and column --------------------- */
+/* ---- configuration: one mapping of a file, typed look-ups that record an error with line and column
+ * --------------------- */
 
 typedef struct wk_config wk_config;
-/* The member's value, or `otherwise` where it is missing; a member of another type or out of range is a pending error. */
+/* The member's value, or `otherwise` where it is missing; a member of another type or out of range is a pending error.
+ */
 WK_API int64_t wk_config_int(const wk_config *config, const char *key, int64_t least, int64_t most, int64_t otherwise);
 WK_API double wk_config_double(const wk_config *config, const char *key, double least, double most, double otherwise);
 WK_API bool wk_config_bool(const wk_config *config, const char *key, bool otherwise);
 WK_API const char *wk_config_string(const wk_config *config, const char *key, const char *otherwise);
 WK_API bool wk_config_has(const wk_config *config, const char *key);
 
-/* ---- names -------------------------------------------------------------------------------------------------------------- */
+/* ---- names
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* `args` lists every key that the builder reads, ended by NULL: others are refused. */
 typedef struct wk_model_entry {
@@ -49,7 +52,8 @@ typedef struct wk_data_entry {
 WK_API wk_status wk_register_model(const wk_model_entry *entry);
 WK_API wk_status wk_register_data(const wk_data_entry *entry);
 
-/* ---- commands: what `wick train` and `wick eval` run; give the process's exit code ----------------------------------------- */
+/* ---- commands: what `wick train` and `wick eval` run; give the process's exit code
+ * ----------------------------------------- */
 
 /* train -c FILE [-o key=value …] [--resume | --overwrite] */
 WK_API int wk_train_main(int argc, char **argv);

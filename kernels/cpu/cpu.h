@@ -24,12 +24,14 @@ typedef struct wk_cpu_entry {
 #endif
 
 /* Every file of kernels/cpu/simd once.  Add the name here and the file is part of every instruction set. */
-#define WK_CPU_SIMD_TABLES(X)                                                                                         \
-    X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy) X(dropout) X(index)           \
-    X(optimizer) X(matmul) X(conv2d) X(pool) X(batch_norm)
-#define WK_CPU_DECLARE(name)                                                                                          \
-    extern const wk_cpu_entry wk__cpu_##name##_generic[];                                                             \
-    extern const wk_cpu_entry wk__cpu_##name##_v3[];                                                                  \
+/* clang-format off */
+#define WK_CPU_SIMD_TABLES(X)                                                                  \
+    X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
+    X(dropout) X(index) X(optimizer) X(matmul) X(conv2d) X(pool) X(batch_norm)
+/* clang-format on */
+#define WK_CPU_DECLARE(name)                              \
+    extern const wk_cpu_entry wk__cpu_##name##_generic[]; \
+    extern const wk_cpu_entry wk__cpu_##name##_v3[];      \
     extern const wk_cpu_entry wk__cpu_##name##_v4[];
 WK_CPU_SIMD_TABLES(WK_CPU_DECLARE)
 #undef WK_CPU_DECLARE

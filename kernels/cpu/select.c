@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
-# include <cpuid.h>
+#    include <cpuid.h>
 #endif
 
 /* ---- instruction sets
@@ -21,7 +21,7 @@
 
 /* From the plainest to the richest. */
 #if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
-# define INSTRUCTION_SETS(X) X(generic) X(v3) X(v4)
+#    define INSTRUCTION_SETS(X) X(generic) X(v3) X(v4)
 
 /* F16C, MOVBE and LZCNT, which belong to x86-64-v3 but are not known to __builtin_cpu_supports in every compiler. */
 static bool has_small_extensions(void) {
@@ -47,7 +47,7 @@ static bool has_v4(void) {
            && __builtin_cpu_supports("avx512vl");
 }
 #else
-# define INSTRUCTION_SETS(X) X(generic)
+#    define INSTRUCTION_SETS(X) X(generic)
 
 static bool has_generic(void) {
     return true;
@@ -137,12 +137,12 @@ static wk_kernel find_library(const char *op, wk_dtype dtype) {
 /* ---- library first, then Wick's own
  * ---------------------------------------------------------------------------------------- */
 
-#define SLOTS(X)                                                                                                     \
-    X(0)                                                                                                             \
-    X(1)                                                                                                             \
-    X(2)                                                                                                             \
-    X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) \
-        X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+/* clang-format off */
+#define SLOTS(X)                                                                     \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)  \
+    X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27)    \
+    X(28) X(29) X(30) X(31)
+/* clang-format on */
 
 typedef struct slot {
     wk_kernel first, second;

@@ -1,9 +1,9 @@
 /* backward.c: the walk.
  *
- * The tape is in order of creation, so walking it backwards visits every node after all of its users.  A first walk marks
- * what the output depends on and counts, for each leaf, how many contributions will come; a second one calls the rules.
- * Each rule runs in a scope of its own; what it gives is carried out as a header on the same storage, so that everything
- * else it made dies at once.
+ * The tape is in order of creation, so walking it backwards visits every node after all of its users.  A first walk
+ * marks what the output depends on and counts, for each leaf, how many contributions will come; a second one calls the
+ * rules. Each rule runs in a scope of its own; what it gives is carried out as a header on the same storage, so that
+ * everything else it made dies at once.
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
@@ -33,15 +33,17 @@ static wk_status mark_reachable(walk *w, struct wk_node *last) {
     for (struct wk_node *node = last; node; node = node->previous) {
         if (node->mark != w->serial) continue;
         if (node->consumed)
-            return wk_fail(WK_STATE,
-                           "backward: the part of the tape behind \"%s\" [%s] was consumed by an earlier backward; pass "
-                           "retain_graph to that one",
-                           node->op->name, place(node->call_site));
+            return wk_fail(
+                WK_STATE,
+                "backward: the part of the tape behind \"%s\" [%s] was consumed by an earlier backward; pass "
+                "retain_graph to that one",
+                node->op->name, place(node->call_site));
         for (int i = 0; i < node->n_out; i++) node->dout[i] = NULL;
         for (int i = 0; i < node->n_in; i++) {
             wk_tensor *in = node->in[i];
             if (!in || !wk__wants_grad(in)) continue;
-            if (in->node) in->node->mark = w->serial;
+            if (in->node)
+                in->node->mark = w->serial;
             else if (in->leaf) {
                 if (in->leaf->mark != w->serial) {
                     in->leaf->mark = w->serial;
@@ -104,10 +106,11 @@ static wk_status deliver(walk *w, wk_tensor *in, wk_tensor *contribution) {
 static wk_tensor *restore(walk *w, const struct wk_node *node, wk_tensor *header, const wk__saved *saved) {
     if (!header || !saved->storage) return header;
     if (saved->storage->version != saved->version)
-        return wk_fail_null(WK_VERSION,
-                            "backward of \"%s\" [%s]: a tensor it needs was changed in place since, by the call at [%s]; "
-                            "change a copy instead",
-                            node->op->name, place(node->call_site), place(saved->storage->changed_at));
+        return wk_fail_null(
+            WK_VERSION,
+            "backward of \"%s\" [%s]: a tensor it needs was changed in place since, by the call at [%s]; "
+            "change a copy instead",
+            node->op->name, place(node->call_site), place(saved->storage->changed_at));
     if (header->life == WK__ALIVE && header->storage == saved->storage) return header;
     wk_tensor *live = wk__header_create(w->context);
     if (!live) return NULL;
@@ -136,16 +139,21 @@ static wk_status run_rule(walk *w, struct wk_node *node, wk_tensor **din, wk_ten
         operands[i] = restore(w, node, header, &node->saved[i]);
         if (header && !operands[i]) return wk_error_code();
         if (i >= n_in) continue;
-        din[i] = NULL;
-        needs[i] = header && wk__wants_grad(header);
         sinks[i] = needs[i] ? sink_of(w, header) : NULL;
     }
-    wk_call call = { .op = node->op, .in = operands, .out = operands + n_in, .attrs = node->attrs, .n_in = n_in,
-                     .n_out = node->n_out };
-    wk_grad grad = { .call = &call, .in = operands, .out = operands + n_in, .dout = node->dout, .attrs = node->attrs,
-                     .din = din, .needs = needs, .sink = sinks };
+    wk_call call = {
+        .op = node->op, .in = operands, .out = operands + n_in, .attrs = node->attrs, .n_in = n_in, .n_out = node->n_out
+    };
+    wk_grad grad = { .call = &call,
+                     .in = operands,
+                     .out = operands + n_in,
+                     .dout = node->dout,
+                     .attrs = node->attrs,
+                     .din = din,
+                     .needs = needs,
+                     .sink = sinks };
     wk_status status = node->op->grad(&grad);
-    if (status == WK_OK && wk_failed()) status = wk_error_code();
+    if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
     if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, place(node->call_site));
     return status;
 }
@@ -164,53 +172,55 @@ static wk_tensor *carry_out(walk *w, const struct wk_node *node, int i, wk_tenso
     return wk__header_copy(w->context, din);
 }
 
-static wk_status step_back(walk *w, struct wk_node *node) {
+/* What the node's rule gives for each input, carried out of the rule's scope; NULL where nothing comes. */
+static wk_status contributions(walk *w, struct wk_node *node, wk_tensor **din, wk_tensor **sinks, wk_tensor **operands,
+                               bool *needs) {
     bool any = false;
     for (int i = 0; i < node->n_out; i++) any = any || node->dout[i] != NULL;
+    for (int i = 0; i < node->n_in; i++) {
+        din[i] = NULL;
+        needs[i] = node->in[i] && wk__wants_grad(node->in[i]);
+    }
+    if (!any) return WK_OK;
+    wk_scope inner = wk_scope_begin();
+    wk__scope *rule_scope = w->context->scope;
+    wk_status status = inner.record ? run_rule(w, node, din, operands, sinks, needs) : wk_error_code();
+    if (status == WK_OK) {
+        /* Headers made from here on belong to the scope around. */
+        w->context->scope = rule_scope->outer;
+        for (int i = 0; i < node->n_in && status == WK_OK; i++) {
+            wk_tensor *given = needs[i] ? din[i] : NULL;
+            din[i] = carry_out(w, node, i, given);
+            if (given && !din[i]) status = wk_error_code();
+        }
+        w->context->scope = rule_scope;
+    }
+    wk_scope_end(inner);
+    return status;
+}
+
+static wk_status step_back(walk *w, struct wk_node *node) {
     int n_in = node->n_in;
     wk_tensor *small[4 * SMALL];
     bool small_needs[SMALL];
     wk_tensor **block = small;
     bool *needs = small_needs;
-    if (n_in + node->n_out > SMALL) {
-        size_t words = (size_t)(3 * n_in + node->n_out);
-        block = wk__arena_take(&w->context->arena, words * sizeof *block);
+    if (n_in + node->n_out > SMALL) { /* a list */
+        block = wk__arena_take(&w->context->arena, (size_t)(3 * n_in + node->n_out) * sizeof(wk_tensor *));
         needs = wk__arena_take(&w->context->arena, (size_t)n_in * sizeof *needs);
         if (!block || !needs) return WK_NO_MEMORY;
     }
     wk_tensor **din = block, **sinks = block + n_in, **operands = block + 2 * n_in;
-    wk_status status = WK_OK;
-    if (any) {
-        wk_scope inner = wk_scope_begin();
-        status = run_rule(w, node, din, operands, sinks, needs);
-        /* Headers made from here on belong to the scope around. */
-        wk__scope *rule_scope = w->context->scope;
-        if (status == WK_OK && rule_scope) {
-            w->context->scope = rule_scope->outer;
-            for (int i = 0; i < n_in && status == WK_OK; i++) {
-                wk_tensor *given = needs[i] ? din[i] : NULL;
-                din[i] = carry_out(w, node, i, given);
-                if (given && !din[i]) status = wk_error_code();
-            }
-            w->context->scope = rule_scope;
-        }
-        wk_scope_end(inner);
-    } else {
-        for (int i = 0; i < n_in; i++) {
-            din[i] = NULL;
-            needs[i] = node->in[i] && wk__wants_grad(node->in[i]);
-        }
-    }
+    wk_status status = contributions(w, node, din, sinks, operands, needs);
     for (int i = 0; i < n_in && status == WK_OK; i++) {
         if (!needs[i]) continue;
         wk_tensor *in = node->in[i];
-        bool to_node = in->node != NULL;
+        bool is_leaf = in->node == NULL;
         status = deliver(w, in, din[i]);
-        if (!to_node && !w->inputs && din[i]) wk__tensor_drop(din[i]);
+        if (is_leaf && !w->inputs && din[i]) wk__tensor_drop(din[i]);
     }
-    if (!w->create)
-        for (int i = 0; i < node->n_out; i++)
-            if (node->dout[i] && !w->inputs) wk__tensor_drop(node->dout[i]);
+    for (int i = 0; i < node->n_out; i++)
+        if (node->dout[i] && !w->create && !w->inputs) wk__tensor_drop(node->dout[i]);
     if (!w->retain) wk__node_release(node);
     return status;
 }
@@ -223,7 +233,8 @@ static wk_status check_start(wk_tensor *output, wk_tensor *gradient) {
     if (output->life != WK__ALIVE) return wk_fail(WK_DEAD_TENSOR, "backward: the output's scope has ended");
     char text[160];
     if (!output->node)
-        return wk_fail(WK_INVALID, "backward: %s depends on no tensor that wants a gradient (was it made under no_grad?)",
+        return wk_fail(WK_INVALID,
+                       "backward: %s depends on no tensor that wants a gradient (was it made under no_grad?)",
                        wk_describe(output, text, sizeof text));
     if (!gradient && output->count != 1)
         return wk_fail(WK_SHAPE, "backward: the output is %s, expected one element; reduce it, or give its gradient",
@@ -243,8 +254,10 @@ static wk_status walk_back(walk *w, wk_tensor *output, wk_tensor *gradient) {
     last->dout[output->output] = first;
     if (w->inputs) collect(w, output, first);
     uint32_t mode = context->mode;
-    if (w->create) context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
-    else context->mode |= WK__MODE_NO_GRAD;
+    if (w->create)
+        context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
+    else
+        context->mode |= WK__MODE_NO_GRAD;
     wk_status status = WK_OK;
     for (struct wk_node *node = last; node && status == WK_OK; node = node->previous)
         if (node->mark == w->serial) status = step_back(w, node);
@@ -275,7 +288,9 @@ void wk__backward_ended(wk_status status) {
 
 static wk_status backward(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
     WK_TRY(check_start(output, gradient));
-    walk w = { .context = wk__context(), .retain = opts.retain_graph || opts.create_graph, .create = opts.create_graph };
+    walk w = { .context = wk__context(),
+               .retain = opts.retain_graph || opts.create_graph,
+               .create = opts.create_graph };
     /* With create_graph the new nodes must outlive this call: no scope of its own. */
     wk_scope scope = opts.create_graph ? (wk_scope){ 0 } : wk_scope_begin();
     wk_status status = walk_back(&w, output, gradient);
@@ -293,12 +308,16 @@ wk_status wk_backward(wk_tensor *scalar) {
     return wk_backward_from(scalar, NULL, (wk_backward_opts){ 0 });
 }
 
-wk_status wk_gradients(wk_tensor *output, wk_tensor *gradient, wk_tensor *const *inputs, int count, wk_tensor **gradients,
-                       wk_backward_opts opts) {
+wk_status wk_gradients(wk_tensor *output, wk_tensor *gradient, wk_tensor *const *inputs, int count,
+                       wk_tensor **gradients, wk_backward_opts opts) {
     for (int i = 0; i < count; i++) gradients[i] = NULL;
     WK_TRY(check_start(output, gradient));
-    walk w = { .context = wk__context(), .inputs = inputs, .gradients = gradients, .n_inputs = count,
-               .retain = opts.retain_graph || opts.create_graph, .create = opts.create_graph };
+    walk w = { .context = wk__context(),
+               .inputs = inputs,
+               .gradients = gradients,
+               .n_inputs = count,
+               .retain = opts.retain_graph || opts.create_graph,
+               .create = opts.create_graph };
     return walk_back(&w, output, gradient);
 }
 

@@ -37,7 +37,8 @@ static wk_tensor *gradient_sum(void *context, wk_tensor *const *in, int n_in) {
     for (int i = 0; i < n_in; i++) {
         if (!in[i] || !in[i]->leaf) continue;
         wk_tensor *gradient;
-        if (wk_gradients(scalar, NULL, &in[i], 1, &gradient, (wk_backward_opts){ .create_graph = true }) != WK_OK) return NULL;
+        if (wk_gradients(scalar, NULL, &in[i], 1, &gradient, (wk_backward_opts){ .create_graph = true }) != WK_OK)
+            return NULL;
         if (!gradient) continue;
         wk_tensor *part = weighted_sum(gradient);
         total = total ? wk_add(total, part) : part;
@@ -56,17 +57,19 @@ static double value_at(const check *c, wk_gradcheck_function scalar, double *ele
     return result;
 }
 
-static wk_status compare(const check *c, wk_gradcheck_function scalar, int i, const wk_tensor *gradient, const char *order) {
+static wk_status compare(const check *c, wk_gradcheck_function scalar, int i, const wk_tensor *gradient,
+                         const char *order) {
     wk_tensor *in = c->in[i];
     for (int64_t k = 0; k < in->count; k++) {
         double *element = (double *)in->data + k;
         double h = c->step * fmax(1.0, fabs(*element));
-        double numeric = (value_at(c, scalar, element, *element + h) - value_at(c, scalar, element, *element - h)) / (2 * h);
+        double numeric =
+            (value_at(c, scalar, element, *element + h) - value_at(c, scalar, element, *element - h)) / (2 * h);
         if (wk_failed()) return wk_error_code();
         double analytic = gradient ? wk_at(gradient, k) : 0;
         if (!(fabs(analytic - numeric) <= c->tolerance * (1 + fabs(numeric))))
-            return wk_fail(WK_INVALID, "gradcheck: %s gradient of input %d, element %lld: analytic %.9g, numeric %.9g", order, i,
-                           (long long)k, analytic, numeric);
+            return wk_fail(WK_INVALID, "gradcheck: %s gradient of input %d, element %lld: analytic %.9g, numeric %.9g",
+                           order, i, (long long)k, analytic, numeric);
     }
     return WK_OK;
 }
@@ -86,8 +89,11 @@ static wk_status check_order(const check *c, wk_gradcheck_function scalar, const
     return WK_OK;
 }
 
-wk_status wk_gradcheck(wk_gradcheck_function function, void *context, wk_tensor *const *in, int n_in, wk_gradcheck_opts opts) {
-    check c = { function, context, in, n_in, opts.step > 0 ? opts.step : 1e-6, opts.tolerance > 0 ? opts.tolerance : 1e-5 };
+wk_status wk_gradcheck(wk_gradcheck_function function, void *context, wk_tensor *const *in, int n_in,
+                       wk_gradcheck_opts opts) {
+    check c = {
+        function, context, in, n_in, opts.step > 0 ? opts.step : 1e-6, opts.tolerance > 0 ? opts.tolerance : 1e-5
+    };
     for (int i = 0; i < n_in; i++)
         if (in[i] && in[i]->leaf && (in[i]->dtype != WK_F64 || !wk_is_contiguous(in[i])))
             return wk_fail(WK_DTYPE, "gradcheck: input %d must be f64 and row major", i);

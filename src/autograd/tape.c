@@ -1,7 +1,7 @@
 /* tape.c: noting calls, and leaves.
  *
- * A node is one block of the step arena: the operands' headers, what is saved of them, the attributes.  It holds references
- * to storages only where the row says that backward needs the values.
+ * A node is one block of the step arena: the operands' headers, what is saved of them, the attributes.  It holds
+ * references to storages only where the row says that backward needs the values.
  */
 #include "autograd/tape.h"
 
@@ -25,7 +25,9 @@ wk_status wk__tape_record(wk_context *context, const wk_call *call) {
     char *block = wk__arena_take(&context->arena, sizeof(struct wk_node) + saves + pointers + op->attrs_size + 16);
     if (!block) return WK_NO_MEMORY;
     struct wk_node *node = (struct wk_node *)(void *)block;
-    *node = (struct wk_node){ .previous = context->tape, .op = op, .call_site = context->call_site, .n_in = n_in, .n_out = n_out };
+    *node = (struct wk_node){
+        .previous = context->tape, .op = op, .call_site = context->call_site, .n_in = n_in, .n_out = n_out
+    };
     node->saved = (wk__saved *)(void *)(block + sizeof *node);
     node->in = (wk_tensor **)(void *)(block + sizeof *node + saves);
     node->out = node->in + n_in;
@@ -132,7 +134,8 @@ wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf) {
 }
 
 wk_status wk_on_gradient_ready(wk_tensor *leaf, void (*hook)(void *context, wk_tensor *leaf), void *context) {
-    if (!leaf || !leaf->leaf) return wk_fail(WK_INVALID, "wk_on_gradient_ready: the tensor is no leaf; use wk_require_grad");
+    if (!leaf || !leaf->leaf)
+        return wk_fail(WK_INVALID, "wk_on_gradient_ready: the tensor is no leaf; use wk_require_grad");
     leaf->leaf->on_ready = hook;
     leaf->leaf->on_ready_context = context;
     return WK_OK;

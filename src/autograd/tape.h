@@ -22,21 +22,21 @@ struct wk_node {
     wk__saved *saved; /* n_in, then n_out */
     wk_tensor **dout; /* while a backward runs */
     int n_in, n_out;
-    uint64_t mark;    /* serial of the backward that reached it */
+    uint64_t mark; /* serial of the backward that reached it */
     bool consumed;
 };
 
 struct wk_leaf {
     wk_tensor *gradient; /* a kept tensor, or NULL before the first backward */
     bool empty;
-    int expected;        /* contributions still to come in this backward */
+    int expected; /* contributions still to come in this backward */
     uint64_t mark;
     void (*on_ready)(void *context, wk_tensor *leaf);
     void *on_ready_context;
 };
 
-/* Told when a backward of this context has ended, well or not, and when an optimizer refuses to step because an error is
- * pending: DDP finishes its exchange there, or ends the other ranks. */
+/* Told when a backward of this context has ended, well or not, and when an optimizer refuses to step because an error
+ * is pending: DDP finishes its exchange there, or ends the other ranks. */
 typedef struct wk__backward_hook {
     void (*ended)(void *argument, wk_status status);
     void *argument;

@@ -25,7 +25,8 @@ void *wk__arena_slow(wk__arena *arena, size_t size) {
         if (!chunk) return NULL;
         chunk->size = wanted;
         chunk->following = NULL;
-        if (!arena->first) arena->first = chunk;
+        if (!arena->first)
+            arena->first = chunk;
         else {
             wk__arena_chunk *last = arena->current ? arena->current : arena->first;
             while (last->following) last = last->following;

@@ -1,7 +1,7 @@
 /* random.c: mt19937 with PyTorch's ways of drawing, and Philox 4x32-10.
  *
- * Sources: Matsumoto & Nishimura 1998 for mt19937; the draws match torch 2 (aten/src/ATen/core/DistributionsHelper.h and
- * native/cpu/DistributionTemplates.h describe them) and are pinned by golden values.
+ * Sources: Matsumoto & Nishimura 1998 for mt19937; the draws match torch 2 (aten/src/ATen/core/DistributionsHelper.h
+ * and native/cpu/DistributionTemplates.h describe them) and are pinned by golden values.
  */
 #include "wick/random.h"
 
@@ -47,13 +47,14 @@ static double unit_f64(wk_generator *g) {
     return (double)(wk_random_u64(g) & ((UINT64_C(1) << 53) - 1)) * 0x1p-53;
 }
 
+/* Scaling rounds once: PyTorch's build contracts it, and initial weights are compared bit for bit. */
 void wk_random_uniform_f32(wk_generator *g, float *values, int64_t count, double from, double to) {
     float low = (float)from, high = (float)to;
-    for (int64_t i = 0; i < count; i++) values[i] = unit_f32(g) * (high - low) + low;
+    for (int64_t i = 0; i < count; i++) values[i] = fmaf(unit_f32(g), high - low, low);
 }
 
 void wk_random_uniform_f64(wk_generator *g, double *values, int64_t count, double from, double to) {
-    for (int64_t i = 0; i < count; i++) values[i] = unit_f64(g) * (to - from) + from;
+    for (int64_t i = 0; i < count; i++) values[i] = fma(unit_f64(g), to - from, from);
 }
 
 static const double TWO_PI = 6.283185307179586;

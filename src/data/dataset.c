@@ -24,7 +24,8 @@ typedef struct tensor_dataset {
 
 static void gather(const wk_tensor *source, const int64_t *indices, int64_t n, size_t bytes, void *target) {
     const char *data = wk_data((wk_tensor *)(uintptr_t)source);
-    for (int64_t i = 0; i < n; i++) memcpy((char *)target + (size_t)i * bytes, data + (size_t)indices[i] * bytes, bytes);
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)target + (size_t)i * bytes, data + (size_t)indices[i] * bytes, bytes);
 }
 
 static wk_status tensor_fetch(const wk_dataset *self, const int64_t *indices, int64_t n, void *input, void *target) {
@@ -54,7 +55,8 @@ static wk_dims item_dims(const wk_tensor *tensor, size_t *bytes) {
 wk_dataset *wk_tensor_dataset(wk_tensor *inputs, wk_tensor *targets) {
     if (wk_failed()) return NULL;
     if (wk_rank(inputs) < 1 || wk_rank(targets) < 1 || wk_size(inputs, 0) != wk_size(targets, 0))
-        return wk_fail_null(WK_SHAPE, "tensor dataset: %lld inputs for %lld targets", (long long)wk_size(inputs, 0), (long long)wk_size(targets, 0));
+        return wk_fail_null(WK_SHAPE, "tensor dataset: %lld inputs for %lld targets", (long long)wk_size(inputs, 0),
+                            (long long)wk_size(targets, 0));
     if (!wk_is_contiguous(inputs) || !wk_is_contiguous(targets))
         return wk_fail_null(WK_INVALID, "tensor dataset: both tensors must be row major; use wk_contiguous");
     tensor_dataset *d = (tensor_dataset *)wk_dataset_create(&tensor_class);

@@ -1,7 +1,7 @@
 /* idx.c: IDX files.
  *
- * 00 00 type rank | rank × u32 big endian | data.  A size in the header is compared with the bytes that are there before
- * anything is believed; gzip is unpacked to the end and its own checksum is checked by zlib.
+ * 00 00 type rank | rank × u32 big endian | data.  A size in the header is compared with the bytes that are there
+ * before anything is believed; gzip is unpacked to the end and its own checksum is checked by zlib.
  */
 #include "data/idx.h"
 #include "wick/data.h"
@@ -14,8 +14,8 @@ static const size_t MOST_UNPACKED = (size_t)1 << 32;
 wk_status wk__idx_parse(const unsigned char *bytes, size_t size, const char *name, wk__idx *idx) {
     if (size < 4) return wk_fail(WK_FORMAT, "%s: not an IDX file: %zu bytes, too short for its header", name, size);
     if (bytes[0] != 0 || bytes[1] != 0)
-        return wk_fail(WK_FORMAT, "%s: not an IDX file: it begins with %02x %02x %02x %02x, expected 00 00", name, bytes[0], bytes[1],
-                       bytes[2], bytes[3]);
+        return wk_fail(WK_FORMAT, "%s: not an IDX file: it begins with %02x %02x %02x %02x, expected 00 00", name,
+                       bytes[0], bytes[1], bytes[2], bytes[3]);
     if (bytes[2] != 8)
         return wk_fail(WK_FORMAT, "%s: IDX of type 0x%02x, only unsigned bytes (0x08) are read", name, bytes[2]);
     int rank = bytes[3];
@@ -31,8 +31,8 @@ wk_status wk__idx_parse(const unsigned char *bytes, size_t size, const char *nam
         idx->dims[i] = dim;
     }
     if (count != size - header)
-        return wk_fail(WK_FORMAT, "%s: the IDX header promises %llu bytes of data, there are %zu%s", name, (unsigned long long)count,
-                       size - header, count > size - header ? " (truncated)" : "");
+        return wk_fail(WK_FORMAT, "%s: the IDX header promises %llu bytes of data, there are %zu%s", name,
+                       (unsigned long long)count, size - header, count > size - header ? " (truncated)" : "");
     idx->rank = rank;
     idx->data = bytes + header;
     return WK_OK;
@@ -123,29 +123,35 @@ static void destroy(wk_dataset *self) {
 static const wk_dataset_class idx_class = { "idx", sizeof(idx_dataset), fetch, destroy };
 
 static wk_status check(const idx_dataset *d, const wk_idx_opts *opts, int classes) {
-    if (d->images.rank != 3) return wk_fail(WK_FORMAT, "%s: IDX of rank %d, expected images of rank 3", opts->images, d->images.rank);
-    if (d->labels.rank != 1) return wk_fail(WK_FORMAT, "%s: IDX of rank %d, expected labels of rank 1", opts->labels, d->labels.rank);
+    if (d->images.rank != 3)
+        return wk_fail(WK_FORMAT, "%s: IDX of rank %d, expected images of rank 3", opts->images, d->images.rank);
+    if (d->labels.rank != 1)
+        return wk_fail(WK_FORMAT, "%s: IDX of rank %d, expected labels of rank 1", opts->labels, d->labels.rank);
     if (d->images.dims[0] != d->labels.dims[0])
         return wk_fail(WK_FORMAT, "%s has %lld images, %s %lld labels: they do not belong together", opts->images,
                        (long long)d->images.dims[0], opts->labels, (long long)d->labels.dims[0]);
     if (d->images.dims[0] == 0) return wk_fail(WK_FORMAT, "%s: no images", opts->images);
     for (int64_t i = 0; i < d->labels.dims[0]; i++)
         if (d->labels.data[i] >= classes)
-            return wk_fail(WK_FORMAT, "%s: label %lld is %d, expected 0 to %d", opts->labels, (long long)i, d->labels.data[i], classes - 1);
+            return wk_fail(WK_FORMAT, "%s: label %lld is %d, expected 0 to %d", opts->labels, (long long)i,
+                           d->labels.data[i], classes - 1);
     return WK_OK;
 }
 
 wk_dataset *wk_idx_dataset(wk_idx_opts opts) {
     if (wk_failed()) return NULL;
-    if (!opts.images || !opts.labels) return wk_fail_null(WK_INVALID, "idx dataset: paths of images and labels are needed");
+    if (!opts.images || !opts.labels)
+        return wk_fail_null(WK_INVALID, "idx dataset: paths of images and labels are needed");
     if (opts.limit < 0 || opts.classes < 0 || opts.classes > 256 || opts.deviation < 0)
-        return wk_fail_null(WK_INVALID, "idx dataset: limit %lld, classes %d, deviation %g: expected at least 0, classes at most 256",
-                            (long long)opts.limit, opts.classes, opts.deviation);
+        return wk_fail_null(
+            WK_INVALID, "idx dataset: limit %lld, classes %d, deviation %g: expected at least 0, classes at most 256",
+            (long long)opts.limit, opts.classes, opts.deviation);
     idx_dataset *d = (idx_dataset *)wk_dataset_create(&idx_class);
     if (!d) return NULL;
     int classes = opts.classes ? opts.classes : 10;
     double deviation = opts.deviation > 0 ? opts.deviation : 1;
-    if (wk__idx_open(opts.images, &d->images) != WK_OK || wk__idx_open(opts.labels, &d->labels) != WK_OK || check(d, &opts, classes) != WK_OK) {
+    if (wk__idx_open(opts.images, &d->images) != WK_OK || wk__idx_open(opts.labels, &d->labels) != WK_OK
+        || check(d, &opts, classes) != WK_OK) {
         wk_dataset_destroy(&d->base);
         return NULL;
     }

@@ -10,8 +10,8 @@ static bool check(wk_sampler_opts *opts) {
         return false;
     }
     if (opts->count < opts->ranks) {
-        (void)wk_fail(WK_INVALID, "sampler: %d ranks but only %lld items: use at most as many ranks as items", opts->ranks,
-                      (long long)opts->count);
+        (void)wk_fail(WK_INVALID, "sampler: %d ranks but only %lld items: use at most as many ranks as items",
+                      opts->ranks, (long long)opts->count);
         return false;
     }
     return true;

@@ -30,7 +30,8 @@ static void self_close(void *state) {
 static void self_abort(void *state, int code) {
     (void)state, (void)code;
 }
-static const wk_transport self_transport = { WK_TRANSPORT_API, sizeof(wk_transport), "self", self_open, self_begin, self_test, self_close, self_abort };
+static const wk_transport self_transport = { WK_TRANSPORT_API, sizeof(wk_transport), "self",    self_open, self_begin,
+                                             self_test,        self_close,           self_abort };
 
 const wk_transport *wk__transport_self(void) {
     return &self_transport;
@@ -43,8 +44,10 @@ static char *own_folder(void) {
     if (!dladdr((void *)(uintptr_t)&wk__transport_self, &info) || !info.dli_fname) return NULL;
     char *path = wk_strdup(info.dli_fname);
     char *slash = path ? strrchr(path, '/') : NULL;
-    if (slash) *slash = '\0';
-    else if (path && path[0]) path[0] = '.', path[1] = '\0';
+    if (slash)
+        *slash = '\0';
+    else if (path && path[0])
+        path[0] = '.', path[1] = '\0';
     return path;
 }
 
@@ -54,8 +57,10 @@ static void *try_open(const char *folder, const char *middle, const char *name, 
     void *handle = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
     if (!handle && path) {
         const char *why = dlerror();
-        if (why && !strstr(why, "No such file")) wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
-        else if (why && strstr(why, "shared object file") && !strstr(why, path)) wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
+        if (why && !strstr(why, "No such file"))
+            wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
+        else if (why && strstr(why, "shared object file") && !strstr(why, path))
+            wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
     }
     wk_free(path);
     return handle;
@@ -64,7 +69,8 @@ static void *try_open(const char *folder, const char *middle, const char *name, 
 const wk_transport *wk__transport_find(const char *name) {
     if (strcmp(name, "self") == 0) return &self_transport;
     for (const char *at = name; *at; at++)
-        if (!((*at >= 'a' && *at <= 'z') || *at == '_')) return wk_fail_null(WK_INVALID, "\"%s\" is no name of a transport", name);
+        if (!((*at >= 'a' && *at <= 'z') || *at == '_'))
+            return wk_fail_null(WK_INVALID, "\"%s\" is no name of a transport", name);
     wk_text reason = { 0 };
     char *folder = own_folder();
     const char *wish = getenv("WICK_PLUGIN_PATH");
@@ -75,15 +81,18 @@ const wk_transport *wk__transport_find(const char *name) {
     const wk_transport *found = NULL;
     if (!handle) {
         (void)wk_fail(WK_NOT_FOUND, "the transport \"%s\" cannot be opened: %s", name,
-                      reason.size ? reason.data : "there is no such plugin; tools/install-deps installs Open MPI, then build again");
+                      reason.size ? reason.data
+                                  : "there is no such plugin; tools/install-deps installs Open MPI, then build again");
     } else {
         wk_transport_plugin_function entry = NULL;
         void *symbol = dlsym(handle, "wk_transport_plugin");
         memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from an object to a function pointer */
         found = entry ? entry() : NULL;
         if (!found || found->api_version != WK_TRANSPORT_API) {
-            (void)wk_fail(WK_UNSUPPORTED, "wick_%s.so speaks version %u of the transport interface, this libwick speaks %d: build both together",
-                          name, found ? found->api_version : 0, WK_TRANSPORT_API);
+            (void)wk_fail(
+                WK_UNSUPPORTED,
+                "wick_%s.so speaks version %u of the transport interface, this libwick speaks %d: build both together",
+                name, found ? found->api_version : 0, WK_TRANSPORT_API);
             found = NULL;
         }
     }

@@ -1,5 +1,6 @@
-/* transport.h: what carries the bytes between ranks: one struct of functions, all of them called from the group's thread
- * except `abort`.  Collectives are begun and then tested until done, so that the group's thread decides how hard it polls.
+/* transport.h: what carries the bytes between ranks: one struct of functions, all of them called from the group's
+ * thread except `abort`.  Collectives are begun and then tested until done, so that the group's thread decides how hard
+ * it polls.
  */
 #ifndef WICK_SRC_DIST_TRANSPORT_H
 #define WICK_SRC_DIST_TRANSPORT_H
@@ -15,10 +16,11 @@ typedef struct wk_transfer {
     wk_collective kind;
     const void *in; /* all_reduce and broadcast work in place on out */
     void *out;
-    int64_t count;  /* elements of one rank's part */
+    int64_t count; /* elements of one rank's part */
     wk_dtype dtype;
-    wk_reduce op;   /* never MEAN, which is SUM with a scale */
-    double scale;   /* what the transport multiplies the result of all_reduce and reduce_scatter with (f32, f64), 1 mostly */
+    wk_reduce op; /* never MEAN, which is SUM with a scale */
+    double
+        scale; /* what the transport multiplies the result of all_reduce and reduce_scatter with (f32, f64), 1 mostly */
     int root;
 } wk_transfer;
 

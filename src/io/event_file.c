@@ -1,8 +1,8 @@
 /* event_file.c: TensorBoard event files, written by hand: a handful of protobuf fields do not need a protobuf library.
  *
- * Record: u64 length | masked crc32c of the length | data | masked crc32c of the data, little endian.  Event: 1 wall_time
- * (double), 2 step (varint), 3 file_version, 5 summary { 1 value { 1 tag, 2 simple_value } }, 7 session_log { 1 status }.
- * Format: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.
+ * Record: u64 length | masked crc32c of the length | data | masked crc32c of the data, little endian.  Event: 1
+ * wall_time (double), 2 step (varint), 3 file_version, 5 summary { 1 value { 1 tag, 2 simple_value } }, 7 session_log {
+ * 1 status }. Format: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.
  */
 #include "io/event_file.h"
 
@@ -112,7 +112,8 @@ static void event_restart(wk_text *out, double wall_time, int64_t step) {
 
 static wk_status put(wk__event_file *file, wk_text *text) {
     wk_status status = WK_OK;
-    if (text->failed) status = WK_NO_MEMORY;
+    if (text->failed)
+        status = WK_NO_MEMORY;
     else if (fwrite(text->data, 1, text->size, file->stream) != text->size)
         status = wk_fail(WK_IO, "%s: cannot write: %s", file->path, strerror(errno));
     wk_text_free(text);
@@ -126,7 +127,8 @@ wk__event_file *wk__event_file_open(const char *folder) {
     wk__event_file *file = wk_alloc(sizeof *file);
     if (!file) return NULL;
     double now = wk_wall_time();
-    file->path = wk_format("%s/events.out.tfevents.%010lld.%s.%ld.%d", folder, (long long)now, host, (long)getpid(), serial++);
+    file->path =
+        wk_format("%s/events.out.tfevents.%010lld.%s.%ld.%d", folder, (long long)now, host, (long)getpid(), serial++);
     file->stream = file->path ? fopen(file->path, "wbe") : NULL;
     wk_text text = { 0 };
     wk__event_version(&text, now);

@@ -7,7 +7,8 @@
 typedef struct wk__event_file wk__event_file;
 /* A new file `events.out.tfevents.TIME.HOST.PID.N` in the folder. */
 WK_API wk__event_file *wk__event_file_open(const char *folder);
-WK_API wk_status wk__event_file_scalar(wk__event_file *file, double wall_time, int64_t step, const char *tag, float value);
+WK_API wk_status wk__event_file_scalar(wk__event_file *file, double wall_time, int64_t step, const char *tag,
+                                       float value);
 /* What was written for later steps by a run that died is void: TensorBoard drops it. */
 WK_API wk_status wk__event_file_restart(wk__event_file *file, double wall_time, int64_t step);
 WK_API wk_status wk__event_file_flush(wk__event_file *file);

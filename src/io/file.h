@@ -19,7 +19,8 @@ WK_API wk_status wk__writer_commit(wk__writer *writer);
 WK_API void wk__writer_abort(wk__writer *writer);
 /* The three at once. */
 WK_API wk_status wk__write_file(const char *path, const void *bytes, size_t size);
-/* All bytes of a file, with a terminating NUL not counted in *size; free with wk_free.  Refuses more than `most` bytes. */
+/* All bytes of a file, with a terminating NUL not counted in *size; free with wk_free.  Refuses more than `most` bytes.
+ */
 WK_API char *wk__read_file(const char *path, size_t most, size_t *size);
 /* mkdir -p */
 WK_API wk_status wk__make_folder(const char *path);

@@ -6,6 +6,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "io/file.h"
+#include "io/safetensors.h"
 #include "tensor/tensor.h"
 #include "wick/io.h"
 
@@ -140,34 +141,47 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
     return WK_OK;
 }
 
-static wk_status parse(wk_safetensors *file) {
-    WK_TRY(wk__map(file->path, &file->mapping));
-    const unsigned char *bytes = file->mapping.data;
-    if (file->mapping.size < 8) return bad(file, NULL, "it is shorter than its 8 byte header size");
+static wk_status parse(wk_safetensors *file, const unsigned char *bytes, size_t size) {
+    if (size < 8) return bad(file, NULL, "it is shorter than its 8 byte header size");
     uint64_t header = 0;
     for (int i = 7; i >= 0; i--) header = header << 8 | bytes[i];
     if (header > LARGEST_HEADER) return bad(file, NULL, "its header claims more than 100 MB");
-    if (header > file->mapping.size - 8) return bad(file, NULL, "the header is cut short");
+    if (header > size - 8) return bad(file, NULL, "the header is cut short");
     if (header == 0 || bytes[8] != '{') return bad(file, NULL, "its header is no JSON object");
     json_error_t error;
     file->header = json_loadb((const char *)bytes + 8, (size_t)header, JSON_REJECT_DUPLICATES, &error);
     if (!file->header) return bad(file, NULL, error.text);
     if (!json_is_object(file->header)) return bad(file, NULL, "its header is no JSON object");
     file->data = (const char *)bytes + 8 + header;
-    return read_entries(file, file->mapping.size - 8 - header);
+    return read_entries(file, size - 8 - header);
 }
 
-wk_safetensors *wk_safetensors_open(const char *path) {
+static wk_safetensors *create(const char *path) {
     if (wk_failed()) return NULL;
     wk_safetensors *file = wk_alloc(sizeof *file);
     if (!file) return NULL;
     atomic_store(&file->references, 1);
     file->path = wk_strdup(path);
-    if (!file->path || parse(file) != WK_OK) {
-        wk_safetensors_close(file);
-        return NULL;
-    }
-    return file;
+    if (file->path) return file;
+    wk_safetensors_close(file);
+    return NULL;
+}
+
+wk_safetensors *wk_safetensors_open(const char *path) {
+    wk_safetensors *file = create(path);
+    if (!file) return NULL;
+    if (wk__map(file->path, &file->mapping) == WK_OK && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
+        return file;
+    wk_safetensors_close(file);
+    return NULL;
+}
+
+wk_safetensors *wk__safetensors_parse(const void *bytes, size_t size, const char *name) {
+    wk_safetensors *file = create(name);
+    if (!file) return NULL;
+    if (parse(file, bytes, size) == WK_OK) return file;
+    wk_safetensors_close(file);
+    return NULL;
 }
 
 int wk_safetensors_count(const wk_safetensors *file) {
@@ -391,6 +405,7 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
         const entry *e = find(file, full);
         memcpy(targets.tensor[i]->data, file->data + e->begin, (size_t)(e->end - e->begin));
         targets.tensor[i]->storage->version++;
+        targets.tensor[i]->storage->changed_at = "wk_load_named";
     }
     return WK_OK;
 }

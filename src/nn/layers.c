@@ -52,16 +52,23 @@ static void linear_describe(const wk_module *self, char *buffer, size_t size) {
     (void)snprintf(buffer, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)wk_size(m->weight, 1),
                    (long long)wk_size(m->weight, 0), m->bias ? "true" : "false");
 }
-static const wk_module_class linear_class = { .name = "Linear", .size = sizeof(linear), .forward = linear_forward,
-                                              .forward_activated = linear_activated, .describe = linear_describe };
+static const wk_module_class linear_class = { .name = "Linear",
+                                              .size = sizeof(linear),
+                                              .forward = linear_forward,
+                                              .forward_activated = linear_activated,
+                                              .describe = linear_describe };
 
 wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts) {
-    if (wk_failed() || !positive("Linear", "in_features", in_features) || !positive("Linear", "out_features", out_features)) return NULL;
+    if (wk_failed() || !positive("Linear", "in_features", in_features)
+        || !positive("Linear", "out_features", out_features))
+        return NULL;
     linear *m = (linear *)wk_module_create(&linear_class);
     if (!m) return NULL;
     double fan_in = (double)in_features;
-    m->weight = wk_module_add_parameter(&m->base, "weight", uniform(WK_DIMS(out_features, in_features), kaiming_bound(fan_in)));
-    if (!opts.no_bias) m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_features), bias_bound(fan_in)));
+    m->weight =
+        wk_module_add_parameter(&m->base, "weight", uniform(WK_DIMS(out_features, in_features), kaiming_bound(fan_in)));
+    if (!opts.no_bias)
+        m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_features), bias_bound(fan_in)));
     return finished(&m->base);
 }
 
@@ -85,28 +92,34 @@ static wk_tensor *conv2d_forward(wk_module *self, wk_tensor *x) {
 static void conv2d_describe(const wk_module *self, char *buffer, size_t size) {
     const conv2d *m = (const conv2d *)self;
     (void)snprintf(buffer, size, "%lld, %lld, kernel=%lldx%lld, stride=%lld, padding=%lld, bias=%s",
-                   (long long)(wk_size(m->weight, 1) * (m->opts.groups ? m->opts.groups : 1)), (long long)wk_size(m->weight, 0),
-                   (long long)wk_size(m->weight, 2), (long long)wk_size(m->weight, 3), (long long)(m->opts.stride[0] ? m->opts.stride[0] : 1),
-                   (long long)m->opts.padding[0], m->bias ? "true" : "false");
+                   (long long)(wk_size(m->weight, 1) * (m->opts.groups ? m->opts.groups : 1)),
+                   (long long)wk_size(m->weight, 0), (long long)wk_size(m->weight, 2), (long long)wk_size(m->weight, 3),
+                   (long long)(m->opts.stride[0] ? m->opts.stride[0] : 1), (long long)m->opts.padding[0],
+                   m->bias ? "true" : "false");
 }
-static const wk_module_class conv2d_class = { .name = "Conv2d", .size = sizeof(conv2d), .forward = conv2d_forward,
-                                              .forward_activated = conv2d_activated, .describe = conv2d_describe };
+static const wk_module_class conv2d_class = { .name = "Conv2d",
+                                              .size = sizeof(conv2d),
+                                              .forward = conv2d_forward,
+                                              .forward_activated = conv2d_activated,
+                                              .describe = conv2d_describe };
 
 wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv2d_opts opts) {
     int64_t groups = opts.conv.groups ? opts.conv.groups : 1;
-    if (wk_failed() || !positive("Conv2d", "in_channels", in_channels) || !positive("Conv2d", "out_channels", out_channels)
-        || !positive("Conv2d", "kernel", kernel) || !positive("Conv2d", "groups", groups))
+    if (wk_failed() || !positive("Conv2d", "in_channels", in_channels)
+        || !positive("Conv2d", "out_channels", out_channels) || !positive("Conv2d", "kernel", kernel)
+        || !positive("Conv2d", "groups", groups))
         return NULL;
     if (in_channels % groups || out_channels % groups)
-        return wk_fail_null(WK_INVALID, "Conv2d: %lld groups divide neither %lld nor %lld channels evenly", (long long)groups,
-                            (long long)in_channels, (long long)out_channels);
+        return wk_fail_null(WK_INVALID, "Conv2d: %lld groups divide neither %lld nor %lld channels evenly",
+                            (long long)groups, (long long)in_channels, (long long)out_channels);
     conv2d *m = (conv2d *)wk_module_create(&conv2d_class);
     if (!m) return NULL;
     m->opts = opts.conv;
     double fan_in = (double)(in_channels / groups * kernel * kernel);
     wk_dims dims = WK_DIMS(out_channels, in_channels / groups, kernel, kernel);
     m->weight = wk_module_add_parameter(&m->base, "weight", uniform(dims, kaiming_bound(fan_in)));
-    if (!opts.no_bias) m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_channels), bias_bound(fan_in)));
+    if (!opts.no_bias)
+        m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_channels), bias_bound(fan_in)));
     return finished(&m->base);
 }
 
@@ -122,7 +135,8 @@ static wk_tensor *batch_norm_forward(wk_module *self, wk_tensor *x) {
     const batch_norm *m = (batch_norm *)self;
     if (x->rank != 4) {
         char text[160];
-        return wk_fail_null(WK_SHAPE, "BatchNorm2d (layer \"%s\"): x %s, expected (N, C, H, W)", self->path, wk_describe(x, text, sizeof text));
+        return wk_fail_null(WK_SHAPE, "BatchNorm2d (layer \"%s\"): x %s, expected (N, C, H, W)", self->path,
+                            wk_describe(x, text, sizeof text));
     }
     wk_batch_norm_opts opts = m->opts;
     opts.training = self->training || !m->mean;
@@ -133,11 +147,13 @@ static wk_tensor *batch_norm_forward(wk_module *self, wk_tensor *x) {
 }
 static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
     const batch_norm *m = (const batch_norm *)self;
-    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g", (long long)(m->weight ? wk_count(m->weight) : wk_count(m->mean)),
-                   wk_optional_or(m->opts.eps, 1e-5), wk_optional_or(m->opts.momentum, 0.1));
+    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g",
+                   (long long)(m->weight ? wk_count(m->weight) : wk_count(m->mean)), wk_optional_or(m->opts.eps, 1e-5),
+                   wk_optional_or(m->opts.momentum, 0.1));
 }
-static const wk_module_class batch_norm_class = { .name = "BatchNorm2d", .size = sizeof(batch_norm), .forward = batch_norm_forward,
-                                                  .describe = batch_norm_describe };
+static const wk_module_class batch_norm_class = {
+    .name = "BatchNorm2d", .size = sizeof(batch_norm), .forward = batch_norm_forward, .describe = batch_norm_describe
+};
 
 static wk_tensor *ones(int64_t count) {
     wk_tensor *tensor = wk_kept_zeros(WK_F32, WK_DIMS(count));

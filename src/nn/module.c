@@ -105,7 +105,8 @@ static member *add_member(wk_module *module, const char *name) {
     wk_module_members *members = module->members;
     for (int i = 0; i < members->count; i++)
         if (strcmp(members->items[i].name, name) == 0)
-            return wk_fail_null(WK_EXISTS, "module \"%s\" (%s) has a member \"%s\" already", module->path, module->class_->name, name);
+            return wk_fail_null(WK_EXISTS, "module \"%s\" (%s) has a member \"%s\" already", module->path,
+                                module->class_->name, name);
     if (members->count == members->capacity) {
         int capacity = members->capacity ? 2 * members->capacity : 4;
         member *items = wk_realloc(members->items, (size_t)capacity * sizeof *items);
@@ -171,7 +172,8 @@ wk_tensor *wk_forward(wk_module *module, wk_tensor *x) {
         y = module->class_->forward(module, x);
     } else {
         wk_args in = { .count = 1, .slot = { { NULL, x } } }, out = { 0 };
-        if (module->class_->forward_args && module->class_->forward_args(module, &in, &out) == WK_OK) y = out.slot[0].tensor;
+        if (module->class_->forward_args && module->class_->forward_args(module, &in, &out) == WK_OK)
+            y = out.slot[0].tensor;
     }
     if (y != x) y = wk_scope_return(scope, y);
     wk_scope_end(scope);
@@ -187,7 +189,8 @@ wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out) {
     if (!module) return wk_fail(WK_INVALID, "wk_forward_args: the module is NULL");
     if (!module->class_->forward_args) {
         if (in->count != 1)
-            return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path, module->class_->name, in->count);
+            return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path,
+                           module->class_->name, in->count);
         out->slot[0].tensor = wk_forward(module, in->slot[0].tensor);
         out->count = 1;
         return out->slot[0].tensor ? WK_OK : wk_error_code();
@@ -259,8 +262,8 @@ int64_t wk_parameter_count(wk_module *module) {
 static void summarise(const wk_module *module, const char *name, int depth, wk_text *text) {
     char options[200] = "";
     if (module->class_->describe) module->class_->describe(module, options, sizeof options);
-    wk_text_printf(text, "%*s%s%s%s%s%s%s\n", 2 * depth, "", name, *name ? ": " : "", module->class_->name, *options ? "(" : "", options,
-                   *options ? ")" : "");
+    wk_text_printf(text, "%*s%s%s%s%s%s%s\n", 2 * depth, "", name, *name ? ": " : "", module->class_->name,
+                   *options ? "(" : "", options, *options ? ")" : "");
     for (int i = 0; i < module->members->count; i++)
         if (module->members->items[i].child)
             summarise(module->members->items[i].child, module->members->items[i].name, depth + 1, text);
@@ -269,5 +272,6 @@ static void summarise(const wk_module *module, const char *name, int depth, wk_t
 char *wk_module_summary(const wk_module *module) {
     wk_text text = { 0 };
     if (module) summarise(module, "", 0, &text);
-    return text.failed ? NULL : text.data;
+    if (text.failed) wk_text_free(&text);
+    return text.data;
 }

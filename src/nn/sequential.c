@@ -9,7 +9,9 @@ static wk_tensor *relu_forward(wk_module *self, wk_tensor *x) {
     (void)self;
     return wk_relu(x);
 }
-static const wk_module_class relu_class = { .name = "ReLU", .size = sizeof(wk_module), .forward = relu_forward, .activation = WK_ACTIVATION_RELU };
+static const wk_module_class relu_class = {
+    .name = "ReLU", .size = sizeof(wk_module), .forward = relu_forward, .activation = WK_ACTIVATION_RELU
+};
 wk_module *wk_nn_relu(void) {
     return wk_failed() ? NULL : wk_module_create(&relu_class);
 }
@@ -18,7 +20,9 @@ static wk_tensor *flatten_forward(wk_module *self, wk_tensor *x) {
     (void)self;
     return wk_flatten(x, 1);
 }
-static const wk_module_class flatten_class = { .name = "Flatten", .size = sizeof(wk_module), .forward = flatten_forward };
+static const wk_module_class flatten_class = { .name = "Flatten",
+                                               .size = sizeof(wk_module),
+                                               .forward = flatten_forward };
 wk_module *wk_nn_flatten(void) {
     return wk_failed() ? NULL : wk_module_create(&flatten_class);
 }
@@ -34,12 +38,14 @@ static void max_pool2d_describe(const wk_module *self, char *buffer, size_t size
     const wk_pool_opts *opts = &((const max_pool2d *)self)->opts;
     (void)snprintf(buffer, size, "kernel=%lldx%lld", (long long)opts->kernel[0], (long long)opts->kernel[1]);
 }
-static const wk_module_class max_pool2d_class = { .name = "MaxPool2d", .size = sizeof(max_pool2d), .forward = max_pool2d_forward,
-                                                  .describe = max_pool2d_describe };
+static const wk_module_class max_pool2d_class = {
+    .name = "MaxPool2d", .size = sizeof(max_pool2d), .forward = max_pool2d_forward, .describe = max_pool2d_describe
+};
 wk_module *wk_nn_max_pool2d(wk_pool_opts opts) {
     if (wk_failed()) return NULL;
     if (opts.kernel[0] < 1 || opts.kernel[1] < 1)
-        return wk_fail_null(WK_INVALID, "MaxPool2d: kernel %lldx%lld, expected at least 1x1", (long long)opts.kernel[0], (long long)opts.kernel[1]);
+        return wk_fail_null(WK_INVALID, "MaxPool2d: kernel %lldx%lld, expected at least 1x1", (long long)opts.kernel[0],
+                            (long long)opts.kernel[1]);
     max_pool2d *m = (max_pool2d *)wk_module_create(&max_pool2d_class);
     if (m) m->opts = opts;
     return m ? &m->base : NULL;
@@ -59,7 +65,9 @@ static wk_tensor *dropout_forward(wk_module *self, wk_tensor *x) {
 static void dropout_describe(const wk_module *self, char *buffer, size_t size) {
     (void)snprintf(buffer, size, "p=%g", ((const dropout *)self)->p);
 }
-static const wk_module_class dropout_class = { .name = "Dropout", .size = sizeof(dropout), .forward = dropout_forward, .describe = dropout_describe };
+static const wk_module_class dropout_class = {
+    .name = "Dropout", .size = sizeof(dropout), .forward = dropout_forward, .describe = dropout_describe
+};
 wk_module *wk_nn_dropout(double p) {
     if (wk_failed()) return NULL;
     if (!(p >= 0 && p < 1)) return wk_fail_null(WK_INVALID, "Dropout: p is %g, expected 0 ≤ p < 1", p);
@@ -112,8 +120,9 @@ static void sequential_destroy(wk_module *self) {
     wk_free(((sequential *)self)->child);
 }
 
-static const wk_module_class sequential_class = { .name = "Sequential", .size = sizeof(sequential), .forward = sequential_forward,
-                                                  .destroy = sequential_destroy };
+static const wk_module_class sequential_class = {
+    .name = "Sequential", .size = sizeof(sequential), .forward = sequential_forward, .destroy = sequential_destroy
+};
 
 wk_module *wk_nn_sequential_of(wk_module *const *children, int count) {
     bool complete = !wk_failed();

@@ -189,6 +189,7 @@ wk_status wk_optim_step(wk_optim *o) {
         attrs = &o->sgd;
     }
     bool was = wk_no_grad_begin();
+    wk_note_call("wk_optim_step"); /* what a backward says that comes too late */
     wk_status status = wk_op_run(o->row, o->list, (int)(1 + (2 + o->moments) * n), NULL, attrs);
     wk_no_grad_end(was);
     if (status != WK_OK) wk__backward_ended(status);

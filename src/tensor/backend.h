@@ -1,4 +1,5 @@
-/* backend.h: what a device must offer, and what kernels get to see.  kernels/ includes this header and nothing else of src.
+/* backend.h: what a device must offer, and what kernels get to see.  kernels/ includes this header and nothing else of
+ * src.
  */
 #ifndef WICK_SRC_TENSOR_BACKEND_H
 #define WICK_SRC_TENSOR_BACKEND_H
@@ -12,8 +13,8 @@ typedef struct wk_event wk_event;
 
 typedef struct wk_kernel_ctx {
     wk_stream *stream;
-    int threads;      /* how many threads of the team this call may use, ≥ 1 */
-    void *workspace;  /* of the size that the row asked for */
+    int threads;     /* how many threads of the team this call may use, ≥ 1 */
+    void *workspace; /* of the size that the row asked for */
     size_t workspace_size;
 } wk_kernel_ctx;
 
@@ -24,10 +25,10 @@ typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
 typedef enum wk_copy_kind { WK_COPY_HOST_TO_DEVICE, WK_COPY_DEVICE_TO_HOST, WK_COPY_DEVICE_TO_DEVICE } wk_copy_kind;
 
 typedef struct wk_device_info {
-    char name[96];           /* of the processor or card */
+    char name[96];            /* of the processor or card */
     char instruction_set[16]; /* of the kernels chosen: "generic", "v3", "v4" */
     int threads;
-    int64_t memory;          /* bytes */
+    int64_t memory; /* bytes */
 } wk_device_info;
 
 typedef struct wk_backend {

@@ -1,7 +1,7 @@
 /* dispatch.c: the one place that sees every call.
  *
- * Check the operands, convert where the row promotes, ask the shape rule, take memory, run the kernel, record on the tape.
- * Nothing here locks, hashes or allocates from the system in a steady step.
+ * Check the operands, convert where the row promotes, ask the shape rule, take memory, run the kernel, record on the
+ * tape. Nothing here locks, hashes or allocates from the system in a steady step.
  */
 #include "tensor/registry.h"
 #include "tensor/op_attrs.h"
@@ -16,20 +16,48 @@ uint32_t wk__count_decompositions(void) {
 
 /* ---- messages ---- */
 
-wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
+/* " (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
+static const char *where(const wk_context *context, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    if (context->layer) used = (size_t)snprintf(text, size, " (layer \"%s\")", context->layer);
+    if (context->call_site && used < size) {
+        const char *slash = strrchr(context->call_site, '/');
+        (void)snprintf(text + used, size - used, "  [%s]", slash ? slash + 1 : context->call_site);
+    }
+    return text;
+}
+
+static wk_status fail_list(const char *op, wk_status code, const char *format, va_list list) {
     wk_context *context = wk__context();
     if (!context || wk_failed()) return code;
-    char what[600], layer[160] = "", place[160] = "";
+    char what[600], place[320];
+    (void)vsnprintf(what, sizeof what, format, list);
+    return wk_fail(code, "%s: %s%s", op, what, where(context, place, sizeof place));
+}
+
+wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    (void)vsnprintf(what, sizeof what, format, list);
+    (void)fail_list(call->op->name, code, format, list);
     va_end(list);
-    if (context->layer) (void)snprintf(layer, sizeof layer, " (layer \"%s\")", context->layer);
-    if (context->call_site) {
-        const char *slash = strrchr(context->call_site, '/');
-        (void)snprintf(place, sizeof place, "  [%s]", slash ? slash + 1 : context->call_site);
-    }
-    return wk_fail(code, "%s: %s%s%s", call->op->name, what, layer, place);
+    return code;
+}
+
+wk_status wk__bad_argument(const char *op, wk_status code, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    (void)fail_list(op, code, format, list);
+    va_end(list);
+    return code;
+}
+
+/* Kernels know neither layer nor line: they are added to what a kernel said. */
+static void add_place(const wk_context *context) {
+    char *message = context->pending->message, place[320];
+    size_t used = strlen(message), size = sizeof context->pending->message;
+    if (used && message[used - 1] != ']')
+        (void)snprintf(message + used, size - used, "%s", where(context, place, sizeof place));
 }
 
 static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {
@@ -37,7 +65,8 @@ static const char *describe_inputs(const wk_call *call, char *buffer, size_t siz
     buffer[0] = '\0';
     for (int i = 0; i < call->n_in && i < 4; i++) {
         char one[160];
-        int more = snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", wk_describe(call->in[i], one, sizeof one));
+        int more =
+            snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", wk_describe(call->in[i], one, sizeof one));
         if (more < 0 || (used += (size_t)more) >= size) break;
     }
     return buffer;
@@ -57,7 +86,8 @@ static wk_status check_operands(const wk_call *call, bool *wants_grad) {
         }
         if (WK_UNLIKELY(tensor->life != WK__ALIVE))
             return wk_bad_call(call, WK_DEAD_TENSOR, "input %d is used after its scope ended", i);
-        if (device < 0) device = tensor->device;
+        if (device < 0)
+            device = tensor->device;
         else if (WK_UNLIKELY(device != tensor->device))
             return wk_bad_call(call, WK_DEVICE, "input %d is on another device than the inputs before it", i);
         *wants_grad = *wants_grad || wk__wants_grad(tensor);
@@ -82,7 +112,8 @@ static void list_dtypes(wk_dtype_set set, char *buffer, size_t size) {
     size_t used = 0;
     for (int dtype = 0; dtype < WK_DTYPE_COUNT && used < size; dtype++)
         if (set >> dtype & 1)
-            used += (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", wk_dtype_name((wk_dtype)dtype));
+            used +=
+                (size_t)snprintf(buffer + used, size - used, "%s%s", used ? ", " : "", wk_dtype_name((wk_dtype)dtype));
 }
 
 static wk_status check_dtypes(const wk_call *call) {
@@ -95,13 +126,16 @@ static wk_status check_dtypes(const wk_call *call) {
         if (rule->allowed[slot] && !(rule->allowed[slot] >> tensor->dtype & 1)) {
             char allowed[120];
             list_dtypes(rule->allowed[slot], allowed, sizeof allowed);
-            return wk_bad_call(call, WK_DTYPE, "input %d is %s, expected %s", i, wk_dtype_name((wk_dtype)tensor->dtype), allowed);
+            return wk_bad_call(call, WK_DTYPE, "input %d is %s, expected %s", i, wk_dtype_name((wk_dtype)tensor->dtype),
+                               allowed);
         }
         if (!(rule->same >> slot & 1)) continue;
-        if (first < 0) first = i;
+        if (first < 0)
+            first = i;
         else if (call->in[first]->dtype != tensor->dtype)
             return wk_bad_call(call, WK_DTYPE, "input %d is %s and input %d is %s; convert one with wk_cast", first,
-                               wk_dtype_name((wk_dtype)call->in[first]->dtype), i, wk_dtype_name((wk_dtype)tensor->dtype));
+                               wk_dtype_name((wk_dtype)call->in[first]->dtype), i,
+                               wk_dtype_name((wk_dtype)tensor->dtype));
     }
     return WK_OK;
 }
@@ -114,7 +148,8 @@ static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]
     for (int i = 0; i < call->n_in; i++) {
         if (!(rule->same >> i & 1) || !call->in[i]) continue;
         wk_dtype dtype = (wk_dtype)call->in[i]->dtype;
-        if (common < 0) common = (int)dtype;
+        if (common < 0)
+            common = (int)dtype;
         else if ((wk_dtype)common != dtype) {
             common = (int)promote((wk_dtype)common, dtype);
             differ = true;
@@ -177,8 +212,9 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
         const wk_tensor *tensor = call->in[i];
         if (!written || !tensor) continue;
         if (tensor->node || (wk__wants_grad(tensor) && !(context->mode & WK__MODE_NO_GRAD)))
-            return wk_bad_call(call, WK_INVALID,
-                               "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
+            return wk_bad_call(
+                call, WK_INVALID,
+                "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
         tensor->storage->version++;
         tensor->storage->changed_at = context->call_site;
     }
@@ -209,7 +245,9 @@ static wk_status run_kernel(wk_context *context, const wk_call *call) {
     wk_kernel_ctx ctx = { .threads = context->threads };
     wk_status status = kernel(&ctx, call);
     if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
-    if (status != WK_OK && !wk_failed()) return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
+    if (status != WK_OK && wk_failed()) add_place(context);
+    if (status != WK_OK && !wk_failed())
+        return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
     return status;
 }
 
@@ -226,8 +264,10 @@ static bool runs_as_parts(const wk_call *call) {
 void wk__fail_after_ops(int64_t count) {
     wk_context *context = wk__context();
     context->ops_until_failure = count;
-    if (count > 0) context->mode |= WK__MODE_FAIL;
-    else context->mode &= ~(uint32_t)WK__MODE_FAIL;
+    if (count > 0)
+        context->mode |= WK__MODE_FAIL;
+    else
+        context->mode &= ~(uint32_t)WK__MODE_FAIL;
 }
 
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
@@ -254,7 +294,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         (void)atomic_fetch_add(&decompositions, 1);
         return op->decompose(&call, out);
     }
-    if (op->mutates) WK_TRY(check_mutation(context, &call));
+    if (op->mutates && (!op->mutates_now || op->mutates_now(&call))) WK_TRY(check_mutation(context, &call));
     for (int i = 0; i < op->n_out; i++) {
         out[i] = make_output(context, &call, &descs[i], i == 0 ? target : NULL);
         if (!out[i]) goto failed;

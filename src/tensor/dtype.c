@@ -1,5 +1,5 @@
-/* dtype.c: element types: names, sizes, and one element at a time as a double (for fills, prints and tests; kernels have
- * their own loops). */
+/* dtype.c: element types: names, sizes, and one element at a time as a double (for fills, prints and tests; kernels
+ * have their own loops). */
 #include "tensor/tensor.h"
 
 #include <math.h>
@@ -62,8 +62,9 @@ static uint16_t to_f16(double wide) {
     if (size < 0x1p-14) return (uint16_t)(sign | (uint16_t)nearbyint(ldexp(size, 24)));
     int exponent;
     (void)frexp(size, &exponent);
-    int fraction = (int)nearbyint(ldexp(size, 11 - exponent)); /* in [1024, 2048] */
-    return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + fraction + 1024));
+    int fraction =
+        (int)nearbyint(ldexp(size, 11 - exponent)); /* in [1024, 2048]: its leading bit counts one up in the exponent */
+    return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + fraction));
 }
 
 double wk__element_get(const void *data, wk_dtype dtype, int64_t i) {

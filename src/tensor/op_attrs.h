@@ -1,4 +1,5 @@
-/* op_attrs.h: attributes of rows that users do not call themselves: gradients and optimizer steps.  Kernels read them. */
+/* op_attrs.h: attributes of rows that users do not call themselves: gradients and optimizer steps.  Kernels read them.
+ */
 #ifndef WICK_SRC_TENSOR_OP_ATTRS_H
 #define WICK_SRC_TENSOR_OP_ATTRS_H
 
@@ -18,7 +19,8 @@ typedef struct wk_pool_grad_attrs {
     bool channels_last; /* layout of dx */
 } wk_pool_grad_attrs;
 
-/* slice_backward (dy) -> dx;  index_select_backward, gather_backward (dy, index) -> dx: dy added into zeros of `dims` */
+/* slice_backward (dy) -> dx;  index_select_backward, gather_backward (dy, index) -> dx: dy added into zeros of `dims`
+ */
 typedef struct wk_slice_grad_attrs {
     wk_slice_opts slice; /* resolved: axis, start ≥ 0, step ≥ 1 */
     wk_dims dims;
@@ -28,9 +30,10 @@ typedef struct wk_index_grad_attrs {
     wk_dims dims;
 } wk_index_grad_attrs;
 
-/* sgd_step (scalars, parameter…, gradient…, momentum…)     scalars: f64 (4): lr, step count (from 1), gradient factor, found_inf
- *   d = g · factor + weight_decay · p;  m = step == 1 ? d : momentum · m + (1 − dampening) · d;  d = nesterov ? d + momentum · m : m;
- *   p −= lr · d            (torch.optim.SGD).  Without momentum the third list is left out.  Nothing moves if found_inf ≠ 0. */
+/* sgd_step (scalars, parameter…, gradient…, momentum…)     scalars: f64 (4): lr, step count (from 1), gradient factor,
+ * found_inf d = g · factor + weight_decay · p;  m = step == 1 ? d : momentum · m + (1 − dampening) · d;  d = nesterov ?
+ * d + momentum · m : m; p −= lr · d            (torch.optim.SGD).  Without momentum the third list is left out. Nothing
+ * moves if found_inf ≠ 0. */
 typedef struct wk_sgd_attrs {
     double momentum, dampening, weight_decay;
     bool nesterov;

@@ -1,7 +1,7 @@
 /* registry.c: the op table: Wick's own rows and those that users add, and the kernels found for them.
  *
- * Own rows get their numbers before main runs, so that dispatch needs neither lock nor once-flag; what is written to disk
- * is always the name.
+ * Own rows get their numbers before main runs, so that dispatch needs neither lock nor once-flag; what is written to
+ * disk is always the name.
  */
 #include "tensor/registry.h"
 
@@ -30,7 +30,7 @@ static void add(wk_op_def *op) {
 }
 
 __attribute__((constructor)) static void add_own_rows(void) {
-#define FAMILY(name)                                                                                                  \
+#define FAMILY(name) \
     for (wk_op_def *const *row = wk__rows_##name; *row; row++) add(*row);
     WK__ROW_FAMILIES(FAMILY)
 #undef FAMILY
@@ -49,12 +49,15 @@ const char *wk__row_lacks(const wk_op_def *op) {
 
 wk_status wk_op_register(wk_op_def *op) {
     const char *lacks = wk__row_lacks(op);
-    if (lacks) return wk_fail(WK_INVALID, "wk_op_register: row \"%s\" has no %s", op->name ? op->name : "", lacks);
+    if (lacks) return wk_fail(WK_INVALID, "wk_op_register: row \"%s\" lacks %s", op->name ? op->name : "", lacks);
     (void)pthread_mutex_lock(&lock);
     wk_status status = WK_OK;
-    if (wk_op_find(op->name)) status = wk_fail(WK_EXISTS, "wk_op_register: there is a row \"%s\" already", op->name);
-    else if (atomic_load(&count) == MOST_OPS) status = wk_fail(WK_STATE, "wk_op_register: the table is full (%d)", MOST_OPS);
-    else add(op);
+    if (wk_op_find(op->name))
+        status = wk_fail(WK_EXISTS, "wk_op_register: there is a row \"%s\" already", op->name);
+    else if (atomic_load(&count) == MOST_OPS)
+        status = wk_fail(WK_STATE, "wk_op_register: the table is full (%d)", MOST_OPS);
+    else
+        add(op);
     (void)pthread_mutex_unlock(&lock);
     return status;
 }

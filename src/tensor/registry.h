@@ -5,8 +5,9 @@
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
-#define WK__ROW_FAMILIES(X)                                                                                           \
-    X(pointwise) X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer)
+#define WK__ROW_FAMILIES(X) \
+    X(pointwise)            \
+    X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer)
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE
@@ -15,6 +16,8 @@ WK_API const char *wk__row_lacks(const wk_op_def *op);
 
 /* Helpers of shape rules and of the functions users call. */
 
+/* wk_bad_call before there is a call. */
+wk_status wk__bad_argument(const char *op, wk_status code, const char *format, ...) WK_PRINTF(3, 4);
 /* Resolve an axis that may be negative; -1 with WK_INVALID pending. */
 int wk__axis(const char *who, const wk_tensor *x, int64_t axis);
 /* The axes of a reduction as a bit mask: all when none are named; false with an error pending. */
@@ -25,8 +28,8 @@ wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
 /* Run a row of a gradient rule whose first output goes straight into `sink` (may be NULL). */
 wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink);
-/* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their gradient is
- * taken.  Refuses, by name, to be noted for a third derivative.  Defined by the autograd floor. */
+/* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their
+ * gradient is taken.  Refuses, by name, to be noted for a third derivative.  Defined by the autograd floor. */
 wk_status wk__grad_by_parts(wk_grad *grad);
 /* Cost of rows that touch each operand once, with `per_element` operations an element of output 0. */
 wk_cost wk__cost_elements(const wk_call *call, double per_element);

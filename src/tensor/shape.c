@@ -33,8 +33,9 @@ static wk_status cannot_broadcast(const wk_call *call) {
     (void)wk_describe(in[0], a, sizeof a);
     if (call->n_in > 1) (void)wk_describe(in[1], b, sizeof b);
     if (call->n_in > 2) (void)wk_describe(in[2], c, sizeof c);
-    return wk_bad_call(call, WK_SHAPE, "%s, %s%s%s do not broadcast: sizes of an axis, counted from the last, must be equal or 1",
-                       a, b, c[0] ? ", " : "", c);
+    return wk_bad_call(call, WK_SHAPE,
+                       "%s, %s%s%s do not broadcast: sizes of an axis, counted from the last, must be equal or 1", a, b,
+                       c[0] ? ", " : "", c);
 }
 
 wk_status wk_desc_broadcast(const wk_call *call, wk_dtype dtype, wk_desc *out) {
@@ -50,14 +51,17 @@ wk_status wk_desc_broadcast(const wk_call *call, wk_dtype dtype, wk_desc *out) {
         if (!in) continue;
         for (int axis = 0; axis < in->rank; axis++) {
             int64_t *size = &out->shape[rank - in->rank + axis];
-            if (*size == 1) *size = in->shape[axis];
-            else if (in->shape[axis] != 1 && in->shape[axis] != *size) return cannot_broadcast(call);
+            if (*size == 1)
+                *size = in->shape[axis];
+            else if (in->shape[axis] != 1 && in->shape[axis] != *size)
+                return cannot_broadcast(call);
         }
     }
     out->strided = false;
     for (int i = 0; i < call->n_in; i++) {
         const wk_tensor *in = call->in[i];
-        if (!in || in->rank != rank || memcmp(in->shape, out->shape, (size_t)rank * sizeof out->shape[0]) != 0) continue;
+        if (!in || in->rank != rank || memcmp(in->shape, out->shape, (size_t)rank * sizeof out->shape[0]) != 0)
+            continue;
         if (in->flags & WK_TENSOR_CONTIGUOUS) return WK_OK;
         if (!wk__is_dense(in)) continue;
         out->strided = true;
@@ -71,7 +75,8 @@ int wk__axis(const char *who, const wk_tensor *x, int64_t axis) {
     int64_t resolved = axis < 0 ? axis + x->rank : axis;
     if (resolved >= 0 && resolved < x->rank) return (int)resolved;
     char text[160];
-    (void)wk_fail(WK_INVALID, "%s: axis %lld of a tensor %s", who, (long long)axis, wk_describe(x, text, sizeof text));
+    (void)wk__bad_argument(who, WK_INVALID, "axis %lld of a tensor %s", (long long)axis,
+                           wk_describe(x, text, sizeof text));
     return -1;
 }
 

@@ -1,7 +1,7 @@
 /* storage.c: memory of tensors, through a cache of size classes.
  *
- * A steady step asks for the same sizes again and again, so freed blocks wait in lists (four classes to a doubling: at most
- * a quarter is wasted) and the system is left alone.  The cache belongs to the context that frees.
+ * A steady step asks for the same sizes again and again, so freed blocks wait in lists (four classes to a doubling: at
+ * most a quarter is wasted) and the system is left alone.  The cache belongs to the context that frees.
  */
 #include "tensor/tensor.h"
 
@@ -66,13 +66,12 @@ wk_storage *wk__storage_slice(wk_storage *parent, size_t offset, size_t bytes) {
 }
 
 static void give_back(wk_storage *storage) {
-    wk__backend_of(storage->device)
-        ->release(storage->device, storage->data, class_size(storage->size_class), NULL);
+    wk__backend_of(storage->device)->release(storage->device, storage->data, class_size(storage->size_class), NULL);
     wk_free(storage);
 }
 
 #ifdef WICK_DEBUG
-# include <string.h>
+#    include <string.h>
 #endif
 
 void wk__storage_drop(wk_storage *storage) {

@@ -51,8 +51,9 @@ bool wk__header_shape(wk_tensor *tensor, wk_dtype dtype, int rank, const int64_t
 wk_tensor *wk__header_create(wk_context *context) {
     wk__scope *scope = context->scope;
     if (WK_UNLIKELY(!scope))
-        return wk_fail_null(WK_NO_SCOPE, "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept "
-                                         "tensor (wk_kept_zeros, wk_keep)");
+        return wk_fail_null(WK_NO_SCOPE,
+                            "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept "
+                            "tensor (wk_kept_zeros, wk_keep)");
     wk_tensor *tensor = wk__arena_take(&context->arena, sizeof *tensor);
     if (!tensor) return NULL;
     tensor->data = NULL;
@@ -278,7 +279,8 @@ static bool readable(const wk_tensor *tensor, const char *who) {
 
 void *wk_data(wk_tensor *tensor) {
     if (!readable(tensor, "wk_data")) return NULL;
-    if (!wk_is_contiguous(tensor)) return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
+    if (!wk_is_contiguous(tensor))
+        return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
     return tensor->data;
 }
 
@@ -320,7 +322,8 @@ wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes) {
         return WK_OK;
     }
     for (int64_t i = 0; i < tensor->count; i++)
-        memcpy((char *)data + (size_t)i * size, (const char *)tensor->data + offset_of(tensor, i) * (int64_t)size, size);
+        memcpy((char *)data + (size_t)i * size, (const char *)tensor->data + offset_of(tensor, i) * (int64_t)size,
+               size);
     return WK_OK;
 }
 
@@ -336,7 +339,8 @@ wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
                        wk_describe(target, a, sizeof a));
     }
     if (target->dtype == source->dtype && wk_is_contiguous(target) && wk_is_contiguous(source)) {
-        if (target->count) memmove(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
+        if (target->count)
+            memmove(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
     } else if (target->dtype == source->dtype) {
         size_t size = wk_dtype_size((wk_dtype)target->dtype);
         for (int64_t i = 0; i < target->count; i++)
@@ -348,6 +352,7 @@ wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
                             wk__element_get(source->data, (wk_dtype)source->dtype, offset_of(source, i)));
     }
     target->storage->version++;
+    target->storage->changed_at = "wk_copy_into";
     return WK_OK;
 }
 

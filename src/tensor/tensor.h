@@ -1,7 +1,7 @@
 /* tensor.h: what the floors above share about tensors: storage, the context, recording.
  *
- * A context is one line of execution: its pending error, scope stack, step arena (headers, tape nodes), memory cache and
- * mode word.  Every thread has one; code that moves work between threads binds its own.
+ * A context is one line of execution: its pending error, scope stack, step arena (headers, tape nodes), memory cache
+ * and mode word.  Every thread has one; code that moves work between threads binds its own.
  */
 #ifndef WICK_SRC_TENSOR_H
 #define WICK_SRC_TENSOR_H

@@ -145,7 +145,7 @@ static wk_status number(wk_safetensors *file, const char *path, const char *key,
 }
 
 static wk_status whole(wk_safetensors *file, const char *path, const char *key, int64_t *value) {
-    double wide;
+    double wide = 0;
     WK_TRY(number(file, path, key, &wide));
     if (!(wide >= 0 && wide < 9e15)) return wk_fail(WK_FORMAT, "%s: \"%s\" is %g in its metadata", path, key, wide);
     *value = (int64_t)wide;

@@ -74,10 +74,12 @@ bool same_bytes(const char *a, const char *b) {
 }
 
 static void make_split(const char *folder, const char *split, int count, unsigned seed) {
-    unsigned char images_head[16] = { 0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28 }, labels_head[8] = { 0, 0, 8, 1 };
+    unsigned char images_head[16] = { 0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28 },
+                  labels_head[8] = { 0, 0, 8, 1 };
     size_t pixels = 28 * 28, n = (size_t)count;
     unsigned char *images = calloc(1, 16 + n * pixels), *labels = calloc(1, 8 + n);
-    for (int i = 0; i < 4; i++) images_head[4 + i] = labels_head[4 + i] = (unsigned char)((unsigned)count >> (24 - 8 * i));
+    for (int i = 0; i < 4; i++)
+        images_head[4 + i] = labels_head[4 + i] = (unsigned char)((unsigned)count >> (24 - 8 * i));
     memcpy(images, images_head, 16);
     memcpy(labels, labels_head, 8);
     for (size_t i = 0; i < n; i++) {
@@ -115,7 +117,8 @@ program start(const char *folder, char *const argv[], char *const environment[])
     /* A test that dies takes its programs with it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(126);
-    int in = open("/dev/null", O_RDONLY), out = open(p.out, O_WRONLY | O_CREAT | O_TRUNC, 0600), err = open(p.err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int in = open("/dev/null", O_RDONLY), out = open(p.out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+        err = open(p.err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     (void)dup2(in, 0);
     (void)dup2(out, 1);
     (void)dup2(err, 2);
@@ -128,7 +131,8 @@ program start(const char *folder, char *const argv[], char *const environment[])
 int finish(program *p, double seconds) {
     int status = 0;
     for (double until = now() + seconds; now() < until; pause_seconds(0.005))
-        if (waitpid(p->pid, &status, WNOHANG) == p->pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        if (waitpid(p->pid, &status, WNOHANG) == p->pid)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     (void)kill(p->pid, SIGKILL);
     (void)waitpid(p->pid, &status, 0);
     return -1;

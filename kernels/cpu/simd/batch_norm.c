@@ -8,7 +8,7 @@
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/narrow.h"
+#include "cpu/simd/half.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,49 +34,8 @@ typedef struct kernels {
     void (*set_coefficient)(const norm *v, int which, int64_t c, double value);
 } kernels;
 
-#define T        float
-#define REAL     float
-#define LOAD(x)  (x)
-#define STORE(x) (x)
-#define NAME(x)  x##_f32
-#include "cpu/simd/batch_norm_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define T        double
-#define REAL     double
-#define LOAD(x)  (x)
-#define STORE(x) (x)
-#define NAME(x)  x##_f64
-#include "cpu/simd/batch_norm_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define T        uint16_t
-#define REAL     float
-#define LOAD(x)  wk_load_bf16(x)
-#define STORE(x) wk_store_bf16(x)
-#define NAME(x)  x##_bf16
-#include "cpu/simd/batch_norm_body.h"
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define LOAD(x)  wk_load_f16(x)
-#define STORE(x) wk_store_f16(x)
-#define NAME(x)  x##_f16
-#include "cpu/simd/batch_norm_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
+#define WK_BODY "cpu/simd/batch_norm_body.h"
+#include "cpu/simd/each_float.h"
 
 static const kernels *kernels_for(wk_dtype dtype) {
     switch (dtype) {

@@ -8,7 +8,7 @@
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
 #include "cpu/simd/gemm.h"
-#include "cpu/simd/narrow.h"
+#include "cpu/simd/half.h"
 
 #include <string.h>
 

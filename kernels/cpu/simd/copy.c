@@ -52,12 +52,12 @@ TRANSPOSE_LOOP(transpose_b8, uint64_t)
 typedef float lanes __attribute__((vector_size(32)));
 
 /* Pairs of elements, then pairs of pairs, then halves. */
-# define LOW_1(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
-# define HIGH_1(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
-# define LOW_2(a, b)  __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
-# define HIGH_2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
-# define LOW_4(a, b)  __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
-# define HIGH_4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+#    define LOW_1(a, b)  __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#    define HIGH_1(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#    define LOW_2(a, b)  __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#    define HIGH_2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#    define LOW_4(a, b)  __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#    define HIGH_4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
 static inline void transpose_8x8(float *to, const float *from, int64_t to_step, int64_t from_step) {
     lanes x[8], y[8];
     for (int i = 0; i < 8; i++) memcpy(&x[i], from + i * from_step, sizeof x[i]);
@@ -93,7 +93,7 @@ static void transpose_b4(void *restrict to_, const void *restrict from_, int64_t
     if (c < columns) transpose_b4_any(to + c, from + c * from_step, rows, columns - c, to_step, from_step);
 }
 #else
-# define transpose_b4 transpose_b4_any
+#    define transpose_b4 transpose_b4_any
 #endif
 
 typedef void (*transpose)(void *restrict to, const void *restrict from, int64_t rows, int64_t columns, int64_t to_step,

@@ -14,7 +14,7 @@
 #include "cpu/simd/gemm.h"
 
 #include "cpu/scratch.h"
-#include "cpu/simd/narrow.h"
+#include "cpu/simd/half.h"
 
 #include <omp.h>
 #include <string.h>

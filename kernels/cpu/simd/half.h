@@ -12,7 +12,7 @@
 
 #include <string.h>
 #ifdef __F16C__
-# include <immintrin.h>
+#    include <immintrin.h>
 #endif
 
 static inline float wk_float_of(uint32_t bits) {

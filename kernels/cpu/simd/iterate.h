@@ -19,7 +19,7 @@
 /* Under a sanitizer clang cannot vectorise every loop that `omp simd` marks: slower, not wrong, and no reason to warn.
  */
 #ifdef __clang__
-# pragma clang diagnostic ignored "-Wpass-failed"
+#    pragma clang diagnostic ignored "-Wpass-failed"
 #endif
 
 enum { WK_WALK_OPERANDS = 4, WK_CHUNK = 256, WK_SMALL = 8192 };

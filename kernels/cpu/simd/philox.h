@@ -13,7 +13,7 @@
 
 #include <string.h>
 #ifdef __x86_64__
-# include <immintrin.h>
+#    include <immintrin.h>
 #endif
 
 /* As many lanes as a register has; wk_wide_product multiplies the lower halves. */
@@ -21,27 +21,27 @@
 enum { WK_WIDE = 8 };
 typedef uint64_t wk_wide __attribute__((vector_size(64)));
 typedef uint32_t wk_narrowed __attribute__((vector_size(32)));
-# define wk_wide_product(a, b) ((wk_wide)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
-# define wk_wide_lower(a, b)   __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-# define wk_wide_upper(a, b)   __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#    define wk_wide_product(a, b) ((wk_wide)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#    define wk_wide_lower(a, b)   __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#    define wk_wide_upper(a, b)   __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #elif defined __AVX2__
 enum { WK_WIDE = 4 };
 typedef uint64_t wk_wide __attribute__((vector_size(32)));
 typedef uint32_t wk_narrowed __attribute__((vector_size(16)));
-# define wk_wide_product(a, b) ((wk_wide)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
-# define wk_wide_lower(a, b)   __builtin_shufflevector(a, b, 0, 4, 1, 5)
-# define wk_wide_upper(a, b)   __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#    define wk_wide_product(a, b) ((wk_wide)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#    define wk_wide_lower(a, b)   __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#    define wk_wide_upper(a, b)   __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #else
 enum { WK_WIDE = 2 };
 typedef uint64_t wk_wide __attribute__((vector_size(16)));
 typedef uint32_t wk_narrowed __attribute__((vector_size(8)));
-# ifdef __x86_64__
-#  define wk_wide_product(a, b) ((wk_wide)_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
-# else
-#  define wk_wide_product(a, b) (((a)&0xffffffffu) * (b))
-# endif
-# define wk_wide_lower(a, b) __builtin_shufflevector(a, b, 0, 2)
-# define wk_wide_upper(a, b) __builtin_shufflevector(a, b, 1, 3)
+#    ifdef __x86_64__
+#        define wk_wide_product(a, b) ((wk_wide)_mm_mul_epu32((__m128i)(a), (__m128i)(b)))
+#    else
+#        define wk_wide_product(a, b) (((a)&0xffffffffu) * (b))
+#    endif
+#    define wk_wide_lower(a, b) __builtin_shufflevector(a, b, 0, 2)
+#    define wk_wide_upper(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 
 typedef struct wk_philox {

@@ -7,7 +7,7 @@
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/narrow.h"
+#include "cpu/simd/half.h"
 
 #include <math.h>
 
@@ -59,49 +59,8 @@ static inline void windows_over(int64_t *from, int64_t *to, int64_t at, int64_t 
     *to = least(at / stride + 1, count);
 }
 
-#define T        float
-#define REAL     float
-#define LOAD(x)  (x)
-#define STORE(x) (x)
-#define NAME(x)  x##_f32
-#include "cpu/simd/pool_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define T        double
-#define REAL     double
-#define LOAD(x)  (x)
-#define STORE(x) (x)
-#define NAME(x)  x##_f64
-#include "cpu/simd/pool_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define T        uint16_t
-#define REAL     float
-#define LOAD(x)  wk_load_bf16(x)
-#define STORE(x) wk_store_bf16(x)
-#define NAME(x)  x##_bf16
-#include "cpu/simd/pool_body.h"
-#undef LOAD
-#undef STORE
-#undef NAME
-
-#define LOAD(x)  wk_load_f16(x)
-#define STORE(x) wk_store_f16(x)
-#define NAME(x)  x##_f16
-#include "cpu/simd/pool_body.h"
-#undef T
-#undef REAL
-#undef LOAD
-#undef STORE
-#undef NAME
+#define WK_BODY "cpu/simd/pool_body.h"
+#include "cpu/simd/each_float.h"
 
 /* Indices, one byte each. */
 static void turn_u8(const layout *to, const layout *from, const int64_t *shape /* N, C, H, W */, int threads) {

@@ -1,10 +1,10 @@
 /* ring.c: all-reduce as reduce-scatter and all-gather around a ring of non-blocking sends and receives.
  *
- * Each rank owns one part of the vector.  In ranks - 1 steps the parts travel to the right, each rank adding its own, until the
- * owner has the sum; in as many steps again the sums travel on.  Every part is summed in one place and in one order, so all
- * ranks end with the same bits.  Open MPI's own non-blocking all-reduce copies the whole vector first and allocates for every
- * call: on `cnn` with two ranks on two cores the exchange then cost 10 to 12 % of a step.
- * Source: Patarasuk & Yuan 2009.
+ * Each rank owns one part of the vector.  In ranks - 1 steps the parts travel to the right, each rank adding its own,
+ * until the owner has the sum; in as many steps again the sums travel on.  Every part is summed in one place and in one
+ * order, so all ranks end with the same bits.  Open MPI's own non-blocking all-reduce copies the whole vector first and
+ * allocates for every call: on `cnn` with two ranks on two cores the exchange then cost 10 to 12 % of a step. Source:
+ * Patarasuk & Yuan 2009.
  */
 #include "dist/mpi/ring.h"
 
@@ -61,10 +61,13 @@ static void add_f64(double *sum /* (count) */, const double *more /* (count) */,
 
 static wk_status begin_step(wk_ring *r) {
     MPI_Datatype type = r->transfer.dtype == WK_F32 ? MPI_FLOAT : MPI_DOUBLE;
-    int left = (r->rank + r->ranks - 1) % r->ranks, right = (r->rank + 1) % r->ranks, in = received_part(r), out = sent_part(r);
+    int left = (r->rank + r->ranks - 1) % r->ranks, right = (r->rank + 1) % r->ranks, in = received_part(r),
+        out = sent_part(r);
     void *target = sums(r) ? r->arriving : part_data(r, in);
-    WK_TRY(wk__mpi_check(MPI_Irecv(target, (int)part_count(r, in), type, left, TAG, r->comm, &r->requests[0]), "MPI_Irecv"));
-    return wk__mpi_check(MPI_Isend(part_data(r, out), (int)part_count(r, out), type, right, TAG, r->comm, &r->requests[1]), "MPI_Isend");
+    WK_TRY(wk__mpi_check(MPI_Irecv(target, (int)part_count(r, in), type, left, TAG, r->comm, &r->requests[0]),
+                         "MPI_Irecv"));
+    return wk__mpi_check(
+        MPI_Isend(part_data(r, out), (int)part_count(r, out), type, right, TAG, r->comm, &r->requests[1]), "MPI_Isend");
 }
 
 wk_status wk__ring_begin(wk_ring *r, const wk_transfer *t) {
@@ -85,8 +88,10 @@ static void end_step(wk_ring *r) {
     if (!sums(r)) return;
     int part = received_part(r);
     double scale = r->step == r->ranks - 2 ? r->transfer.scale : 1; /* complete now: this rank owns it */
-    if (r->transfer.dtype == WK_F32) add_f32(part_data(r, part), r->arriving, part_count(r, part), (float)scale);
-    else add_f64(part_data(r, part), r->arriving, part_count(r, part), scale);
+    if (r->transfer.dtype == WK_F32)
+        add_f32(part_data(r, part), r->arriving, part_count(r, part), (float)scale);
+    else
+        add_f64(part_data(r, part), r->arriving, part_count(r, part), scale);
 }
 
 wk_status wk__ring_test(wk_ring *r, bool *done) {

@@ -10,9 +10,9 @@ typedef struct wk_ring {
     MPI_Comm comm;
     int rank, ranks;
     wk_transfer transfer;
-    int step;                 /* 0 … ranks - 2: parts are summed; ranks - 1 … 2 ranks - 3: sums are handed on */
+    int step; /* 0 … ranks - 2: parts are summed; ranks - 1 … 2 ranks - 3: sums are handed on */
     MPI_Request requests[2];
-    void *arriving;           /* room for one part */
+    void *arriving; /* room for one part */
     size_t arriving_size;
 } wk_ring;
 

@@ -289,8 +289,8 @@ void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler) {
     }
     for (size_t i = 0; i < app->role_count; i++)
         if (app->roles[i].retry_policy != WK_RETRY_APPLICATION) {
-            wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s", scheduler,
-                   policies[app->roles[i].retry_policy]);
+            wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s",
+                         scheduler, policies[app->roles[i].retry_policy]);
             break;
         }
 }

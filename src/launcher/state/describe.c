@@ -234,7 +234,7 @@ wk_app_status *wk__supervised_describe(const char *app_id) {
                             .owner = arena };
     char *path = wk__app_path(app_id, "request");
     wk_request *request = path && wk__exists(path) ? wk__request_read(path) : NULL;
-    if (request) status = fill(arena, request, out);
+    if (request) (void)fill(arena, request, out);
     wk_request_free(request);
     wk_free(path);
     if (wk_failed()) {

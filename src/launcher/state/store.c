@@ -26,9 +26,9 @@ const char *wk__state_dir(void) {
     const char *state = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
     char here[PATH_MAX] = "";
-    if (own && *own && *own != '/' && getcwd(here, sizeof here - 1)) strcat(here, "/");
+    bool is_relative = own && *own && *own != '/' && getcwd(here, sizeof here);
     if (own && *own)
-        (void)snprintf(directory, sizeof directory, "%s%s", here, own);
+        (void)snprintf(directory, sizeof directory, "%s%s%s", here, is_relative ? "/" : "", own);
     else if (state && *state == '/')
         (void)snprintf(directory, sizeof directory, "%s/wick", state);
     else

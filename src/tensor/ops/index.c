@@ -10,7 +10,8 @@ static wk_cost move_cost(const wk_call *call) {
 static wk_status index_select_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *index = call->in[1];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
-    if (axis >= x->rank) return wk_bad_call(call, WK_INVALID, "axis %lld of a tensor of rank %d", (long long)axis, x->rank);
+    if (axis >= x->rank)
+        return wk_bad_call(call, WK_INVALID, "axis %lld of a tensor of rank %d", (long long)axis, x->rank);
     if (index->rank != 1) return wk_bad_call(call, WK_SHAPE, "index has rank %d, expected 1", index->rank);
     out[0] = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
     out[0].shape[axis] = index->shape[0];
@@ -24,7 +25,8 @@ static wk_status gather_shape(const wk_call *call, wk_desc out[]) {
     for (int a = 0; fits && a < x->rank; a++) fits = a == axis || index->shape[a] <= x->shape[a];
     char one[160], other[160];
     if (!fits)
-        return wk_bad_call(call, WK_SHAPE, "index %s for x %s along axis %lld: ranks must agree, other axes be no larger",
+        return wk_bad_call(call, WK_SHAPE,
+                           "index %s for x %s along axis %lld: ranks must agree, other axes be no larger",
                            wk_describe(index, one, sizeof one), wk_describe(x, other, sizeof other), (long long)axis);
     out[0] = wk_desc_row_major((wk_dtype)x->dtype, index->rank, index->shape);
     return WK_OK;
@@ -63,33 +65,57 @@ static wk_status gather_backward_grad(wk_grad *g) {
 static void index_select_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { 1 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 5 });
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 6, 3), .strided = true }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 6, 3), .strided = true },
+            { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
     WK_CASE(s, "none", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 5 });
 }
 static void index_select_backward_samples(wk_sampler *s) {
     const wk_index_grad_attrs rows = { 0, WK_DIMS(5, 3) }, columns = { 1, WK_DIMS(2, 6, 3) };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(7, 3) }, { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 5 });
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4, 3), .strided = true }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4, 3), .strided = true },
+            { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
 }
 static void gather_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { 1 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(4, 3), .kind = WK_SAMPLE_INDEX, .high = 5 });
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(5, 6), .strided = true }, { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(5, 6), .strided = true },
+            { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
 }
 static void gather_backward_samples(wk_sampler *s) {
     const wk_index_grad_attrs columns = { 1, WK_DIMS(5, 6) };
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(4, 9) }, { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(4, 9) },
+            { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
 }
 
-static const wk_attr_def index_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0, "indexed" } };
-#define FORWARD(id, text, shape_rule, rule)                                                                           \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .saves_in = 2, .attrs = index_attrs, .n_attrs = 1, \
-                                  .attrs_size = sizeof(wk_index_opts), .dtype = { .allowed = { 0, WK_SET_OF(WK_I64) } },      \
-                                  .shape = shape_rule, .grad = rule, .cost = move_cost, .samples = id##_samples }
-#define BACKWARD(id, text, rule)                                                                                      \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .saves_in = 2, .zero_sized_runs = true,            \
-                                  .attrs_size = sizeof(wk_index_grad_attrs), .dtype = { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64) } }, \
-                                  .shape = backward_shape, .grad = rule, .cost = move_cost, .samples = id##_samples }
+static const wk_attr_def index_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0,
+                                             "indexed" } };
+#define FORWARD(id, text, shape_rule, rule)                                         \
+    static wk_op_def id##_row = { .name = #id,                                      \
+                                  .doc = text,                                      \
+                                  .n_in = 2,                                        \
+                                  .n_out = 1,                                       \
+                                  .saves_in = 2,                                    \
+                                  .attrs = index_attrs,                             \
+                                  .n_attrs = 1,                                     \
+                                  .attrs_size = sizeof(wk_index_opts),              \
+                                  .dtype = { .allowed = { 0, WK_SET_OF(WK_I64) } }, \
+                                  .shape = shape_rule,                              \
+                                  .grad = rule,                                     \
+                                  .cost = move_cost,                                \
+                                  .samples = id##_samples }
+#define BACKWARD(id, text, rule)                                                             \
+    static wk_op_def id##_row = { .name = #id,                                               \
+                                  .doc = text,                                               \
+                                  .n_in = 2,                                                 \
+                                  .n_out = 1,                                                \
+                                  .saves_in = 2,                                             \
+                                  .zero_sized_runs = true,                                   \
+                                  .attrs_size = sizeof(wk_index_grad_attrs),                 \
+                                  .dtype = { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64) } }, \
+                                  .shape = backward_shape,                                   \
+                                  .grad = rule,                                              \
+                                  .cost = move_cost,                                         \
+                                  .samples = id##_samples }
 FORWARD(index_select, "rows of an axis by index", index_select_shape, index_select_grad);
 BACKWARD(index_select_backward, "rows added into zeros by index", index_select_backward_grad);
 FORWARD(gather, "elements along an axis by index", gather_shape, gather_grad);
@@ -109,4 +135,5 @@ wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis) {
     return by_index(&gather_row, x, index, axis);
 }
 
-wk_op_def *const wk__rows_index[] = { &index_select_row, &index_select_backward_row, &gather_row, &gather_backward_row, NULL };
+wk_op_def *const wk__rows_index[] = { &index_select_row, &index_select_backward_row, &gather_row, &gather_backward_row,
+                                      NULL };

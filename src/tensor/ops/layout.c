@@ -36,8 +36,14 @@ static void copy_samples(wk_sampler *s) {
     WK_CASE(s, "image", NULL, { .dims = WK_DIMS(2, 33, 5, 7), .strided = true });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 2) });
 }
-static wk_op_def copy_row = { .name = "copy", .doc = "the same values, row major", .n_in = 1, .n_out = 1, .shape = copy_shape,
-                              .grad = pass_grad, .cost = move_cost, .samples = copy_samples };
+static wk_op_def copy_row = { .name = "copy",
+                              .doc = "the same values, row major",
+                              .n_in = 1,
+                              .n_out = 1,
+                              .shape = copy_shape,
+                              .grad = pass_grad,
+                              .cost = move_cost,
+                              .samples = copy_samples };
 
 wk_tensor *wk_contiguous(wk_tensor *x) {
     if (x && (x->flags & WK_TENSOR_CONTIGUOUS) && x->life == WK__ALIVE && !wk_failed()) return x;
@@ -65,7 +71,8 @@ static bool viewable(const wk_tensor *x, const wk_dims *dims, int64_t stride[]) 
                 if (fresh == dims->rank) return false;
                 new_size *= dims->size[fresh++];
             } else {
-                if (old_end == old_rank || old_stride[old_end - 1] != old_shape[old_end] * old_stride[old_end]) return false;
+                if (old_end == old_rank || old_stride[old_end - 1] != old_shape[old_end] * old_stride[old_end])
+                    return false;
                 old_size *= old_shape[old_end++];
             }
         }
@@ -99,7 +106,11 @@ static wk_status resolve(const wk_call *call, const wk_tensor *x, wk_dims *dims)
         product = x->count;
     }
     char text[160];
-    if (product != x->count || (free_axis >= 0 && dims->size[free_axis] < 0))
+    if (free_axis >= 0 && dims->size[free_axis] < 0)
+        return wk_bad_call(call, WK_SHAPE,
+                           "%s has %lld elements, which the other sizes (their product is %lld) do not divide",
+                           wk_describe(x, text, sizeof text), (long long)x->count, (long long)product);
+    if (product != x->count)
         return wk_bad_call(call, WK_SHAPE, "%s has %lld elements, the sizes asked for multiply to %lld",
                            wk_describe(x, text, sizeof text), (long long)x->count, (long long)product);
     return WK_OK;
@@ -135,10 +146,19 @@ static void reshape_samples(wk_sampler *s) {
     WK_CASE(s, "split", &split, { .dims = WK_DIMS(4, 15) });
     WK_CASE(s, "empty", &flat, { .dims = WK_DIMS(0, 4) });
 }
-static const wk_attr_def reshape_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_reshape_opts, dims), 0, NULL, 0, "one may be -1" } };
-static wk_op_def reshape_row = { .name = "reshape", .doc = "a view with another shape", .n_in = 1, .n_out = 1, .attrs = reshape_attrs,
-                                 .n_attrs = 1, .attrs_size = sizeof(wk_reshape_opts), .shape = reshape_shape,
-                                 .grad = reshape_grad, .cost = no_cost, .samples = reshape_samples };
+static const wk_attr_def reshape_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_reshape_opts, dims), 0, NULL, 0,
+                                               "one may be -1" } };
+static wk_op_def reshape_row = { .name = "reshape",
+                                 .doc = "a view with another shape",
+                                 .n_in = 1,
+                                 .n_out = 1,
+                                 .attrs = reshape_attrs,
+                                 .n_attrs = 1,
+                                 .attrs_size = sizeof(wk_reshape_opts),
+                                 .shape = reshape_shape,
+                                 .grad = reshape_grad,
+                                 .cost = no_cost,
+                                 .samples = reshape_samples };
 
 wk_tensor *wk_reshape(wk_tensor *x, wk_dims dims) {
     const wk_reshape_opts opts = { dims };
@@ -146,7 +166,8 @@ wk_tensor *wk_reshape(wk_tensor *x, wk_dims dims) {
         int64_t stride[WK_MAX_RANK];
         wk_dims trial = dims;
         const wk_call call = { .op = &reshape_row };
-        if (dims.rank >= 0 && dims.rank <= WK_MAX_RANK && resolve(&call, x, &trial) == WK_OK && !viewable(x, &trial, stride))
+        if (dims.rank >= 0 && dims.rank <= WK_MAX_RANK && resolve(&call, x, &trial) == WK_OK
+            && !viewable(x, &trial, stride))
             x = wk_contiguous(x);
     }
     return wk_op_run1(&reshape_row, &opts, x);
@@ -168,7 +189,8 @@ wk_tensor *wk_flatten(wk_tensor *x, int first_axis) {
 static wk_status permute_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0];
     const wk_dims *axes = &((const wk_permute_opts *)call->attrs)->axes;
-    if (axes->rank != x->rank) return wk_bad_call(call, WK_SHAPE, "%d axes named for a tensor of rank %d", axes->rank, x->rank);
+    if (axes->rank != x->rank)
+        return wk_bad_call(call, WK_SHAPE, "%d axes named for a tensor of rank %d", axes->rank, x->rank);
     wk_desc desc = view_of_first(x);
     uint32_t seen = 0;
     for (int i = 0; i < x->rank; i++) {
@@ -195,10 +217,19 @@ static void permute_samples(wk_sampler *s) {
     WK_CASE(s, "swap", &swap, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "cycle", &cycle, { .dims = WK_DIMS(3, 4, 5) });
 }
-static const wk_attr_def permute_attrs[] = { { "axes", WK_ATTR_DIMS, offsetof(wk_permute_opts, axes), 0, NULL, 0, "old axis of each new one" } };
-static wk_op_def permute_row = { .name = "permute", .doc = "a view with its axes in another order", .n_in = 1, .n_out = 1,
-                                 .attrs = permute_attrs, .n_attrs = 1, .attrs_size = sizeof(wk_permute_opts),
-                                 .shape = permute_shape, .grad = permute_grad, .cost = no_cost, .samples = permute_samples };
+static const wk_attr_def permute_attrs[] = { { "axes", WK_ATTR_DIMS, offsetof(wk_permute_opts, axes), 0, NULL, 0,
+                                               "old axis of each new one" } };
+static wk_op_def permute_row = { .name = "permute",
+                                 .doc = "a view with its axes in another order",
+                                 .n_in = 1,
+                                 .n_out = 1,
+                                 .attrs = permute_attrs,
+                                 .n_attrs = 1,
+                                 .attrs_size = sizeof(wk_permute_opts),
+                                 .shape = permute_shape,
+                                 .grad = permute_grad,
+                                 .cost = no_cost,
+                                 .samples = permute_samples };
 wk_tensor *wk_permute(wk_tensor *x, wk_dims axes) {
     const wk_permute_opts opts = { axes };
     return wk_op_run1(&permute_row, &opts, x);
@@ -246,9 +277,18 @@ static void expand_samples(wk_sampler *s) {
     WK_CASE(s, "column", &wide, { .dims = WK_DIMS(3, 1) });
     WK_CASE(s, "scalar", &wide, { .dims = WK_SCALAR });
 }
-static const wk_attr_def expand_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_expand_opts, dims), 0, NULL, 0, "shape to fill" } };
-static wk_op_def expand_row = { .name = "expand", .doc = "a broadcast view", .n_in = 1, .n_out = 1, .attrs = expand_attrs, .n_attrs = 1,
-                                .attrs_size = sizeof(wk_expand_opts), .shape = expand_shape, .grad = expand_grad, .cost = no_cost,
+static const wk_attr_def expand_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_expand_opts, dims), 0, NULL, 0,
+                                              "shape to fill" } };
+static wk_op_def expand_row = { .name = "expand",
+                                .doc = "a broadcast view",
+                                .n_in = 1,
+                                .n_out = 1,
+                                .attrs = expand_attrs,
+                                .n_attrs = 1,
+                                .attrs_size = sizeof(wk_expand_opts),
+                                .shape = expand_shape,
+                                .grad = expand_grad,
+                                .cost = no_cost,
                                 .samples = expand_samples };
 wk_tensor *wk_expand(wk_tensor *x, wk_dims dims) {
     const wk_expand_opts opts = { dims };
@@ -268,7 +308,7 @@ static bool resolve_slice(const wk_tensor *x, wk_slice_opts *opts) {
     opts->axis = axis;
     if (opts->step == 0) opts->step = 1;
     if (opts->step < 0) {
-        (void)wk_fail(WK_INVALID, "slice: step %lld, expected at least 1", (long long)opts->step);
+        (void)wk__bad_argument("slice", WK_INVALID, "step %lld, expected at least 1", (long long)opts->step);
         return false;
     }
     opts->start = clamp(opts->start, x->shape[axis]);
@@ -306,9 +346,17 @@ static const wk_attr_def slice_attrs[] = {
     { "stop", WK_ATTR_INT, offsetof(wk_slice_opts, stop), 0, NULL, 0, "one past the last" },
     { "step", WK_ATTR_INT, offsetof(wk_slice_opts, step), 0, NULL, 0, "0 means 1" },
 };
-static wk_op_def slice_row = { .name = "slice", .doc = "a view of a range of one axis", .n_in = 1, .n_out = 1, .attrs = slice_attrs,
-                               .n_attrs = 4, .attrs_size = sizeof(wk_slice_opts), .shape = slice_shape, .grad = slice_grad,
-                               .cost = no_cost, .samples = slice_samples };
+static wk_op_def slice_row = { .name = "slice",
+                               .doc = "a view of a range of one axis",
+                               .n_in = 1,
+                               .n_out = 1,
+                               .attrs = slice_attrs,
+                               .n_attrs = 4,
+                               .attrs_size = sizeof(wk_slice_opts),
+                               .shape = slice_shape,
+                               .grad = slice_grad,
+                               .cost = no_cost,
+                               .samples = slice_samples };
 wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t step) {
     const wk_slice_opts opts = { axis, start, stop, step };
     return wk_op_run1(&slice_row, &opts, x);
@@ -319,7 +367,9 @@ wk_tensor *wk_select(wk_tensor *x, int axis, int64_t index) {
     if (resolved < 0) return NULL;
     int64_t size = x->shape[resolved], at = index < 0 ? index + size : index;
     if (at < 0 || at >= size)
-        return wk_fail_null(WK_INVALID, "select: index %lld of axis %d, which has size %lld", (long long)index, resolved, (long long)size);
+        return (void)wk__bad_argument("select", WK_INVALID, "index %lld of axis %d, which has size %lld",
+                                      (long long)index, resolved, (long long)size),
+               NULL;
     wk_dims dims = { 0 };
     for (int i = 0; i < x->rank; i++)
         if (i != resolved) dims.size[dims.rank++] = x->shape[i];
@@ -339,9 +389,15 @@ static void slice_backward_samples(wk_sampler *s) {
     const wk_slice_grad_attrs attrs = { .slice = { 1, 1, 6, 2 }, .dims = WK_DIMS(2, 7) };
     WK_CASE(s, "middle", &attrs, { .dims = WK_DIMS(2, 3) });
 }
-static wk_op_def slice_backward_row = { .name = "slice_backward", .doc = "values put into a range of zeros", .n_in = 1, .n_out = 1,
-                                        .attrs_size = sizeof(wk_slice_grad_attrs), .zero_sized_runs = true,
-                                        .shape = slice_backward_shape, .grad = slice_backward_grad, .cost = move_cost,
+static wk_op_def slice_backward_row = { .name = "slice_backward",
+                                        .doc = "values put into a range of zeros",
+                                        .n_in = 1,
+                                        .n_out = 1,
+                                        .attrs_size = sizeof(wk_slice_grad_attrs),
+                                        .zero_sized_runs = true,
+                                        .shape = slice_backward_shape,
+                                        .grad = slice_backward_grad,
+                                        .cost = move_cost,
                                         .samples = slice_backward_samples };
 
 /* ---- concat ---- */
@@ -349,7 +405,8 @@ static wk_op_def slice_backward_row = { .name = "slice_backward", .doc = "values
 static wk_status concat_shape(const wk_call *call, wk_desc out[]) {
     int64_t axis = ((const wk_concat_opts *)call->attrs)->axis;
     const wk_tensor *first = call->in[0];
-    if (axis >= first->rank) return wk_bad_call(call, WK_INVALID, "axis %lld of tensors of rank %d", (long long)axis, first->rank);
+    if (axis >= first->rank)
+        return wk_bad_call(call, WK_INVALID, "axis %lld of tensors of rank %d", (long long)axis, first->rank);
     wk_desc desc = wk_desc_row_major((wk_dtype)first->dtype, first->rank, first->shape);
     for (int i = 1; i < call->n_in; i++) {
         const wk_tensor *in = call->in[i];
@@ -358,7 +415,8 @@ static wk_status concat_shape(const wk_call *call, wk_desc out[]) {
         char one[160], other[160];
         if (!fits)
             return wk_bad_call(call, WK_SHAPE, "tensor %d is %s, tensor 0 is %s: only axis %lld may differ", i,
-                               wk_describe(in, one, sizeof one), wk_describe(first, other, sizeof other), (long long)axis);
+                               wk_describe(in, one, sizeof one), wk_describe(first, other, sizeof other),
+                               (long long)axis);
         desc.shape[axis] += in->shape[axis];
     }
     out[0] = desc;
@@ -377,14 +435,26 @@ static wk_status concat_grad(wk_grad *g) {
 static void concat_samples(wk_sampler *s) {
     const wk_concat_opts rows = { 0 }, columns = { 1 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(2, 3) }, { .dims = WK_DIMS(1, 3) }, { .dims = WK_DIMS(4, 3) });
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(2, 0) }, { .dims = WK_DIMS(2, 5) });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(2, 0) },
+            { .dims = WK_DIMS(2, 5) });
 }
-static const wk_attr_def concat_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_concat_opts, axis), 0, NULL, 0, "joined" } };
-static wk_op_def concat_row = { .name = "concat", .doc = "tensors joined along an axis", .n_in = WK_LIST, .n_out = 1, .attrs = concat_attrs,
-                                .n_attrs = 1, .attrs_size = sizeof(wk_concat_opts), .dtype = { .same = 1 }, .shape = concat_shape,
-                                .grad = concat_grad, .cost = move_cost, .samples = concat_samples };
+static const wk_attr_def concat_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_concat_opts, axis), 0, NULL, 0,
+                                              "joined" } };
+static wk_op_def concat_row = { .name = "concat",
+                                .doc = "tensors joined along an axis",
+                                .n_in = WK_LIST,
+                                .n_out = 1,
+                                .attrs = concat_attrs,
+                                .n_attrs = 1,
+                                .attrs_size = sizeof(wk_concat_opts),
+                                .dtype = { .same = 1 },
+                                .shape = concat_shape,
+                                .grad = concat_grad,
+                                .cost = move_cost,
+                                .samples = concat_samples };
 wk_tensor *wk_concat(wk_tensor *const *tensors, int count, int axis) {
-    if (count < 1) return wk_failed() ? NULL : wk_fail_null(WK_INVALID, "concat: no tensors were given");
+    if (count < 1)
+        return wk_failed() ? NULL : ((void)wk__bad_argument("concat", WK_INVALID, "no tensors were given"), NULL);
     if (!tensors[0]) return wk_op_run1(&copy_row, NULL, NULL);
     int resolved = wk__axis("concat", tensors[0], axis);
     if (resolved < 0) return NULL;
@@ -393,4 +463,5 @@ wk_tensor *wk_concat(wk_tensor *const *tensors, int count, int axis) {
     return wk_op_run(&concat_row, tensors, count, out, &opts) == WK_OK ? out[0] : NULL;
 }
 
-wk_op_def *const wk__rows_layout[] = { &copy_row, &reshape_row, &permute_row, &expand_row, &slice_row, &slice_backward_row, &concat_row, NULL };
+wk_op_def *const wk__rows_layout[] = { &copy_row,  &reshape_row,        &permute_row, &expand_row,
+                                       &slice_row, &slice_backward_row, &concat_row,  NULL };

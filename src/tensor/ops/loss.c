@@ -1,7 +1,8 @@
 /* loss.c: losses.
  *
- * Cross-entropy is one row: from log_softmax and gather it would write and read the probabilities twice, and its gradient
- * would pass through a mostly zero matrix.  Forward keeps one log-sum-exp a row; backward makes the probabilities again.
+ * Cross-entropy is one row: from log_softmax and gather it would write and read the probabilities twice, and its
+ * gradient would pass through a mostly zero matrix.  Forward keeps one log-sum-exp a row; backward makes the
+ * probabilities again.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
@@ -15,10 +16,11 @@ static wk_status check(const wk_call *call, const wk_tensor *logits, const wk_te
     const wk_cross_entropy_opts *opts = call->attrs;
     char one[160], other[160];
     if (logits->rank != 2 || target->rank != 1 || logits->shape[0] != target->shape[0])
-        return wk_bad_call(call, WK_SHAPE, "logits %s, target %s: expected (N, C) and (N)", wk_describe(logits, one, sizeof one),
-                           wk_describe(target, other, sizeof other));
+        return wk_bad_call(call, WK_SHAPE, "logits %s, target %s: expected (N, C) and (N)",
+                           wk_describe(logits, one, sizeof one), wk_describe(target, other, sizeof other));
     if (!(opts->label_smoothing >= 0 && opts->label_smoothing < 1))
-        return wk_bad_call(call, WK_INVALID, "label_smoothing is %g, expected 0 ≤ label_smoothing < 1", opts->label_smoothing);
+        return wk_bad_call(call, WK_INVALID, "label_smoothing is %g, expected 0 ≤ label_smoothing < 1",
+                           opts->label_smoothing);
     return WK_OK;
 }
 
@@ -78,34 +80,63 @@ static wk_cost backward_cost(const wk_call *call) {
 }
 
 static void forward_samples(wk_sampler *s) {
-    const wk_cross_entropy_opts mean = { .ignore_index = { 0 } }, smooth = { .label_smoothing = 0.1, .reduction = WK_REDUCTION_SUM },
-                                none = { .reduction = WK_REDUCTION_NONE, .ignore_index = WK_SET(2) }, skip = { .ignore_index = WK_SET(1) };
+    const wk_cross_entropy_opts mean = { .ignore_index = { 0 } },
+                                smooth = { .label_smoothing = 0.1, .reduction = WK_REDUCTION_SUM },
+                                none = { .reduction = WK_REDUCTION_NONE, .ignore_index = WK_SET(2) },
+                                skip = { .ignore_index = WK_SET(1) };
     WK_CASE(s, "mean", &mean, { .dims = WK_DIMS(6, 10) }, { .dims = WK_DIMS(6), .kind = WK_SAMPLE_INDEX, .high = 10 });
-    WK_CASE(s, "smooth", &smooth, { .dims = WK_DIMS(5, 7), .strided = true }, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_INDEX, .high = 7 });
+    WK_CASE(s, "smooth", &smooth, { .dims = WK_DIMS(5, 7), .strided = true },
+            { .dims = WK_DIMS(5), .kind = WK_SAMPLE_INDEX, .high = 7 });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_INDEX, .high = 3 });
     WK_CASE(s, "ignore", &skip, { .dims = WK_DIMS(9, 3) }, { .dims = WK_DIMS(9), .kind = WK_SAMPLE_INDEX, .high = 3 });
-    WK_CASE(s, "wide", &mean, { .dims = WK_DIMS(3, 1031), .low = -30, .high = 30 }, { .dims = WK_DIMS(3), .kind = WK_SAMPLE_INDEX, .high = 1031 });
+    WK_CASE(s, "wide", &mean, { .dims = WK_DIMS(3, 1031), .low = -30, .high = 30 },
+            { .dims = WK_DIMS(3), .kind = WK_SAMPLE_INDEX, .high = 1031 });
 }
 static void backward_samples(wk_sampler *s) {
-    /* lse must belong to the logits, which independent samples do not: covered through cross_entropy's gradient.  One row of one
-     * class has lse = logit whatever they are drawn as, up to the factor that vanishes. */
+    /* lse must belong to the logits, which independent samples do not: covered through cross_entropy's gradient.  One
+     * row of one class has lse = logit whatever they are drawn as, up to the factor that vanishes. */
     const wk_cross_entropy_opts sum = { .reduction = WK_REDUCTION_SUM };
-    WK_CASE(s, "empty", &sum, { .dims = WK_SCALAR }, { .dims = WK_DIMS(0, 4) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 4 }, { .dims = WK_DIMS(0) });
+    WK_CASE(s, "empty", &sum, { .dims = WK_SCALAR }, { .dims = WK_DIMS(0, 4) },
+            { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 4 }, { .dims = WK_DIMS(0) });
 }
 
 static const wk_attr_def attrs[] = {
-    { "ignore_index", WK_ATTR_OPTIONAL, offsetof(wk_cross_entropy_opts, ignore_index), 0, NULL, -100, "target that is left out" },
+    { "ignore_index", WK_ATTR_OPTIONAL, offsetof(wk_cross_entropy_opts, ignore_index), 0, NULL, -100,
+      "target that is left out" },
     { "label_smoothing", WK_ATTR_FLOAT, offsetof(wk_cross_entropy_opts, label_smoothing), 0, NULL, 0, "in [0, 1)" },
     { "reduction", WK_ATTR_ENUM, offsetof(wk_cross_entropy_opts, reduction), 0, "mean|sum|none", 0, "over rows" },
 };
-static wk_op_def forward_row = { .name = "cross_entropy", .doc = "log Σ e^logits - logits[target]", .n_in = 2, .n_out = 2, .saves_in = 3, .saves_out = 2,
-                                 .internal_out = 2, .attrs = attrs, .n_attrs = 3, .attrs_size = sizeof(wk_cross_entropy_opts), .zero_sized_runs = true,
-                                 .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_I64) }, .autocast = WK_CAST_F32 }, .shape = forward_shape,
-                                 .grad = forward_grad, .cost = forward_cost, .samples = forward_samples };
-static wk_op_def backward_row = { .name = "cross_entropy_backward", .doc = "gradient of cross_entropy", .n_in = 4, .n_out = 1, .key = 1, .saves_in = 15,
-                                  .attrs = attrs, .n_attrs = 3, .attrs_size = sizeof(wk_cross_entropy_opts),
-                                  .dtype = { .allowed = { WK_F32_F64, WK_FLOATS, WK_SET_OF(WK_I64), WK_F32_F64 } }, .shape = backward_shape,
-                                  .grad = wk__grad_by_parts, .decompose = backward_decompose, .cost = backward_cost, .samples = backward_samples };
+static wk_op_def forward_row = { .name = "cross_entropy",
+                                 .doc = "log Σ e^logits - logits[target]",
+                                 .n_in = 2,
+                                 .n_out = 2,
+                                 .saves_in = 3,
+                                 .saves_out = 2,
+                                 .internal_out = 2,
+                                 .attrs = attrs,
+                                 .n_attrs = 3,
+                                 .attrs_size = sizeof(wk_cross_entropy_opts),
+                                 .zero_sized_runs = true,
+                                 .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_I64) }, .autocast = WK_CAST_F32 },
+                                 .shape = forward_shape,
+                                 .grad = forward_grad,
+                                 .cost = forward_cost,
+                                 .samples = forward_samples };
+static wk_op_def backward_row = { .name = "cross_entropy_backward",
+                                  .doc = "gradient of cross_entropy",
+                                  .n_in = 4,
+                                  .n_out = 1,
+                                  .key = 1,
+                                  .saves_in = 15,
+                                  .attrs = attrs,
+                                  .n_attrs = 3,
+                                  .attrs_size = sizeof(wk_cross_entropy_opts),
+                                  .dtype = { .allowed = { WK_F32_F64, WK_FLOATS, WK_SET_OF(WK_I64), WK_F32_F64 } },
+                                  .shape = backward_shape,
+                                  .grad = wk__grad_by_parts,
+                                  .decompose = backward_decompose,
+                                  .cost = backward_cost,
+                                  .samples = backward_samples };
 
 wk_tensor *wk_cross_entropy(wk_tensor *logits, wk_tensor *target, wk_cross_entropy_opts opts) {
     wk_tensor *out[2];
@@ -124,7 +155,8 @@ wk_tensor *wk_cross_entropy(wk_tensor *logits, wk_tensor *target, wk_cross_entro
 wk_tensor *wk_mse_loss(wk_tensor *a, wk_tensor *b, wk_loss_opts opts) {
     wk_tensor *difference = wk_sub(a, b), *square = wk_mul(difference, difference);
     if (opts.reduction == WK_REDUCTION_NONE) return square;
-    return opts.reduction == WK_REDUCTION_SUM ? wk_sum(square, (wk_reduce_opts){ 0 }) : wk_mean(square, (wk_reduce_opts){ 0 });
+    return opts.reduction == WK_REDUCTION_SUM ? wk_sum(square, (wk_reduce_opts){ 0 })
+                                              : wk_mean(square, (wk_reduce_opts){ 0 });
 }
 
 wk_op_def *const wk__rows_loss[] = { &forward_row, &backward_row, NULL };

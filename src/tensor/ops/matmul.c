@@ -9,20 +9,21 @@ static wk_status matmul_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *a = call->in[0], *b = call->in[1];
     char one[160], other[160];
     if (a->rank < 2 || b->rank < 2)
-        return wk_bad_call(call, WK_SHAPE, "%s · %s: both operands need at least two axes", wk_describe(a, one, sizeof one),
-                           wk_describe(b, other, sizeof other));
+        return wk_bad_call(call, WK_SHAPE, "%s · %s: both operands need at least two axes",
+                           wk_describe(a, one, sizeof one), wk_describe(b, other, sizeof other));
     int64_t inner_a = a->shape[a->rank - 1], inner_b = b->shape[b->rank - 2];
     if (inner_a != inner_b)
-        return wk_bad_call(call, WK_SHAPE, "%s · %s: inner dimensions %lld and %lld differ", wk_describe(a, one, sizeof one),
-                           wk_describe(b, other, sizeof other), (long long)inner_a, (long long)inner_b);
+        return wk_bad_call(call, WK_SHAPE, "%s · %s: inner dimensions %lld and %lld differ",
+                           wk_describe(a, one, sizeof one), wk_describe(b, other, sizeof other), (long long)inner_a,
+                           (long long)inner_b);
     int rank = a->rank > b->rank ? a->rank : b->rank;
     wk_desc desc = { .rank = rank, .dtype = (wk_dtype)a->dtype };
     for (int axis = 0; axis < rank - 2; axis++) {
         int from_a = axis - (rank - a->rank), from_b = axis - (rank - b->rank);
         int64_t size_a = from_a < 0 ? 1 : a->shape[from_a], size_b = from_b < 0 ? 1 : b->shape[from_b];
         if (size_a != size_b && size_a != 1 && size_b != 1)
-            return wk_bad_call(call, WK_SHAPE, "%s · %s: leading axes do not broadcast", wk_describe(a, one, sizeof one),
-                               wk_describe(b, other, sizeof other));
+            return wk_bad_call(call, WK_SHAPE, "%s · %s: leading axes do not broadcast",
+                               wk_describe(a, one, sizeof one), wk_describe(b, other, sizeof other));
         desc.shape[axis] = size_a == 1 ? size_b : size_a;
     }
     desc.shape[rank - 2] = a->shape[a->rank - 2];
@@ -35,10 +36,8 @@ static wk_op_def matmul_row;
 
 static wk_status matmul_grad(wk_grad *g) {
     wk_tensor *d = g->dout[0], *a = g->in[0], *b = g->in[1];
-    if (g->needs[0])
-        g->din[0] = wk__sum_to(wk__run_sink(&matmul_row, NULL, d, wk_transpose(b, -1, -2), g->sink[0]), a);
-    if (g->needs[1])
-        g->din[1] = wk__sum_to(wk__run_sink(&matmul_row, NULL, wk_transpose(a, -1, -2), d, g->sink[1]), b);
+    if (g->needs[0]) g->din[0] = wk__sum_to(wk__run_sink(&matmul_row, NULL, d, wk_transpose(b, -1, -2), g->sink[0]), a);
+    if (g->needs[1]) g->din[1] = wk__sum_to(wk__run_sink(&matmul_row, NULL, wk_transpose(a, -1, -2), d, g->sink[1]), b);
     return WK_OK;
 }
 
@@ -57,10 +56,19 @@ static void matmul_samples(wk_sampler *s) {
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(128, 256) }, { .dims = WK_DIMS(256, 96) });
 }
 
-static wk_op_def matmul_row = { .name = "matmul", .doc = "matrix product, leading axes broadcast", .n_in = 2, .n_out = 1, .saves_in = 3,
-                                .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true, .autocast = WK_CAST_LOW },
-                                .shape = matmul_shape, .grad = matmul_grad, .cost = matmul_cost, .samples = matmul_samples,
-                                .zero_sized_runs = false };
+static wk_op_def matmul_row = {
+    .name = "matmul",
+    .doc = "matrix product, leading axes broadcast",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 3,
+    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true, .autocast = WK_CAST_LOW },
+    .shape = matmul_shape,
+    .grad = matmul_grad,
+    .cost = matmul_cost,
+    .samples = matmul_samples,
+    .zero_sized_runs = false
+};
 wk_tensor *wk_matmul(wk_tensor *a, wk_tensor *b) {
     return wk_op_run2(&matmul_row, NULL, a, b);
 }
@@ -71,14 +79,16 @@ static wk_status linear_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *weight = call->in[1], *bias = call->in[2];
     char one[160], other[160];
     if (x->rank < 1 || weight->rank != 2)
-        return wk_bad_call(call, WK_SHAPE, "x %s, weight %s: expected x (…, K) and weight (N, K)", wk_describe(x, one, sizeof one),
-                           wk_describe(weight, other, sizeof other));
+        return wk_bad_call(call, WK_SHAPE, "x %s, weight %s: expected x (…, K) and weight (N, K)",
+                           wk_describe(x, one, sizeof one), wk_describe(weight, other, sizeof other));
     if (x->shape[x->rank - 1] != weight->shape[1])
-        return wk_bad_call(call, WK_SHAPE, "x %s has %lld features, weight %s takes %lld", wk_describe(x, one, sizeof one),
-                           (long long)x->shape[x->rank - 1], wk_describe(weight, other, sizeof other), (long long)weight->shape[1]);
+        return wk_bad_call(call, WK_SHAPE, "x %s has %lld features, weight %s takes %lld",
+                           wk_describe(x, one, sizeof one), (long long)x->shape[x->rank - 1],
+                           wk_describe(weight, other, sizeof other), (long long)weight->shape[1]);
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
         return wk_bad_call(call, WK_SHAPE, "bias has shape %s, expected (%lld), the rows of weight %s",
-                           wk_describe(bias, one, sizeof one), (long long)weight->shape[0], wk_describe(weight, other, sizeof other));
+                           wk_describe(bias, one, sizeof one), (long long)weight->shape[0],
+                           wk_describe(weight, other, sizeof other));
     out[0] = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
     out[0].shape[x->rank - 1] = weight->shape[0];
     return WK_OK;
@@ -119,19 +129,34 @@ static void linear_samples(wk_sampler *s) {
     const wk_linear_opts plain = { 0 }, relu = { WK_ACTIVATION_RELU };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(5, 7) }, { .dims = WK_DIMS(3, 7) }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "relu", &relu, { .dims = WK_DIMS(5, 7) }, { .dims = WK_DIMS(3, 7) }, { .dims = WK_DIMS(3) });
-    WK_CASE(s, "no bias", &plain, { .dims = WK_DIMS(5, 7), .strided = true }, { .dims = WK_DIMS(3, 7) }, { .kind = WK_SAMPLE_ABSENT });
+    WK_CASE(s, "no bias", &plain, { .dims = WK_DIMS(5, 7), .strided = true }, { .dims = WK_DIMS(3, 7) },
+            { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "three axes", &relu, { .dims = WK_DIMS(2, 5, 7) }, { .dims = WK_DIMS(4, 7) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "vector", &plain, { .dims = WK_DIMS(7) }, { .dims = WK_DIMS(4, 7) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 7) }, { .dims = WK_DIMS(4, 7) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "large", &relu, { .dims = WK_DIMS(64, 784) }, { .dims = WK_DIMS(128, 784) }, { .dims = WK_DIMS(128) });
 }
 
-static const wk_attr_def linear_attrs[] = { { "activation", WK_ATTR_ENUM, offsetof(wk_linear_opts, activation), 0, "none|relu", 0, "fused" } };
-static wk_op_def linear_row = { .name = "linear", .doc = "activation(x · weightᵀ + bias)", .n_in = 3, .n_out = 1, .optional_in = 4,
-                                .saves_in = 3, .saves_out = 1, .attrs = linear_attrs, .n_attrs = 1, .attrs_size = sizeof(wk_linear_opts),
-                                .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW },
-                                .shape = linear_shape, .grad = linear_grad, .decompose = linear_decompose, .cost = linear_cost,
-                                .samples = linear_samples };
+static const wk_attr_def linear_attrs[] = { { "activation", WK_ATTR_ENUM, offsetof(wk_linear_opts, activation), 0,
+                                              "none|relu", 0, "fused" } };
+static wk_op_def linear_row = {
+    .name = "linear",
+    .doc = "activation(x · weightᵀ + bias)",
+    .n_in = 3,
+    .n_out = 1,
+    .optional_in = 4,
+    .saves_in = 3,
+    .saves_out = 1,
+    .attrs = linear_attrs,
+    .n_attrs = 1,
+    .attrs_size = sizeof(wk_linear_opts),
+    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW },
+    .shape = linear_shape,
+    .grad = linear_grad,
+    .decompose = linear_decompose,
+    .cost = linear_cost,
+    .samples = linear_samples
+};
 wk_tensor *wk_linear(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_linear_opts opts) {
     return wk_op_run3(&linear_row, &opts, x, weight, bias);
 }

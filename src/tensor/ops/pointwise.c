@@ -1,7 +1,7 @@
 /* pointwise.c: operations element by element.
  *
- * Results have the layout of their operands where those agree, so that channels-last images stay channels last.  Gradients
- * of operands that were broadcast are summed back to their shape.
+ * Results have the layout of their operands where those agree, so that channels-last images stay channels last.
+ * Gradients of operands that were broadcast are summed back to their shape.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
@@ -67,14 +67,17 @@ static void binary_samples(wk_sampler *s) {
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.1, .strided = true },
             { .dims = WK_DIMS(5, 6, 7), .margin = 0.1 });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3) });
-    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 }, { .dims = WK_DIMS(129, 257), .margin = 0.1 });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 },
+            { .dims = WK_DIMS(129, 257), .margin = 0.1 });
 }
 
 static void where_samples(wk_sampler *s) {
-    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
-    WK_CASE(s, "broadcast", NULL, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 1) }, { .dims = WK_SCALAR });
-    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(3, 4, 5), .strided = true },
-            { .dims = WK_DIMS(3, 4, 5) });
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 5) },
+            { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "broadcast", NULL, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 1) },
+            { .dims = WK_SCALAR });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .kind = WK_SAMPLE_BOOL },
+            { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5) });
 }
 
 static void cast_samples(wk_sampler *s) {
@@ -206,7 +209,7 @@ static wk_status relu_grad(wk_grad *g) {
 }
 /* Linear in dy; flat in y but for the step at 0. */
 static wk_status relu_backward_grad(wk_grad *g) {
-    if (g->needs[0]) g->din[0] = wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]);
+    if (g->needs[0]) g->din[0] = wk__sum_to(wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]), g->in[0]);
     return WK_OK;
 }
 static wk_status flat_grad(wk_grad *g) {
@@ -219,26 +222,48 @@ static wk_status flat_grad(wk_grad *g) {
 enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
 #define SIGNED ((wk_dtype_set)(WK_NUMBERS & ~WK_SET_OF(WK_U8)))
 
-#define UNARY(id, text, dtypes, keep_in, keep_out, rule, price, cases)                                                \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 1, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
-                                  .dtype = { .allowed = { dtypes } }, .shape = like_operands, .grad = rule, .cost = price,     \
-                                  .samples = cases };                                                                 \
-    wk_tensor *wk_##id(wk_tensor *x) {                                                                                \
-        return wk_op_run1(&id##_row, NULL, x);                                                                        \
+#define UNARY(id, text, dtypes, keep_in, keep_out, rule, price, cases) \
+    static wk_op_def id##_row = { .name = #id,                         \
+                                  .doc = text,                         \
+                                  .n_in = 1,                           \
+                                  .n_out = 1,                          \
+                                  .saves_in = keep_in,                 \
+                                  .saves_out = keep_out,               \
+                                  .dtype = { .allowed = { dtypes } },  \
+                                  .shape = like_operands,              \
+                                  .grad = rule,                        \
+                                  .cost = price,                       \
+                                  .samples = cases };                  \
+    wk_tensor *wk_##id(wk_tensor *x) {                                 \
+        return wk_op_run1(&id##_row, NULL, x);                         \
     }
-#define BINARY(id, text, dtypes, keep_in, keep_out, rule)                                                             \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
-                                  .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true },             \
-                                  .shape = like_operands, .grad = rule, .cost = cheap, .samples = binary_samples };   \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                                  \
-        return wk_op_run2(&id##_row, NULL, a, b);                                                                     \
+#define BINARY(id, text, dtypes, keep_in, keep_out, rule)                                                 \
+    static wk_op_def id##_row = { .name = #id,                                                            \
+                                  .doc = text,                                                            \
+                                  .n_in = 2,                                                              \
+                                  .n_out = 1,                                                             \
+                                  .saves_in = keep_in,                                                    \
+                                  .saves_out = keep_out,                                                  \
+                                  .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true }, \
+                                  .shape = like_operands,                                                 \
+                                  .grad = rule,                                                           \
+                                  .cost = cheap,                                                          \
+                                  .samples = binary_samples };                                            \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                      \
+        return wk_op_run2(&id##_row, NULL, a, b);                                                         \
     }
-#define COMPARISON(id, text)                                                                                          \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 2, .n_out = 1, .dtype = { .same = 3, .promote = true },   \
-                                  .shape = like_operands_bool, .not_differentiable = "its result is a truth value",   \
-                                  .cost = cheap, .samples = binary_samples };                                         \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                                  \
-        return wk_op_run2(&id##_row, NULL, a, b);                                                                     \
+#define COMPARISON(id, text)                                                           \
+    static wk_op_def id##_row = { .name = #id,                                         \
+                                  .doc = text,                                         \
+                                  .n_in = 2,                                           \
+                                  .n_out = 1,                                          \
+                                  .dtype = { .same = 3, .promote = true },             \
+                                  .shape = like_operands_bool,                         \
+                                  .not_differentiable = "its result is a truth value", \
+                                  .cost = cheap,                                       \
+                                  .samples = binary_samples };                         \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                   \
+        return wk_op_run2(&id##_row, NULL, a, b);                                      \
     }
 
 BINARY(add, "a + b", WK_NUMBERS, 0, 0, add_grad)
@@ -267,43 +292,87 @@ UNARY(sigmoid, "1 / (1 + e^-x)", WK_FLOATS, 0, OUT0, sigmoid_grad, dear, unary_s
 UNARY(relu, "max(x, 0); NaN stays NaN", WK_FLOATS, 0, OUT0, relu_grad, cheap, unary_samples)
 UNARY(gelu, "x Φ(x)", WK_FLOATS, IN0, 0, gelu_grad, dear, unary_samples)
 
-static wk_op_def relu_backward_row = { .name = "relu_backward", .doc = "dy where y > 0, else 0", .n_in = 2, .n_out = 1,
-                                       .saves_in = IN1, .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
-                                       .shape = like_operands, .grad = relu_backward_grad, .cost = cheap,
+static wk_op_def relu_backward_row = { .name = "relu_backward",
+                                       .doc = "dy where y > 0, else 0",
+                                       .n_in = 2,
+                                       .n_out = 1,
+                                       .saves_in = IN1,
+                                       .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
+                                       .shape = like_operands,
+                                       .grad = relu_backward_grad,
+                                       .cost = cheap,
                                        .samples = binary_samples };
 
 static const wk_attr_def affine_attrs[] = {
     { "scale", WK_ATTR_FLOAT, offsetof(wk_affine_opts, scale), 0, NULL, 0, "factor" },
     { "shift", WK_ATTR_FLOAT, offsetof(wk_affine_opts, shift), 0, NULL, 0, "added" },
 };
-static wk_op_def affine_row = { .name = "affine", .doc = "scale · x + shift", .n_in = 1, .n_out = 1, .attrs = affine_attrs,
-                                .n_attrs = 2, .attrs_size = sizeof(wk_affine_opts), .dtype = { .allowed = { WK_FLOATS } },
-                                .shape = like_operands, .grad = affine_grad, .cost = cheap, .samples = affine_samples };
+static wk_op_def affine_row = { .name = "affine",
+                                .doc = "scale · x + shift",
+                                .n_in = 1,
+                                .n_out = 1,
+                                .attrs = affine_attrs,
+                                .n_attrs = 2,
+                                .attrs_size = sizeof(wk_affine_opts),
+                                .dtype = { .allowed = { WK_FLOATS } },
+                                .shape = like_operands,
+                                .grad = affine_grad,
+                                .cost = cheap,
+                                .samples = affine_samples };
 wk_tensor *wk_affine(wk_tensor *x, wk_affine_opts opts) {
     return wk_op_run1(&affine_row, &opts, x);
 }
 
-static const wk_attr_def cast_attrs[] = { { "dtype", WK_ATTR_DTYPE, offsetof(wk_cast_opts, dtype), 0, NULL, 0, "of the result" } };
-static wk_op_def cast_row = { .name = "cast", .doc = "conversion to another dtype", .n_in = 1, .n_out = 1, .attrs = cast_attrs,
-                              .n_attrs = 1, .attrs_size = sizeof(wk_cast_opts), .shape = cast_shape, .grad = cast_grad,
-                              .cost = cheap, .samples = cast_samples };
+static const wk_attr_def cast_attrs[] = { { "dtype", WK_ATTR_DTYPE, offsetof(wk_cast_opts, dtype), 0, NULL, 0,
+                                            "of the result" } };
+static wk_op_def cast_row = { .name = "cast",
+                              .doc = "conversion to another dtype",
+                              .n_in = 1,
+                              .n_out = 1,
+                              .attrs = cast_attrs,
+                              .n_attrs = 1,
+                              .attrs_size = sizeof(wk_cast_opts),
+                              .shape = cast_shape,
+                              .grad = cast_grad,
+                              .cost = cheap,
+                              .samples = cast_samples };
 wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype) {
     if (x && x->dtype == dtype && x->life == WK__ALIVE && !wk_failed()) return x;
     const wk_cast_opts opts = { dtype };
     return wk_op_run1(&cast_row, &opts, x);
 }
 
-static wk_op_def where_row = { .name = "where", .doc = "condition ? a : b", .n_in = 3, .n_out = 1, .key = 1, .saves_in = IN0,
+static wk_op_def where_row = { .name = "where",
+                               .doc = "condition ? a : b",
+                               .n_in = 3,
+                               .n_out = 1,
+                               .key = 1,
+                               .saves_in = IN0,
                                .dtype = { .allowed = { WK_SET_OF(WK_BOOL) }, .same = 6, .promote = true },
-                               .shape = where_shape, .grad = where_grad, .cost = cheap, .samples = where_samples };
+                               .shape = where_shape,
+                               .grad = where_grad,
+                               .cost = cheap,
+                               .samples = where_samples };
 wk_tensor *wk_where(wk_tensor *condition, wk_tensor *a, wk_tensor *b) {
     return wk_op_run3(&where_row, NULL, condition, a, b);
 }
 
 wk_op_def *const wk__rows_pointwise[] = {
-    &add_row, &sub_row, &mul_row, &div_row, &maximum_row, &minimum_row, &eq_row, &ne_row, &lt_row, &le_row, &gt_row,
-    &ge_row, &neg_row, &abs_row, &sign_row, &exp_row, &log_row, &sqrt_row, &sin_row, &cos_row, &erf_row, &tanh_row,
-    &sigmoid_row, &relu_row, &gelu_row, &relu_backward_row, &affine_row, &cast_row, &where_row, NULL,
+    &add_row,     &sub_row,
+    &mul_row,     &div_row,
+    &maximum_row, &minimum_row,
+    &eq_row,      &ne_row,
+    &lt_row,      &le_row,
+    &gt_row,      &ge_row,
+    &neg_row,     &abs_row,
+    &sign_row,    &exp_row,
+    &log_row,     &sqrt_row,
+    &sin_row,     &cos_row,
+    &erf_row,     &tanh_row,
+    &sigmoid_row, &relu_row,
+    &gelu_row,    &relu_backward_row,
+    &affine_row,  &cast_row,
+    &where_row,   NULL,
 };
 
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y) {

@@ -1,7 +1,7 @@
 /* pool.c: pooling of images.
  *
- * Max pooling keeps, for each result, where in its window the maximum stood (one byte), so that backward touches neither x
- * nor y.
+ * Max pooling keeps, for each result, where in its window the maximum stood (one byte), so that backward touches
+ * neither x nor y.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
@@ -30,16 +30,19 @@ static wk_status pool_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0];
     const wk_pool_opts *opts = call->attrs;
     char text[160];
-    if (x->rank != 4) return wk_bad_call(call, WK_SHAPE, "x %s, expected (N, C, H, W)", wk_describe(x, text, sizeof text));
+    if (x->rank != 4)
+        return wk_bad_call(call, WK_SHAPE, "x %s, expected (N, C, H, W)", wk_describe(x, text, sizeof text));
     wk_desc desc = wk_desc_row_major((wk_dtype)x->dtype, 4, x->shape);
     for (int i = 0; i < 2; i++) {
         int64_t kernel = opts->kernel[i], stride = opts->stride[i], padding = opts->padding[i], size = x->shape[2 + i];
         if (kernel < 1 || stride < 1 || padding < 0 || padding > kernel / 2)
-            return wk_bad_call(call, WK_INVALID, "kernel %lld, stride %lld, padding %lld: expected at least 1, 1 and 0 to kernel / 2",
+            return wk_bad_call(call, WK_INVALID,
+                               "kernel %lld, stride %lld, padding %lld: expected at least 1, 1 and 0 to kernel / 2",
                                (long long)kernel, (long long)stride, (long long)padding);
         int64_t room = size + 2 * padding - kernel;
         if (room < 0)
-            return wk_bad_call(call, WK_SHAPE, "a kernel of %lld does not fit x %s", (long long)kernel, wk_describe(x, text, sizeof text));
+            return wk_bad_call(call, WK_SHAPE, "a kernel of %lld does not fit x %s", (long long)kernel,
+                               wk_describe(x, text, sizeof text));
         int64_t steps = (opts->ceil_mode ? room + stride - 1 : room) / stride + 1;
         if (opts->ceil_mode && (steps - 1) * stride >= size + padding) steps--; /* a window must start inside */
         desc.shape[2 + i] = steps;
@@ -53,8 +56,8 @@ static wk_status max_pool_shape(const wk_call *call, wk_desc out[]) {
     const wk_pool_opts *opts = call->attrs;
     WK_TRY(pool_shape(call, out));
     if (opts->kernel[0] * opts->kernel[1] > 255)
-        return wk_bad_call(call, WK_UNSUPPORTED, "a window of %lld × %lld, at most 255 elements", (long long)opts->kernel[0],
-                           (long long)opts->kernel[1]);
+        return wk_bad_call(call, WK_UNSUPPORTED, "a window of %lld × %lld, at most 255 elements",
+                           (long long)opts->kernel[0], (long long)opts->kernel[1]);
     out[1] = out[0];
     out[1].dtype = WK_U8;
     return WK_OK;
@@ -109,7 +112,8 @@ static void pool_samples(wk_sampler *s) {
 /* Windows over padding are covered through max_pool2d's own gradient: not every index is legal there. */
 static void max_backward_samples(wk_sampler *s) {
     const wk_pool_grad_attrs attrs = { two, WK_DIMS(2, 3, 6, 4), false };
-    WK_CASE(s, "two", &attrs, { .dims = WK_DIMS(2, 3, 3, 2) }, { .dims = WK_DIMS(2, 3, 3, 2), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    WK_CASE(s, "two", &attrs, { .dims = WK_DIMS(2, 3, 3, 2) },
+            { .dims = WK_DIMS(2, 3, 3, 2), .kind = WK_SAMPLE_INDEX, .high = 4 });
 }
 static void avg_backward_samples(wk_sampler *s) {
     const wk_pool_grad_attrs attrs = { two, WK_DIMS(2, 3, 6, 4), false }, lap = { overlap, WK_DIMS(2, 3, 7, 5), true };
@@ -117,33 +121,75 @@ static void avg_backward_samples(wk_sampler *s) {
     WK_CASE(s, "overlap", &lap, { .dims = WK_DIMS(2, 3, 4, 3) });
 }
 
-#define POOL_ATTRS(base)                                                                                              \
-    { "kernel", WK_ATTR_INTS, base + offsetof(wk_pool_opts, kernel), 2, NULL, 0, "window" },                          \
-        { "stride", WK_ATTR_INTS, base + offsetof(wk_pool_opts, stride), 2, NULL, 0, "0 means the window" },          \
-        { "padding", WK_ATTR_INTS, base + offsetof(wk_pool_opts, padding), 2, NULL, 0, "at most half the window" },   \
-        { "ceil_mode", WK_ATTR_BOOL, base + offsetof(wk_pool_opts, ceil_mode), 0, NULL, 0, "round sizes up" },        \
-        { "exclude_padding", WK_ATTR_BOOL, base + offsetof(wk_pool_opts, exclude_padding), 0, NULL, 0, "average over what is there" }
+#define POOL_ATTRS(base)                                                                                            \
+    { "kernel", WK_ATTR_INTS, base + offsetof(wk_pool_opts, kernel), 2, NULL, 0, "window" },                        \
+        { "stride", WK_ATTR_INTS, base + offsetof(wk_pool_opts, stride), 2, NULL, 0, "0 means the window" },        \
+        { "padding", WK_ATTR_INTS, base + offsetof(wk_pool_opts, padding), 2, NULL, 0, "at most half the window" }, \
+        { "ceil_mode", WK_ATTR_BOOL, base + offsetof(wk_pool_opts, ceil_mode), 0, NULL, 0, "round sizes up" }, {    \
+        "exclude_padding", WK_ATTR_BOOL, base + offsetof(wk_pool_opts, exclude_padding), 0, NULL, 0,                \
+            "average over what is there"                                                                            \
+    }
 static const wk_attr_def pool_attrs[] = { POOL_ATTRS(0) };
 static const wk_attr_def grad_attrs[] = {
     POOL_ATTRS(offsetof(wk_pool_grad_attrs, pool)),
     { "dims", WK_ATTR_DIMS, offsetof(wk_pool_grad_attrs, dims), 0, NULL, 0, "shape of dx" },
     { "channels_last", WK_ATTR_BOOL, offsetof(wk_pool_grad_attrs, channels_last), 0, NULL, 0, "layout of dx" },
 };
-static wk_op_def max_row = { .name = "max_pool2d", .doc = "largest of each window", .n_in = 1, .n_out = 2, .saves_out = 2, .internal_out = 2,
-                             .attrs = pool_attrs, .n_attrs = 5, .attrs_size = sizeof(wk_pool_opts), .dtype = { .allowed = { WK_FLOATS } },
-                             .shape = max_pool_shape, .grad = max_grad, .cost = pool_cost, .samples = pool_samples };
-static wk_op_def max_backward_row = { .name = "max_pool2d_backward", .doc = "gradient of max_pool2d", .n_in = 2, .n_out = 1, .saves_in = 2,
-                                      .attrs = grad_attrs, .n_attrs = 7, .attrs_size = sizeof(wk_pool_grad_attrs), .zero_sized_runs = true,
-                                      .dtype = { .allowed = { WK_FLOATS, 0 } }, .shape = backward_shape,
-                                      .not_differentiable = "linear in dy, but its transpose needs a gather by window offsets, which no row offers yet",
-                                      .cost = backward_cost, .samples = max_backward_samples };
-static wk_op_def avg_row = { .name = "avg_pool2d", .doc = "mean of each window", .n_in = 1, .n_out = 1, .attrs = pool_attrs, .n_attrs = 5,
-                             .attrs_size = sizeof(wk_pool_opts), .dtype = { .allowed = { WK_FLOATS } }, .shape = pool_shape,
-                             .grad = avg_grad, .cost = pool_cost, .samples = pool_samples };
-static wk_op_def avg_backward_row = { .name = "avg_pool2d_backward", .doc = "gradient of avg_pool2d", .n_in = 1, .n_out = 1, .attrs = grad_attrs,
-                                      .n_attrs = 7, .attrs_size = sizeof(wk_pool_grad_attrs), .zero_sized_runs = true,
-                                      .dtype = { .allowed = { WK_FLOATS } }, .shape = backward_shape, .grad = avg_backward_grad,
-                                      .cost = backward_cost, .samples = avg_backward_samples };
+static wk_op_def max_row = { .name = "max_pool2d",
+                             .doc = "largest of each window",
+                             .n_in = 1,
+                             .n_out = 2,
+                             .saves_out = 2,
+                             .internal_out = 2,
+                             .attrs = pool_attrs,
+                             .n_attrs = 5,
+                             .attrs_size = sizeof(wk_pool_opts),
+                             .dtype = { .allowed = { WK_FLOATS } },
+                             .shape = max_pool_shape,
+                             .grad = max_grad,
+                             .cost = pool_cost,
+                             .samples = pool_samples };
+static wk_op_def max_backward_row = {
+    .name = "max_pool2d_backward",
+    .doc = "gradient of max_pool2d",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 2,
+    .attrs = grad_attrs,
+    .n_attrs = 7,
+    .attrs_size = sizeof(wk_pool_grad_attrs),
+    .zero_sized_runs = true,
+    .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_U8) } },
+    .shape = backward_shape,
+    .not_differentiable = "linear in dy, but its transpose needs a gather by window offsets, which no row offers yet",
+    .cost = backward_cost,
+    .samples = max_backward_samples
+};
+static wk_op_def avg_row = { .name = "avg_pool2d",
+                             .doc = "mean of each window",
+                             .n_in = 1,
+                             .n_out = 1,
+                             .attrs = pool_attrs,
+                             .n_attrs = 5,
+                             .attrs_size = sizeof(wk_pool_opts),
+                             .dtype = { .allowed = { WK_FLOATS } },
+                             .shape = pool_shape,
+                             .grad = avg_grad,
+                             .cost = pool_cost,
+                             .samples = pool_samples };
+static wk_op_def avg_backward_row = { .name = "avg_pool2d_backward",
+                                      .doc = "gradient of avg_pool2d",
+                                      .n_in = 1,
+                                      .n_out = 1,
+                                      .attrs = grad_attrs,
+                                      .n_attrs = 7,
+                                      .attrs_size = sizeof(wk_pool_grad_attrs),
+                                      .zero_sized_runs = true,
+                                      .dtype = { .allowed = { WK_FLOATS } },
+                                      .shape = backward_shape,
+                                      .grad = avg_backward_grad,
+                                      .cost = backward_cost,
+                                      .samples = avg_backward_samples };
 
 wk_tensor *wk_max_pool2d(wk_tensor *x, wk_pool_opts opts) {
     const wk_pool_opts full = with_defaults(opts);

@@ -7,8 +7,10 @@
 static void reduced(const wk_tensor *x, uint32_t mask, bool keep, wk_desc *out) {
     out->rank = 0;
     for (int axis = 0; axis < x->rank; axis++) {
-        if (!(mask >> axis & 1)) out->shape[out->rank++] = x->shape[axis];
-        else if (keep) out->shape[out->rank++] = 1;
+        if (!(mask >> axis & 1))
+            out->shape[out->rank++] = x->shape[axis];
+        else if (keep)
+            out->shape[out->rank++] = 1;
     }
 }
 
@@ -119,24 +121,42 @@ static const wk_attr_def reduce_attrs[] = {
     { "axes", WK_ATTR_DIMS, offsetof(wk_reduce_opts, axes), 0, NULL, 0, "reduced axes; none: all" },
     { "keep_dims", WK_ATTR_BOOL, offsetof(wk_reduce_opts, keep_dims), 0, NULL, 0, "leave them as size 1" },
 };
-#define REDUCTION(id, text, dtypes, keep_in, keep_out, shape_rule, rule, cases)                                       \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = 1, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
-                                  .attrs = reduce_attrs, .n_attrs = 2, .attrs_size = sizeof(wk_reduce_opts),          \
-                                  .dtype = { .allowed = { dtypes } }, .shape = shape_rule, .grad = rule,              \
-                                  .cost = one_per_input, .samples = cases };                                          \
-    wk_tensor *wk_##id(wk_tensor *x, wk_reduce_opts opts) {                                                           \
-        return wk_op_run1(&id##_row, &opts, x);                                                                       \
+#define REDUCTION(id, text, dtypes, keep_in, keep_out, shape_rule, rule, cases) \
+    static wk_op_def id##_row = { .name = #id,                                  \
+                                  .doc = text,                                  \
+                                  .n_in = 1,                                    \
+                                  .n_out = 1,                                   \
+                                  .saves_in = keep_in,                          \
+                                  .saves_out = keep_out,                        \
+                                  .attrs = reduce_attrs,                        \
+                                  .n_attrs = 2,                                 \
+                                  .attrs_size = sizeof(wk_reduce_opts),         \
+                                  .dtype = { .allowed = { dtypes } },           \
+                                  .shape = shape_rule,                          \
+                                  .grad = rule,                                 \
+                                  .cost = one_per_input,                        \
+                                  .samples = cases };                           \
+    wk_tensor *wk_##id(wk_tensor *x, wk_reduce_opts opts) {                     \
+        return wk_op_run1(&id##_row, &opts, x);                                 \
     }
 REDUCTION(sum, "sum over axes; 0 over none", 0, 0, 0, sum_shape, sum_grad, sum_samples)
 REDUCTION(mean, "mean over axes", WK_FLOATS, 0, 0, reduce_shape, mean_grad, reduce_samples)
 REDUCTION(amax, "largest over axes; NaN wins", WK_NUMBERS, 1, 1, extremum_shape, extremum_grad, reduce_samples)
 REDUCTION(amin, "smallest over axes; NaN wins", WK_NUMBERS, 1, 1, extremum_shape, extremum_grad, reduce_samples)
 
-static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_OPTIONAL, offsetof(wk_axis_opts, axis), 0, NULL, -1, "default the last" } };
-static wk_op_def argmax_row = { .name = "argmax", .doc = "index of the largest along an axis, the first among equals; NaN wins",
-                                .n_in = 1, .n_out = 1, .attrs = axis_attrs, .n_attrs = 1, .attrs_size = sizeof(wk_axis_opts),
-                                .dtype = { .allowed = { WK_NUMBERS } }, .shape = argmax_shape,
-                                .not_differentiable = "its result is an index", .cost = one_per_input,
+static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_OPTIONAL, offsetof(wk_axis_opts, axis), 0, NULL, -1,
+                                            "default the last" } };
+static wk_op_def argmax_row = { .name = "argmax",
+                                .doc = "index of the largest along an axis, the first among equals; NaN wins",
+                                .n_in = 1,
+                                .n_out = 1,
+                                .attrs = axis_attrs,
+                                .n_attrs = 1,
+                                .attrs_size = sizeof(wk_axis_opts),
+                                .dtype = { .allowed = { WK_NUMBERS } },
+                                .shape = argmax_shape,
+                                .not_differentiable = "its result is an index",
+                                .cost = one_per_input,
                                 .samples = argmax_samples };
 wk_tensor *wk_argmax(wk_tensor *x, wk_axis_opts opts) {
     return wk_op_run1(&argmax_row, &opts, x);

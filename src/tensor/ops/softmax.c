@@ -1,5 +1,5 @@
-/* softmax.c: softmax and its logarithm along an axis, with fused backward rows (built from primitives they would read the
- * result three times). */
+/* softmax.c: softmax and its logarithm along an axis, with fused backward rows (built from primitives they would read
+ * the result three times). */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
@@ -28,7 +28,8 @@ static void softmax_samples(wk_sampler *s) {
 static void backward_samples(wk_sampler *s) {
     const wk_axis_opts last = { { 0 } }, middle = { WK_SET(1) };
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(5, 10) }, { .dims = WK_DIMS(5, 10), .low = 0.01, .high = 0.2 });
-    WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(2, 5, 3), .strided = true }, { .dims = WK_DIMS(2, 5, 3), .low = 0.01, .high = 0.2 });
+    WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(2, 5, 3), .strided = true },
+            { .dims = WK_DIMS(2, 5, 3), .low = 0.01, .high = 0.2 });
 }
 
 static wk_tensor *sum_along(wk_tensor *x, const wk_axis_opts *opts) {
@@ -65,12 +66,25 @@ static wk_status log_softmax_backward_grad(wk_grad *g) {
     return WK_OK;
 }
 
-static const wk_attr_def attrs[] = { { "axis", WK_ATTR_OPTIONAL, offsetof(wk_axis_opts, axis), 0, NULL, -1, "default the last" } };
-#define ROW(id, text, inputs, keep_in, keep_out, rule, cases)                                                         \
-    static wk_op_def id##_row = { .name = #id, .doc = text, .n_in = inputs, .n_out = 1, .saves_in = keep_in, .saves_out = keep_out, \
-                                  .attrs = attrs, .n_attrs = 1, .attrs_size = sizeof(wk_axis_opts),                   \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .autocast = WK_CAST_F32 }, \
-                                  .shape = softmax_shape, .grad = rule, .cost = softmax_cost, .samples = cases }
+static const wk_attr_def attrs[] = { { "axis", WK_ATTR_OPTIONAL, offsetof(wk_axis_opts, axis), 0, NULL, -1,
+                                       "default the last" } };
+#define ROW(id, text, inputs, keep_in, keep_out, rule, cases)                                 \
+    static wk_op_def id##_row = {                                                             \
+        .name = #id,                                                                          \
+        .doc = text,                                                                          \
+        .n_in = inputs,                                                                       \
+        .n_out = 1,                                                                           \
+        .saves_in = keep_in,                                                                  \
+        .saves_out = keep_out,                                                                \
+        .attrs = attrs,                                                                       \
+        .n_attrs = 1,                                                                         \
+        .attrs_size = sizeof(wk_axis_opts),                                                   \
+        .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .autocast = WK_CAST_F32 }, \
+        .shape = softmax_shape,                                                               \
+        .grad = rule,                                                                         \
+        .cost = softmax_cost,                                                                 \
+        .samples = cases                                                                      \
+    }
 ROW(softmax, "e^x / Σ e^x along an axis", 1, 0, 1, softmax_grad, softmax_samples);
 ROW(log_softmax, "x - log Σ e^x along an axis", 1, 0, 1, log_softmax_grad, softmax_samples);
 ROW(softmax_backward, "y (dy - Σ dy y)", 2, 3, 0, softmax_backward_grad, backward_samples);
@@ -83,4 +97,5 @@ wk_tensor *wk_log_softmax(wk_tensor *x, wk_axis_opts opts) {
     return wk_op_run1(&log_softmax_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_softmax[] = { &softmax_row, &log_softmax_row, &softmax_backward_row, &log_softmax_backward_row, NULL };
+wk_op_def *const wk__rows_softmax[] = { &softmax_row, &log_softmax_row, &softmax_backward_row,
+                                        &log_softmax_backward_row, NULL };

@@ -1,0 +1,46 @@
+/* allocator.c: counts are atomic, for loaders and teams allocate too. */
+#include "support/allocator.h"
+
+#include "wick/base.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+static atomic_long held, requests, countdown;
+static atomic_bool failed;
+
+static void *allocate(void *context, size_t size, size_t alignment) {
+    (void)context;
+    void *memory = NULL;
+    atomic_fetch_add(&requests, 1);
+    if (atomic_load(&countdown) > 0 && atomic_fetch_sub(&countdown, 1) == 1) {
+        atomic_store(&failed, true);
+        return NULL;
+    }
+    if (posix_memalign(&memory, alignment, size) != 0) return NULL;
+    atomic_fetch_add(&held, 1);
+    return memory;
+}
+
+static void release(void *context, void *memory, size_t size) {
+    (void)context, (void)size;
+    atomic_fetch_sub(&held, 1);
+    free(memory);
+}
+
+void allocator_watch(void) {
+    wk_set_allocator(&(wk_allocator){ allocate, release, NULL });
+}
+void allocator_fail_at(long k) {
+    atomic_store(&failed, false);
+    atomic_store(&countdown, k);
+}
+bool allocator_has_failed(void) {
+    return atomic_load(&failed);
+}
+long allocator_held(void) {
+    return atomic_load(&held);
+}
+long allocator_requests(void) {
+    return atomic_load(&requests);
+}

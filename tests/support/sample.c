@@ -1,0 +1,145 @@
+/* sample.c: deterministic inputs.
+ *
+ * With a margin, values follow the golden-ratio sequence: any two that stand near each other differ by a known
+ * distance, so that no comparison, maximum or rectifier is asked about a tie, which neither a finite difference nor a
+ * low precision would survive.
+ */
+#define WK_NO_CALL_SITES
+#include "support/sample.h"
+
+#include "wick/ops.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double unit(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+static double away_from_zero(double t, double low, double high, double margin) {
+    double negative = low < 0 ? -low / (high - low) : 0;
+    if (t < negative) return low + t / negative * (-margin - low);
+    return margin + (t - negative) / (1 - negative) * (high - margin);
+}
+
+static double uniform(const wk_sample_in *in, int slot, int64_t i, uint64_t *state) {
+    double low = in->low, high = in->high;
+    if (low == 0 && high == 0) low = -2, high = 2;
+    double t = unit(state);
+    if (in->margin <= 0) return low + t * (high - low);
+    t = fmod(0.618033988749895 * (double)(i + 1) + 0.31 * slot + 0.07, 1.0);
+    return away_from_zero(t, low, high, in->margin);
+}
+
+/* Integers get sixteen values, so that sums and products fit eight bits. */
+static double drawn_value(const wk_sample_in *in, int slot, wk_dtype dtype, int64_t i, uint64_t *state) {
+    if (in->kind == WK_SAMPLE_INDEX) return floor(unit(state) * in->high);
+    if (in->kind == WK_SAMPLE_BOOL) return unit(state) < 0.5;
+    double value = uniform(in, slot, i, state);
+    if (wk_dtype_is_float(dtype)) return value;
+    if (dtype == WK_BOOL) return value > 0;
+    return dtype == WK_U8 ? floor(fabs(value) * 7) : floor(value * 4);
+}
+
+wk_tensor *sample_lay_out(wk_tensor *values, sample_layout layout) {
+    int rank = wk_rank(values);
+    if (layout == SAMPLE_AS_SAID || rank == 0 || wk_count(values) == 0) return values;
+    wk_dims reversed = { .rank = rank }, back = { .rank = rank };
+    for (int axis = 0; axis < rank; axis++) {
+        reversed.size[axis] = wk_size(values, rank - 1 - axis);
+        back.size[axis] = rank - 1 - axis;
+    }
+    if (layout == SAMPLE_GAPS) reversed.size[rank - 1] *= 2;
+    wk_tensor *memory = wk_zeros(wk_dtype_get(values), reversed);
+    wk_tensor *view = wk_permute(memory, back);
+    if (layout == SAMPLE_GAPS) view = wk_slice(view, 0, 0, wk_size(view, 0), 2);
+    return view && wk_copy_into(view, values) == WK_OK ? view : NULL;
+}
+
+wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout) {
+    if (in->kind == WK_SAMPLE_ABSENT) return NULL;
+    wk_tensor *values = wk_empty(dtype, in->dims), *wide = wk_empty(WK_F64, in->dims);
+    if (!values || !wide) return NULL;
+    uint64_t state = 1000003u * (uint64_t)(slot + 1) + (uint64_t)wk_count(values);
+    for (int64_t i = 0; i < wk_count(wide); i++) ((double *)wide->data)[i] = drawn_value(in, slot, dtype, i, &state);
+    if (wk_copy_into(values, wide) != WK_OK) return NULL;
+    if (in->kind == WK_SAMPLE_INDEX && in->dims.rank < 2) return values;
+    return sample_lay_out(values, layout == SAMPLE_AS_SAID && in->strided ? SAMPLE_GAPS : layout);
+}
+
+static bool is_one_of(const char *name, const char *const *names) {
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0) return true;
+    return false;
+}
+
+wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype) {
+    wk_dtype_set allowed = row->n_in == WK_LIST ? 0 : row->dtype.allowed[slot];
+    if (in->kind == WK_SAMPLE_BOOL) return WK_BOOL;
+    if (in->kind == WK_SAMPLE_INDEX) return allowed == WK_SET_OF(WK_U8) ? WK_U8 : WK_I64;
+    /* Statistics and losses are kept in f32 for the half types; an optimizer's scalars are always f64. */
+    static const char *const optimizers[] = { "sgd_step", "adam_step", NULL };
+    static const char *const norms[] = { "batch_norm_backward", "batch_norm", NULL };
+    static const char *const losses[] = { "cross_entropy_backward", NULL };
+    wk_dtype wide = dtype == WK_F64 ? WK_F64 : WK_F32;
+    if (is_one_of(row->name, optimizers)) return slot == 0 ? WK_F64 : dtype;
+    if (is_one_of(row->name, norms) && slot >= (row->n_out == 3 && row->key == 1 ? 2 : 1)) return wide;
+    if (is_one_of(row->name, losses) && (slot == 0 || slot == 3)) return wide;
+    return dtype;
+}
+
+/* ---- looking ---- */
+
+static double half_value(uint16_t bits, int fraction_bits, int bias) {
+    int fraction = bits & ((1 << fraction_bits) - 1), exponent = (bits & 0x7fff) >> fraction_bits;
+    double sign = bits & 0x8000 ? -1 : 1;
+    if (exponent == 2 * bias + 1) return fraction ? NAN : sign * INFINITY;
+    if (exponent == 0) return sign * ldexp(fraction, 1 - bias - fraction_bits);
+    return sign * ldexp(fraction + (1 << fraction_bits), exponent - bias - fraction_bits);
+}
+
+double element_value(const void *data, wk_dtype dtype, int64_t i) {
+    switch (dtype) {
+    case WK_F32: return ((const float *)data)[i];
+    case WK_F64: return ((const double *)data)[i];
+    case WK_BF16: return half_value(((const uint16_t *)data)[i], 7, 127);
+    case WK_F16: return half_value(((const uint16_t *)data)[i], 10, 15);
+    case WK_I64: return (double)((const int64_t *)data)[i];
+    case WK_I32: return ((const int32_t *)data)[i];
+    case WK_I16: return ((const int16_t *)data)[i];
+    case WK_I8: return ((const int8_t *)data)[i];
+    default: return ((const uint8_t *)data)[i];
+    }
+}
+
+int64_t element_offset(const wk_tensor *tensor, int64_t index) {
+    int64_t offset = 0;
+    for (int axis = tensor->rank - 1; axis >= 0; axis--) {
+        offset += index % tensor->shape[axis] * tensor->stride[axis];
+        index /= tensor->shape[axis];
+    }
+    return offset;
+}
+
+double *tensor_values(const wk_tensor *tensor) {
+    double *values = malloc(((size_t)tensor->count + 1) * sizeof *values);
+    for (int64_t i = 0; values && i < tensor->count; i++)
+        values[i] = element_value(tensor->data, (wk_dtype)tensor->dtype, element_offset(tensor, i));
+    return values;
+}
+
+bool same_bits(const wk_tensor *a, const wk_tensor *b) {
+    if (a->rank != b->rank || a->dtype != b->dtype || memcmp(a->shape, b->shape, a->rank * sizeof a->shape[0]) != 0)
+        return false;
+    size_t size = wk_dtype_size((wk_dtype)a->dtype);
+    for (int64_t i = 0; i < a->count; i++)
+        if (memcmp((const char *)a->data + element_offset(a, i) * (int64_t)size,
+                   (const char *)b->data + element_offset(b, i) * (int64_t)size, size)
+            != 0)
+            return false;
+    return true;
+}

@@ -1,0 +1,304 @@
+/* op_table.c: every row of the op table × every sample × every dtype × three layouts, against the references; twice,
+ * and on one thread and two, bit for bit.
+ *
+ * A row that is new fails here until it has a reference; a dtype that a row allows and no kernel serves fails until it
+ * is either served or listed below with the reason.
+ */
+#define WK_NO_CALL_SITES
+#include "tensor/reference.h"
+#include "tensor/registry.h"
+
+#include "support/sample.h"
+#include "wick/ops.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is known to be otherwise ---- */
+
+/* Rows whose last bits may depend on the number of threads. */
+typedef struct exception {
+    const char *row, *reason;
+} exception;
+static const exception thread_dependent[] = {
+    { "conv2d_backward_weight", "oneDNN splits the sum over the batch between the threads" },
+    { NULL, NULL },
+};
+/* Rows that need one layout: views of arbitrary strides have no reshape, optimizer state is row major. */
+static const exception one_layout[] = {
+    { "reshape", "a view of gaps has no other shape" },
+    { "sgd_step", "parameters are row major" },
+    { "adam_step", "parameters are row major" },
+    { "global_norm", "gradients are row major" },
+    { NULL, NULL },
+};
+
+/* Rows that allow a dtype which the CPU does not serve. */
+static const exception not_served[] = {
+    { NULL, NULL },
+};
+
+static bool is_listed(const exception *list, const char *row) {
+    for (; list->row; list++)
+        if (strcmp(list->row, row) == 0) return true;
+    return false;
+}
+
+/* ---- one case ---- */
+
+typedef struct walk {
+    const wk_op_def *row;
+    const ref_row *reference;
+    wk_dtype dtype;
+    sample_layout layout;
+    int cases, unsupported;
+} walk;
+
+typedef struct trial {
+    wk_tensor *in[REFERENCE_MOST_IN], *out[WK_MAX_OUT];
+    int n_in;
+    wk_status status;
+} trial;
+
+static bool writes(const wk_op_def *row, int i) {
+    return row->n_in == WK_LIST ? row->mutates && i > 0 : (row->mutates >> i & 1) != 0;
+}
+
+/* Samples cannot say that an optimizer's step count is a whole number and that nothing overflowed. */
+static void set_scalars(const walk *w, wk_tensor *scalars) {
+    static const double values[] = { 0.01, 3, 0.5, 0 };
+    if (w->row->mutates == 255) memcpy(wk_data(scalars), values, sizeof values);
+}
+
+static trial run_once(const walk *w, const wk_sample_in *in, int n_in, const void *attrs, int threads) {
+    trial t = { .n_in = n_in };
+    for (int i = 0; i < n_in; i++)
+        t.in[i] = sample_draw(&in[i], i, sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
+    if (t.in[0]) set_scalars(w, t.in[0]);
+    wk_set_threads(threads);
+    t.status = wk_op_run(w->row, t.in, n_in, t.out, attrs);
+    wk_set_threads(0);
+    return t;
+}
+
+static bool trials_agree(const wk_op_def *row, const trial *a, const trial *b) {
+    for (int k = 0; k < row->n_out; k++)
+        if (!same_bits(a->out[k], b->out[k])) return false;
+    for (int i = 0; i < a->n_in; i++)
+        if (a->in[i] && writes(row, i) && !same_bits(a->in[i], b->in[i])) return false;
+    return true;
+}
+
+/* ---- reference and tolerance ---- */
+
+static ref_tensor dense(const wk_tensor *tensor) {
+    ref_tensor d = { .rank = tensor->rank, .count = tensor->count };
+    memcpy(d.shape, tensor->shape, sizeof d.shape);
+    d.v = tensor_values(tensor);
+    d.size = malloc(((size_t)d.count + 1) * sizeof *d.size);
+    for (int64_t i = 0; i < d.count; i++) d.size[i] = -1;
+    return d;
+}
+
+/* Relative size of one rounding to the dtype. */
+static double unit_of(wk_dtype dtype) {
+    switch (dtype) {
+    case WK_F64: return 0x1p-53;
+    case WK_F32: return 0x1p-24;
+    case WK_F16: return 0x1p-11;
+    case WK_BF16: return 0x1p-8;
+    default: return 0;
+    }
+}
+
+/* Half types are computed in f32 and rounded once at the end. */
+static double tolerance(const ref_call *call, const ref_row *row, wk_dtype working, wk_dtype stored, double value,
+                        double size) {
+    double unit = working == WK_F64 ? 0x1p-53 : 0x1p-24, terms = (double)(call->terms > 1 ? call->terms : 1);
+    if (size < 0) size = fabs(value);
+    double smallest = stored == WK_F16 ? 0x1p-25 : 0;
+    return 1.001 * unit_of(stored) * fabs(value) + row->steps * sqrt(terms) * unit * size + smallest;
+}
+
+static double wrapped(double value, wk_dtype dtype) {
+    if (dtype == WK_I64 || wk_dtype_is_float(dtype)) return value;
+    double range = ldexp(1, 8 * (int)wk_dtype_size(dtype)), low = dtype == WK_U8 || dtype == WK_BOOL ? 0 : -range / 2;
+    return value - floor((value - low) / range) * range;
+}
+
+static bool agrees(const ref_call *call, const ref_row *row, wk_dtype working, const wk_tensor *got,
+                   const ref_tensor *expected, char *text, size_t size) {
+    wk_dtype dtype = (wk_dtype)got->dtype;
+    for (int64_t i = 0; i < got->count; i++) {
+        double value = element_value(got->data, dtype, element_offset(got, i)), wanted = wrapped(expected->v[i], dtype);
+        double most = tolerance(call, row, working, dtype, wanted, expected->size[i]);
+        if (fabs(value - wanted) <= most || (isnan(value) && isnan(wanted)) || value == wanted) continue;
+        (void)snprintf(text, size, "element %lld is %.9g, expected %.9g ± %.2g", (long long)i, value, wanted, most);
+        return false;
+    }
+    return true;
+}
+
+static wk_dtype working_dtype(const walk *w) {
+    return w->dtype == WK_F64 ? WK_F64 : WK_F32;
+}
+
+static void compare(const walk *w, const char *label, const trial *t, ref_call *call) {
+    static const char *const layouts[] = { "as said", "permuted", "gaps" };
+    char text[200] = "";
+    for (int k = 0; k < w->row->n_out; k++)
+        if (call->out[k].known)
+            cr_expect(agrees(call, w->reference, working_dtype(w), t->out[k], &call->out[k], text, sizeof text),
+                      "%s \"%s\" %s (%s), output %d: %s", w->row->name, label, wk_dtype_name(w->dtype),
+                      layouts[w->layout], k, text);
+        else
+            cr_expect(w->row->internal_out >> k & 1, "%s: the reference leaves output %d open", w->row->name, k);
+    for (int i = 0; i < t->n_in; i++)
+        if (t->in[i] && writes(w->row, i))
+            cr_expect(agrees(call, w->reference, working_dtype(w), t->in[i], call->in[i], text, sizeof text),
+                      "%s \"%s\" %s, changed input %d: %s", w->row->name, label, wk_dtype_name(w->dtype), i, text);
+}
+
+static void check_values(const walk *w, const char *label, const wk_sample_in *in, const trial *t, const void *attrs) {
+    ref_tensor inputs[REFERENCE_MOST_IN];
+    ref_call call = { .n_in = t->n_in, .n_out = w->row->n_out, .attrs = attrs, .terms = 1 };
+    for (int i = 0; i < t->n_in; i++) {
+        if (!t->in[i]) continue;
+        /* Rows that write in place have changed what they were given: draw it again. */
+        wk_tensor *fresh = sample_draw(&in[i], i, (wk_dtype)t->in[i]->dtype, w->layout);
+        if (i == 0) set_scalars(w, fresh);
+        inputs[i] = dense(fresh);
+        call.in[i] = &inputs[i];
+    }
+    for (int k = 0; k < w->row->n_out; k++) call.out[k] = dense(t->out[k]);
+    w->reference->run(&call);
+    compare(w, label, t, &call);
+    for (int i = 0; i < t->n_in; i++)
+        if (call.in[i]) free(call.in[i]->v), free(call.in[i]->size);
+    for (int k = 0; k < w->row->n_out; k++) free(call.out[k].v), free(call.out[k].size);
+}
+
+/* ---- the walk ---- */
+
+static bool is_unsupported(walk *w, const char *label, const trial *t) {
+    if (t->status != WK_UNSUPPORTED) return false;
+    char expected[120];
+    (void)snprintf(expected, sizeof expected, "%s: %s is not supported on cpu (inputs ", w->row->name,
+                   wk_dtype_name(w->dtype));
+    cr_expect(strncmp(wk_message(), expected, strlen(expected)) == 0, "%s \"%s\": message \"%s\"", w->row->name, label,
+              wk_message());
+    wk_clear_error();
+    w->unsupported++;
+    return true;
+}
+
+static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
+    walk *w = sampler->context;
+    if (w->layout != SAMPLE_AS_SAID && strstr(label, "large"))
+        return; /* what layouts can do wrong shows in the small ones */
+    wk_scope scope = wk_scope_begin();
+    trial first = run_once(w, in, n_in, attrs, 1);
+    if (first.status != WK_OK) {
+        if (!is_unsupported(w, label, &first))
+            cr_expect(false, "%s \"%s\" %s: %s", w->row->name, label, wk_dtype_name(w->dtype), wk_message());
+        wk_clear_error();
+        wk_scope_end(scope);
+        return;
+    }
+    w->cases++;
+    trial again = run_once(w, in, n_in, attrs, 1), two = run_once(w, in, n_in, attrs, 2);
+    cr_expect(again.status == WK_OK && trials_agree(w->row, &first, &again), "%s \"%s\" %s: a second run differs",
+              w->row->name, label, wk_dtype_name(w->dtype));
+    bool same = two.status == WK_OK && trials_agree(w->row, &first, &two);
+    cr_expect(same || is_listed(thread_dependent, w->row->name), "%s \"%s\" %s: two threads give other bits than one",
+              w->row->name, label, wk_dtype_name(w->dtype));
+    if (w->reference) check_values(w, label, in, &first, attrs);
+    wk_scope_end(scope);
+}
+
+static bool row_allows(const wk_op_def *row, wk_dtype dtype) {
+    if (row->n_in == WK_LIST && row->mutates) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
+    int key = row->n_in == WK_LIST ? 0 : row->key;
+    return !row->dtype.allowed[key] || (row->dtype.allowed[key] >> dtype & 1);
+}
+
+static walk walk_row(const wk_op_def *row) {
+    walk w = { .row = row, .reference = reference_of(row->name) };
+    wk_sampler sampler = { .emit = one_case, .context = &w };
+    for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
+        if (!row_allows(row, (wk_dtype)dtype)) continue;
+        w.dtype = (wk_dtype)dtype;
+        for (int layout = 0; layout < (is_listed(one_layout, row->name) ? 1 : SAMPLE_LAYOUTS); layout++) {
+            w.layout = (sample_layout)layout;
+            row->samples(&sampler);
+        }
+    }
+    return w;
+}
+
+/* Every part-th row, so that the walk spreads over the processes of the test runner. */
+static void walk_rows(int part, int parts) {
+    for (int id = part; id < wk_op_count(); id += parts) {
+        const wk_op_def *row = wk_op_get(id);
+        cr_expect(row->random || reference_of(row->name), "row %s has no reference", row->name);
+        walk w = walk_row(row);
+        cr_expect(w.cases > 0, "row %s: no case ran", row->name);
+        cr_expect((w.unsupported > 0) == is_listed(not_served, row->name), "row %s: %d cases are not supported",
+                  row->name, w.unsupported);
+        cr_log_info("%s: %d cases, %d not supported", row->name, w.cases, w.unsupported);
+    }
+}
+Test(op_table, values_a) {
+    walk_rows(0, 4);
+}
+Test(op_table, values_b) {
+    walk_rows(1, 4);
+}
+Test(op_table, values_c) {
+    walk_rows(2, 4);
+}
+Test(op_table, values_d) {
+    walk_rows(3, 4);
+}
+
+/* ---- what each row must declare ---- */
+
+static void check_attr(const wk_op_def *row, const wk_attr_def *attr) {
+    static const size_t sizes[] = {
+        [WK_ATTR_INT] = sizeof(int64_t),  [WK_ATTR_FLOAT] = sizeof(double),        [WK_ATTR_BOOL] = sizeof(bool),
+        [WK_ATTR_ENUM] = sizeof(int),     [WK_ATTR_DTYPE] = sizeof(wk_dtype),      [WK_ATTR_INTS] = sizeof(int64_t),
+        [WK_ATTR_DIMS] = sizeof(wk_dims), [WK_ATTR_OPTIONAL] = sizeof(wk_optional)
+    };
+    cr_assert_lt((size_t)attr->type, sizeof sizes / sizeof sizes[0], "%s.%s", row->name, attr->name);
+    size_t size = sizes[attr->type] * (size_t)(attr->type == WK_ATTR_INTS ? attr->length : 1);
+    cr_expect(size > 0 && attr->offset + size <= row->attrs_size, "%s.%s lies outside the attributes", row->name,
+              attr->name);
+    cr_expect(attr->offset % _Alignof(int) == 0 || attr->type == WK_ATTR_BOOL, "%s.%s is not aligned", row->name,
+              attr->name);
+    cr_expect(attr->otherwise == 0 || attr->type == WK_ATTR_OPTIONAL, "%s.%s: default %g, expected 0", row->name,
+              attr->name, attr->otherwise);
+    cr_expect((attr->choices != NULL) == (attr->type == WK_ATTR_ENUM), "%s.%s: choices", row->name, attr->name);
+    cr_expect(attr->doc && *attr->doc, "%s.%s has no doc", row->name, attr->name);
+}
+
+Test(op_table, rows_are_complete) {
+    cr_assert_gt(wk_op_count(), 60);
+    for (int id = 0; id < wk_op_count(); id++) {
+        const wk_op_def *row = wk_op_get(id);
+        const char *lacks = wk__row_lacks(row);
+        cr_expect_null(lacks, "%s lacks %s", row->name, lacks);
+        cr_expect_eq(wk_op_find(row->name), row, "%s stands twice", row->name);
+        for (int i = 0; i < row->n_attrs; i++) check_attr(row, &row->attrs[i]);
+        cr_expect(row->n_in == WK_LIST || row->n_in <= WK_MAX_IN, "%s", row->name);
+        cr_expect(row->n_out <= WK_MAX_OUT, "%s", row->name);
+    }
+}
+
+Test(op_table, an_incomplete_row_is_refused) {
+    static wk_op_def row = { .name = "nothing", .doc = "no shape rule" };
+    cr_assert_eq(wk_op_register(&row), WK_INVALID);
+    cr_assert_str_eq(wk_message(), "wk_op_register: row \"nothing\" lacks a shape rule");
+    wk_clear_error();
+}

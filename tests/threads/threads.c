@@ -1,0 +1,206 @@
+/* threads.c: what several threads do at once: kernels of one team, contexts side by side, loaders, groups.
+ *
+ * A plain program, since Criterion's processes cannot start under the thread sanitizer, for which this one is made; the
+ * results are checked too.
+ */
+#include "wick/data.h"
+#include "wick/wick.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static int failures;
+
+static void expect(bool holds, const char *what) {
+    if (holds) return;
+    (void)fprintf(stderr, "threads: %s%s%s\n", what, wk_failed() ? ": " : "", wk_message());
+    (void)__atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED);
+}
+
+static wk_module *make_cnn(void) {
+    wk_layer_opts plain = { 0 };
+    wk_nn_conv2d_opts conv = { .no_bias = false };
+    wk_nn_batch_norm_opts norm = { .no_affine = false };
+    wk_pool_opts two = { .kernel = { 2, 2 } };
+    return wk_nn_sequential(wk_nn_conv2d(1, 8, 3, conv), wk_nn_relu(), wk_nn_batch_norm2d(8, norm),
+                            wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(),
+                            wk_nn_linear(8 * 13 * 13, 32, plain), wk_nn_relu(), wk_nn_linear(32, 10, plain));
+}
+
+/* Loss after a few steps; a hash of all that the threads did. */
+static double train(int threads, int steps) {
+    wk_set_threads(threads);
+    wk_manual_seed(11);
+    wk_module *net = make_cnn();
+    wk_optim *optim = wk_adamw(wk_parameters(net), (wk_adamw_opts){ .lr = 1e-3 });
+    double last = NAN;
+    for (int step = 0; step < steps; step++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *x = wk_empty(WK_F32, WK_DIMS(16, 1, 28, 28)), *y = wk_empty(WK_I64, WK_DIMS(16));
+        for (int64_t i = 0; i < wk_count(x); i++) ((float *)wk_data(x))[i] = (float)((i * 37 + step) % 101) / 101.0F;
+        for (int i = 0; i < 16; i++) ((int64_t *)wk_data(y))[i] = i % 10;
+        wk_tensor *loss =
+            wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
+        wk_zero_grad(optim);
+        (void)wk_backward(loss);
+        (void)wk_clip_grad_norm(optim, 1.0, NULL);
+        (void)wk_optim_step(optim);
+        if (!wk_failed()) last = wk_item(loss);
+        wk_scope_end(scope);
+    }
+    wk_optim_destroy(optim);
+    wk_module_destroy(net);
+    return last;
+}
+
+static void team(void) {
+    double once = train(3, 3), again = train(3, 3);
+    expect(!wk_failed(), "training with a team of three");
+    expect(once == again, "two runs with a team of three differ");
+}
+
+static void *train_alone(void *result) {
+    *(double *)result = train(1, 2);
+    return NULL;
+}
+
+static void contexts(void) {
+    enum { THREADS = 4 };
+    pthread_t thread[THREADS];
+    double loss[THREADS];
+    for (int i = 0; i < THREADS; i++) (void)pthread_create(&thread[i], NULL, train_alone, &loss[i]);
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+    for (int i = 1; i < THREADS; i++) expect(loss[i] == loss[0], "threads with contexts of their own disagree");
+    expect(isfinite(loss[0]), "training in a thread failed");
+}
+
+typedef struct question {
+    wk_module *net;
+    float answer[10];
+} question;
+
+static void *ask(void *argument) {
+    question *q = argument;
+    wk_set_threads(1);
+    bool was = wk_no_grad_begin();
+    for (int i = 0; i < 10; i++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *y = wk_forward(q->net, wk_full(WK_F32, WK_DIMS(1, 1, 28, 28), 0.5));
+        expect(y && wk_copy_out(y, q->answer, sizeof q->answer) == WK_OK, "inference in a thread failed");
+        wk_scope_end(scope);
+    }
+    wk_no_grad_end(was);
+    return NULL;
+}
+
+static void shared_model(void) {
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    question q[THREADS];
+    wk_module *net = make_cnn();
+    wk_module_train(net, false);
+    (void)wk_parameters(net);
+    for (int i = 0; i < THREADS; i++) {
+        q[i].net = net;
+        (void)pthread_create(&thread[i], NULL, ask, &q[i]);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+    for (int i = 1; i < THREADS; i++)
+        expect(memcmp(q[i].answer, q[0].answer, sizeof q[0].answer) == 0,
+               "threads asking one model got different answers");
+    wk_module_destroy(net);
+}
+
+static void *move_context(void *context) {
+    wk_context *former = wk_context_bind(context);
+    wk_tensor *x = wk_full(WK_F32, WK_DIMS(3), 2);
+    expect(wk_item(wk_sum(wk_mul(x, x), (wk_reduce_opts){ .keep_dims = false })) == 12, "a context on another thread");
+    (void)wk_context_bind(former);
+    return NULL;
+}
+
+/* A context wanders over threads, with an open scope. */
+static void wandering_context(void) {
+    wk_context *context = wk_context_create();
+    wk_context *former = wk_context_bind(context);
+    wk_scope scope = wk_scope_begin();
+    (void)wk_context_bind(former);
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        (void)pthread_create(&thread, NULL, move_context, context);
+        (void)pthread_join(thread, NULL);
+    }
+    former = wk_context_bind(context);
+    wk_scope_end(scope);
+    (void)wk_context_bind(former);
+    wk_context_destroy(context);
+}
+
+static wk_status fetch(const wk_dataset *dataset, const int64_t *indices, int64_t n, void *input, void *target) {
+    (void)dataset;
+    for (int64_t i = 0; i < n; i++) {
+        ((float *)input)[i] = (float)indices[i];
+        ((int64_t *)target)[i] = indices[i];
+    }
+    return WK_OK;
+}
+
+static void loader(void) {
+    static const wk_dataset_class numbers = { "numbers", sizeof(wk_dataset), fetch, NULL };
+    wk_dataset *dataset = wk_dataset_create(&numbers);
+    dataset->count = 1003;
+    dataset->target_dtype = WK_I64;
+    wk_loader *loader =
+        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 10, .sampler = { .shuffle = true }, .workers = 4 });
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+        int64_t sum = 0;
+        wk_batch batch;
+        expect(wk_loader_start(loader, epoch, 0) == WK_OK, "loader start");
+        while (wk_loader_next(loader, &batch))
+            for (int64_t i = 0; i < batch.size; i++) sum += ((const int64_t *)wk_data(batch.target))[i];
+        expect(sum == 1003 * 1002 / 2, "the loader lost or doubled items");
+    }
+    wk_loader_destroy(loader);
+    wk_dataset_destroy(dataset);
+}
+
+static void group(void) {
+    wk_group *g = wk_group_create("self");
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *t = wk_full(WK_F32, WK_DIMS(1000), 3);
+    wk_work *works[100];
+    for (int i = 0; i < 100; i++) expect(wk_all_reduce(g, t, WK_REDUCE_SUM, &works[i]) == WK_OK, "all_reduce");
+    for (int i = 99; i >= 0; i--) expect(wk_work_wait(works[i]) == WK_OK, "wait");
+    expect(wk_at(t, 999) == 3, "the sum over one rank");
+    expect(wk_barrier(g) == WK_OK, "barrier");
+    wk_scope_end(scope);
+    wk_group_destroy(g);
+}
+
+/* Two OpenMP runtimes in one process would each keep a team and fight for the cores: the libraries must share ours. */
+static void one_openmp(void) {
+    static const char *const runtimes[] = { "/libgomp.so", "/libomp.so", "/libiomp5.so" };
+    bool mapped[3] = { false };
+    char line[600];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    expect(maps != NULL, "/proc/self/maps");
+    while (maps && fgets(line, sizeof line, maps))
+        for (int i = 0; i < 3; i++) mapped[i] = mapped[i] || strstr(line, runtimes[i]);
+    if (maps) (void)fclose(maps);
+    expect(mapped[0] + mapped[1] + mapped[2] == 1, "not exactly one OpenMP runtime is mapped");
+}
+
+int main(void) {
+    team();
+    contexts();
+    shared_model();
+    wandering_context();
+    loader();
+    group();
+    one_openmp();
+    if (wk_failed()) (void)wk_report(stderr), failures++;
+    (void)printf("threads: %d failures\n", failures);
+    return failures != 0;
+}
