@@ -1,6 +1,6 @@
 /* steps.c: Wick's side of the step benchmarks: the workloads `mlp` and `cnn`, alone or as ranks under mpirun.
  *
- *   bench_steps mlp|cnn [--threads N] [--steps N] [--warmup N] [--losses FILE]
+ *   bench_steps mlp|cnn [--threads N] [--steps N] [--warmup N]
  *
  * Prints one JSON line (rank 0): median step with the 10th and 90th percentile, images a second of all ranks, the first
  * step (what a user waits for), peak memory, first and last loss; with several ranks also the step without exchange of
@@ -115,13 +115,19 @@ int main(int argc, char **argv) {
     const char *workload = argc > 1 ? argv[1] : "";
     bool is_mlp = strcmp(workload, "mlp") == 0;
     int threads = 0, steps = is_mlp ? 2000 : 60, warmup = 5;
-    for (int i = 2; i + 1 < argc; i += 2) {
-        int value = (int)strtol(argv[i + 1], NULL, 10);
-        if (strcmp(argv[i], "--threads") == 0) threads = value;
-        if (strcmp(argv[i], "--steps") == 0) steps = value;
-        if (strcmp(argv[i], "--warmup") == 0) warmup = value;
+    bool fits = is_mlp || strcmp(workload, "cnn") == 0;
+    for (int i = 2; fits && i < argc; i += 2) {
+        int value = i + 1 < argc ? (int)strtol(argv[i + 1], NULL, 10) : -1;
+        if (strcmp(argv[i], "--threads") == 0)
+            threads = value;
+        else if (strcmp(argv[i], "--steps") == 0)
+            steps = value;
+        else if (strcmp(argv[i], "--warmup") == 0)
+            warmup = value;
+        else
+            fits = false;
     }
-    if ((!is_mlp && strcmp(workload, "cnn") != 0) || steps < 1 || steps > MOST_STEPS) {
+    if (!fits || threads < 0 || warmup < 0 || steps < 1 || steps > MOST_STEPS) {
         (void)fprintf(stderr, "usage: bench_steps mlp|cnn [--threads N] [--steps N] [--warmup N]\n");
         return 2;
     }

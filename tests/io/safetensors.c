@@ -361,3 +361,28 @@ Test(safetensors, nothing_is_written_while_an_error_is_pending) {
     cr_expect_neq(access(path_of("net"), F_OK), 0);
     wk_module_destroy(net);
 }
+
+/* Any of these would make a file that nobody can read, in the place of one that could be. */
+Test(safetensors, names_that_would_spoil_the_file) {
+    static const char *const spoilt[][2] = { { "a", "a" }, { "a", "\xff" }, { "a", "__metadata__" } };
+    static const char *const messages[] = {
+        "safetensors: two tensors have the name \"a\", or it is reserved",
+        "safetensors: the name of tensor number 1 is not valid UTF-8",
+        "safetensors: two tensors have the name \"__metadata__\", or it is reserved"
+    };
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *tensors[2] = { wk_zeros(WK_F32, WK_DIMS(2)), wk_zeros(WK_F32, WK_DIMS(3)) };
+    for (size_t i = 0; i < 3; i++) {
+        cr_expect_eq(wk_safetensors_save(path_of("names"), (wk_named_tensors){ tensors, spoilt[i], 2 }, NULL, 0),
+                     WK_INVALID);
+        cr_expect_str_eq(wk_message(), messages[i]);
+        wk_clear_error();
+        cr_expect_neq(access(path_of("names"), F_OK), 0);
+    }
+    const wk_metadata bad = { "key", "\xff" };
+    cr_expect_eq(wk_safetensors_save(path_of("names"), (wk_named_tensors){ tensors, spoilt[0], 1 }, &bad, 1),
+                 WK_INVALID);
+    cr_expect_not_null(strstr(wk_message(), "metadata number 0 is not valid UTF-8"), "%s", wk_message());
+    wk_clear_error();
+    wk_scope_end(scope);
+}
