@@ -40,7 +40,8 @@ typedef struct wk_adamw_opts {
 WK_API wk_optim *wk_adamw(wk_named_tensors parameters, wk_adamw_opts opts);
 WK_API void wk_optim_destroy(wk_optim *optim);
 
-/* Update every parameter whose gradient is not empty.  Errors: WK_PENDING (nothing moved). */
+/* Update every parameter whose gradient is not empty.  Steps are counted once for all (PyTorch counts for each
+ * parameter, which differs where one had no gradient in some steps).  Errors: WK_PENDING (nothing moved). */
 WK_API wk_status wk_optim_step(wk_optim *optim);
 /* Mark all gradients empty: no pass over memory. */
 WK_API void wk_zero_grad(wk_optim *optim);

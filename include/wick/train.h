@@ -55,9 +55,11 @@ WK_API wk_status wk_register_data(const wk_data_entry *entry);
 /* ---- commands: what `wick train` and `wick eval` run; give the process's exit code
  * ----------------------------------------- */
 
-/* train -c FILE [-o key=value …] [--resume | --overwrite] */
+/* train -c FILE [-o key=value …] [--resume | --overwrite].  0; 1: an error, which was reported; 2: usage.  The first
+ * SIGTERM, SIGINT or SIGHUP lets the step under way end, saves the last checkpoint, and ends the process by that
+ * signal. */
 WK_API int wk_train_main(int argc, char **argv);
-/* eval RUN_DIRECTORY [--checkpoint last|best|FILE] */
+/* eval RUN_DIRECTORY [--checkpoint last|best|FILE] [-o key=value …]: prints loss and accuracy. */
 WK_API int wk_eval_main(int argc, char **argv);
 
 #ifdef __cplusplus

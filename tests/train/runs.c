@@ -331,17 +331,28 @@ Test(runs, loss_that_is_no_number_keeps_the_checkpoint) {
 
 /* ---- ranks ---- */
 
-/* mpirun over `ranks` ranks of `wick train -c CONFIG` and up to eight more words; -1, or the exit code. */
-static int train_ranks(const char *ranks, char **err, char *const words[]) {
-    char *argv[40] = { "mpirun",     "--oversubscribe", "--bind-to", "none",       "--mca", "pml",
-                       "ob1",        "--mca",           "btl",       "self,vader", "-n",    (char *)(uintptr_t)ranks,
-                       WICK_PROGRAM, "train",           "-c",        config };
-    for (int i = 0; words[i]; i++) argv[16 + i] = words[i];
+/* mpirun over `ranks` ranks of `wick train -c CONFIG` and some more words. */
+static program start_ranks(const char *ranks, char *const words[]) {
+    static char *const start_with[] = { "mpirun", "--oversubscribe", "--bind-to", "none",       "--mca", "pml",
+                                        "ob1",    "--mca",           "btl",       "self,vader", "-n" };
+    enum { FIXED = sizeof start_with / sizeof start_with[0] };
+    char *argv[40] = { NULL };
+    memcpy(argv, start_with, sizeof start_with);
+    char *const then[] = { (char *)(uintptr_t)ranks, WICK_PROGRAM, "train", "-c", config };
+    memcpy(argv + FIXED, then, sizeof then);
+    for (int i = 0; words[i]; i++) argv[FIXED + 5 + i] = words[i];
     char *environment[] = {
         "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
         "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=20",     NULL
     };
-    return run_program(folder, argv, environment, 60, err);
+    return start(folder, argv, environment);
+}
+
+static int train_ranks(const char *ranks, char **err, char *const words[]) {
+    program p = start_ranks(ranks, words);
+    int code = finish(&p, 60);
+    *err = read_bytes(p.err, NULL);
+    return code;
 }
 
 static void expect_once(const char *text, const char *part) {
@@ -410,13 +421,29 @@ Test(runs, ranks_that_do_not_agree) {
     free(err);
 }
 
+/* The other rank is not left to wait for the watchdog. */
+Test(runs, rank_0_that_cannot_save_ends_the_job) {
+    program p = start_ranks(
+        "2", (char *[]){ "-o", "trainer.max_epochs=100000", "-o", "checkpoint.every_n_train_steps=1", NULL });
+    bool reached = wait_for_text(inside("metrics.csv"), "\n5,1,", 30);
+    set_aside("moved");
+    int code = finish(&p, 15);
+    char *err = read_bytes(p.err, NULL);
+    cr_assert(reached, "%s", err);
+    cr_expect_eq(code, 1, "exit code %d", code);
+    expect_once(err, "wick: rank 0 of 2 ends the job: ");
+    cr_expect_not_null(strstr(err, "last.safetensors"), "%s", err);
+    cr_expect_not_null(strstr(err, "No such file or directory"), "%s", err);
+    free(err);
+}
+
 /* ---- TensorBoard ---- */
 
 /* TensorBoard's own reader, where a Python that has it is known: every row once, in order, over a resume and a new
  * start. */
 Test(runs, tensorboard_reads_the_event_files) {
     const char *python = getenv("WICK_TEST_TENSORBOARD_PYTHON");
-    if (!python) python = WICK_BUILD_DIR "/peers/bin/python";
+    if (!python) python = WICK_SOURCE_DIR "/build/peers/bin/python";
     char script[3000];
     (void)snprintf(script, sizeof script, "exec %s -c 'import tensorboard'", python);
     char *probe[] = { "bash", "-c", script, NULL };
@@ -564,13 +591,8 @@ Test(runs, disk_full_keeps_the_last_good_checkpoint) {
 }
 
 Test(runs, more_ranks_than_data) {
-    char *argv[] = { "mpirun", "--oversubscribe",   "--bind-to", "none", "--mca",      "pml",   "ob1", "--mca",
-                     "btl",    "self,vader",        "-n",        "3",    WICK_PROGRAM, "train", "-c",  config,
-                     "-o",     "data.args.limit=2", NULL };
-    char *environment[] = { "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1",
-                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1", NULL };
     char *err = NULL;
-    int code = run_program(folder, argv, environment, 60, &err);
+    int code = train_ranks("3", &err, (char *[]){ "-o", "data.args.limit=2", NULL });
     cr_expect_eq(code, 1, "exit code %d", code);
     expect_once(err, "3 ranks but only 2 items");
     free(err);
