@@ -62,8 +62,8 @@ wk__board *wk__board_open(int rank, int ranks) {
         return NULL;
     }
     board->rows = memory;
-    atomic_store(&board->rows[rank].sequence,
-                 0); /* an earlier job of this name may have died before it took the page away */
+    /* An earlier job of this name may have died before it took the page away. */
+    atomic_store(&board->rows[rank].sequence, 0);
     return board;
 }
 
