@@ -22,6 +22,7 @@ struct wk_loader {
     const wk_dataset *dataset;
     wk_loader_opts opts;
     int64_t length, batches; /* items and batches an epoch */
+    int64_t capacity;        /* items of a slot: batch_size, or all where there are fewer */
     int64_t *indices;
     int slots, workers;
     slot *ring;
@@ -102,8 +103,8 @@ static wk_status make_ring(wk_loader *l) {
     l->thread = wk_alloc((size_t)l->workers * sizeof *l->thread);
     if (!l->ring || !l->indices || !l->thread) return WK_NO_MEMORY;
     for (int i = 0; i < l->slots; i++) {
-        l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->opts.batch_size));
-        l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->opts.batch_size));
+        l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->capacity));
+        l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->capacity));
         if (!l->ring[i].input || !l->ring[i].target) return wk_error_code();
     }
     return WK_OK;
@@ -131,6 +132,7 @@ wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts) {
     l->dataset = dataset;
     l->opts = opts;
     l->length = length;
+    l->capacity = opts.batch_size < length ? opts.batch_size : length;
     l->batches = opts.drop_last ? length / opts.batch_size : (length + opts.batch_size - 1) / opts.batch_size;
     l->workers = opts.workers ? opts.workers : 1;
     /* One more than wanted ahead: the batch in the consumer's hands occupies a slot. */
@@ -233,5 +235,5 @@ bool wk_loader_next(wk_loader *l, wk_batch *batch) {
     batch->size = n;
     batch->input = s->input;
     batch->target = s->target;
-    return n == l->opts.batch_size || shorten(l, s, n, batch);
+    return n == l->capacity || shorten(l, s, n, batch);
 }

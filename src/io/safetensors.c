@@ -253,33 +253,54 @@ static int in_file_order(const void *a, const void *b) {
     return rank_x != rank_y ? rank_y - rank_x : strcmp(x->name, y->name);
 }
 
+/* NULL where a text is not UTF-8 or memory ends; jansson does not tell which. */
 static json_t *describe_item(const item *it, uint64_t begin, uint64_t end) {
     json_t *shape = json_array();
-    for (int i = 0; i < it->tensor->rank; i++) (void)json_array_append_new(shape, json_integer(it->tensor->shape[i]));
+    for (int i = 0; i < it->tensor->rank; i++)
+        if (json_array_append_new(shape, json_integer(it->tensor->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", stored_names[it->tensor->dtype], "shape", shape, "data_offsets",
                      (json_int_t)begin, (json_int_t)end);
 }
 
-static char *make_header(const item *items, int count, const wk_metadata *metadata, int n_metadata) {
-    json_t *root = json_object();
-    if (n_metadata > 0) {
-        json_t *values = json_object();
-        for (int i = 0; i < n_metadata; i++)
-            (void)json_object_set_new(values, metadata[i].key, json_string(metadata[i].value));
-        (void)json_object_set_new(root, "__metadata__", values);
-    }
+static wk_status add_metadata(json_t *root, const wk_metadata *metadata, int count) {
+    json_t *values = json_object();
+    for (int i = 0; i < count; i++)
+        if (json_object_set_new(values, metadata[i].key, json_string(metadata[i].value)) != 0) {
+            json_decref(values);
+            return wk_fail(WK_INVALID, "safetensors: metadata number %d is not valid UTF-8", i);
+        }
+    if (json_object_set_new(root, "__metadata__", values) != 0)
+        return wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
+    return WK_OK;
+}
+
+static wk_status add_items(json_t *root, const item *items, int count) {
     uint64_t at = 0;
     for (int i = 0; i < count; i++) {
         uint64_t end = at + (uint64_t)items[i].tensor->count * wk_dtype_size((wk_dtype)items[i].tensor->dtype);
-        (void)json_object_set_new(root, items[i].name, describe_item(&items[i], at, end));
+        if (json_object_get(root, items[i].name) || strcmp(items[i].name, "__metadata__") == 0)
+            return wk_fail(WK_INVALID, "safetensors: two tensors have the name \"%s\", or it is reserved",
+                           items[i].name);
+        if (json_object_set_new(root, items[i].name, describe_item(&items[i], at, end)) != 0)
+            return wk_fail(WK_INVALID, "safetensors: the name of tensor number %d is not valid UTF-8", i);
         at = end;
     }
-    char *text = json_dumps(root, JSON_COMPACT);
+    return WK_OK;
+}
+
+static char *make_header(const item *items, int count, const wk_metadata *metadata, int n_metadata) {
+    json_t *root = json_object();
+    wk_status status = n_metadata > 0 ? add_metadata(root, metadata, n_metadata) : WK_OK;
+    if (status == WK_OK) status = add_items(root, items, count);
+    char *text = status == WK_OK ? json_dumps(root, JSON_COMPACT) : NULL, *padded = NULL;
     json_decref(root);
-    if (!text) return wk_fail_null(WK_INVALID, "safetensors: a name or a metadata value is not valid UTF-8");
-    char *padded = wk_alloc(strlen(text) + 8);
+    if (status == WK_OK && !text) (void)wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
+    size_t size = text ? strlen(text) : 0;
+    if (text) padded = wk_alloc(size + 8);
     if (padded) {
-        size_t size = strlen(text);
         memcpy(padded, text, size);
         memset(padded + size, ' ', (8 - size % 8) % 8);
     }
@@ -312,6 +333,11 @@ wk_status wk_safetensors_save(const char *path, wk_named_tensors tensors, const 
     wk__writer writer = { 0 };
     item *items = wk_alloc(((size_t)tensors.count + 1) * sizeof *items);
     if (!items) return WK_NO_MEMORY;
+    for (int i = 0; i < tensors.count; i++)
+        if (!tensors.tensor[i]) {
+            status = wk_fail(WK_INVALID, "safetensors: tensor \"%s\" is NULL", tensors.name[i]);
+            goto done;
+        }
     for (int i = 0; i < tensors.count; i++) items[i] = (item){ tensors.name[i], tensors.tensor[i] };
     qsort(items, (size_t)tensors.count, sizeof *items, in_file_order);
     header = make_header(items, tensors.count, metadata, n_metadata);
@@ -339,6 +365,8 @@ static wk_status check_target(wk_safetensors *file, const char *full, const wk_t
     }
     bool fits = e->dtype == target->dtype && e->dims.rank == target->rank;
     for (int i = 0; fits && i < target->rank; i++) fits = e->dims.size[i] == target->shape[i];
+    if (fits && !wk_is_contiguous(target))
+        return wk_fail(WK_INVALID, "loading %s: \"%s\" is not row major", what, full);
     if (fits) return WK_OK;
     wk_tensor stored = { .rank = (uint8_t)e->dims.rank, .dtype = (uint8_t)e->dtype };
     memcpy(stored.shape, e->dims.size, sizeof stored.shape);

@@ -219,7 +219,7 @@ static wk_status take_random(wk_tensor *stored, const char *path, wk__standing *
 static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
     wk__standing read = { 0 };
     WK_TRY(read_standing(file, path, c, &read));
-    warn_of_changes(file, c);
+    if (c->rank == 0) warn_of_changes(file, c);
     /* Check both parts before either is changed. */
     wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
     const char *const state_name = "state";

@@ -18,7 +18,7 @@ typedef struct wk__checkpoint_context {
     const wk__run_config *config;
     wk_module *model;
     wk_optim *optimizer;
-    int ranks;
+    int rank, ranks;
     int64_t batches; /* an epoch */
 } wk__checkpoint_context;
 

@@ -77,25 +77,35 @@ static int finish(wk_group *group, wk_status status) {
 
 /* ---- signals ---- */
 
-enum { GRACE = 30, GRACE_OF_OTHERS = 5 }; /* seconds until a rank that was asked to end does so without having saved */
+enum {
+    GRACE = 30,
+    GRACE_OF_GANG = 2
+}; /* seconds for the step under way; in a gang its end may hang on a rank that is dead */
 static volatile sig_atomic_t stop_signal;
-static volatile sig_atomic_t grace = GRACE;
+static volatile sig_atomic_t grace;
 
 static void on_signal(int number) {
     stop_signal = number;
     (void)alarm((unsigned)grace);
 }
 
+/* The step did not end in time: go as whoever sent the signal asked; its handler is the default one again. */
+static void on_alarm(int number) {
+    (void)number;
+    (void)raise(stop_signal);
+}
+
 /* The first SIGTERM, SIGINT or SIGHUP lets rank 0 save and end the run; the second ends the process.  A signal that is
  * ignored (nohup) stays so.  A reader of the output that goes away is no reason to stop: log.txt has everything. */
-static void watch_signals(int rank) {
+static void watch_signals(int ranks) {
     static const int watched[] = { SIGTERM, SIGINT, SIGHUP };
-    if (rank != 0) grace = GRACE_OF_OTHERS;
+    grace = ranks > 1 ? GRACE_OF_GANG : GRACE;
     for (size_t i = 0; i < WK_COUNT(watched); i++) {
         struct sigaction before, action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
         if (sigaction(watched[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
             (void)sigaction(watched[i], &action, NULL);
     }
+    (void)signal(SIGALRM, on_alarm);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
@@ -168,7 +178,7 @@ int wk_train_main(int argc, char **argv) {
     if (!group) {
         code = report_once();
     } else {
-        watch_signals(wk_group_rank(group));
+        watch_signals(wk_group_size(group));
         if (status == WK_OK) status = wk__train(&config, group, line.start, &stop_signal);
         code = finish(group, status);
     }

@@ -97,7 +97,7 @@ static wk_status build(trainer *t) {
 }
 
 static wk__checkpoint_context context_of(const trainer *t) {
-    return (wk__checkpoint_context){ t->config, t->model, t->optimizer, t->ranks, t->steps_an_epoch };
+    return (wk__checkpoint_context){ t->config, t->model, t->optimizer, t->rank, t->ranks, t->steps_an_epoch };
 }
 
 static bool has_checkpoint(const trainer *t, const char *name) {
@@ -146,6 +146,14 @@ static void set_lr(trainer *t, int64_t step) {
     wk_optim_set_lr(t->optimizer, wk_schedule_lr(&t->schedule, time));
 }
 
+static bool has_steps(const trainer *t) {
+    return !t->config->max_steps || t->standing.step < t->config->max_steps;
+}
+
+static bool has_epochs(const trainer *t) {
+    return t->standing.epoch < t->config->max_epochs && has_steps(t);
+}
+
 /* The steps of the whole run, for the schedule and the time left; the number of ranks may have changed on the way. */
 static wk_status plan_steps(trainer *t) {
     const wk__standing *s = &t->standing;
@@ -178,10 +186,10 @@ static void say_start(trainer *t, wk__start start, bool resumed) {
         &t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
         t->config->model.name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
         (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s", wk_threads(), wk_threads() == 1 ? "" : "s");
-    if (resumed)
+    if (resumed && has_epochs(t))
         wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
                        (long long)t->standing.epoch + 1);
-    else if (start == WK__START_RESUME)
+    if (!resumed && start == WK__START_RESUME)
         wk__folder_say(&t->folder, "%s holds no checkpoint to resume from: starting anew", t->config->output);
 }
 
@@ -227,6 +235,7 @@ static bool is_stopped(const trainer *t) {
 }
 
 static wk_status stop(trainer *t) {
+    (void)alarm(0); /* the step has ended */
     WK_TRY(save(t, "last"));
     return wk_fail(WK_CANCELLED, "%s after step %lld: the checkpoint is saved, --resume goes on from it",
                    strsignal(*t->stop), (long long)t->standing.step);
@@ -381,14 +390,6 @@ static wk_status end_epoch(trainer *t) {
     if (last || s->epoch % t->config->every_n_epochs == 0) WK_TRY(save(t, "last"));
     t->window_start += wk_now() - paused; /* the rate is that of training alone */
     return WK_OK;
-}
-
-static bool has_steps(const trainer *t) {
-    return !t->config->max_steps || t->standing.step < t->config->max_steps;
-}
-
-static bool has_epochs(const trainer *t) {
-    return t->standing.epoch < t->config->max_epochs && has_steps(t);
 }
 
 static wk_status run_epochs(trainer *t) {

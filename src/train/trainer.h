@@ -10,7 +10,8 @@
 typedef enum wk__start { WK__START_NEW, WK__START_OVERWRITE, WK__START_RESUME } wk__start;
 
 /* Train to the end; the group has all ranks of the run.  With an error the caller reports it.  When *stop becomes the
- * number of a signal, rank 0 saves after the step under way and the run ends with WK_CANCELLED. */
+ * number of a signal, rank 0 saves after the step under way and the run ends with WK_CANCELLED; an alarm that guards
+ * the end of the step is taken back first. */
 wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start, const volatile sig_atomic_t *stop);
 /* Loss and accuracy of a checkpoint on the evaluation data. */
 wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss,

@@ -84,6 +84,35 @@ Test(loader, workers_and_queue_change_nothing) {
     wk_dataset_destroy(dataset);
 }
 
+/* Memory is taken for what there is, not for what was asked. */
+Test(loader, batch_larger_than_the_data) {
+    wk_dataset *dataset = numbers(10);
+    int64_t items;
+    (void)read_epoch(dataset, (wk_loader_opts){ .batch_size = INT64_C(1) << 50 }, 0, 0, &items);
+    cr_expect_eq(items, 10);
+    (void)read_epoch(dataset, (wk_loader_opts){ .batch_size = 11, .drop_last = true }, 0, 0, &items);
+    cr_expect_eq(items, 0);
+    wk_dataset_destroy(dataset);
+}
+
+/* Every rank has as many items, so as many batches of the same sizes: no rank waits for one that has ended. */
+Test(sampler, ranks_have_equally_many_and_together_all) {
+    for (int64_t count = 1; count <= 40; count++)
+        for (int ranks = 1; ranks <= count && ranks <= 9; ranks++) {
+            int64_t indices[40], length = wk_sampler_length((wk_sampler_opts){ .count = count, .ranks = ranks });
+            bool seen[40] = { false };
+            for (int rank = 0; rank < ranks; rank++) {
+                wk_sampler_opts opts = { .count = count, .rank = rank, .ranks = ranks, .shuffle = true };
+                cr_assert_eq(wk_sampler_length(opts), length);
+                cr_assert_eq(wk_sampler_fill(opts, 3, indices), WK_OK);
+                for (int64_t i = 0; i < length; i++) seen[indices[i]] = true;
+            }
+            cr_assert(length * ranks >= count && length * ranks < count + ranks);
+            for (int64_t i = 0; i < count; i++)
+                cr_assert(seen[i], "item %lld of %lld on %d ranks", (long long)i, (long long)count, ranks);
+        }
+}
+
 Test(loader, starts_in_the_middle_and_again) {
     wk_dataset *dataset = numbers(64);
     wk_loader *loader =
