@@ -15,6 +15,7 @@
 typedef struct row {
     _Atomic uint64_t sequence; /* 0: not on this host */
     _Atomic int64_t bytes;
+    _Atomic int64_t stirred; /* milliseconds on the clock of this host */
     char what[32];
 } row;
 
@@ -61,8 +62,8 @@ wk__board *wk__board_open(int rank, int ranks) {
         return NULL;
     }
     board->rows = memory;
-    atomic_store(&board->rows[rank].sequence,
-                 0); /* an earlier job of this name may have died before it took the page away */
+    /* An earlier job of this name may have died before it took the page away. */
+    atomic_store(&board->rows[rank].sequence, 0);
     return board;
 }
 
@@ -86,14 +87,24 @@ void wk__board_begin(wk__board *board, uint64_t sequence, const char *what, int6
     atomic_store(&r->sequence, sequence);
 }
 
+void wk__board_stir(wk__board *board) {
+    if (board) atomic_store(&board->rows[board->rank].stirred, (int64_t)(1e3 * wk_now()));
+}
+
+/* A process that was stopped inside a collective has joined it, and still it is the one to name. */
+static const double STILL_SECONDS = 1.7;
+
 bool wk__board_laggards(const wk__board *board, uint64_t sequence, wk_text *text) {
     bool any = false;
     for (int i = 0; board && i < board->ranks; i++) {
         const row *r = &board->rows[i];
         uint64_t at = atomic_load(&r->sequence);
-        if (i == board->rank || at == 0 || at >= sequence) continue;
-        wk_text_printf(text, "%srank %d (last: %s %llu, %.3g MB)", any ? ", " : "", i, r->what, (unsigned long long)at,
+        double still = wk_now() - 1e-3 * (double)atomic_load(&r->stirred);
+        if (i == board->rank || at == 0 || (at >= sequence && still < STILL_SECONDS)) continue;
+        wk_text_printf(text, "%srank %d (last: %s %llu, %.3g MB", any ? ", " : "", i, r->what, (unsigned long long)at,
                        1e-6 * (double)atomic_load(&r->bytes));
+        if (still >= STILL_SECONDS) wk_text_printf(text, "; its process has not run for %.0f s", still);
+        wk_text_puts(text, ")");
         any = true;
     }
     return any;

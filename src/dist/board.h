@@ -13,8 +13,10 @@ void wk__board_unlink(wk__board *board);
 void wk__board_close(wk__board *board);
 /* This rank begins collective number `sequence`. */
 void wk__board_begin(wk__board *board, uint64_t sequence, const char *what, int64_t bytes);
-/* "rank 1 (last: all_reduce 57, 4.7 MB)" for every rank that has not begun `sequence`; false if none is known to lag.
- */
+/* This rank's process runs: called once a second. */
+void wk__board_stir(wk__board *board);
+/* "rank 1 (last: all_reduce 57, 4.7 MB)" for every rank that has not begun `sequence` or whose process does not run;
+ * false if none is known to lag. */
 bool wk__board_laggards(const wk__board *board, uint64_t sequence, wk_text *text);
 
 #endif

@@ -123,7 +123,7 @@ static void describe_hang(const wk_group *g, const wk_work *work, wk_text *text)
     if (wk__board_laggards(g->board, work->sequence, &late))
         wk_text_printf(text, "; missing: %s", wk_text_get(&late));
     else
-        wk_text_puts(text, "; every rank of this host has joined it: look at the network or at another host");
+        wk_text_puts(text, "; every rank of this host has joined it and runs: look at the network or at another host");
     wk_text_free(&late);
 }
 
@@ -135,6 +135,7 @@ static void *watchdog_main(void *argument) {
     double waited = 0, looked = wk_now();
     (void)pthread_mutex_lock(&g->lock);
     while (!g->stopping) {
+        wk__board_stir(g->board);
         struct timespec until = seconds_from_now(1);
         (void)pthread_cond_timedwait(&g->ending, &g->lock, &until);
         const wk_work *work = g->first;
