@@ -165,13 +165,13 @@ static void warn_if(wk_safetensors *file, const char *key, const char *now) {
  * seen. */
 static wk_status convert_batch(wk_safetensors *file, const char *path, const wk__checkpoint_context *c,
                                wk__standing *s) {
-    int64_t batch_size, ranks;
+    int64_t batch_size = 0, ranks = 0;
     WK_TRY(whole(file, path, "batch_size", &batch_size));
     WK_TRY(whole(file, path, "ranks", &ranks));
-    int64_t then = batch_size * ranks, now = c->config->batch_size * c->ranks;
     if (batch_size < 1 || batch_size > 1 << 20 || ranks < 1 || ranks > 1 << 20)
         return wk_fail(WK_FORMAT, "%s: batches of %" PRId64 " on %" PRId64 " ranks in its metadata", path, batch_size,
                        ranks);
+    int64_t then = batch_size * ranks, now = c->config->batch_size * c->ranks;
     int64_t batch = then == now ? s->batch : (int64_t)((double)s->batch * (double)then / (double)now);
     if (batch > c->batches) batch = c->batches; /* there is less data now */
     if (batch == s->batch) return WK_OK;
