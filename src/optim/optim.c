@@ -106,7 +106,7 @@ static wk_optim *create(const char *name, const char *row, wk_named_tensors para
 }
 
 wk_optim *wk_sgd(wk_named_tensors parameters, wk_sgd_opts opts) {
-    static const char *const names[] = { "momentum_buffer" };
+    static const char *const names[MOST_MOMENTS] = { "momentum_buffer", NULL };
     if (!(opts.momentum >= 0) || !(opts.weight_decay >= 0))
         return wk_fail_null(WK_INVALID, "SGD: momentum %g, weight_decay %g: expected at least 0", opts.momentum,
                             opts.weight_decay);
@@ -118,7 +118,7 @@ wk_optim *wk_sgd(wk_named_tensors parameters, wk_sgd_opts opts) {
 }
 
 static wk_optim *adam(const char *name, wk_named_tensors parameters, double lr, wk_adam_attrs attrs) {
-    static const char *const names[] = { "exp_avg", "exp_avg_sq" };
+    static const char *const names[MOST_MOMENTS] = { "exp_avg", "exp_avg_sq" };
     bool betas_fit = attrs.beta1 >= 0 && attrs.beta1 < 1 && attrs.beta2 >= 0 && attrs.beta2 < 1;
     if (!betas_fit || !(attrs.eps >= 0) || !(attrs.weight_decay >= 0)) /* written so that NaN is refused */
         return wk_fail_null(
