@@ -182,6 +182,8 @@ static wk_status open_folder(trainer *t, wk__start start, bool resumed) {
 }
 
 static void say_start(trainer *t, wk__start start, bool resumed) {
+    /* Each rank's own log tells that it took part. */
+    if (t->rank != 0) (void)fprintf(stderr, "rank %d of %d: training; rank 0 reports\n", t->rank, t->ranks);
     wk__folder_say(
         &t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
         t->config->model.name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
