@@ -37,11 +37,9 @@ typedef enum wk_app_state {
 #undef WK_APP_STATE_ENUM
 } wk_app_state;
 /* "RUNNING"; "UNKNOWN" for a number that is no state. */
-WK_API
-const char *wk_app_state_name(wk_app_state state);
+WK_API const char *wk_app_state_name(wk_app_state state);
 /* Succeeded, failed or cancelled: nothing changes any more. */
-WK_API
-bool wk_app_state_is_terminal(wk_app_state state);
+WK_API bool wk_app_state_is_terminal(wk_app_state state);
 
 typedef struct wk_pair {
     const char *key, *value;
@@ -80,27 +78,21 @@ typedef struct wk_appdef {
 } wk_appdef;
 
 /* An AppDef of a YAML file, checked; NULL with "file:line:column: …" pending. */
-WK_API
-wk_appdef *wk_appdef_load(const char *path);
+WK_API wk_appdef *wk_appdef_load(const char *path);
 /* The same from memory. */
-WK_API
-wk_appdef *wk_appdef_parse(const char *text, size_t size, const char *name);
-WK_API
-void wk_appdef_free(wk_appdef *app);
+WK_API wk_appdef *wk_appdef_parse(const char *text, size_t size, const char *name);
+WK_API void wk_appdef_free(wk_appdef *app);
 /* The AppDef as YAML, values of env that look like secrets as ***; loads again.  Free with wk_free. */
-WK_API
-char *wk_appdef_dump(const wk_appdef *app);
+WK_API char *wk_appdef_dump(const wk_appdef *app);
 
 /* What ${img_root}, ${app_id}, ${replica_id} and ${rank0_env} stand for. */
 typedef struct wk_macros {
     const char *img_root, *app_id, *replica_id, *rank0_env;
 } wk_macros;
 /* The text with macros replaced: `$$` is `$`, unknown ones stay.  Free with wk_free. */
-WK_API
-char *wk_macros_substitute(const wk_macros *macros, const char *text);
+WK_API char *wk_macros_substitute(const wk_macros *macros, const char *text);
 /* A copy of the AppDef, with macros replaced in args, values of env, and metadata of its roles. */
-WK_API
-wk_appdef *wk_macros_apply(const wk_macros *macros, const wk_appdef *app);
+WK_API wk_appdef *wk_macros_apply(const wk_macros *macros, const wk_appdef *app);
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
@@ -108,14 +100,11 @@ typedef struct wk_handle {
     char scheduler[32], session[64], app_id[160];
 } wk_handle;
 /* "mpi://wick/fashion-mnist-x7k2q…"; the session may be empty. */
-WK_API
-wk_status wk_handle_parse(const char *text, wk_handle *handle);
+WK_API wk_status wk_handle_parse(const char *text, wk_handle *handle);
 /* Free with wk_free. */
-WK_API
-char *wk_handle_format(const wk_handle *handle);
+WK_API char *wk_handle_format(const wk_handle *handle);
 /* "NAME-" and 64 random bits of /dev/urandom in letters that a host name may hold. */
-WK_API
-wk_status wk_make_unique(const char *name, char *id, size_t size);
+WK_API wk_status wk_make_unique(const char *name, char *id, size_t size);
 
 /* ---- run options ------------------------------------------------------------------------------------------------- */
 
@@ -140,25 +129,16 @@ typedef struct wk_runopt {
 typedef struct wk_cfg wk_cfg;
 /* `k=v,k2=a;b,k3="x,y"`: the last , or ; before the next key parts two options; quotes protect.  NULL text: defaults.
  */
-WK_API
-wk_cfg *wk_cfg_parse(const char *scheduler, const wk_runopt *options, size_t count, const char *text);
-WK_API
-void wk_cfg_free(wk_cfg *cfg);
+WK_API wk_cfg *wk_cfg_parse(const char *scheduler, const wk_runopt *options, size_t count, const char *text);
+WK_API void wk_cfg_free(wk_cfg *cfg);
 /* Typed values; NULL, 0, false or an empty list when neither given nor defaulted. */
-WK_API
-const char *wk_cfg_string(const wk_cfg *cfg, const char *name);
-WK_API
-int64_t wk_cfg_int(const wk_cfg *cfg, const char *name);
-WK_API
-double wk_cfg_float(const wk_cfg *cfg, const char *name);
-WK_API
-bool wk_cfg_bool(const wk_cfg *cfg, const char *name);
-WK_API
-bool wk_cfg_is_set(const wk_cfg *cfg, const char *name);
-WK_API
-const char *const *wk_cfg_list(const wk_cfg *cfg, const char *name, size_t *count);
-WK_API
-const wk_pair *wk_cfg_dict(const wk_cfg *cfg, const char *name, size_t *count);
+WK_API const char *wk_cfg_string(const wk_cfg *cfg, const char *name);
+WK_API int64_t wk_cfg_int(const wk_cfg *cfg, const char *name);
+WK_API double wk_cfg_float(const wk_cfg *cfg, const char *name);
+WK_API bool wk_cfg_bool(const wk_cfg *cfg, const char *name);
+WK_API bool wk_cfg_is_set(const wk_cfg *cfg, const char *name);
+WK_API const char *const *wk_cfg_list(const wk_cfg *cfg, const char *name, size_t *count);
+WK_API const wk_pair *wk_cfg_dict(const wk_cfg *cfg, const char *name, size_t *count);
 
 /* ---- status ------------------------------------------------------------------------------------------------------ */
 
@@ -190,13 +170,10 @@ typedef struct wk_app_status {
     size_t role_count;
     void *owner;
 } wk_app_status;
-WK_API
-void wk_app_status_free(wk_app_status *status);
+WK_API void wk_app_status_free(wk_app_status *status);
 /* TorchX's text, or its JSON (an object, with a newline).  Free with wk_free. */
-WK_API
-char *wk_app_status_text(const wk_app_status *status);
-WK_API
-char *wk_app_status_json(const wk_app_status *status);
+WK_API char *wk_app_status_text(const wk_app_status *status);
+WK_API char *wk_app_status_json(const wk_app_status *status);
 
 typedef struct wk_app_entry {
     wk_handle handle;
@@ -211,19 +188,15 @@ typedef struct wk_app_entry {
 
 /* What would be submitted; made by dryrun, run by schedule, so that a dry run cannot differ from a run. */
 typedef struct wk_request wk_request;
-WK_API
-void wk_request_free(wk_request *request);
+WK_API void wk_request_free(wk_request *request);
 /* Commands and environment, secrets as ***.  Free with wk_free. */
-WK_API
-char *wk_request_print(const wk_request *request);
+WK_API char *wk_request_print(const wk_request *request);
 
 typedef enum wk_log_kind { WK_LOG_STDOUT, WK_LOG_STDERR } wk_log_kind;
 typedef struct wk_log_stream wk_log_stream;
 /* Up to `size` bytes that are there now; 0 bytes: nothing more at the moment.  Never waits. */
-WK_API
-wk_status wk_log_read(wk_log_stream *stream, char *bytes, size_t size, size_t *got);
-WK_API
-void wk_log_close(wk_log_stream *stream);
+WK_API wk_status wk_log_read(wk_log_stream *stream, char *bytes, size_t size, size_t *got);
+WK_API void wk_log_close(wk_log_stream *stream);
 
 typedef struct wk_scheduler_ops {
     uint32_t api_version, size; /* WK_SCHEDULER_API, sizeof(wk_scheduler_ops) */
@@ -241,52 +214,36 @@ typedef struct wk_scheduler_ops {
 } wk_scheduler_ops;
 
 /* The scheduler of that name, or NULL with an error that names those there are. */
-WK_API
-const wk_scheduler_ops *wk_scheduler(const char *name);
+WK_API const wk_scheduler_ops *wk_scheduler(const char *name);
 /* Add one (static storage; another api_version is refused). */
-WK_API
-wk_status wk_scheduler_register(const wk_scheduler_ops *ops);
+WK_API wk_status wk_scheduler_register(const wk_scheduler_ops *ops);
 
 /* ---- runner ------------------------------------------------------------------------------------------------------ */
 
 /* Check, dry-run, store, schedule.  cfg is text as after -cfg, NULL for defaults. */
-WK_API
-wk_status wk_app_run(const wk_appdef *app, const char *scheduler, const char *cfg, wk_handle *handle);
+WK_API wk_status wk_app_run(const wk_appdef *app, const char *scheduler, const char *cfg, wk_handle *handle);
 /* NULL with WK_NOT_FOUND pending if there is no such app. */
-WK_API
-wk_app_status *wk_app_describe(const wk_handle *handle);
+WK_API wk_app_status *wk_app_describe(const wk_handle *handle);
 /* Returns when the app has ended, or with WK_TIMEOUT after that many seconds (0: no limit). */
-WK_API
-wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *state);
-WK_API
-wk_status wk_app_cancel(const wk_handle *handle);
+WK_API wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *state);
+WK_API wk_status wk_app_cancel(const wk_handle *handle);
 
 /* The AppDef of a built-in component ("utils.echo") and its arguments. */
-WK_API
-wk_appdef *wk_component_build(const char *name, int argc, char *const *argv);
+WK_API wk_appdef *wk_component_build(const char *name, int argc, char *const *argv);
 
 /* ---- commands of `wick`: argv[0] is the command's name; return the exit code --------------------------------------
  */
 
-WK_API
-int wk_run_main(int argc, char **argv);
-WK_API
-int wk_status_main(int argc, char **argv);
-WK_API
-int wk_log_main(int argc, char **argv);
-WK_API
-int wk_list_main(int argc, char **argv);
-WK_API
-int wk_cancel_main(int argc, char **argv);
-WK_API
-int wk_builtins_main(int argc, char **argv);
-WK_API
-int wk_runopts_main(int argc, char **argv);
+WK_API int wk_run_main(int argc, char **argv);
+WK_API int wk_status_main(int argc, char **argv);
+WK_API int wk_log_main(int argc, char **argv);
+WK_API int wk_list_main(int argc, char **argv);
+WK_API int wk_cancel_main(int argc, char **argv);
+WK_API int wk_builtins_main(int argc, char **argv);
+WK_API int wk_runopts_main(int argc, char **argv);
 /* The two that wick starts itself with: the supervisor of an app, and what stands around each replica. */
-WK_API
-int wk_supervise_main(int argc, char **argv);
-WK_API
-int wk_rank_main(int argc, char **argv);
+WK_API int wk_supervise_main(int argc, char **argv);
+WK_API int wk_rank_main(int argc, char **argv);
 
 #ifdef __cplusplus
 }
