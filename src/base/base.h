@@ -43,6 +43,9 @@ static inline const char *wk_text_get(const wk_text *text) {
 /* The known name nearest to `word` (edit distance ≤ a third of its length, at least 1), or NULL. */
 WK_API const char *wk__nearest(const char *word, const char *const *names, size_t count);
 
+/* A number that differs where texts differ (FNV-1a); begin with hash 0, go on with the former result. */
+WK_API uint64_t wk__hash(uint64_t hash, const char *text);
+
 /* A chunked bump allocator.  Memory is zeroed on request only; wk__arena_rewind gives back everything since a mark
  * but keeps the chunks, so a steady step allocates nothing from the system. */
 typedef struct wk__arena_chunk wk__arena_chunk;

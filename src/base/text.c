@@ -1,4 +1,4 @@
-/* text.c: growing text, and the nearest name for "did you mean". */
+/* text.c: growing text, the nearest name for "did you mean", and a hash. */
 #include "base.h"
 
 #include <string.h>
@@ -84,4 +84,10 @@ const char *wk__nearest(const char *word, const char *const *names, size_t count
         }
     }
     return nearest;
+}
+
+uint64_t wk__hash(uint64_t hash, const char *text) {
+    if (hash == 0) hash = UINT64_C(14695981039346656037);
+    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return hash;
 }

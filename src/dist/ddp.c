@@ -119,14 +119,13 @@ static void on_backward_end(void *context, wk_status status) {
 
 /* ---- making ---- */
 
-/* A number that differs where names, shapes or dtypes differ (FNV-1a). */
+/* A number that differs where names, shapes or dtypes differ. */
 static uint64_t signature(wk_named_tensors all) {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = 0;
+    char shape[160];
     for (int i = 0; i < all.count; i++) {
-        char text[300], shape[160];
-        int size = snprintf(text, sizeof text, "%s %s;", all.name[i], wk_describe(all.tensor[i], shape, sizeof shape));
-        for (int k = 0; k < size && k < (int)sizeof text; k++)
-            hash = (hash ^ (unsigned char)text[k]) * UINT64_C(1099511628211);
+        hash = wk__hash(hash, all.name[i]);
+        hash = wk__hash(hash, wk_describe(all.tensor[i], shape, sizeof shape));
     }
     return hash;
 }

@@ -7,12 +7,6 @@
 
 #include "base/base.h"
 
-uint64_t wk__hash(uint64_t hash, const char *text) {
-    if (hash == 0) hash = UINT64_C(14695981039346656037);
-    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return hash;
-}
-
 /* The first rank whose number is not `expected`, and whether that of an earlier rank equals `mine`; first is -1 if
  * there is none. */
 static wk_status compare(wk_group *group, uint64_t mine, const uint64_t *expected, int *first, bool *is_known) {

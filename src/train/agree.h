@@ -10,7 +10,5 @@ wk_status wk__agree(wk_group *group, wk_status mine);
 /* WK_OK if `number` is the same on all ranks; else WK_CONFIG everywhere: "WHAT of rank 1 differs from that of rank
  * 0…HINT". */
 wk_status wk__same(wk_group *group, uint64_t number, const char *what, const char *hint);
-/* A number that differs where texts differ (FNV-1a); begin with hash 0. */
-uint64_t wk__hash(uint64_t hash, const char *text);
 
 #endif
