@@ -58,14 +58,18 @@ static wk_status mark_reachable(walk *w, struct wk_node *last) {
 
 /* ---- contributions ---- */
 
-static const wk_op_def *row(const char *name, const wk_op_def **cached) {
-    if (!*cached) *cached = wk_op_find(name);
-    return *cached;
+/* Found once; threads that look at the same time find the same. */
+static const wk_op_def *row(const char *name, _Atomic(const wk_op_def *) *cached) {
+    const wk_op_def *found = atomic_load_explicit(cached, memory_order_acquire);
+    if (found) return found;
+    found = wk_op_find(name);
+    atomic_store_explicit(cached, found, memory_order_release);
+    return found;
 }
 
 /* gradient = contribution, or += it. */
 static wk_status accumulate(wk_tensor *leaf, wk_tensor *contribution) {
-    static const wk_op_def *copy_row, *add_row;
+    static _Atomic(const wk_op_def *) copy_row, add_row;
     wk_tensor *gradient = wk__leaf_gradient_for_writing(leaf), *out[1];
     if (!gradient) return wk_error_code();
     if (leaf->leaf->empty) {

@@ -12,7 +12,7 @@ enum { LR, STEP, FACTOR, FOUND_INF }; /* of the scalars */
 
 struct wk_optim {
     const char *name;
-    const wk_op_def *row;
+    const wk_op_def *row, *norm_row;
     wk_sgd_attrs sgd;
     wk_adam_attrs adam;
     int count, moments; /* parameters; state tensors a parameter */
@@ -91,6 +91,7 @@ static wk_optim *create(const char *name, const char *row, wk_named_tensors para
     if (!o) return NULL;
     o->name = name;
     o->row = wk_op_find(row);
+    o->norm_row = wk_op_find("global_norm");
     o->count = parameters.count;
     o->moments = moments;
     o->scalars = wk_kept_zeros(WK_F64, WK_DIMS(4));
@@ -239,7 +240,7 @@ wk_status wk_clip_grad_norm(wk_optim *o, double max_norm, double *norm) {
     wk_status status = WK_OK;
     double total = 0;
     if (n > 0) {
-        status = wk_op_run(wk_op_find("global_norm"), o->list + 1 + n, (int)n, out, NULL);
+        status = wk_op_run(o->norm_row, o->list + 1 + n, (int)n, out, NULL);
         if (status == WK_OK) total = wk_item(out[0]);
     }
     wk_scope_end(scope);
