@@ -11,7 +11,7 @@
  * 0.3.21 has 107 and 210.  A product below WK_CPU_GRAIN of operands, or of fewer than 2^19 multiplications, stays on
  * the caller's thread.
  */
-#include "cpu/simd/gemm.h"
+#include "cpu/simd/linalg/gemm.h"
 
 #include "cpu/scratch.h"
 #include "cpu/simd/half.h"
@@ -67,7 +67,7 @@ static void wk_gemm_wait(int64_t team) {
 #define NAME(x)     x##_f32
 #define REAL_DTYPE  WK_F32
 #define REAL_IS_F32 1
-#include "cpu/simd/gemm_body.h"
+#include "cpu/simd/linalg/gemm_body.h"
 #undef REAL
 #undef WORD
 #undef LANES
@@ -81,7 +81,7 @@ static void wk_gemm_wait(int64_t team) {
 #define NAME(x)     x##_f64
 #define REAL_DTYPE  WK_F64
 #define REAL_IS_F32 0
-#include "cpu/simd/gemm_body.h"
+#include "cpu/simd/linalg/gemm_body.h"
 #undef REAL
 #undef WORD
 #undef LANES

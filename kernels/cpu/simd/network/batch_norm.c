@@ -34,7 +34,7 @@ typedef struct kernels {
     void (*set_coefficient)(const norm *v, int which, int64_t c, double value);
 } kernels;
 
-#define WK_BODY "cpu/simd/batch_norm_body.h"
+#define WK_BODY "cpu/simd/network/batch_norm_body.h"
 #include "cpu/simd/each_float.h"
 
 static const kernels *kernels_for(wk_dtype dtype) {

@@ -7,7 +7,7 @@
  * and each thread goes through the index in order: no atomics, no workspace, the same sums on every run.  An index is
  * checked before anything is written.
  */
-#include "cpu/simd/copy.h"
+#include "cpu/simd/layout/copy.h"
 
 /* ---- concat, slice_backward
  * ------------------------------------------------------------------------------------------ */

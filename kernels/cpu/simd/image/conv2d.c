@@ -7,7 +7,7 @@
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/gemm.h"
+#include "cpu/simd/linalg/gemm.h"
 #include "cpu/simd/half.h"
 
 #include <string.h>
@@ -41,7 +41,7 @@ static inline void store_narrow(const wk_tensor *x, int64_t i, float value) {
 #define REAL       float
 #define NAME(x)    x##_f32
 #define REAL_DTYPE WK_F32
-#include "cpu/simd/conv2d_body.h"
+#include "cpu/simd/image/conv2d_body.h"
 #undef REAL
 #undef NAME
 #undef REAL_DTYPE
@@ -49,7 +49,7 @@ static inline void store_narrow(const wk_tensor *x, int64_t i, float value) {
 #define REAL       double
 #define NAME(x)    x##_f64
 #define REAL_DTYPE WK_F64
-#include "cpu/simd/conv2d_body.h"
+#include "cpu/simd/image/conv2d_body.h"
 #undef REAL
 #undef NAME
 #undef REAL_DTYPE

@@ -59,7 +59,7 @@ static inline void windows_over(int64_t *from, int64_t *to, int64_t at, int64_t 
     *to = least(at / stride + 1, count);
 }
 
-#define WK_BODY "cpu/simd/pool_body.h"
+#define WK_BODY "cpu/simd/image/pool_body.h"
 #include "cpu/simd/each_float.h"
 
 /* Indices, one byte each. */

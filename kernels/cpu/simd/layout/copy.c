@@ -6,7 +6,7 @@
  * survive in the cache.  4-byte elements are turned 8 x 8 in registers (NHWC to NCHW of (64,64,12,12), one thread: 0.36
  * ms with the loop below, 0.07 ms in registers).  What is left is copied element by element.
  */
-#include "cpu/simd/copy.h"
+#include "cpu/simd/layout/copy.h"
 
 typedef struct copy_plan {
     char *to;

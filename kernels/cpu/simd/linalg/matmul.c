@@ -5,7 +5,7 @@
  */
 #include "cpu/product.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/gemm.h"
+#include "cpu/simd/linalg/gemm.h"
 
 static size_t size_of(wk_dtype dtype) {
     return dtype == WK_F64 ? 8 : dtype == WK_F32 ? 4 : 2;
