@@ -73,20 +73,21 @@ typedef struct wk_dtype_rule {
 } wk_dtype_rule;
 
 typedef enum wk_attr_type {
-    WK_ATTR_INT,     /* int64_t */
-    WK_ATTR_FLOAT,   /* double */
-    WK_ATTR_BOOL,    /* bool */
-    WK_ATTR_ENUM,    /* int; `choices` names the values, "none|relu" */
-    WK_ATTR_DTYPE,   /* wk_dtype */
-    WK_ATTR_INTS,    /* int64_t[length] */
-    WK_ATTR_DIMS,    /* wk_dims */
-    WK_ATTR_OPTIONAL /* wk_optional */
+    WK_ATTR_INT,      /* int64_t */
+    WK_ATTR_FLOAT,    /* double */
+    WK_ATTR_BOOL,     /* bool */
+    WK_ATTR_ENUM,     /* int; `choices` names the values, "none|relu" */
+    WK_ATTR_DTYPE,    /* wk_dtype */
+    WK_ATTR_INTS,     /* int64_t[length] */
+    WK_ATTR_DIMS,     /* wk_dims */
+    WK_ATTR_OPTIONAL, /* wk_optional */
+    WK_ATTR_TEXT      /* char[length], ended by a zero */
 } wk_attr_type;
 typedef struct wk_attr_def {
     const char *name;
     wk_attr_type type;
     size_t offset;
-    int length;          /* of WK_ATTR_INTS */
+    int length;          /* of WK_ATTR_INTS and WK_ATTR_TEXT */
     const char *choices; /* of WK_ATTR_ENUM */
     double otherwise;    /* the default: must be 0 except for WK_ATTR_OPTIONAL */
     const char *doc;
@@ -132,7 +133,8 @@ typedef struct wk_sampler {
 
 struct wk_op_def {
     const char *name, *doc;
-    uint8_t n_in, n_out;         /* n_in counts optional ones; WK_LIST for a tensor list */
+    uint8_t n_in;                /* counts optional ones; WK_LIST for a tensor list */
+    uint8_t n_out;               /* at most WK_MAX_OUT; WK_LIST where `outputs` says how many (composite rows only) */
     uint8_t optional_in;         /* bit mask */
     uint8_t key;                 /* the input whose dtype selects the kernel (the output's, for a row without inputs) */
     uint8_t saves_in, saves_out; /* bit masks: what backward keeps */
@@ -143,6 +145,9 @@ struct wk_op_def {
     bool zero_sized_runs;                     /* call the kernel even when every output is empty */
     bool data_dependent;                      /* the output's shape depends on values */
     bool random;                              /* draws random numbers: samples are compared by statistics */
+    bool internal;                            /* serves gradient rules or optimizers; users do not call it */
+    bool composite; /* always runs as `decompose` says: shape and gradient are those of the parts */
+    int (*outputs)(const wk_call *call); /* of rows with a list of outputs: how many; -1 with an error pending */
     const wk_attr_def *attrs;
     int n_attrs;
     size_t attrs_size;
@@ -158,14 +163,27 @@ struct wk_op_def {
 };
 #define WK_LIST 255 /* n_in of rows that take a tensor list */
 
-/* Add a row; its id is assigned.  Errors: WK_EXISTS, WK_INVALID (a row without shape rule, samples, cost, or with
- * neither a gradient rule nor a reason).  Wick's own rows are there from the start. */
+/* Add a row; its id is assigned.  Errors: WK_EXISTS, WK_INVALID (a row without samples or cost, without shape rule, or
+ * with neither a gradient rule nor a reason; a composite row needs its parts instead of the last two).  Wick's own rows
+ * are there from the start. */
 WK_API wk_status wk_op_register(wk_op_def *op);
 WK_API const wk_op_def *wk_op_find(const char *name);
 WK_API int wk_op_count(void);
 WK_API const wk_op_def *wk_op_get(int id);
 
-/* Run one operation.  out[] receives row->n_out tensors of the current scope, NULL on failure. */
+/* How many outputs a call has: row->n_out, or what row->outputs says; -1 with an error pending. */
+WK_API int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs);
+
+/* Attributes by name and text, as command lines and files write them: numbers; true and false; a choice's or a dtype's
+ * name; "2,3" for several numbers (one number fills WK_ATTR_INTS).  `attrs` points to row->attrs_size bytes that were
+ * zeroed first: zero is every attribute's default.  Errors: WK_CONFIG with the attribute, the value and what was
+ * expected. */
+WK_API wk_status wk_op_set_attr(const wk_op_def *op, void *attrs, const char *name, const char *value);
+/* The value of attribute `index` as the text that wk_op_set_attr reads; "" for an optional that is not set. */
+WK_API wk_status wk_op_get_attr(const wk_op_def *op, const void *attrs, int index, char *text, size_t size);
+
+/* Run one operation.  out[] receives wk_op_outputs tensors of the current scope, NULL on failure.  attrs NULL: all
+ * defaults. */
 WK_API wk_status wk_op_run(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs);
 /* The same with output 0 written into `*target` where that is not NULL and fits (dense, same shape and dtype): used by
  * gradient rules with a sink.  Never records on the tape when a target is used. */

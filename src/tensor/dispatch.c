@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { MOST_ATTRS = 512 }; /* bytes of a row's attributes; a test holds the table to it */
+
 static atomic_uint decompositions;
 
 uint32_t wk__count_decompositions(void) {
@@ -16,11 +18,13 @@ uint32_t wk__count_decompositions(void) {
 
 /* ---- messages ---- */
 
-/* " (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
+/* " in huber_loss (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
 static const char *where(const wk_context *context, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
-    if (context->layer) used = (size_t)snprintf(text, size, " (layer \"%s\")", context->layer);
+    if (context->composite) used = (size_t)snprintf(text, size, " in %s", context->composite);
+    if (context->layer && used < size)
+        used += (size_t)snprintf(text + used, size - used, " (layer \"%s\")", context->layer);
     if (context->call_site && used < size) {
         const char *slash = strrchr(context->call_site, '/');
         (void)snprintf(text + used, size - used, "  [%s]", slash ? slash + 1 : context->call_site);
@@ -259,6 +263,20 @@ static bool runs_as_parts(const wk_call *call) {
     return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
 }
 
+/* In a scope of its own, so that what the parts made besides the results dies at once. */
+static wk_status run_parts(wk_context *context, const wk_call *call) {
+    if (!context->scope) return wk__header_create(context) ? WK_OK : wk_error_code(); /* which says what is missing */
+    const char *outer = context->composite;
+    if (!outer) context->composite = call->op->name;
+    wk_scope scope = wk_scope_begin();
+    wk_status status = call->op->decompose(call, call->out);
+    if (status == WK_OK && wk_failed()) status = wk_error_code();
+    for (int i = 0; i < call->n_out; i++) call->out[i] = status == WK_OK ? wk_scope_return(scope, call->out[i]) : NULL;
+    wk_scope_end(scope);
+    context->composite = outer;
+    return status;
+}
+
 /* ---- the call ---- */
 
 void wk__fail_after_ops(int64_t count) {
@@ -272,7 +290,9 @@ void wk__fail_after_ops(int64_t count) {
 
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
                          wk_tensor *target) {
-    for (int i = 0; i < op->n_out; i++) out[i] = NULL;
+    static const char defaults[MOST_ATTRS];
+    if (!attrs) attrs = defaults;
+    for (int i = 0; i < op->n_out && op->n_out != WK_LIST; i++) out[i] = NULL;
     wk_context *context = wk__context();
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
@@ -284,6 +304,10 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     WK_TRY(check_operands(&call, &wants_grad));
     if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
     WK_TRY(check_dtypes(&call));
+    if (op->composite) {
+        if (op->n_out == WK_LIST && (call.n_out = op->outputs(&call)) < 0) return wk_error_code();
+        return run_parts(context, &call);
+    }
     wk_desc descs[WK_MAX_OUT];
     for (int i = 0; i < op->n_out; i++) {
         descs[i].strided = false;
@@ -292,7 +316,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     WK_TRY(op->shape(&call, descs));
     if (runs_as_parts(&call)) {
         (void)atomic_fetch_add(&decompositions, 1);
-        return op->decompose(&call, out);
+        return run_parts(context, &call);
     }
     if (op->mutates && (!op->mutates_now || op->mutates_now(&call))) WK_TRY(check_mutation(context, &call));
     for (int i = 0; i < op->n_out; i++) {
@@ -307,6 +331,14 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
 failed:
     for (int i = 0; i < op->n_out; i++) out[i] = NULL;
     return wk_error_code();
+}
+
+int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs) {
+    if (op->n_out != WK_LIST) return op->n_out;
+    const wk_call call = { .op = op, .in = in, .attrs = attrs, .n_in = n_in };
+    bool wants_grad;
+    if (wk_failed() || check_operands(&call, &wants_grad) != WK_OK) return -1;
+    return op->outputs(&call);
 }
 
 wk_status wk_op_run(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs) {

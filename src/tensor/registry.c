@@ -40,9 +40,11 @@ __attribute__((constructor)) static void add_own_rows(void) {
 const char *wk__row_lacks(const wk_op_def *op) {
     if (!op->name || !*op->name) return "a name";
     if (!op->doc) return "a doc";
-    if (!op->shape) return "a shape rule";
+    if (op->composite && !op->decompose) return "the parts that a composite row is made of";
+    if (!op->composite && !op->shape) return "a shape rule";
     if (!op->samples) return "samples";
     if (!op->cost) return "a cost";
+    if (op->composite) return NULL;
     if (!op->grad && !op->not_differentiable) return "a gradient rule, or the reason why there is none";
     return NULL;
 }

@@ -51,6 +51,7 @@ struct wk_context {
     int threads;
     const char *call_site; /* "file:line" of the last operation called by name */
     const char *layer;     /* path of the module whose forward runs, for messages */
+    const char *composite; /* the composite operation whose parts run, for messages */
     wk__scope *scope;
     uint64_t scope_serial;
     uint64_t step_serial; /* counts outermost scopes */

@@ -60,21 +60,43 @@ wk_tensor *sample_lay_out(wk_tensor *values, sample_layout layout) {
     return view && wk_copy_into(view, values) == WK_OK ? view : NULL;
 }
 
-wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout) {
+/* The nearest number of eight significant bits: the same in every float type. */
+static double eight_bits(double value) {
+    int exponent;
+    double fraction = frexp(value, &exponent);
+    return ldexp(rint(ldexp(fraction, 8)), exponent - 8);
+}
+
+static wk_tensor *draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout, bool exact) {
     if (in->kind == WK_SAMPLE_ABSENT) return NULL;
     wk_tensor *values = wk_empty(dtype, in->dims), *wide = wk_empty(WK_F64, in->dims);
     if (!values || !wide) return NULL;
     uint64_t state = 1000003u * (uint64_t)(slot + 1) + (uint64_t)wk_count(values);
     for (int64_t i = 0; i < wk_count(wide); i++) ((double *)wide->data)[i] = drawn_value(in, slot, dtype, i, &state);
+    for (int64_t i = 0; exact && i < wk_count(wide); i++)
+        ((double *)wide->data)[i] = eight_bits(((double *)wide->data)[i]);
     if (wk_copy_into(values, wide) != WK_OK) return NULL;
     if (in->kind == WK_SAMPLE_INDEX && in->dims.rank < 2) return values;
     return sample_lay_out(values, layout == SAMPLE_AS_SAID && in->strided ? SAMPLE_GAPS : layout);
+}
+
+wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout) {
+    return draw(in, slot, dtype, layout, false);
+}
+wk_tensor *sample_draw_exact(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout) {
+    return draw(in, slot, dtype, layout, wk_dtype_is_float(dtype));
 }
 
 static bool is_one_of(const char *name, const char *const *names) {
     for (; *names; names++)
         if (strcmp(name, *names) == 0) return true;
     return false;
+}
+
+bool sample_serves(const wk_op_def *row, wk_dtype dtype) {
+    if (row->n_in == WK_LIST && row->mutates) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
+    int key = row->n_in == WK_LIST ? 0 : row->key;
+    return !row->dtype.allowed[key] || (row->dtype.allowed[key] >> dtype & 1);
 }
 
 wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype) {

@@ -14,8 +14,12 @@ typedef enum sample_layout {
 
 /* A scoped tensor for input `slot`; NULL for WK_SAMPLE_ABSENT.  Equal arguments give equal values on every machine. */
 wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
+/* The same with floats rounded to eight significant bits, so that every float type holds the same numbers. */
+wk_tensor *sample_draw_exact(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
 /* The dtype of an input when the row runs in `dtype`. */
 wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype);
+/* Whether the row can be run in this dtype: its key input takes it. */
+bool sample_serves(const wk_op_def *row, wk_dtype dtype);
 /* Lay the values of a scoped tensor out anew. */
 wk_tensor *sample_lay_out(wk_tensor *values, sample_layout layout);
 

@@ -8,6 +8,7 @@
 #include "tensor/reference.h"
 #include "tensor/registry.h"
 
+#include "support/golden_rows.h"
 #include "support/sample.h"
 #include "wick/ops.h"
 
@@ -56,9 +57,10 @@ typedef struct walk {
     int cases, unsupported;
 } walk;
 
+enum { MOST_OUT = 32 };
 typedef struct trial {
-    wk_tensor *in[REFERENCE_MOST_IN], *out[WK_MAX_OUT];
-    int n_in;
+    wk_tensor *in[REFERENCE_MOST_IN], *out[MOST_OUT];
+    int n_in, n_out;
     wk_status status;
 } trial;
 
@@ -78,13 +80,16 @@ static trial run_once(const walk *w, const wk_sample_in *in, int n_in, const voi
         t.in[i] = sample_draw(&in[i], i, sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
     if (t.in[0]) set_scalars(w, t.in[0]);
     wk_set_threads(threads);
-    t.status = wk_op_run(w->row, t.in, n_in, t.out, attrs);
+    t.n_out = wk_op_outputs(w->row, t.in, n_in, attrs);
+    cr_assert_leq(t.n_out, MOST_OUT, "%s", w->row->name);
+    t.status = t.n_out < 0 ? wk_error_code() : wk_op_run(w->row, t.in, n_in, t.out, attrs);
     wk_set_threads(0);
     return t;
 }
 
 static bool trials_agree(const wk_op_def *row, const trial *a, const trial *b) {
-    for (int k = 0; k < row->n_out; k++)
+    if (a->n_out != b->n_out) return false;
+    for (int k = 0; k < a->n_out; k++)
         if (!same_bits(a->out[k], b->out[k])) return false;
     for (int i = 0; i < a->n_in; i++)
         if (a->in[i] && writes(row, i) && !same_bits(a->in[i], b->in[i])) return false;
@@ -218,17 +223,11 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     wk_scope_end(scope);
 }
 
-static bool row_allows(const wk_op_def *row, wk_dtype dtype) {
-    if (row->n_in == WK_LIST && row->mutates) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
-    int key = row->n_in == WK_LIST ? 0 : row->key;
-    return !row->dtype.allowed[key] || (row->dtype.allowed[key] >> dtype & 1);
-}
-
 static walk walk_row(const wk_op_def *row) {
     walk w = { .row = row, .reference = reference_of(row->name) };
     wk_sampler sampler = { .emit = one_case, .context = &w };
     for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
-        if (!row_allows(row, (wk_dtype)dtype)) continue;
+        if (!sample_serves(row, (wk_dtype)dtype)) continue;
         w.dtype = (wk_dtype)dtype;
         for (int layout = 0; layout < (is_listed(one_layout, row->name) ? 1 : SAMPLE_LAYOUTS); layout++) {
             w.layout = (sample_layout)layout;
@@ -242,7 +241,8 @@ static walk walk_row(const wk_op_def *row) {
 static void walk_rows(int part, int parts) {
     for (int id = part; id < wk_op_count(); id += parts) {
         const wk_op_def *row = wk_op_get(id);
-        cr_expect(row->random || reference_of(row->name), "row %s has no reference", row->name);
+        cr_expect(row->random || reference_of(row->name) || golden_rows_has(row->name),
+                  "row %s has neither a reference nor goldens (tests/golden/make_rows.py)", row->name);
         walk w = walk_row(row);
         cr_expect(w.cases > 0, "row %s: no case ran", row->name);
         cr_expect((w.unsupported > 0) == is_listed(not_served, row->name), "row %s: %d cases are not supported",
@@ -292,7 +292,11 @@ Test(op_table, rows_are_complete) {
         cr_expect_eq(wk_op_find(row->name), row, "%s stands twice", row->name);
         for (int i = 0; i < row->n_attrs; i++) check_attr(row, &row->attrs[i]);
         cr_expect(row->n_in == WK_LIST || row->n_in <= WK_MAX_IN, "%s", row->name);
-        cr_expect(row->n_out <= WK_MAX_OUT, "%s", row->name);
+        cr_expect(row->n_out <= WK_MAX_OUT || (row->composite && row->n_out == WK_LIST && row->outputs), "%s",
+                  row->name);
+        cr_expect_leq(row->attrs_size, 512, "%s: dispatch holds no larger block of defaults", row->name);
+        cr_expect(!row->composite || !row->grad, "%s: a composite row's gradient is that of its parts", row->name);
+        cr_expect(row->internal || !strstr(row->name, "_backward"), "%s: a gradient's row is internal", row->name);
     }
 }
 

@@ -31,7 +31,7 @@ WK_API wk_tensor *wk_max_pool2d(wk_tensor *x, wk_pool_opts opts); /* (N, C, H, W
 WK_API wk_tensor *wk_avg_pool2d(wk_tensor *x, wk_pool_opts opts);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_conv2d(...) (WK_HERE, wk_conv2d(__VA_ARGS__))
+#    define wk_conv2d(...)     (WK_HERE, wk_conv2d(__VA_ARGS__))
 #    define wk_max_pool2d(...) (WK_HERE, wk_max_pool2d(__VA_ARGS__))
 #    define wk_avg_pool2d(...) (WK_HERE, wk_avg_pool2d(__VA_ARGS__))
 #endif

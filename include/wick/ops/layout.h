@@ -51,17 +51,17 @@ WK_API wk_tensor *wk_index_select(wk_tensor *x, wk_tensor *index, int axis);
 WK_API wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_reshape(...) (WK_HERE, wk_reshape(__VA_ARGS__))
-#    define wk_flatten(...) (WK_HERE, wk_flatten(__VA_ARGS__))
-#    define wk_permute(...) (WK_HERE, wk_permute(__VA_ARGS__))
-#    define wk_transpose(...) (WK_HERE, wk_transpose(__VA_ARGS__))
-#    define wk_expand(...) (WK_HERE, wk_expand(__VA_ARGS__))
-#    define wk_slice(...) (WK_HERE, wk_slice(__VA_ARGS__))
-#    define wk_select(...) (WK_HERE, wk_select(__VA_ARGS__))
-#    define wk_contiguous(...) (WK_HERE, wk_contiguous(__VA_ARGS__))
-#    define wk_concat(...) (WK_HERE, wk_concat(__VA_ARGS__))
+#    define wk_reshape(...)      (WK_HERE, wk_reshape(__VA_ARGS__))
+#    define wk_flatten(...)      (WK_HERE, wk_flatten(__VA_ARGS__))
+#    define wk_permute(...)      (WK_HERE, wk_permute(__VA_ARGS__))
+#    define wk_transpose(...)    (WK_HERE, wk_transpose(__VA_ARGS__))
+#    define wk_expand(...)       (WK_HERE, wk_expand(__VA_ARGS__))
+#    define wk_slice(...)        (WK_HERE, wk_slice(__VA_ARGS__))
+#    define wk_select(...)       (WK_HERE, wk_select(__VA_ARGS__))
+#    define wk_contiguous(...)   (WK_HERE, wk_contiguous(__VA_ARGS__))
+#    define wk_concat(...)       (WK_HERE, wk_concat(__VA_ARGS__))
 #    define wk_index_select(...) (WK_HERE, wk_index_select(__VA_ARGS__))
-#    define wk_gather(...) (WK_HERE, wk_gather(__VA_ARGS__))
+#    define wk_gather(...)       (WK_HERE, wk_gather(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

@@ -27,7 +27,7 @@ WK_API wk_tensor *wk_mse_loss(wk_tensor *a, wk_tensor *b, wk_loss_opts opts);
 
 #ifndef WK_NO_CALL_SITES
 #    define wk_cross_entropy(...) (WK_HERE, wk_cross_entropy(__VA_ARGS__))
-#    define wk_mse_loss(...) (WK_HERE, wk_mse_loss(__VA_ARGS__))
+#    define wk_mse_loss(...)      (WK_HERE, wk_mse_loss(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

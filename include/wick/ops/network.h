@@ -29,7 +29,7 @@ WK_API wk_tensor *wk_dropout(wk_tensor *x, wk_tensor *key, wk_dropout_opts opts)
 
 #ifndef WK_NO_CALL_SITES
 #    define wk_batch_norm(...) (WK_HERE, wk_batch_norm(__VA_ARGS__))
-#    define wk_dropout(...) (WK_HERE, wk_dropout(__VA_ARGS__))
+#    define wk_dropout(...)    (WK_HERE, wk_dropout(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

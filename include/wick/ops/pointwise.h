@@ -1,4 +1,5 @@
-/* wick/ops/pointwise.h: element by element: arithmetic, functions, comparisons, choices, conversion.  See wick/ops.h. */
+/* wick/ops/pointwise.h: element by element: arithmetic, functions, comparisons, choices, conversion.  See wick/ops.h.
+ */
 #ifndef WICK_OPS_POINTWISE_H
 #define WICK_OPS_POINTWISE_H
 
@@ -56,35 +57,35 @@ typedef struct wk_cast_opts {
 WK_API wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_add(...) (WK_HERE, wk_add(__VA_ARGS__))
-#    define wk_sub(...) (WK_HERE, wk_sub(__VA_ARGS__))
-#    define wk_mul(...) (WK_HERE, wk_mul(__VA_ARGS__))
-#    define wk_div(...) (WK_HERE, wk_div(__VA_ARGS__))
+#    define wk_add(...)     (WK_HERE, wk_add(__VA_ARGS__))
+#    define wk_sub(...)     (WK_HERE, wk_sub(__VA_ARGS__))
+#    define wk_mul(...)     (WK_HERE, wk_mul(__VA_ARGS__))
+#    define wk_div(...)     (WK_HERE, wk_div(__VA_ARGS__))
 #    define wk_maximum(...) (WK_HERE, wk_maximum(__VA_ARGS__))
 #    define wk_minimum(...) (WK_HERE, wk_minimum(__VA_ARGS__))
-#    define wk_neg(...) (WK_HERE, wk_neg(__VA_ARGS__))
-#    define wk_abs(...) (WK_HERE, wk_abs(__VA_ARGS__))
-#    define wk_sign(...) (WK_HERE, wk_sign(__VA_ARGS__))
-#    define wk_exp(...) (WK_HERE, wk_exp(__VA_ARGS__))
-#    define wk_log(...) (WK_HERE, wk_log(__VA_ARGS__))
-#    define wk_sqrt(...) (WK_HERE, wk_sqrt(__VA_ARGS__))
-#    define wk_erf(...) (WK_HERE, wk_erf(__VA_ARGS__))
-#    define wk_sin(...) (WK_HERE, wk_sin(__VA_ARGS__))
-#    define wk_cos(...) (WK_HERE, wk_cos(__VA_ARGS__))
-#    define wk_tanh(...) (WK_HERE, wk_tanh(__VA_ARGS__))
+#    define wk_neg(...)     (WK_HERE, wk_neg(__VA_ARGS__))
+#    define wk_abs(...)     (WK_HERE, wk_abs(__VA_ARGS__))
+#    define wk_sign(...)    (WK_HERE, wk_sign(__VA_ARGS__))
+#    define wk_exp(...)     (WK_HERE, wk_exp(__VA_ARGS__))
+#    define wk_log(...)     (WK_HERE, wk_log(__VA_ARGS__))
+#    define wk_sqrt(...)    (WK_HERE, wk_sqrt(__VA_ARGS__))
+#    define wk_erf(...)     (WK_HERE, wk_erf(__VA_ARGS__))
+#    define wk_sin(...)     (WK_HERE, wk_sin(__VA_ARGS__))
+#    define wk_cos(...)     (WK_HERE, wk_cos(__VA_ARGS__))
+#    define wk_tanh(...)    (WK_HERE, wk_tanh(__VA_ARGS__))
 #    define wk_sigmoid(...) (WK_HERE, wk_sigmoid(__VA_ARGS__))
-#    define wk_relu(...) (WK_HERE, wk_relu(__VA_ARGS__))
-#    define wk_gelu(...) (WK_HERE, wk_gelu(__VA_ARGS__))
-#    define wk_affine(...) (WK_HERE, wk_affine(__VA_ARGS__))
-#    define wk_scale(...) (WK_HERE, wk_scale(__VA_ARGS__))
-#    define wk_eq(...) (WK_HERE, wk_eq(__VA_ARGS__))
-#    define wk_ne(...) (WK_HERE, wk_ne(__VA_ARGS__))
-#    define wk_lt(...) (WK_HERE, wk_lt(__VA_ARGS__))
-#    define wk_le(...) (WK_HERE, wk_le(__VA_ARGS__))
-#    define wk_gt(...) (WK_HERE, wk_gt(__VA_ARGS__))
-#    define wk_ge(...) (WK_HERE, wk_ge(__VA_ARGS__))
-#    define wk_where(...) (WK_HERE, wk_where(__VA_ARGS__))
-#    define wk_cast(...) (WK_HERE, wk_cast(__VA_ARGS__))
+#    define wk_relu(...)    (WK_HERE, wk_relu(__VA_ARGS__))
+#    define wk_gelu(...)    (WK_HERE, wk_gelu(__VA_ARGS__))
+#    define wk_affine(...)  (WK_HERE, wk_affine(__VA_ARGS__))
+#    define wk_scale(...)   (WK_HERE, wk_scale(__VA_ARGS__))
+#    define wk_eq(...)      (WK_HERE, wk_eq(__VA_ARGS__))
+#    define wk_ne(...)      (WK_HERE, wk_ne(__VA_ARGS__))
+#    define wk_lt(...)      (WK_HERE, wk_lt(__VA_ARGS__))
+#    define wk_le(...)      (WK_HERE, wk_le(__VA_ARGS__))
+#    define wk_gt(...)      (WK_HERE, wk_gt(__VA_ARGS__))
+#    define wk_ge(...)      (WK_HERE, wk_ge(__VA_ARGS__))
+#    define wk_where(...)   (WK_HERE, wk_where(__VA_ARGS__))
+#    define wk_cast(...)    (WK_HERE, wk_cast(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

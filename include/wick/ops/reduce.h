@@ -26,12 +26,12 @@ WK_API wk_tensor *wk_softmax(wk_tensor *x, wk_axis_opts opts);
 WK_API wk_tensor *wk_log_softmax(wk_tensor *x, wk_axis_opts opts);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_sum(...) (WK_HERE, wk_sum(__VA_ARGS__))
-#    define wk_mean(...) (WK_HERE, wk_mean(__VA_ARGS__))
-#    define wk_amax(...) (WK_HERE, wk_amax(__VA_ARGS__))
-#    define wk_amin(...) (WK_HERE, wk_amin(__VA_ARGS__))
-#    define wk_argmax(...) (WK_HERE, wk_argmax(__VA_ARGS__))
-#    define wk_softmax(...) (WK_HERE, wk_softmax(__VA_ARGS__))
+#    define wk_sum(...)         (WK_HERE, wk_sum(__VA_ARGS__))
+#    define wk_mean(...)        (WK_HERE, wk_mean(__VA_ARGS__))
+#    define wk_amax(...)        (WK_HERE, wk_amax(__VA_ARGS__))
+#    define wk_amin(...)        (WK_HERE, wk_amin(__VA_ARGS__))
+#    define wk_argmax(...)      (WK_HERE, wk_argmax(__VA_ARGS__))
+#    define wk_softmax(...)     (WK_HERE, wk_softmax(__VA_ARGS__))
 #    define wk_log_softmax(...) (WK_HERE, wk_log_softmax(__VA_ARGS__))
 #endif
 

@@ -230,6 +230,7 @@ static wk_op_def conv2d_row = {
     .samples = conv2d_samples
 };
 static wk_op_def backward_input_row = { .name = "conv2d_backward_input",
+                                        .internal = true,
                                         .doc = "gradient of conv2d for x",
                                         .n_in = 2,
                                         .n_out = 1,
@@ -244,6 +245,7 @@ static wk_op_def backward_input_row = { .name = "conv2d_backward_input",
                                         .cost = backward_input_cost,
                                         .samples = backward_input_samples };
 static wk_op_def backward_weight_row = { .name = "conv2d_backward_weight",
+                                         .internal = true,
                                          .doc = "gradient of conv2d for weight and bias",
                                          .n_in = 2,
                                          .n_out = 2,

@@ -151,6 +151,7 @@ static wk_op_def max_row = { .name = "max_pool2d",
                              .samples = pool_samples };
 static wk_op_def max_backward_row = {
     .name = "max_pool2d_backward",
+    .internal = true,
     .doc = "gradient of max_pool2d",
     .n_in = 2,
     .n_out = 1,
@@ -178,6 +179,7 @@ static wk_op_def avg_row = { .name = "avg_pool2d",
                              .cost = pool_cost,
                              .samples = pool_samples };
 static wk_op_def avg_backward_row = { .name = "avg_pool2d_backward",
+                                      .internal = true,
                                       .doc = "gradient of avg_pool2d",
                                       .n_in = 1,
                                       .n_out = 1,

@@ -113,6 +113,7 @@ static const wk_attr_def index_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_in
                                   .attrs_size = sizeof(wk_index_grad_attrs),                 \
                                   .dtype = { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64) } }, \
                                   .shape = backward_shape,                                   \
+                                  .internal = true,                                          \
                                   .grad = rule,                                              \
                                   .cost = move_cost,                                         \
                                   .samples = id##_samples }

@@ -390,6 +390,7 @@ static void slice_backward_samples(wk_sampler *s) {
     WK_CASE(s, "middle", &attrs, { .dims = WK_DIMS(2, 3) });
 }
 static wk_op_def slice_backward_row = { .name = "slice_backward",
+                                        .internal = true,
                                         .doc = "values put into a range of zeros",
                                         .n_in = 1,
                                         .n_out = 1,

@@ -152,6 +152,7 @@ static wk_op_def forward_row = { .name = "batch_norm",
                                  .cost = forward_cost,
                                  .samples = forward_samples };
 static wk_op_def backward_row = { .name = "batch_norm_backward",
+                                  .internal = true,
                                   .doc = "gradient of batch_norm",
                                   .n_in = 5,
                                   .n_out = 3,

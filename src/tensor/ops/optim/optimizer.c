@@ -71,6 +71,7 @@ static void norm_samples(wk_sampler *s) {
 
 #define NO_GRADIENT "an optimizer's step is not part of the model"
 static wk_op_def sgd_row = { .name = "sgd_step",
+                             .internal = true,
                              .doc = "stochastic gradient descent, all parameters in one pass",
                              .n_in = WK_LIST,
                              .mutates = 255,
@@ -81,6 +82,7 @@ static wk_op_def sgd_row = { .name = "sgd_step",
                              .cost = per_parameter,
                              .samples = sgd_samples };
 static wk_op_def adam_row = { .name = "adam_step",
+                              .internal = true,
                               .doc = "Adam and AdamW, all parameters in one pass",
                               .n_in = WK_LIST,
                               .mutates = 255,
@@ -91,6 +93,7 @@ static wk_op_def adam_row = { .name = "adam_step",
                               .cost = per_parameter,
                               .samples = adam_samples };
 static wk_op_def norm_row = { .name = "global_norm",
+                              .internal = true,
                               .doc = "2-norm over all tensors",
                               .n_in = WK_LIST,
                               .n_out = 1,

@@ -293,6 +293,7 @@ UNARY(relu, "max(x, 0); NaN stays NaN", WK_FLOATS, 0, OUT0, relu_grad, cheap, un
 UNARY(gelu, "x Φ(x)", WK_FLOATS, IN0, 0, gelu_grad, dear, unary_samples)
 
 static wk_op_def relu_backward_row = { .name = "relu_backward",
+                                       .internal = true,
                                        .doc = "dy where y > 0, else 0",
                                        .n_in = 2,
                                        .n_out = 1,

@@ -73,6 +73,7 @@ static const wk_attr_def attrs[] = { { "axis", WK_ATTR_OPTIONAL, offsetof(wk_axi
         .name = #id,                                                                          \
         .doc = text,                                                                          \
         .n_in = inputs,                                                                       \
+        .internal = (inputs) == 2,                                                            \
         .n_out = 1,                                                                           \
         .saves_in = keep_in,                                                                  \
         .saves_out = keep_out,                                                                \
