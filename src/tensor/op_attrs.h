@@ -25,6 +25,15 @@ typedef struct wk_slice_grad_attrs {
     wk_slice_opts slice; /* resolved: axis, start ≥ 0, step ≥ 1 */
     wk_dims dims;
 } wk_slice_grad_attrs;
+/* diagonal_backward (dy) -> dx;  windows_backward (dy) -> dx, overlapping elements added */
+typedef struct wk_diagonal_grad_attrs {
+    wk_diagonal_opts diagonal;
+    wk_dims dims; /* of dx */
+} wk_diagonal_grad_attrs;
+typedef struct wk_windows_grad_attrs {
+    wk_windows_opts windows; /* axis ≥ 0; nothing is 0 */
+    wk_dims dims;            /* of dx */
+} wk_windows_grad_attrs;
 typedef struct wk_index_grad_attrs {
     int64_t axis; /* ≥ 0 */
     wk_dims dims;

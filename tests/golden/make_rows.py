@@ -43,12 +43,25 @@ def stored(tensor):
     return thinned(tensor.double() if tensor.is_floating_point() else tensor.bool() if tensor.dtype == torch.bool else tensor.long())
 
 
+def computed(function, x, attrs):
+    """The results as a list.  What PyTorch has for floats only is computed in floats."""
+    try:
+        results = function(x, attrs)
+    except (NotImplementedError, RuntimeError) as error:
+        if "not implemented for" not in str(error):
+            raise
+        narrow = next(t.dtype for t in x if t is not None)
+        results = function([t.double() if t is not None and t.dtype == narrow else t for t in x], attrs)
+        results = results if isinstance(results, (list, tuple)) else [results]
+        return [r.to(narrow) if r.is_floating_point() else r for r in results]
+    return list(results) if isinstance(results, (list, tuple)) else [results]
+
+
 def one_case(function, case, inputs):
     """The golden tensors of one sample, without the leading name."""
     x = [inputs.get(f"in.{k}") for k in range(case["inputs"])]
     x = [t.clone().requires_grad_(t.is_floating_point()) if t is not None else None for t in x]
-    results = function(x, case["attrs"])
-    results = list(results) if isinstance(results, (list, tuple)) else [results]
+    results = computed(function, x, case["attrs"])
     out = {f"out.{k}": stored(r) for k, r in enumerate(results) if r is not None}
     smooth = [r for r in results if r is not None and r.is_floating_point() and r.requires_grad]
     if smooth:

@@ -195,17 +195,17 @@ typedef struct wk_map_plan {
     bool direct; /* no operand needs a buffer */
 } wk_map_plan;
 
-typedef union wk_chunk {
+typedef union wk_staging {
     float f32[WK_CHUNK];
     double f64[WK_CHUNK];
     uint64_t b8[WK_CHUNK];
     uint32_t b4[WK_CHUNK];
     uint16_t b2[WK_CHUNK];
     uint8_t b1[WK_CHUNK];
-} wk_chunk;
+} wk_staging;
 
 /* Bring n ≤ WK_CHUNK elements together. */
-static inline void wk_gather_row(wk_chunk *to, const void *from, size_t size, int64_t step, int64_t n) {
+static inline void wk_gather_row(wk_staging *to, const void *from, size_t size, int64_t step, int64_t n) {
     switch (size) {
     case 1:
         for (int64_t i = 0; i < n; i++) to->b1[i] = ((const uint8_t *)from)[i * step];
@@ -221,7 +221,7 @@ static inline void wk_gather_row(wk_chunk *to, const void *from, size_t size, in
     }
 }
 
-static inline void wk_scatter_row(void *to, const wk_chunk *from, size_t size, int64_t step, int64_t n) {
+static inline void wk_scatter_row(void *to, const wk_staging *from, size_t size, int64_t step, int64_t n) {
     switch (size) {
     case 1:
         for (int64_t i = 0; i < n; i++) ((uint8_t *)to)[i * step] = from->b1[i];
@@ -238,13 +238,13 @@ static inline void wk_scatter_row(void *to, const wk_chunk *from, size_t size, i
 }
 
 /* n ≤ WK_CHUNK elements, contiguous, bf16 and f16 as f32: in `buffer`, or where they are if they are like that. */
-static inline const void *wk_stage_in(wk_chunk *buffer, const void *from, unsigned dtype, int64_t step, int64_t n) {
+static inline const void *wk_stage_in(wk_staging *buffer, const void *from, unsigned dtype, int64_t step, int64_t n) {
     if (!wk_is_half(dtype)) {
         if (step == 1) return from;
         wk_gather_row(buffer, from, wk_size_of(dtype), step, n);
         return buffer;
     }
-    wk_chunk together;
+    wk_staging together;
     const void *halves = from;
     if (step != 1) wk_gather_row(&together, from, 2, step, n), halves = &together;
     wk_widen(buffer->f32, halves, n, dtype);
@@ -252,20 +252,20 @@ static inline const void *wk_stage_in(wk_chunk *buffer, const void *from, unsign
 }
 
 /* The reverse, for results that were computed in `buffer`. */
-static inline void wk_stage_out(void *to, const wk_chunk *buffer, unsigned dtype, int64_t step, int64_t n) {
+static inline void wk_stage_out(void *to, const wk_staging *buffer, unsigned dtype, int64_t step, int64_t n) {
     if (!wk_is_half(dtype)) {
         wk_scatter_row(to, buffer, wk_size_of(dtype), step, n);
     } else if (step == 1) {
         wk_narrow(to, buffer->f32, n, dtype);
     } else {
-        wk_chunk together;
+        wk_staging together;
         wk_narrow(together.b2, buffer->f32, n, dtype);
         wk_scatter_row(to, &together, 2, step, n);
     }
 }
 
 static inline void wk_map_chunks(const wk_map_plan *plan, char *const at[], int64_t n) {
-    wk_chunk buffer[WK_WALK_OPERANDS];
+    wk_staging buffer[WK_WALK_OPERANDS];
     const void *in[WK_WALK_OPERANDS] = { NULL };
     bool out_direct = plan->step[0] == 1 && !wk_is_half(plan->dtype[0]);
     for (int64_t done = 0; done < n; done += WK_CHUNK) {

@@ -51,7 +51,7 @@ typedef struct wk_line {
 } wk_line;
 
 /* Elements [at, at + count) of a line, staged. */
-static inline const void *wk_line_chunk(const wk_line *line, int64_t at, int64_t count, wk_chunk *buffer) {
+static inline const void *wk_line_chunk(const wk_line *line, int64_t at, int64_t count, wk_staging *buffer) {
     const char *from = line->data + at * line->step * (int64_t)wk_size_of(line->dtype);
     return wk_stage_in(buffer, from, line->dtype, line->step, count);
 }
@@ -61,7 +61,7 @@ static inline int64_t wk_chunk_length(int64_t at, int64_t n) {
 }
 
 static inline double wk_line_max(const wk_line *line) {
-    wk_chunk buffer;
+    wk_staging buffer;
     double best = -(double)INFINITY;
     for (int64_t at = 0; at < line->n; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, line->n);
@@ -73,7 +73,7 @@ static inline double wk_line_max(const wk_line *line) {
 }
 
 static inline double wk_line_sum(const wk_line *line) {
-    wk_chunk buffer;
+    wk_staging buffer;
     double total = 0;
     for (int64_t at = 0; at < line->n; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, line->n);
@@ -85,7 +85,7 @@ static inline double wk_line_sum(const wk_line *line) {
 
 /* Sum of exp(x - shift). */
 static inline double wk_line_exp_sum(const wk_line *line, double shift) {
-    wk_chunk buffer, e;
+    wk_staging buffer, e;
     double total = 0;
     for (int64_t at = 0; at < line->n; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, line->n);

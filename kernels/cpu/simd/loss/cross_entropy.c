@@ -139,7 +139,7 @@ static void row_gradient(const loss_plan *plan, wk_tensor *dlogits, double g, in
     int64_t t = target_of(plan, row), size = (int64_t)wk_size_of(x.dtype);
     double lse = get(plan->lse, row * plan->lse_step, plan->wide), even = plan->smoothing / (double)plan->classes;
     bool direct = dx.step == 1 && !wk_is_half(dx.dtype);
-    wk_chunk source, result;
+    wk_staging source, result;
     if (t == plan->ignored) g = 0;
     for (int64_t at = 0; at < x.n; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, x.n);

@@ -47,7 +47,7 @@ static inline void apply(const dropout_plan *plan, void *restrict out_, const vo
 
 /* The same at any steps and dtype. */
 static void apply_staged(const dropout_plan *plan, char *out, const char *x, const uint32_t *words, int64_t n) {
-    wk_chunk source, result;
+    wk_staging source, result;
     const void *from = wk_stage_in(&source, x, plan->dtype, plan->x_step, n);
     if (plan->out_step == 1 && !wk_is_half(plan->dtype)) {
         apply(plan, out, from, words, n);

@@ -129,7 +129,7 @@ static void convert(void *restrict out, const void *const *in, int64_t n, size_t
         rows->direct(out, in, n, NULL);
         return;
     }
-    wk_chunk wide;
+    wk_staging wide;
     const void *middle[] = { &wide };
     for (int64_t done = 0; done < n; done += WK_CHUNK) {
         int64_t part = n - done < WK_CHUNK ? n - done : WK_CHUNK;
@@ -155,7 +155,7 @@ static void cast_visit(const void *context, const int64_t offset[], int64_t n) {
         convert(out, (const void *const[]){ in }, n, plan->in_size, plan->out_size, &plan->rows);
         return;
     }
-    wk_chunk source, target;
+    wk_staging source, target;
     for (int64_t done = 0; done < n; done += WK_CHUNK) {
         int64_t part = n - done < WK_CHUNK ? n - done : WK_CHUNK;
         wk_gather_row(&source, in + done * plan->in_step * (int64_t)plan->in_size, plan->in_size, plan->in_step, part);

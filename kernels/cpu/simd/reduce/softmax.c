@@ -51,7 +51,7 @@ typedef struct softmax_plan {
 } softmax_plan;
 
 static double line_dot(const wk_line *a, const wk_line *b) {
-    wk_chunk first, second;
+    wk_staging first, second;
     double total = 0;
     for (int64_t at = 0; at < a->n; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, a->n);
@@ -81,7 +81,7 @@ static void measure(const softmax_plan *plan, const wk_line *a, const wk_line *b
 static void map_line(const softmax_plan *plan, char *out, const wk_line *a, const wk_line *b) {
     double p, q;
     measure(plan, a, b, &p, &q);
-    wk_chunk first, second, result;
+    wk_staging first, second, result;
     bool direct = plan->step[0] == 1 && !wk_is_half(plan->dtype), two = plan->what >= SOFTMAX_GRAD;
     for (int64_t at = 0; at < plan->length; at += WK_CHUNK) {
         int64_t n = wk_chunk_length(at, plan->length);

@@ -1,0 +1,192 @@
+/* arrange.c: elements put elsewhere: reversed, inside a constant, on a diagonal, windows added up.
+ *
+ * All are a strided walk over memory that a shape rule could not describe as a view of the input: a reversed axis is a
+ * negative stride, the inside of a padded tensor and a diagonal are a start and strides of the output.
+ */
+#include "cpu/simd/layout/copy.h"
+
+#include <string.h>
+
+/* A walk over x's shape with `stride` as operand 0 and x as operand 1. */
+static wk_walk walk_into(const int64_t stride[], const wk_tensor *x) {
+    wk_walk walk = { .operands = 1, .rank = x->rank };
+    for (int i = 0; i < x->rank; i++) {
+        walk.shape[i] = x->shape[i];
+        walk.stride[0][i] = stride[i];
+    }
+    wk_walk_add(&walk, x);
+    return walk;
+}
+
+static void copy_into(wk_kernel_ctx *ctx, const wk_tensor *out, int64_t start, const int64_t stride[],
+                      const wk_tensor *x) {
+    size_t size = wk_size_of(x->dtype);
+    if (!x->count) return;
+    wk_walk walk = walk_into(stride, x);
+    wk__copy_strided(&walk, (char *)out->data + start * (int64_t)size, x->data, size,
+                     wk_moving_team(ctx, 2 * x->count * (int64_t)size));
+}
+
+/* ---- flip ---- */
+
+static wk_status flip(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_dims *axes = &((const wk_flip_opts *)call->attrs)->axes;
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    int64_t stride[WK_MAX_RANK], start = 0;
+    uint32_t mask = axes->rank ? 0 : ~0u;
+    for (int i = 0; i < axes->rank; i++) mask |= 1u << (axes->size[i] < 0 ? axes->size[i] + x->rank : axes->size[i]);
+    for (int i = 0; i < x->rank; i++) {
+        bool reversed = mask >> i & 1;
+        stride[i] = reversed ? -out->stride[i] : out->stride[i];
+        if (reversed) start += (out->shape[i] - 1) * out->stride[i];
+    }
+    copy_into(ctx, out, start, stride, x);
+    return WK_OK;
+}
+
+/* ---- a constant around ---- */
+
+typedef struct fill_plan {
+    char *data;
+    wk_staging pattern; /* the constant, WK_CHUNK bytes and more of it */
+    int64_t bytes;
+} fill_plan;
+
+static void fill_range(const fill_plan *plan, int64_t begin, int64_t end) {
+    const int64_t block = WK_CHUNK;
+    for (int64_t at = begin; at < end; at += block)
+        memcpy(plan->data + at, &plan->pattern, (size_t)(end - at < block ? end - at : block));
+}
+
+static void set_pattern(fill_plan *plan, wk_dtype dtype, double value) {
+    union {
+        float f32;
+        double f64;
+        int64_t i64;
+        uint16_t half;
+        char bytes[8];
+    } one = { .i64 = 0 };
+    size_t size = wk_size_of(dtype);
+    switch (dtype) {
+    case WK_F32: one.f32 = (float)value; break;
+    case WK_F64: one.f64 = value; break;
+    case WK_BF16: one.half = wk_store_bf16((float)value); break;
+    case WK_F16: one.half = wk_store_f16((float)value); break;
+    case WK_BOOL: one.i64 = value != 0; break;
+    default: one.i64 = (int64_t)value; break; /* the low bytes come first */
+    }
+    for (size_t at = 0; at < WK_CHUNK; at += size) memcpy((char *)&plan->pattern + at, one.bytes, size);
+}
+
+/* Threads get whole cache lines. */
+static void fill(wk_kernel_ctx *ctx, const wk_tensor *t, double value) {
+    fill_plan plan = { .data = t->data, .bytes = t->count * (int64_t)wk_size_of(t->dtype) };
+    int team = wk_moving_team(ctx, plan.bytes);
+    if (value == 0 && team == 1) {
+        if (plan.bytes) memset(t->data, 0, (size_t)plan.bytes);
+        return;
+    }
+    set_pattern(&plan, (wk_dtype)t->dtype, value);
+    if (team == 1) {
+        fill_range(&plan, 0, plan.bytes);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t begin, end;
+        wk_share(plan.bytes, WK_CHUNK, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        fill_range(&plan, begin, end);
+    }
+}
+
+static wk_status pad_constant(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_pad_opts *opts = call->attrs;
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    int64_t start = 0;
+    for (int i = 0; i < opts->before.rank; i++)
+        start += opts->before.size[i] * out->stride[x->rank - opts->before.rank + i];
+    fill(ctx, out, opts->value);
+    copy_into(ctx, out, start, out->stride, x);
+    return WK_OK;
+}
+
+/* ---- gradients of views ---- */
+
+static wk_status diagonal_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_diagonal_opts *opts = &((const wk_diagonal_grad_attrs *)call->attrs)->diagonal;
+    const wk_tensor *dy = call->in[0], *dx = call->out[0];
+    int a = (int)wk_optional_or(opts->axis_a, 0), b = (int)wk_optional_or(opts->axis_b, 1), last = 0;
+    int64_t stride[WK_MAX_RANK];
+    if (a < 0) a += dx->rank;
+    if (b < 0) b += dx->rank;
+    for (int axis = 0; axis < dx->rank; axis++)
+        if (axis != a && axis != b) stride[last++] = dx->stride[axis];
+    stride[last] = dx->stride[a] + dx->stride[b];
+    fill(ctx, dx, 0);
+    copy_into(ctx, dx, opts->offset < 0 ? -opts->offset * dx->stride[a] : opts->offset * dx->stride[b], stride, dy);
+    return WK_OK;
+}
+
+/* out += x along rows; bf16 and f16 add in f32 and round at each step, as they are added up one window after another. */
+typedef struct add_plan {
+    char *to;
+    const char *from;
+    int64_t to_step, from_step;
+    unsigned dtype;
+} add_plan;
+
+#define ADD_CASE(dtype_name, type, sum)                                                               \
+    case dtype_name:                                                                                  \
+        for (int64_t i = 0; i < n; i++) {                                                             \
+            type *to = (type *)(void *)plan->to + offset[0] + i * plan->to_step;                      \
+            type a = *to, b = ((const type *)(const void *)plan->from)[offset[1] + i * plan->from_step]; \
+            *to = (type)(sum);                                                                        \
+        }                                                                                             \
+        return;
+static void add_rows(const void *context, const int64_t offset[], int64_t n) {
+    const add_plan *plan = context;
+    switch (plan->dtype) {
+        ADD_CASE(WK_F32, float, a + b)
+        ADD_CASE(WK_F64, double, a + b)
+        ADD_CASE(WK_BF16, uint16_t, wk_store_bf16(wk_load_bf16(a) + wk_load_bf16(b)))
+        ADD_CASE(WK_F16, uint16_t, wk_store_f16(wk_load_f16(a) + wk_load_f16(b)))
+        ADD_CASE(WK_I64, uint64_t, a + b)
+        ADD_CASE(WK_I32, uint32_t, a + b)
+        ADD_CASE(WK_I16, uint16_t, 1u * a + b)
+        ADD_CASE(WK_I8, uint8_t, 1u * a + b)
+        ADD_CASE(WK_U8, uint8_t, 1u * a + b)
+    default: return;
+    }
+}
+
+/* Windows of one position do not overlap each other, so each position is one walk. */
+static wk_status windows_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_windows_opts *opts = &((const wk_windows_grad_attrs *)call->attrs)->windows;
+    const wk_tensor *dy = call->in[0], *dx = call->out[0];
+    int64_t size = (int64_t)wk_size_of(dy->dtype), axis = opts->axis;
+    fill(ctx, dx, 0);
+    if (!dy->count) return WK_OK;
+    for (int64_t k = 0; k < opts->size; k++) {
+        wk_walk walk = { .operands = 2, .rank = dx->rank };
+        for (int i = 0; i < dx->rank; i++) {
+            walk.shape[i] = dy->shape[i];
+            walk.stride[0][i] = dx->stride[i] * (i == axis ? opts->step : 1);
+            walk.stride[1][i] = dy->stride[i];
+        }
+        wk_walk_simplify(&walk);
+        const add_plan plan = { (char *)dx->data + k * opts->dilation * dx->stride[axis] * size,
+                                (const char *)dy->data + k * dy->stride[dx->rank] * size,
+                                walk.stride[0][walk.rank - 1], walk.stride[1][walk.rank - 1], dy->dtype };
+        wk_walk_team(&walk, wk_moving_team(ctx, 3 * wk_walk_count(&walk) * size), add_rows, &plan);
+    }
+    return WK_OK;
+}
+
+#define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
+WK_CPU_TABLE(arrange) = {
+    { "flip", ANY, flip },
+    { "pad_constant", ANY, pad_constant },
+    { "diagonal_backward", ANY, diagonal_backward },
+    { "windows_backward", WK_NUMBERS, windows_backward },
+    { 0 },
+};
