@@ -34,6 +34,15 @@ typedef struct wk_windows_grad_attrs {
     wk_windows_opts windows; /* axis ≥ 0; nothing is 0 */
     wk_dims dims;            /* of dx */
 } wk_windows_grad_attrs;
+/* scatter_fold (x, index, source): product, amax or amin */
+typedef struct wk_scatter_fold_attrs {
+    int64_t axis; /* ≥ 0 */
+    int reduce;   /* wk_scatter_reduce_kind */
+} wk_scatter_fold_attrs;
+/* nonzero_positions (mask, bool) -> (size, rank) i64, rows beyond those found filled */
+typedef struct wk_positions_attrs {
+    int64_t size, fill;
+} wk_positions_attrs;
 typedef struct wk_index_grad_attrs {
     int64_t axis; /* ≥ 0 */
     wk_dims dims;

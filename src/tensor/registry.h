@@ -5,12 +5,15 @@
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
-#define WK__ROW_FAMILIES(X) \
-    X(pointwise)            \
-    X(reduce)               \
-    X(softmax)              \
-    X(layout)               \
-    X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer) X(views) X(windows) X(join) X(arrange)
+#define WK__ROW_FAMILIES(X)                                                                                   \
+    X(pointwise)                                                                                              \
+    X(reduce)                                                                                                 \
+    X(softmax)                                                                                                \
+    X(layout)                                                                                                 \
+    X(index)                                                                                                  \
+    X(matmul)                                                                                                 \
+    X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer) X(views) X(windows) X(join) X(arrange) X(scatter) \
+        X(lookup) X(condition)
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE
@@ -29,6 +32,8 @@ bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask);
 wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
 /* dy where y > 0, else 0. */
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
+/* Rows (K, …) added by index (K) into zeros of `dims`: what index_select along axis 0 gives back. */
+wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, wk_dims dims);
 /* Run a row of a gradient rule whose first output goes straight into `sink` (may be NULL). */
 wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink);
 /* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their

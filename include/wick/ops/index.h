@@ -1,7 +1,7 @@
 /* wick/ops/index.h: picking elements by tensors of positions, and putting them back.  See wick/ops.h.
  *
- * Positions are i64 and at least 0; one out of range is an error that names it.  Where several values go to one place, they
- * are taken in the order of the index, so that results do not depend on threads.
+ * Positions are i64 and at least 0; one out of range is an error that names it.  Where several values go to one place,
+ * they are taken in the order of the index, so that results do not depend on threads.
  */
 #ifndef WICK_OPS_INDEX_H
 #define WICK_OPS_INDEX_H
@@ -23,8 +23,8 @@ WK_API wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis);
 WK_API wk_tensor *wk_take_along_axis(wk_tensor *x, wk_tensor *index, int axis);
 /* Elements of the flattened tensor, in the index's shape. */
 WK_API wk_tensor *wk_take(wk_tensor *x, wk_tensor *index);
-/* x[index[0], index[1], …]: positions along the first `count` axes, broadcast against each other, whose shape comes first
- * in the result. */
+/* x[index[0], index[1], …]: positions along the first `count` axes, broadcast against each other, whose shape comes
+ * first in the result. */
 WK_API wk_tensor *wk_index(wk_tensor *x, wk_tensor *const *index, int count);
 
 typedef enum wk_scatter_reduce {
@@ -95,24 +95,24 @@ typedef struct wk_embedding_opts {
 WK_API wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts opts);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_index_select(...) (WK_HERE, wk_index_select(__VA_ARGS__))
-#    define wk_gather(...) (WK_HERE, wk_gather(__VA_ARGS__))
+#    define wk_index_select(...)    (WK_HERE, wk_index_select(__VA_ARGS__))
+#    define wk_gather(...)          (WK_HERE, wk_gather(__VA_ARGS__))
 #    define wk_take_along_axis(...) (WK_HERE, wk_take_along_axis(__VA_ARGS__))
-#    define wk_take(...) (WK_HERE, wk_take(__VA_ARGS__))
-#    define wk_index(...) (WK_HERE, wk_index(__VA_ARGS__))
-#    define wk_scatter(...) (WK_HERE, wk_scatter(__VA_ARGS__))
-#    define wk_scatter_add(...) (WK_HERE, wk_scatter_add(__VA_ARGS__))
-#    define wk_scatter_reduce(...) (WK_HERE, wk_scatter_reduce(__VA_ARGS__))
-#    define wk_index_add(...) (WK_HERE, wk_index_add(__VA_ARGS__))
-#    define wk_index_copy(...) (WK_HERE, wk_index_copy(__VA_ARGS__))
-#    define wk_index_fill(...) (WK_HERE, wk_index_fill(__VA_ARGS__))
-#    define wk_index_put(...) (WK_HERE, wk_index_put(__VA_ARGS__))
-#    define wk_masked_fill(...) (WK_HERE, wk_masked_fill(__VA_ARGS__))
-#    define wk_nonzero(...) (WK_HERE, wk_nonzero(__VA_ARGS__))
-#    define wk_masked_select(...) (WK_HERE, wk_masked_select(__VA_ARGS__))
-#    define wk_masked_scatter(...) (WK_HERE, wk_masked_scatter(__VA_ARGS__))
-#    define wk_one_hot(...) (WK_HERE, wk_one_hot(__VA_ARGS__))
-#    define wk_embedding(...) (WK_HERE, wk_embedding(__VA_ARGS__))
+#    define wk_take(...)            (WK_HERE, wk_take(__VA_ARGS__))
+#    define wk_index(...)           (WK_HERE, wk_index(__VA_ARGS__))
+#    define wk_scatter(...)         (WK_HERE, wk_scatter(__VA_ARGS__))
+#    define wk_scatter_add(...)     (WK_HERE, wk_scatter_add(__VA_ARGS__))
+#    define wk_scatter_reduce(...)  (WK_HERE, wk_scatter_reduce(__VA_ARGS__))
+#    define wk_index_add(...)       (WK_HERE, wk_index_add(__VA_ARGS__))
+#    define wk_index_copy(...)      (WK_HERE, wk_index_copy(__VA_ARGS__))
+#    define wk_index_fill(...)      (WK_HERE, wk_index_fill(__VA_ARGS__))
+#    define wk_index_put(...)       (WK_HERE, wk_index_put(__VA_ARGS__))
+#    define wk_masked_fill(...)     (WK_HERE, wk_masked_fill(__VA_ARGS__))
+#    define wk_nonzero(...)         (WK_HERE, wk_nonzero(__VA_ARGS__))
+#    define wk_masked_select(...)   (WK_HERE, wk_masked_select(__VA_ARGS__))
+#    define wk_masked_scatter(...)  (WK_HERE, wk_masked_scatter(__VA_ARGS__))
+#    define wk_one_hot(...)         (WK_HERE, wk_one_hot(__VA_ARGS__))
+#    define wk_embedding(...)       (WK_HERE, wk_embedding(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

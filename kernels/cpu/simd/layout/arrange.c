@@ -127,7 +127,8 @@ static wk_status diagonal_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
-/* out += x along rows; bf16 and f16 add in f32 and round at each step, as they are added up one window after another. */
+/* out += x along rows; bf16 and f16 add in f32 and round at each step, as they are added up one window after another.
+ */
 typedef struct add_plan {
     char *to;
     const char *from;
@@ -135,13 +136,13 @@ typedef struct add_plan {
     unsigned dtype;
 } add_plan;
 
-#define ADD_CASE(dtype_name, type, sum)                                                               \
-    case dtype_name:                                                                                  \
-        for (int64_t i = 0; i < n; i++) {                                                             \
-            type *to = (type *)(void *)plan->to + offset[0] + i * plan->to_step;                      \
+#define ADD_CASE(dtype_name, type, sum)                                                                  \
+    case dtype_name:                                                                                     \
+        for (int64_t i = 0; i < n; i++) {                                                                \
+            type *to = (type *)(void *)plan->to + offset[0] + i * plan->to_step;                         \
             type a = *to, b = ((const type *)(const void *)plan->from)[offset[1] + i * plan->from_step]; \
-            *to = (type)(sum);                                                                        \
-        }                                                                                             \
+            *to = (type)(sum);                                                                           \
+        }                                                                                                \
         return;
 static void add_rows(const void *context, const int64_t offset[], int64_t n) {
     const add_plan *plan = context;
@@ -175,8 +176,8 @@ static wk_status windows_backward(wk_kernel_ctx *ctx, const wk_call *call) {
         }
         wk_walk_simplify(&walk);
         const add_plan plan = { (char *)dx->data + k * opts->dilation * dx->stride[axis] * size,
-                                (const char *)dy->data + k * dy->stride[dx->rank] * size,
-                                walk.stride[0][walk.rank - 1], walk.stride[1][walk.rank - 1], dy->dtype };
+                                (const char *)dy->data + k * dy->stride[dx->rank] * size, walk.stride[0][walk.rank - 1],
+                                walk.stride[1][walk.rank - 1], dy->dtype };
         wk_walk_team(&walk, wk_moving_team(ctx, 3 * wk_walk_count(&walk) * size), add_rows, &plan);
     }
     return WK_OK;

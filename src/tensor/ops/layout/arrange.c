@@ -124,7 +124,8 @@ static wk_status repeat_parts(const wk_call *call, wk_tensor *out[]) {
     if (times->rank < x->rank || times->rank > WK_MAX_RANK)
         return wk_bad_call(call, WK_INVALID, "%d numbers for a tensor of rank %d", times->rank, x->rank);
     for (int i = 0; i < times->rank; i++)
-        if (times->size[i] < 0) return wk_bad_call(call, WK_INVALID, "axis %d times %lld", i, (long long)times->size[i]);
+        if (times->size[i] < 0)
+            return wk_bad_call(call, WK_INVALID, "axis %d times %lld", i, (long long)times->size[i]);
     wk_dims dims = { .rank = times->rank };
     for (int i = 0; i < dims.rank; i++) {
         int own = i - (dims.rank - x->rank);
@@ -162,7 +163,8 @@ static wk_tensor *repeated_positions(const wk_call *call, wk_tensor *repeats, in
     int64_t total = 0;
     for (int64_t i = 0; times && i < size; i++)
         if (times[i] < 0 || __builtin_add_overflow(total, times[i], &total))
-            return (void)wk_bad_call(call, WK_INVALID, "repeats[%lld] is %lld", (long long)i, (long long)times[i]), NULL;
+            return (void)wk_bad_call(call, WK_INVALID, "repeats[%lld] is %lld", (long long)i, (long long)times[i]),
+                   NULL;
     wk_tensor *index = times ? wk_empty(WK_I64, WK_DIMS(total)) : NULL;
     int64_t *at = index ? index->data : NULL;
     for (int64_t i = 0; at && i < size; i++)
@@ -200,7 +202,8 @@ static void repeat_interleave_samples(wk_sampler *s) {
 }
 static const wk_attr_def repeat_interleave_attrs[] = {
     { "repeats", WK_ATTR_INT, offsetof(wk_repeat_interleave_opts, repeats), 0, NULL, 0, "of each element" },
-    { "axis", WK_ATTR_OPTIONAL, offsetof(wk_repeat_interleave_opts, axis), 0, NULL, 0, "default: the flattened tensor" },
+    { "axis", WK_ATTR_OPTIONAL, offsetof(wk_repeat_interleave_opts, axis), 0, NULL, 0,
+      "default: the flattened tensor" },
 };
 static wk_op_def repeat_interleave_row = { .name = "repeat_interleave",
                                            .doc = "each element several times in a row",
@@ -274,12 +277,11 @@ static wk_tensor *pad_axis(const wk_call *call, wk_tensor *x, int axis, int64_t 
     int64_t size = x->shape[axis], most = mode == WK_PAD_REFLECT ? size - 1 : size, total;
     bool fits = mode == WK_PAD_REPLICATE ? size > 0 : before <= most && after <= most;
     if (!fits || __builtin_add_overflow(size, before, &total) || __builtin_add_overflow(total, after, &total))
-        return (void)wk_bad_call(call, WK_SHAPE, "%s padding of %lld and %lld around axis %d of size %lld",
-                                 names[mode], (long long)before, (long long)after, axis, (long long)size),
+        return (void)wk_bad_call(call, WK_SHAPE, "%s padding of %lld and %lld around axis %d of size %lld", names[mode],
+                                 (long long)before, (long long)after, axis, (long long)size),
                NULL;
     wk_tensor *index = wk_empty(WK_I64, WK_DIMS(total));
-    for (int64_t i = 0; index && i < total; i++)
-        ((int64_t *)index->data)[i] = source_of(i - before, size, mode);
+    for (int64_t i = 0; index && i < total; i++) ((int64_t *)index->data)[i] = source_of(i - before, size, mode);
     return index ? wk_index_select(x, index, axis) : NULL;
 }
 
@@ -324,7 +326,8 @@ static void pad_samples(wk_sampler *s) {
 static const wk_attr_def pad_attrs[] = {
     { "before", WK_ATTR_DIMS, offsetof(wk_pad_opts, before), 0, NULL, 0, "elements before each of the last axes" },
     { "after", WK_ATTR_DIMS, offsetof(wk_pad_opts, after), 0, NULL, 0, "elements behind" },
-    { "mode", WK_ATTR_ENUM, offsetof(wk_pad_opts, mode), 0, "constant|reflect|replicate|circular", 0, "what comes there" },
+    { "mode", WK_ATTR_ENUM, offsetof(wk_pad_opts, mode), 0, "constant|reflect|replicate|circular", 0,
+      "what comes there" },
     { "value", WK_ATTR_FLOAT, offsetof(wk_pad_opts, value), 0, NULL, 0, "of the constant" },
 };
 COMPOSITE(pad, "elements put around a tensor", 1, 0, wk_pad_opts);
@@ -339,7 +342,8 @@ static wk_status shuffle(const wk_call *call, wk_tensor *out[], bool back) {
     wk_tensor *x = call->in[0];
     char text[160];
     bool fits = x->rank >= 3 && f >= 1 && f < 1 << 15;
-    int64_t c = fits ? x->shape[x->rank - 3] : 0, h = fits ? x->shape[x->rank - 2] : 0, w = fits ? x->shape[x->rank - 1] : 0;
+    int64_t c = fits ? x->shape[x->rank - 3] : 0, h = fits ? x->shape[x->rank - 2] : 0,
+            w = fits ? x->shape[x->rank - 1] : 0;
     if (!fits || (back ? h % f || w % f : c % (f * f)))
         return wk_bad_call(call, WK_SHAPE, "x is %s, factor %lld: expected (…, %s)", wk_describe(x, text, sizeof text),
                            (long long)f, back ? "C, H · factor, W · factor" : "C · factor², H, W");
@@ -396,7 +400,8 @@ static wk_status triangle(const wk_call *call, wk_tensor *out[], bool lower) {
     wk_tensor *x = call->in[0];
     if (x->rank < 2) return wk_bad_call(call, WK_SHAPE, "x has rank %d, expected at least 2", x->rank);
     int64_t rows = x->shape[x->rank - 2], columns = x->shape[x->rank - 1];
-    wk_tensor *edge = wk_add(wk_reshape(wk_arange(rows), WK_DIMS(rows, 1)), wk_full(WK_I64, WK_SCALAR, (double)diagonal));
+    wk_tensor *edge =
+        wk_add(wk_reshape(wk_arange(rows), WK_DIMS(rows, 1)), wk_full(WK_I64, WK_SCALAR, (double)diagonal));
     wk_tensor *column = wk_arange(columns);
     wk_tensor *keep = lower ? wk_le(column, edge) : wk_ge(column, edge);
     out[0] = wk_where(keep, x, wk_zeros((wk_dtype)x->dtype, WK_SCALAR));
@@ -429,7 +434,14 @@ wk_tensor *wk_triu(wk_tensor *x, wk_triangle_opts opts) {
     return wk_op_run1(&triu_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_arrange[] = { &flip_row,          &roll_row,          &repeat_row,
-                                        &repeat_interleave_row, &pad_constant_row, &pad_row,
-                                        &pixel_shuffle_row, &pixel_unshuffle_row, &tril_row,
-                                        &triu_row,          NULL };
+wk_op_def *const wk__rows_arrange[] = { &flip_row,
+                                        &roll_row,
+                                        &repeat_row,
+                                        &repeat_interleave_row,
+                                        &pad_constant_row,
+                                        &pad_row,
+                                        &pixel_shuffle_row,
+                                        &pixel_unshuffle_row,
+                                        &tril_row,
+                                        &triu_row,
+                                        NULL };

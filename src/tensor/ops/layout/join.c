@@ -30,8 +30,7 @@ static wk_cost move_cost(const wk_call *call) {
 static int cut(const wk_op_def *row, const void *attrs, wk_tensor *x, wk_tensor **parts, int most) {
     int count = wk_op_outputs(row, &x, 1, attrs);
     if (count < 0) return 0;
-    if (count > most)
-        return (void)wk__bad_argument(row->name, WK_INVALID, "%d parts, but room for %d", count, most), 0;
+    if (count > most) return (void)wk__bad_argument(row->name, WK_INVALID, "%d parts, but room for %d", count, most), 0;
     return wk_op_run(row, &x, 1, parts, attrs) == WK_OK ? count : 0;
 }
 
@@ -51,8 +50,7 @@ static int split_count(const wk_call *call) {
 static wk_status split_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_split_opts *opts = call->attrs;
     int axis = wk__axis("split", call->in[0], opts->axis);
-    for (int i = 0; i < call->n_out; i++)
-        out[i] = wk_slice(call->in[0], axis, i * opts->size, (i + 1) * opts->size, 1);
+    for (int i = 0; i < call->n_out; i++) out[i] = wk_slice(call->in[0], axis, i * opts->size, (i + 1) * opts->size, 1);
     return WK_OK;
 }
 static void split_samples(wk_sampler *s) {
@@ -127,7 +125,8 @@ static int chunk_count(const wk_call *call) {
     return split_count(&same);
 }
 static wk_status chunk_parts(const wk_call *call, wk_tensor *out[]) {
-    const wk_split_opts as_split = chunk_as_split(call, wk__axis("chunk", call->in[0], ((const wk_chunk_opts *)call->attrs)->axis));
+    const wk_split_opts as_split =
+        chunk_as_split(call, wk__axis("chunk", call->in[0], ((const wk_chunk_opts *)call->attrs)->axis));
     const wk_call same = { .op = call->op, .in = call->in, .n_in = 1, .n_out = call->n_out, .attrs = &as_split };
     return split_parts(&same, out);
 }
@@ -153,7 +152,9 @@ static int unbind_count(const wk_call *call) {
     int axis = wk__axis("unbind", call->in[0], ((const wk_unbind_opts *)call->attrs)->axis);
     if (axis < 0) return -1;
     if (call->in[0]->shape[axis] > INT32_MAX)
-        return (void)wk_bad_call(call, WK_SHAPE, "axis %d has %lld elements", axis, (long long)call->in[0]->shape[axis]), -1;
+        return (void)wk_bad_call(call, WK_SHAPE, "axis %d has %lld elements", axis,
+                                 (long long)call->in[0]->shape[axis]),
+               -1;
     return (int)call->in[0]->shape[axis];
 }
 static wk_status unbind_parts(const wk_call *call, wk_tensor *out[]) {
@@ -267,5 +268,5 @@ wk_status wk_meshgrid(wk_tensor *const *vectors, int count, wk_meshgrid_opts opt
     return wk_op_run(&meshgrid_row, vectors, count, grids, &opts);
 }
 
-wk_op_def *const wk__rows_join[] = { &split_row,  &split_sizes_row, &chunk_row, &unbind_row,
-                                     &stack_row,  &meshgrid_row,    NULL };
+wk_op_def *const wk__rows_join[] = { &split_row, &split_sizes_row, &chunk_row, &unbind_row,
+                                     &stack_row, &meshgrid_row,    NULL };

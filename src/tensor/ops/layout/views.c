@@ -319,7 +319,6 @@ wk_tensor *wk_diag_embed(wk_tensor *x, wk_diag_embed_opts opts) {
     return wk_op_run1(&diag_embed_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_views[] = { &flatten_row,  &transpose_row, &select_row,
-                                      &squeeze_row,  &unsqueeze_row, &unflatten_row,
-                                      &movedim_row,  &diagonal_row,  &diagonal_backward_row,
-                                      &diag_embed_row, NULL };
+wk_op_def *const wk__rows_views[] = { &flatten_row,           &transpose_row,  &select_row,  &squeeze_row,
+                                      &unsqueeze_row,         &unflatten_row,  &movedim_row, &diagonal_row,
+                                      &diagonal_backward_row, &diag_embed_row, NULL };

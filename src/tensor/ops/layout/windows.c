@@ -34,7 +34,8 @@ static wk_status windows_shape(const wk_call *call, wk_desc out[]) {
                            (long long)opts->size, (long long)step, (long long)dilation);
     int64_t reach;
     if (__builtin_mul_overflow(dilation, opts->size - 1, &reach) || reach >= x->shape[axis])
-        return wk_bad_call(call, WK_SHAPE, "a window of %lld elements, %lld apart, does not fit into axis %d of size %lld",
+        return wk_bad_call(call, WK_SHAPE,
+                           "a window of %lld elements, %lld apart, does not fit into axis %d of size %lld",
                            (long long)opts->size, (long long)dilation, axis, (long long)x->shape[axis]);
     if (x->rank == WK_MAX_RANK) return wk_bad_call(call, WK_SHAPE, "x has rank %d already", x->rank);
     wk_desc desc = { .rank = x->rank + 1, .dtype = (wk_dtype)x->dtype, .view_of = 1 };
@@ -184,10 +185,10 @@ static void fold_samples(wk_sampler *s) {
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(1, 12, 9) });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(1, 6, 18) });
 }
-#define WINDOW_ATTRS(type, at)                                                                                    \
-    { "kernel", WK_ATTR_INTS, offsetof(type, at kernel), 2, NULL, 0, "size of a window" },                        \
-        { "stride", WK_ATTR_INTS, offsetof(type, at stride), 2, NULL, 0, "between windows; 0 means 1" },          \
-        { "dilation", WK_ATTR_INTS, offsetof(type, at dilation), 2, NULL, 0, "between elements; 0 means 1" },     \
+#define WINDOW_ATTRS(type, at)                                                                                \
+    { "kernel", WK_ATTR_INTS, offsetof(type, at kernel), 2, NULL, 0, "size of a window" },                    \
+        { "stride", WK_ATTR_INTS, offsetof(type, at stride), 2, NULL, 0, "between windows; 0 means 1" },      \
+        { "dilation", WK_ATTR_INTS, offsetof(type, at dilation), 2, NULL, 0, "between elements; 0 means 1" }, \
         { "padding", WK_ATTR_INTS, offsetof(type, at padding), 2, NULL, 0, "zeros around the image" },
 static const wk_attr_def unfold_attrs[] = { WINDOW_ATTRS(wk_unfold_opts, ) };
 static const wk_attr_def fold_attrs[] = { { "size", WK_ATTR_INTS, offsetof(wk_fold_opts, size), 2, NULL, 0,

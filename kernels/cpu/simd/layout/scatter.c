@@ -1,0 +1,245 @@
+/* scatter.c: values put at positions, positions of true elements, rows of a table.
+ *
+ * Equal positions meet in one element, so the work is split over the other axes only, and each line of the index is gone
+ * through in order: the same result on every run and for every team.  An index is checked before anything is written.
+ */
+#include "cpu/simd/layout/copy.h"
+
+#include <string.h>
+
+static wk_status check_index(const char *op, const wk_tensor *index, int64_t size) {
+    const int64_t *values = index->data;
+    for (int64_t i = 0; i < index->count; i++) {
+        int64_t at = 0, rest = i;
+        for (int d = index->rank - 1; d >= 0; d--) {
+            at += rest % index->shape[d] * index->stride[d];
+            rest /= index->shape[d];
+        }
+        if (values[at] < 0 || values[at] >= size)
+            return wk_fail(WK_INVALID, "%s: index[%lld] is %lld, expected 0 ≤ index < %lld", op, (long long)i,
+                           (long long)values[at], (long long)size);
+    }
+    return WK_OK;
+}
+
+/* ---- what happens where they meet ---- */
+
+/* n elements: to[index[i · index_step] · jump + i · to_step] joined with from[i · from_step].  Along the axis to_step is
+ * 0; along a row that shares one position index_step is. */
+typedef struct line_steps {
+    int64_t to, from, index, jump;
+} line_steps;
+typedef void (*line_join)(void *to, const void *from, const int64_t *index, const line_steps *step, int64_t n);
+#define JOIN(name, type, expression)                                                                              \
+    static void name(void *to_, const void *from_, const int64_t *index, const line_steps *step, int64_t n) {     \
+        type *to = to_;                                                                                           \
+        const type *from = from_;                                                                                 \
+        if (step->index == 0) to += *index * step->jump;                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                                         \
+            type *at = to + (step->index ? index[i * step->index] * step->jump : 0) + i * step->to, a = *at;      \
+            type b = from[i * step->from];                                                                        \
+            (void)a;                                                                                              \
+            *at = (type)(expression);                                                                             \
+        }                                                                                                         \
+    }
+#define LARGER(a, b)      ((a) > (b) || (a) != (a) ? (a) : (b))
+#define SMALLER(a, b)     ((a) < (b) || (a) != (a) ? (a) : (b))
+#define HALVES(name, of)                                                                   \
+    JOIN(name##_bf16, uint16_t, wk_store_bf16(of(wk_load_bf16(a), wk_load_bf16(b))))       \
+    JOIN(name##_f16, uint16_t, wk_store_f16(of(wk_load_f16(a), wk_load_f16(b))))
+#define SUM(a, b)     ((a) + (b))
+#define PRODUCT(a, b) ((a) * (b))
+
+JOIN(put_b8, uint64_t, b)
+JOIN(put_b4, uint32_t, b)
+JOIN(put_b2, uint16_t, b)
+JOIN(put_b1, uint8_t, b)
+JOIN(add_f32, float, a + b)
+JOIN(add_f64, double, a + b)
+HALVES(add, SUM)
+JOIN(add_b8, uint64_t, a + b)
+JOIN(add_b4, uint32_t, a + b)
+JOIN(add_b2, uint16_t, 1u * a + b)
+JOIN(add_b1, uint8_t, 1u * a + b)
+JOIN(mul_f32, float, a *b)
+JOIN(mul_f64, double, a *b)
+HALVES(mul, PRODUCT)
+JOIN(mul_b8, uint64_t, a *b)
+JOIN(mul_b4, uint32_t, a *b)
+JOIN(mul_b2, uint16_t, 1u * a * b)
+JOIN(mul_b1, uint8_t, 1u * a * b)
+#define EXTREMUM(name, of)              \
+    JOIN(name##_f32, float, of(a, b))   \
+    JOIN(name##_f64, double, of(a, b))  \
+    HALVES(name, of)                    \
+    JOIN(name##_i64, int64_t, of(a, b)) \
+    JOIN(name##_i32, int32_t, of(a, b)) \
+    JOIN(name##_i16, int16_t, of(a, b)) \
+    JOIN(name##_i8, int8_t, of(a, b))   \
+    JOIN(name##_u8, uint8_t, of(a, b))
+EXTREMUM(most, LARGER)
+EXTREMUM(least, SMALLER)
+
+static const line_join assignments[9] = { [1] = put_b1, [2] = put_b2, [4] = put_b4, [8] = put_b8 };
+#define BY_BITS(name)                                                                                            \
+    {                                                                                                            \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,            \
+        [WK_I64] = name##_b8,  [WK_I32] = name##_b4,  [WK_I16] = name##_b2,    [WK_I8] = name##_b1,              \
+        [WK_U8] = name##_b1,                                                                                     \
+    }
+#define BY_TYPE(name)                                                                                            \
+    {                                                                                                            \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,            \
+        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16,   [WK_I8] = name##_i8,              \
+        [WK_U8] = name##_u8,                                                                                     \
+    }
+static const line_join sums[WK_DTYPE_COUNT] = BY_BITS(add), products[WK_DTYPE_COUNT] = BY_BITS(mul),
+                       maxima[WK_DTYPE_COUNT] = BY_TYPE(most), minima[WK_DTYPE_COUNT] = BY_TYPE(least);
+
+/* ---- the walk ---- */
+
+typedef struct scatter_plan {
+    char *out;
+    const char *source;
+    const int64_t *index;
+    int64_t size, length;      /* bytes an element; of the index along the axis */
+    int64_t source_axis;       /* stride of source along it */
+    line_steps axis, row;      /* along the axis, and along the walk's rows */
+    int64_t row_index;         /* the index's step along a row */
+    line_join join;
+} scatter_plan;
+
+/* Operands: out, source, index, without the axis.  Where one position serves a whole row, the row is joined at once, in
+ * the order of the index; else each line of the axis by itself. */
+static void scatter_visit(const void *context, const int64_t offset[], int64_t n) {
+    const scatter_plan *p = context;
+    char *out = p->out + offset[0] * p->size;
+    const char *source = p->source + offset[1] * p->size;
+    const int64_t *index = p->index + offset[2];
+    if (p->row_index == 0) {
+        for (int64_t k = 0; k < p->length; k++)
+            p->join(out, source + k * p->source_axis * p->size, index + k * p->axis.index, &p->row, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        p->join(out + i * p->row.to * p->size, source + i * p->row.from * p->size, index + i * p->row_index, &p->axis,
+                p->length);
+}
+
+static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t axis, line_join join) {
+    const wk_tensor *x = call->in[0], *index = call->in[1], *source = call->in[2], *out = call->out[0];
+    int64_t size = (int64_t)wk_size_of(x->dtype);
+    WK_TRY(check_index(call->op->name, index, x->rank ? x->shape[axis] : 1));
+    wk_walk all = wk_walk_of(out);
+    wk_walk_add(&all, x);
+    if (out->count) wk__copy_strided(&all, out->data, x->data, (size_t)size, wk_moving_team(ctx, 2 * out->count * size));
+    if (!index->count) return WK_OK;
+    wk_walk walk = { .operands = 3 };
+    for (int d = 0; d < x->rank; d++) {
+        if (d == axis) continue;
+        walk.stride[0][walk.rank] = out->stride[d];
+        walk.stride[1][walk.rank] = source->stride[d];
+        walk.stride[2][walk.rank] = index->stride[d];
+        walk.shape[walk.rank++] = index->shape[d];
+    }
+    wk_walk_simplify(&walk);
+    int last = walk.rank - 1;
+    scatter_plan plan = { .out = out->data, .source = source->data, .index = index->data, .size = size, .length = 1, .join = join };
+    if (x->rank) {
+        plan.length = index->shape[axis];
+        plan.source_axis = source->stride[axis];
+        plan.axis = (line_steps){ 0, source->stride[axis], index->stride[axis], out->stride[axis] };
+    }
+    plan.row = (line_steps){ walk.stride[0][last], walk.stride[1][last], 0, plan.axis.jump };
+    plan.row_index = walk.stride[2][last];
+    wk_walk_split(&walk, wk_moving_team(ctx, 3 * index->count * size), 16, scatter_visit, &plan);
+    return WK_OK;
+}
+
+static wk_status scatter(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_index_opts *opts = call->attrs;
+    return scatter_with(ctx, call, opts->axis, assignments[wk_size_of(call->in[0]->dtype)]);
+}
+static wk_status scatter_add(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_index_opts *opts = call->attrs;
+    return scatter_with(ctx, call, opts->axis, sums[call->in[0]->dtype]);
+}
+static wk_status scatter_fold(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_scatter_fold_attrs *attrs = call->attrs;
+    const line_join *joins = attrs->reduce == WK_SCATTER_PROD ? products : attrs->reduce == WK_SCATTER_AMAX ? maxima : minima;
+    return scatter_with(ctx, call, attrs->axis, joins[call->in[0]->dtype]);
+}
+
+/* ---- positions of true elements ---- */
+
+static wk_status nonzero_positions(wk_kernel_ctx *ctx, const wk_call *call) {
+    (void)ctx;
+    const wk_positions_attrs *attrs = call->attrs;
+    const wk_tensor *mask = call->in[0];
+    int64_t *out = call->out[0]->data, found = 0, rank = mask->rank;
+    const uint8_t *data = mask->data, *at = data, *end = data + mask->count;
+    for (; found < attrs->size && at < end && (at = memchr(at, 1, (size_t)(end - at))); at++, found++) {
+        int64_t rest = at - data;
+        for (int64_t d = rank - 1; d >= 0; d--) {
+            out[found * rank + d] = rest % mask->shape[d];
+            rest /= mask->shape[d];
+        }
+    }
+    for (int64_t i = found * rank; i < attrs->size * rank; i++) out[i] = attrs->fill;
+    return WK_OK;
+}
+
+/* ---- embedding ---- */
+
+typedef struct table_plan {
+    char *out;
+    const char *table;
+    const wk_tensor *index;
+    int64_t size, width, row, column; /* bytes an element; of a row; strides of the table */
+} table_plan;
+
+static void copy_rows(const table_plan *p, int64_t begin, int64_t end) {
+    const int64_t *index = p->index->data;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t at = 0, rest = i;
+        for (int d = p->index->rank - 1; d >= 0; d--) {
+            at += rest % p->index->shape[d] * p->index->stride[d];
+            rest /= p->index->shape[d];
+        }
+        char *to = p->out + i * p->width * p->size;
+        const char *from = p->table + index[at] * p->row * p->size;
+        if (p->column == 1)
+            memcpy(to, from, (size_t)(p->width * p->size));
+        else
+            for (int64_t k = 0; k < p->width; k++)
+                memcpy(to + k * p->size, from + k * p->column * p->size, (size_t)p->size);
+    }
+}
+
+static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_tensor *weight = call->in[0], *index = call->in[1];
+    table_plan plan = { call->out[0]->data, weight->data, index, (int64_t)wk_size_of(weight->dtype), weight->shape[1],
+                        weight->stride[0], weight->stride[1] };
+    WK_TRY(check_index("embedding", index, weight->shape[0]));
+    int team = wk_moving_team(ctx, 2 * call->out[0]->count * plan.size);
+    if (team == 1) {
+        copy_rows(&plan, 0, index->count);
+        return WK_OK;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t begin, end;
+        wk_share(index->count, 1, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        copy_rows(&plan, begin, end);
+    }
+    return WK_OK;
+}
+
+WK_CPU_TABLE(scatter) = {
+    { "scatter", WK_NUMBERS, scatter },
+    { "scatter_add", WK_NUMBERS, scatter_add },
+    { "scatter_fold", WK_NUMBERS, scatter_fold },
+    { "nonzero_positions", WK_SET_OF(WK_BOOL), nonzero_positions },
+    { "embedding", WK_FLOATS, embedding },
+    { 0 },
+};
