@@ -35,6 +35,8 @@ static const command commands[] = {
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
+    { "op", NULL, "wk_op_main", "apply one operation to stored tensors",
+      "wick op softmax x.safetensors -o y.safetensors", false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
 };

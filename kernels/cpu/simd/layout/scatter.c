@@ -1,7 +1,8 @@
 /* scatter.c: values put at positions, positions of true elements, rows of a table.
  *
- * Equal positions meet in one element, so the work is split over the other axes only, and each line of the index is gone
- * through in order: the same result on every run and for every team.  An index is checked before anything is written.
+ * Equal positions meet in one element, so the work is split over the other axes only, and each line of the index is
+ * gone through in order: the same result on every run and for every team.  An index is checked before anything is
+ * written.
  */
 #include "cpu/simd/layout/copy.h"
 
@@ -24,28 +25,28 @@ static wk_status check_index(const char *op, const wk_tensor *index, int64_t siz
 
 /* ---- what happens where they meet ---- */
 
-/* n elements: to[index[i · index_step] · jump + i · to_step] joined with from[i · from_step].  Along the axis to_step is
- * 0; along a row that shares one position index_step is. */
+/* n elements: to[index[i · index_step] · jump + i · to_step] joined with from[i · from_step].  Along the axis to_step
+ * is 0; along a row that shares one position index_step is. */
 typedef struct line_steps {
     int64_t to, from, index, jump;
 } line_steps;
 typedef void (*line_join)(void *to, const void *from, const int64_t *index, const line_steps *step, int64_t n);
-#define JOIN(name, type, expression)                                                                              \
-    static void name(void *to_, const void *from_, const int64_t *index, const line_steps *step, int64_t n) {     \
-        type *to = to_;                                                                                           \
-        const type *from = from_;                                                                                 \
-        if (step->index == 0) to += *index * step->jump;                                                          \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
-            type *at = to + (step->index ? index[i * step->index] * step->jump : 0) + i * step->to, a = *at;      \
-            type b = from[i * step->from];                                                                        \
-            (void)a;                                                                                              \
-            *at = (type)(expression);                                                                             \
-        }                                                                                                         \
+#define JOIN(name, type, expression)                                                                          \
+    static void name(void *to_, const void *from_, const int64_t *index, const line_steps *step, int64_t n) { \
+        type *to = to_;                                                                                       \
+        const type *from = from_;                                                                             \
+        if (step->index == 0) to += *index * step->jump;                                                      \
+        for (int64_t i = 0; i < n; i++) {                                                                     \
+            type *at = to + (step->index ? index[i * step->index] * step->jump : 0) + i * step->to, a = *at;  \
+            type b = from[i * step->from];                                                                    \
+            (void)a;                                                                                          \
+            *at = (type)(expression);                                                                         \
+        }                                                                                                     \
     }
-#define LARGER(a, b)      ((a) > (b) || (a) != (a) ? (a) : (b))
-#define SMALLER(a, b)     ((a) < (b) || (a) != (a) ? (a) : (b))
-#define HALVES(name, of)                                                                   \
-    JOIN(name##_bf16, uint16_t, wk_store_bf16(of(wk_load_bf16(a), wk_load_bf16(b))))       \
+#define LARGER(a, b)  ((a) > (b) || (a) != (a) ? (a) : (b))
+#define SMALLER(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
+#define HALVES(name, of)                                                             \
+    JOIN(name##_bf16, uint16_t, wk_store_bf16(of(wk_load_bf16(a), wk_load_bf16(b)))) \
     JOIN(name##_f16, uint16_t, wk_store_f16(of(wk_load_f16(a), wk_load_f16(b))))
 #define SUM(a, b)     ((a) + (b))
 #define PRODUCT(a, b) ((a) * (b))
@@ -81,17 +82,15 @@ EXTREMUM(most, LARGER)
 EXTREMUM(least, SMALLER)
 
 static const line_join assignments[9] = { [1] = put_b1, [2] = put_b2, [4] = put_b4, [8] = put_b8 };
-#define BY_BITS(name)                                                                                            \
-    {                                                                                                            \
-        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,            \
-        [WK_I64] = name##_b8,  [WK_I32] = name##_b4,  [WK_I16] = name##_b2,    [WK_I8] = name##_b1,              \
-        [WK_U8] = name##_b1,                                                                                     \
+#define BY_BITS(name)                                                                                               \
+    {                                                                                                               \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,               \
+        [WK_I64] = name##_b8, [WK_I32] = name##_b4, [WK_I16] = name##_b2, [WK_I8] = name##_b1, [WK_U8] = name##_b1, \
     }
-#define BY_TYPE(name)                                                                                            \
-    {                                                                                                            \
-        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,            \
-        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16,   [WK_I8] = name##_i8,              \
-        [WK_U8] = name##_u8,                                                                                     \
+#define BY_TYPE(name)                                                                                                  \
+    {                                                                                                                  \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,                  \
+        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16, [WK_I8] = name##_i8, [WK_U8] = name##_u8, \
     }
 static const line_join sums[WK_DTYPE_COUNT] = BY_BITS(add), products[WK_DTYPE_COUNT] = BY_BITS(mul),
                        maxima[WK_DTYPE_COUNT] = BY_TYPE(most), minima[WK_DTYPE_COUNT] = BY_TYPE(least);
@@ -102,10 +101,10 @@ typedef struct scatter_plan {
     char *out;
     const char *source;
     const int64_t *index;
-    int64_t size, length;      /* bytes an element; of the index along the axis */
-    int64_t source_axis;       /* stride of source along it */
-    line_steps axis, row;      /* along the axis, and along the walk's rows */
-    int64_t row_index;         /* the index's step along a row */
+    int64_t size, length; /* bytes an element; of the index along the axis */
+    int64_t source_axis;  /* stride of source along it */
+    line_steps axis, row; /* along the axis, and along the walk's rows */
+    int64_t row_index;    /* the index's step along a row */
     line_join join;
 } scatter_plan;
 
@@ -132,7 +131,8 @@ static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t a
     WK_TRY(check_index(call->op->name, index, x->rank ? x->shape[axis] : 1));
     wk_walk all = wk_walk_of(out);
     wk_walk_add(&all, x);
-    if (out->count) wk__copy_strided(&all, out->data, x->data, (size_t)size, wk_moving_team(ctx, 2 * out->count * size));
+    if (out->count)
+        wk__copy_strided(&all, out->data, x->data, (size_t)size, wk_moving_team(ctx, 2 * out->count * size));
     if (!index->count) return WK_OK;
     wk_walk walk = { .operands = 3 };
     for (int d = 0; d < x->rank; d++) {
@@ -144,7 +144,9 @@ static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t a
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
-    scatter_plan plan = { .out = out->data, .source = source->data, .index = index->data, .size = size, .length = 1, .join = join };
+    scatter_plan plan = {
+        .out = out->data, .source = source->data, .index = index->data, .size = size, .length = 1, .join = join
+    };
     if (x->rank) {
         plan.length = index->shape[axis];
         plan.source_axis = source->stride[axis];
@@ -166,7 +168,9 @@ static wk_status scatter_add(wk_kernel_ctx *ctx, const wk_call *call) {
 }
 static wk_status scatter_fold(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_scatter_fold_attrs *attrs = call->attrs;
-    const line_join *joins = attrs->reduce == WK_SCATTER_PROD ? products : attrs->reduce == WK_SCATTER_AMAX ? maxima : minima;
+    const line_join *joins = attrs->reduce == WK_SCATTER_PROD   ? products
+                             : attrs->reduce == WK_SCATTER_AMAX ? maxima
+                                                                : minima;
     return scatter_with(ctx, call, attrs->axis, joins[call->in[0]->dtype]);
 }
 
@@ -218,8 +222,10 @@ static void copy_rows(const table_plan *p, int64_t begin, int64_t end) {
 
 static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *weight = call->in[0], *index = call->in[1];
-    table_plan plan = { call->out[0]->data, weight->data, index, (int64_t)wk_size_of(weight->dtype), weight->shape[1],
-                        weight->stride[0], weight->stride[1] };
+    table_plan plan = {
+        call->out[0]->data, weight->data,     index, (int64_t)wk_size_of(weight->dtype), weight->shape[1],
+        weight->stride[0],  weight->stride[1]
+    };
     WK_TRY(check_index("embedding", index, weight->shape[0]));
     int team = wk_moving_team(ctx, 2 * call->out[0]->count * plan.size);
     if (team == 1) {
@@ -236,10 +242,7 @@ static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
 }
 
 WK_CPU_TABLE(scatter) = {
-    { "scatter", WK_NUMBERS, scatter },
-    { "scatter_add", WK_NUMBERS, scatter_add },
-    { "scatter_fold", WK_NUMBERS, scatter_fold },
-    { "nonzero_positions", WK_SET_OF(WK_BOOL), nonzero_positions },
-    { "embedding", WK_FLOATS, embedding },
-    { 0 },
+    { "scatter", WK_NUMBERS, scatter },           { "scatter_add", WK_NUMBERS, scatter_add },
+    { "scatter_fold", WK_NUMBERS, scatter_fold }, { "nonzero_positions", WK_SET_OF(WK_BOOL), nonzero_positions },
+    { "embedding", WK_FLOATS, embedding },        { 0 },
 };

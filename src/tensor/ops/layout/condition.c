@@ -165,7 +165,8 @@ static wk_status masked_select_parts(const wk_call *call, wk_tensor *out[]) {
 static void masked_select_samples(wk_sampler *s) {
     const wk_nonzero_opts all = { { 0 }, 0 }, some = { WK_SET(3), -1 }, room = { WK_SET(20), 1 };
     WK_CASE(s, "same", &all, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_BOOL });
-    WK_CASE(s, "broadcast", &all, { .dims = WK_DIMS(3, 1), .strided = true }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_BOOL });
+    WK_CASE(s, "broadcast", &all, { .dims = WK_DIMS(3, 1), .strided = true },
+            { .dims = WK_DIMS(4), .kind = WK_SAMPLE_BOOL });
     WK_CASE(s, "some", &some, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_BOOL });
     WK_CASE(s, "room", &room, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_BOOL });
 }
@@ -230,7 +231,8 @@ static wk_status one_hot_parts(const wk_call *call, wk_tensor *out[]) {
     if (classes < 1) return wk_bad_call(call, WK_INVALID, "classes is %lld, expected at least 1", (long long)classes);
     wk_tensor *column = wk_arange(classes);
     /* Looked up, so that an index out of range is found. */
-    wk_tensor *checked = wk_reshape(wk_index_select(column, wk_reshape(index, WK_DIMS(index->count)), 0), wk__dims(index));
+    wk_tensor *checked =
+        wk_reshape(wk_index_select(column, wk_reshape(index, WK_DIMS(index->count)), 0), wk__dims(index));
     out[0] = wk_cast(wk_eq(wk_unsqueeze(checked, -1), column), WK_I64);
     return WK_OK;
 }
@@ -292,14 +294,17 @@ static wk_status embedding_grad(wk_grad *g) {
 }
 static void embedding_samples(wk_sampler *s) {
     const wk_embedding_opts plain = { { 0 } }, padded = { WK_SET(-1) };
-    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(2, 4), .kind = WK_SAMPLE_INDEX, .high = 5 });
+    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(5, 3) },
+            { .dims = WK_DIMS(2, 4), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "padded", &padded, { .dims = WK_DIMS(4, 3), .strided = true },
             { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 4 });
     WK_CASE(s, "none", &plain, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 5 });
-    WK_CASE(s, "large", &plain, { .dims = WK_DIMS(100, 64) }, { .dims = WK_DIMS(8, 50), .kind = WK_SAMPLE_INDEX, .high = 100 });
+    WK_CASE(s, "large", &plain, { .dims = WK_DIMS(100, 64) },
+            { .dims = WK_DIMS(8, 50), .kind = WK_SAMPLE_INDEX, .high = 100 });
 }
-static const wk_attr_def embedding_attrs[] = { { "padding_idx", WK_ATTR_OPTIONAL, offsetof(wk_embedding_opts, padding_idx),
-                                                 0, NULL, 0, "row without gradient" } };
+static const wk_attr_def embedding_attrs[] = {
+    { "padding_idx", WK_ATTR_OPTIONAL, offsetof(wk_embedding_opts, padding_idx), 0, NULL, 0, "row without gradient" }
+};
 static wk_op_def embedding_row = { .name = "embedding",
                                    .doc = "rows of a table by index",
                                    .n_in = 2,
@@ -317,5 +322,5 @@ wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts o
     return wk_op_run2(&embedding_row, &opts, weight, index);
 }
 
-wk_op_def *const wk__rows_condition[] = { &positions_row,     &nonzero_row, &masked_fill_row, &masked_select_row,
+wk_op_def *const wk__rows_condition[] = { &positions_row,      &nonzero_row, &masked_fill_row, &masked_select_row,
                                           &masked_scatter_row, &one_hot_row, &embedding_row,   NULL };

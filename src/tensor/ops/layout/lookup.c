@@ -11,7 +11,7 @@
 static wk_cost move_cost(const wk_call *call) {
     return wk__cost_elements(call, 0);
 }
-#define I64   WK_SET_OF(WK_I64)
+#define I64 WK_SET_OF(WK_I64)
 
 /* ---- take, take_along_axis ---- */
 
@@ -22,7 +22,8 @@ static wk_status take_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 static void take_samples(wk_sampler *s) {
-    WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(2, 5), .kind = WK_SAMPLE_INDEX, .high = 12 });
+    WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(3, 4) },
+            { .dims = WK_DIMS(2, 5), .kind = WK_SAMPLE_INDEX, .high = 12 });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4), .strided = true },
             { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 12 });
     WK_CASE(s, "none", NULL, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 12 });
@@ -58,9 +59,11 @@ static wk_status take_along_parts(const wk_call *call, wk_tensor *out[]) {
 static void take_along_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { -1 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(2, 1), .kind = WK_SAMPLE_INDEX, .high = 3 });
-    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(1, 4) }, { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(1, 4) },
+            { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 });
 }
-static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0, "indexed" } };
+static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0,
+                                            "indexed" } };
 static wk_op_def take_along_row = { .name = "take_along_axis",
                                     .doc = "elements along an axis by position, other axes broadcast",
                                     .n_in = 2,
@@ -113,7 +116,8 @@ static wk_tensor *flatten_first(wk_tensor *x, int count) {
 /* `shape`, then x's axes behind the first `count` */
 static bool joined_shape(const wk_call *call, const wk_tensor *x, int count, wk_dims *shape) {
     if (shape->rank + x->rank - count > WK_MAX_RANK) {
-        (void)wk_bad_call(call, WK_SHAPE, "the result has rank %d, at most %d", shape->rank + x->rank - count, WK_MAX_RANK);
+        (void)wk_bad_call(call, WK_SHAPE, "the result has rank %d, at most %d", shape->rank + x->rank - count,
+                          WK_MAX_RANK);
         return false;
     }
     for (int i = count; i < x->rank; i++) shape->size[shape->rank++] = x->shape[i];
@@ -207,8 +211,7 @@ wk_tensor *wk_index_put(wk_tensor *x, wk_tensor *const *index, int count, wk_ten
 
 /* index (K) seen as large as `like` with K along the axis */
 static wk_tensor *expanded(const wk_call *call, wk_tensor *index, const wk_tensor *like, int axis) {
-    if (index->rank != 1)
-        return (void)wk_bad_call(call, WK_SHAPE, "index has rank %d, expected 1", index->rank), NULL;
+    if (index->rank != 1) return (void)wk_bad_call(call, WK_SHAPE, "index has rank %d, expected 1", index->rank), NULL;
     wk_dims dims = wk__dims(like), line = { .rank = like->rank };
     for (int a = 0; a < like->rank; a++) line.size[a] = a == axis ? index->count : 1;
     dims.size[axis] = index->count;
@@ -221,7 +224,8 @@ static wk_status index_add_parts(const wk_call *call, wk_tensor *out[]) {
     int axis = wk__axis("index_add", x, opts->axis);
     wk_tensor *index = axis < 0 ? NULL : expanded(call, call->in[1], x, axis);
     if (!index) return wk_error_code();
-    if (opts->scale != 0 && opts->scale != 1) source = wk_mul(source, wk_full((wk_dtype)source->dtype, WK_SCALAR, opts->scale));
+    if (opts->scale != 0 && opts->scale != 1)
+        source = wk_mul(source, wk_full((wk_dtype)source->dtype, WK_SCALAR, opts->scale));
     out[0] = wk_scatter_add(x, index, source, axis);
     return WK_OK;
 }
@@ -238,7 +242,8 @@ static wk_status index_fill_parts(const wk_call *call, wk_tensor *out[]) {
     int axis = wk__axis("index_fill", x, opts->axis);
     wk_tensor *index = axis < 0 ? NULL : expanded(call, call->in[1], x, axis);
     if (!index) return wk_error_code();
-    out[0] = wk_scatter(x, index, wk_expand(wk_full((wk_dtype)x->dtype, WK_SCALAR, opts->value), wk__dims(index)), axis);
+    out[0] =
+        wk_scatter(x, index, wk_expand(wk_full((wk_dtype)x->dtype, WK_SCALAR, opts->value), wk__dims(index)), axis);
     return WK_OK;
 }
 static void index_add_samples(wk_sampler *s) {
@@ -269,18 +274,18 @@ static const wk_attr_def index_fill_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_index_fill_opts, axis), 0, NULL, 0, "indexed" },
     { "value", WK_ATTR_FLOAT, offsetof(wk_index_fill_opts, value), 0, NULL, 0, "put there" },
 };
-#define BY_ROWS(id, text, inputs, type, attr_defs)                                         \
-    static wk_op_def id##_row = { .name = #id,                                             \
-                                  .doc = text,                                             \
-                                  .n_in = inputs,                                          \
-                                  .n_out = 1,                                              \
-                                  .composite = true,                                       \
-                                  .attrs = attr_defs,                                      \
-                                  .n_attrs = (int)(sizeof attr_defs / sizeof *attr_defs),  \
-                                  .attrs_size = sizeof(type),                              \
+#define BY_ROWS(id, text, inputs, type, attr_defs)                                                    \
+    static wk_op_def id##_row = { .name = #id,                                                        \
+                                  .doc = text,                                                        \
+                                  .n_in = inputs,                                                     \
+                                  .n_out = 1,                                                         \
+                                  .composite = true,                                                  \
+                                  .attrs = attr_defs,                                                 \
+                                  .n_attrs = (int)(sizeof attr_defs / sizeof *attr_defs),             \
+                                  .attrs_size = sizeof(type),                                         \
                                   .dtype = { .allowed = { WK_NUMBERS, I64, WK_NUMBERS }, .same = 5 }, \
-                                  .decompose = id##_parts,                                 \
-                                  .cost = move_cost,                                       \
+                                  .decompose = id##_parts,                                            \
+                                  .cost = move_cost,                                                  \
                                   .samples = id##_samples }
 BY_ROWS(index_add, "x with rows added by index", 3, wk_index_add_opts, index_add_attrs);
 BY_ROWS(index_copy, "x with rows replaced by index", 3, wk_index_opts, axis_attrs);

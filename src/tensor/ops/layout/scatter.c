@@ -1,6 +1,6 @@
 /* scatter.c: putting values at positions that a tensor names.
  *
- * Three rows have kernels: scatter (the last one wins), scatter_add, and scatter_fold (product, largest, smallest).  The
+ * Three rows have kernels: scatter (the last one wins), scatter_add, and scatter_fold (product, largest, smallest). The
  * forms by rows expand their index over the other axes (stride 0, nothing is copied); scatter_reduce is made of the
  * three, since a mean is a sum and a count.
  */
@@ -24,11 +24,12 @@ static wk_status scatter_shape(const wk_call *call, wk_desc out[]) {
         fits = index->shape[a] <= source->shape[a] && (a == axis || index->shape[a] <= x->shape[a]);
     char text[3][160];
     if (!fits)
-        return wk_bad_call(call, WK_SHAPE,
-                           "x %s, index %s, source %s along axis %lld: ranks must agree, index be no larger than source "
-                           "nor, along other axes, than x",
-                           wk_describe(x, text[0], sizeof text[0]), wk_describe(index, text[1], sizeof text[1]),
-                           wk_describe(source, text[2], sizeof text[2]), (long long)axis);
+        return wk_bad_call(
+            call, WK_SHAPE,
+            "x %s, index %s, source %s along axis %lld: ranks must agree, index be no larger than source "
+            "nor, along other axes, than x",
+            wk_describe(x, text[0], sizeof text[0]), wk_describe(index, text[1], sizeof text[1]),
+            wk_describe(source, text[2], sizeof text[2]), (long long)axis);
     out[0] = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
     return WK_OK;
 }
@@ -116,8 +117,8 @@ static wk_status fold_grad(wk_grad *g) {
 /* Positions of one line are all different in PyTorch's contract for scatter; here the last one wins, there any. */
 static void scatter_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { 1 };
-    WK_CASE(s, "one each", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(1, 3), .kind = WK_SAMPLE_INDEX, .high = 5 },
-            { .dims = WK_DIMS(1, 3) });
+    WK_CASE(s, "one each", &rows, { .dims = WK_DIMS(5, 3) },
+            { .dims = WK_DIMS(1, 3), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(1, 3) });
     WK_CASE(s, "part", &columns, { .dims = WK_DIMS(4, 5), .strided = true },
             { .dims = WK_DIMS(3, 1), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(4, 2) });
     WK_CASE(s, "none", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0, 3), .kind = WK_SAMPLE_INDEX, .high = 5 },
@@ -128,13 +129,14 @@ static void scatter_add_samples(wk_sampler *s) {
     scatter_samples(s);
     WK_CASE(s, "many", &rows, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(6, 4), .kind = WK_SAMPLE_INDEX, .high = 3 },
             { .dims = WK_DIMS(6, 4) });
-    WK_CASE(s, "cut", &columns, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_INDEX, .high = 5 },
-            { .dims = WK_DIMS(4, 5), .strided = true });
+    WK_CASE(s, "cut", &columns, { .dims = WK_DIMS(4, 5) },
+            { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(4, 5), .strided = true });
     WK_CASE(s, "large", &rows, { .dims = WK_DIMS(63, 130) },
             { .dims = WK_DIMS(200, 130), .kind = WK_SAMPLE_INDEX, .high = 63 }, { .dims = WK_DIMS(200, 130) });
 }
 static void fold_samples(wk_sampler *s) {
-    const wk_scatter_fold_attrs prod = { 0, WK_SCATTER_PROD }, most = { 1, WK_SCATTER_AMAX }, least = { 0, WK_SCATTER_AMIN };
+    const wk_scatter_fold_attrs prod = { 0, WK_SCATTER_PROD }, most = { 1, WK_SCATTER_AMAX },
+                                least = { 0, WK_SCATTER_AMIN };
     WK_CASE(s, "prod", &prod, { .dims = WK_DIMS(3, 4), .margin = 0.2 },
             { .dims = WK_DIMS(4, 4), .kind = WK_SAMPLE_INDEX, .high = 3 }, { .dims = WK_DIMS(4, 4), .margin = 0.2 });
     WK_CASE(s, "amax", &most, { .dims = WK_DIMS(3, 4), .margin = 0.2 },
@@ -145,8 +147,10 @@ static void fold_samples(wk_sampler *s) {
 
 /* ---- rows ---- */
 
-static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0, "indexed" } };
-#define ANY_NUMBER { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64), WK_NUMBERS }, .same = 5 }
+static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0,
+                                            "indexed" } };
+#define ANY_NUMBER \
+    { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64), WK_NUMBERS }, .same = 5 }
 static wk_op_def scatter_row = { .name = "scatter",
                                  .doc = "x with values put at positions along an axis",
                                  .n_in = 3,
@@ -160,21 +164,21 @@ static wk_op_def scatter_row = { .name = "scatter",
                                  .grad = scatter_grad,
                                  .cost = move_cost,
                                  .samples = scatter_samples };
-static wk_op_def scatter_add_row = { .name = "scatter_add",
-                                     .doc = "x with values added at positions along an axis",
-                                     .n_in = 3,
-                                     .n_out = 1,
-                                     .saves_in = 2,
-                                     .attrs = axis_attrs,
-                                     .n_attrs = 1,
-                                     .attrs_size = sizeof(wk_index_opts),
-                                     .dtype = { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64), WK_NUMBERS },
-                                                .same = 5,
-                                                .autocast = WK_CAST_WIDEST },
-                                     .shape = scatter_shape,
-                                     .grad = scatter_add_grad,
-                                     .cost = move_cost,
-                                     .samples = scatter_add_samples };
+static wk_op_def scatter_add_row = {
+    .name = "scatter_add",
+    .doc = "x with values added at positions along an axis",
+    .n_in = 3,
+    .n_out = 1,
+    .saves_in = 2,
+    .attrs = axis_attrs,
+    .n_attrs = 1,
+    .attrs_size = sizeof(wk_index_opts),
+    .dtype = { .allowed = { WK_NUMBERS, WK_SET_OF(WK_I64), WK_NUMBERS }, .same = 5, .autocast = WK_CAST_WIDEST },
+    .shape = scatter_shape,
+    .grad = scatter_add_grad,
+    .cost = move_cost,
+    .samples = scatter_add_samples
+};
 static wk_op_def fold_row = { .name = "scatter_fold",
                               .internal = true,
                               .doc = "x multiplied by, or compared with, values at positions along an axis",
@@ -253,16 +257,20 @@ static void scatter_reduce_samples(wk_sampler *s) {
         char label[40];
         (void)snprintf(label, sizeof label, "%s", names[reduce]);
         WK_CASE(s, label, &all, { .dims = WK_DIMS(3, 4), .margin = 0.2 },
-                { .dims = WK_DIMS(5, 4), .kind = WK_SAMPLE_INDEX, .high = 3 }, { .dims = WK_DIMS(5, 4), .margin = 0.2 });
+                { .dims = WK_DIMS(5, 4), .kind = WK_SAMPLE_INDEX, .high = 3 },
+                { .dims = WK_DIMS(5, 4), .margin = 0.2 });
         (void)snprintf(label, sizeof label, "%s without self", names[reduce]);
         WK_CASE(s, label, &theirs, { .dims = WK_DIMS(3, 4), .margin = 0.2, .strided = true },
-                { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 }, { .dims = WK_DIMS(3, 5), .margin = 0.2 });
+                { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 },
+                { .dims = WK_DIMS(3, 5), .margin = 0.2 });
     }
 }
 static const wk_attr_def scatter_reduce_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_scatter_reduce_opts, axis), 0, NULL, 0, "indexed" },
-    { "reduce", WK_ATTR_ENUM, offsetof(wk_scatter_reduce_opts, reduce), 0, "sum|prod|mean|amax|amin", 0, "how values meet" },
-    { "exclude_self", WK_ATTR_BOOL, offsetof(wk_scatter_reduce_opts, exclude_self), 0, NULL, 0, "leave out what stood there" },
+    { "reduce", WK_ATTR_ENUM, offsetof(wk_scatter_reduce_opts, reduce), 0, "sum|prod|mean|amax|amin", 0,
+      "how values meet" },
+    { "exclude_self", WK_ATTR_BOOL, offsetof(wk_scatter_reduce_opts, exclude_self), 0, NULL, 0,
+      "leave out what stood there" },
 };
 static wk_op_def scatter_reduce_row = { .name = "scatter_reduce",
                                         .doc = "x reduced with values at positions along an axis",

@@ -1,0 +1,24 @@
+/* wick/inspect.h: looking at the engine from the command line: what `wick op` runs. */
+#ifndef WICK_INSPECT_H
+#define WICK_INSPECT_H
+
+#include "wick/base.h"
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* op NAME a.safetensors … -o out.safetensors [--attr k=v …] [--grad gout.safetensors], op --list [--json],
+ * op NAME --help.  Gives the process's exit code: 0; 1: an error, which was reported; 2: usage. */
+WK_API int wk_op_main(int argc, char **argv);
+
+/* The op table: a line an operation, or an array of JSON objects (name, doc, inputs, outputs, attributes with type and
+ * default, dtypes, differentiable or why not, composite, data_dependent, random, internal). */
+WK_API wk_status wk_op_table_print(FILE *out, bool json);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
