@@ -16,5 +16,6 @@
 #include "wick/ops/image.h"
 #include "wick/ops/network.h"
 #include "wick/ops/loss.h"
+#include "wick/ops/random.h"
 
 #endif

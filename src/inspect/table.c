@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-    [WK_ATTR_INT] = "int",     [WK_ATTR_FLOAT] = "float", [WK_ATTR_BOOL] = "bool", [WK_ATTR_ENUM] = "choice",
-    [WK_ATTR_DTYPE] = "dtype", [WK_ATTR_INTS] = "ints",   [WK_ATTR_DIMS] = "ints", [WK_ATTR_OPTIONAL] = "float",
-    [WK_ATTR_TEXT] = "text",
+    [WK_ATTR_INT] = "int",     [WK_ATTR_FLOAT] = "float",    [WK_ATTR_BOOL] = "bool",
+    [WK_ATTR_ENUM] = "choice", [WK_ATTR_DTYPE] = "dtype",    [WK_ATTR_INTS] = "ints",
+    [WK_ATTR_DIMS] = "ints",   [WK_ATTR_OPTIONAL] = "float", [WK_ATTR_TEXT] = "text",
 };
 
 static bool is_differentiable(const wk_op_def *op) {
@@ -66,10 +66,10 @@ static json_t *describe(const wk_op_def *op) {
         if (op->n_in != WK_LIST && (op->optional_in >> i & 1)) (void)json_array_append_new(optional, json_integer(i));
     }
     for (int i = 0; i < op->n_attrs; i++) (void)json_array_append_new(attributes, attribute(op, i));
-    json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", op->name, "doc", op->doc, "inputs",
-                               count_or_list(op->n_in), "optional_inputs", optional, "outputs",
-                               count_or_list(op->n_out), "attributes", attributes, "dtypes", inputs, "differentiable",
-                               (int)is_differentiable(op));
+    json_t *object =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", op->name, "doc", op->doc, "inputs",
+                  count_or_list(op->n_in), "optional_inputs", optional, "outputs", count_or_list(op->n_out),
+                  "attributes", attributes, "dtypes", inputs, "differentiable", (int)is_differentiable(op));
     if (op->not_differentiable)
         (void)json_object_set_new(object, "not_differentiable", json_string(op->not_differentiable));
     const struct {

@@ -14,7 +14,8 @@
     X(matmul)               \
     X(conv)                 \
     X(pool)                 \
-    X(norm) X(dropout) X(loss) X(optimizer) X(views) X(windows) X(join) X(arrange) X(scatter) X(lookup) X(condition)
+    X(norm)                 \
+    X(dropout) X(loss) X(optimizer) X(views) X(windows) X(join) X(arrange) X(scatter) X(lookup) X(condition) X(random)
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE

@@ -1,0 +1,201 @@
+/* random.c: tensors of random numbers, each a function of a key and its position. */
+#define WK_NO_CALL_SITES
+#include "tensor/op_attrs.h"
+#include "tensor/registry.h"
+
+#include <math.h>
+
+static wk_cost draw_cost(const wk_call *call) {
+    return wk__cost_elements(call, 20);
+}
+
+static wk_status check_key(const wk_call *call, const wk_tensor *key) {
+    char text[160];
+    if (key->rank == 1 && key->shape[0] == 2 && (key->flags & WK_TENSOR_CONTIGUOUS)) return WK_OK;
+    return wk_bad_call(call, WK_SHAPE, "key is %s, expected (2) i64, row major: a seed and a draw number",
+                       wk_describe(key, text, sizeof text));
+}
+
+static wk_status of_dims(const wk_call *call, const wk_dims *dims, wk_dtype dtype, wk_dtype_set allowed, wk_desc *out) {
+    WK_TRY(check_key(call, call->in[0]));
+    if (dims->rank < 0 || dims->rank > WK_MAX_RANK) return wk_bad_call(call, WK_SHAPE, "rank %d", dims->rank);
+    if ((unsigned)dtype >= WK_DTYPE_COUNT || !(allowed >> dtype & 1))
+        return wk_bad_call(call, WK_DTYPE, "dtype is %s, expected a float type", wk_dtype_name(dtype));
+    *out = wk_desc_row_major(dtype, dims->rank, dims->size);
+    return WK_OK;
+}
+
+/* ---- shapes ---- */
+
+static wk_status uniform_shape(const wk_call *call, wk_desc out[]) {
+    const wk_uniform_opts *opts = call->attrs;
+    double low = wk_optional_or(opts->low, 0), high = wk_optional_or(opts->high, 1);
+    if (!(low <= high) || !isfinite(high - low))
+        return wk_bad_call(call, WK_INVALID, "low is %g, high is %g: expected low ≤ high, both finite", low, high);
+    return of_dims(call, &opts->dims, opts->dtype, WK_FLOATS, out);
+}
+static wk_status normal_shape(const wk_call *call, wk_desc out[]) {
+    const wk_normal_opts *opts = call->attrs;
+    double deviation = wk_optional_or(opts->deviation, 1);
+    if (!(deviation >= 0)) return wk_bad_call(call, WK_INVALID, "deviation is %g, expected at least 0", deviation);
+    return of_dims(call, &opts->dims, opts->dtype, WK_FLOATS, out);
+}
+static wk_status exponential_shape(const wk_call *call, wk_desc out[]) {
+    const wk_exponential_opts *opts = call->attrs;
+    double rate = wk_optional_or(opts->rate, 1);
+    if (!(rate > 0)) return wk_bad_call(call, WK_INVALID, "rate is %g, expected more than 0", rate);
+    return of_dims(call, &opts->dims, opts->dtype, WK_FLOATS, out);
+}
+static wk_status randint_shape(const wk_call *call, wk_desc out[]) {
+    const wk_randint_opts *opts = call->attrs;
+    if (opts->low >= opts->high)
+        return wk_bad_call(call, WK_INVALID, "low is %lld, high is %lld: expected low < high", (long long)opts->low,
+                           (long long)opts->high);
+    return of_dims(call, &opts->dims, WK_I64, WK_SET_OF(WK_I64), out);
+}
+static wk_status bernoulli_shape(const wk_call *call, wk_desc out[]) {
+    WK_TRY(check_key(call, call->in[1]));
+    out[0] = wk_desc_row_major((wk_dtype)call->in[0]->dtype, call->in[0]->rank, call->in[0]->shape);
+    return WK_OK;
+}
+static wk_status permutation_shape(const wk_call *call, wk_desc out[]) {
+    int64_t count = ((const wk_permutation_opts *)call->attrs)->count;
+    if (count < 0) return wk_bad_call(call, WK_INVALID, "count is %lld, expected at least 0", (long long)count);
+    WK_TRY(check_key(call, call->in[0]));
+    out[0] = wk_desc_row_major(WK_I64, 1, &count);
+    return WK_OK;
+}
+
+/* ---- samples: what comes out is compared by statistics (tests/tensor/random_rows.c) ---- */
+
+#define KEY { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 }
+#define DRAWS(id, type, ...)                                                             \
+    static void id##_samples(wk_sampler *s) {                                            \
+        const type matrix = { .dims = WK_DIMS(33, 65), __VA_ARGS__ };                    \
+        const type none = { .dims = WK_DIMS(3, 0), __VA_ARGS__ };                        \
+        WK_CASE(s, "matrix", &matrix, KEY);                                              \
+        WK_CASE(s, "empty", &none, KEY);                                                 \
+        id##_more(s);                                                                    \
+    }
+static void no_more(wk_sampler *s) {
+    (void)s;
+}
+#define MORE(id, type)                                                                   \
+    static void id##_more(wk_sampler *s) {                                               \
+        static const wk_dtype dtypes[] = { WK_F64, WK_BF16, WK_F16 };                    \
+        for (int i = 0; i < 3; i++) {                                                    \
+            const type opts = { .dims = WK_DIMS(37, 11), .dtype = dtypes[i] };           \
+            WK_CASE(s, wk_dtype_name(dtypes[i]), &opts, KEY);                            \
+        }                                                                                \
+    }
+MORE(uniform, wk_uniform_opts)
+MORE(normal, wk_normal_opts)
+MORE(exponential, wk_exponential_opts)
+#define randint_more no_more
+DRAWS(uniform, wk_uniform_opts, .low = WK_SET(-1))
+DRAWS(normal, wk_normal_opts, .mean = 2)
+DRAWS(exponential, wk_exponential_opts, .rate = WK_SET(3))
+DRAWS(randint, wk_randint_opts, .low = -3, .high = 9)
+static void bernoulli_samples(wk_sampler *s) {
+    WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(33, 65), .low = 0.01, .high = 0.99 }, KEY);
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(7, 9), .low = 0.01, .high = 0.99, .strided = true }, KEY);
+}
+static void permutation_samples(wk_sampler *s) {
+    const wk_permutation_opts none = { 0 }, many = { 1000 };
+    WK_CASE(s, "none", &none, KEY);
+    WK_CASE(s, "many", &many, KEY);
+}
+
+/* ---- rows ---- */
+
+#define DIMS(type)  { "dims", WK_ATTR_DIMS, offsetof(type, dims), 0, NULL, 0, "shape of the result" }
+#define DTYPE(type) { "dtype", WK_ATTR_DTYPE, offsetof(type, dtype), 0, NULL, 0, "of the result" }
+static const wk_attr_def uniform_attrs[] = {
+    DIMS(wk_uniform_opts),
+    DTYPE(wk_uniform_opts),
+    { "low", WK_ATTR_OPTIONAL, offsetof(wk_uniform_opts, low), 0, NULL, 0, "smallest number" },
+    { "high", WK_ATTR_OPTIONAL, offsetof(wk_uniform_opts, high), 0, NULL, 1, "all are below" },
+};
+static const wk_attr_def normal_attrs[] = {
+    DIMS(wk_normal_opts),
+    DTYPE(wk_normal_opts),
+    { "mean", WK_ATTR_FLOAT, offsetof(wk_normal_opts, mean), 0, NULL, 0, "of the distribution" },
+    { "deviation", WK_ATTR_OPTIONAL, offsetof(wk_normal_opts, deviation), 0, NULL, 1, "standard deviation" },
+};
+static const wk_attr_def exponential_attrs[] = {
+    DIMS(wk_exponential_opts),
+    DTYPE(wk_exponential_opts),
+    { "rate", WK_ATTR_OPTIONAL, offsetof(wk_exponential_opts, rate), 0, NULL, 1, "one over the mean" },
+};
+static const wk_attr_def randint_attrs[] = {
+    DIMS(wk_randint_opts),
+    { "low", WK_ATTR_INT, offsetof(wk_randint_opts, low), 0, NULL, 0, "smallest number" },
+    { "high", WK_ATTR_INT, offsetof(wk_randint_opts, high), 0, NULL, 0, "all are below" },
+};
+static const wk_attr_def permutation_attrs[] = { { "count", WK_ATTR_INT, offsetof(wk_permutation_opts, count), 0, NULL,
+                                                   0, "how many numbers" } };
+
+#define RANDOM "its result does not depend on an input smoothly"
+#define ROW(id, text, type)                                                                   \
+    static wk_op_def id##_row = { .name = #id,                                                \
+                                  .doc = text,                                                \
+                                  .n_in = 1,                                                  \
+                                  .n_out = 1,                                                 \
+                                  .random = true,                                             \
+                                  .keyed_by_output = true,                                    \
+                                  .not_differentiable = RANDOM,                               \
+                                  .attrs = id##_attrs,                                        \
+                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]), \
+                                  .attrs_size = sizeof(type),                                 \
+                                  .dtype = { .allowed = { WK_SET_OF(WK_I64) } },              \
+                                  .shape = id##_shape,                                        \
+                                  .cost = draw_cost,                                          \
+                                  .samples = id##_samples }
+ROW(uniform, "uniform in [low, high)", wk_uniform_opts);
+ROW(normal, "normal", wk_normal_opts);
+ROW(exponential, "exponential", wk_exponential_opts);
+ROW(randint, "whole numbers in [low, high)", wk_randint_opts);
+ROW(permutation, "the numbers below count in random order", wk_permutation_opts);
+static wk_op_def bernoulli_row = { .name = "bernoulli",
+                                   .doc = "1 with the probability given, else 0",
+                                   .n_in = 2,
+                                   .n_out = 1,
+                                   .random = true,
+                                   .not_differentiable = RANDOM,
+                                   .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_I64) } },
+                                   .shape = bernoulli_shape,
+                                   .cost = draw_cost,
+                                   .samples = bernoulli_samples };
+
+wk_tensor *wk_uniform(wk_tensor *key, wk_uniform_opts opts) {
+    return wk_op_run1(&uniform_row, &opts, key);
+}
+wk_tensor *wk_normal(wk_tensor *key, wk_normal_opts opts) {
+    return wk_op_run1(&normal_row, &opts, key);
+}
+wk_tensor *wk_exponential(wk_tensor *key, wk_exponential_opts opts) {
+    return wk_op_run1(&exponential_row, &opts, key);
+}
+wk_tensor *wk_randint(wk_tensor *key, wk_randint_opts opts) {
+    return wk_op_run1(&randint_row, &opts, key);
+}
+wk_tensor *wk_bernoulli(wk_tensor *p, wk_tensor *key) {
+    return wk_op_run2(&bernoulli_row, NULL, p, key);
+}
+wk_tensor *wk_permutation(wk_tensor *key, int64_t count) {
+    const wk_permutation_opts opts = { count };
+    return wk_op_run1(&permutation_row, &opts, key);
+}
+
+wk_tensor *wk_random_key(void) {
+    wk_generator *generator = wk_default_generator();
+    wk_tensor *key = generator ? wk_empty(WK_I64, WK_DIMS(2)) : NULL;
+    if (!key) return NULL;
+    int64_t *words = key->data;
+    words[0] = (int64_t)generator->seed;
+    words[1] = (int64_t)generator->counter++;
+    return key;
+}
+
+wk_op_def *const wk__rows_random[] = { &uniform_row, &normal_row,    &exponential_row, &randint_row,
+                                       &bernoulli_row, &permutation_row, NULL };
