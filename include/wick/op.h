@@ -194,6 +194,34 @@ WK_API wk_tensor *wk_op_run1(const wk_op_def *op, const void *attrs, wk_tensor *
 WK_API wk_tensor *wk_op_run2(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b);
 WK_API wk_tensor *wk_op_run3(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *c);
 
+/* ---- kernels, and operations of your own ---- */
+
+typedef struct wk_stream wk_stream; /* NULL on the CPU: work is done when the call returns */
+typedef struct wk_kernel_ctx {
+    wk_stream *stream;
+    int threads;     /* how many threads of the OpenMP team this call may use, ≥ 1 */
+    void *workspace; /* of the size that the row asked for */
+    size_t workspace_size;
+} wk_kernel_ctx;
+/* Computes all outputs of the call; they are allocated, nothing overlaps an input unless the row says so.  May answer
+ * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */
+typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
+
+/* The kernel of a row on a backend ("cpu") for these dtypes of its key tensor, from now on; also in place of Wick's
+ * own. Errors: WK_NOT_FOUND (no such row or backend), WK_INVALID (no kernel). */
+WK_API wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel);
+
+/* A shared library with operations exports one symbol, `const wk_plugin wick_plugin`. */
+#define WK_PLUGIN_API 1
+typedef struct wk_plugin {
+    uint32_t api_version; /* WK_PLUGIN_API */
+    const char *name;
+    wk_status (*load)(void); /* registers its rows and kernels */
+} wk_plugin;
+/* Open a plug-in, once; it stays loaded.  Errors: WK_IO (cannot be opened, with the loader's reason), WK_FORMAT (no
+ * such symbol, another API version), and what its load reports. */
+WK_API wk_status wk_plugin_open(const char *path);
+
 /* Messages of shape rules: "linear: weight has shape (4), expected …". */
 WK_API wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) WK_PRINTF(3, 4);
 

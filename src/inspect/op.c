@@ -11,7 +11,8 @@
 enum { EXIT_USAGE = 2, MOST_TENSORS = 256, MOST_ATTR_BYTES = 512 };
 
 static const char help[] =
-    "usage: wick op NAME INPUT.safetensors... -o OUTPUT.safetensors [--attr name=value]... [--grad GOUT.safetensors]\n"
+    "usage: wick op [--plugin FILE] NAME INPUT.safetensors... -o OUTPUT.safetensors [--attr name=value]... [--grad "
+    "GOUT.safetensors]\n"
     "       wick op NAME --help\n"
     "       wick op --list [--json]\n"
     "\n"
@@ -24,6 +25,7 @@ static const char help[] =
     "too,\n"
     "                       as grad.0, grad.1, ...\n"
     "  --threads N          threads to use\n"
+    "  --plugin FILE        a shared library with more operations; stands before NAME\n"
     "  --list               all operations; with --json as JSON with attributes and dtypes\n"
     "\n"
     "example: wick op softmax x.safetensors -o y.safetensors --attr axis=1\n";
@@ -95,6 +97,10 @@ static int parse(job *j, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         char *word = argv[i];
         bool good = true;
+        if (strcmp(word, "--plugin") == 0 && i + 1 < argc) {
+            if (wk_plugin_open(argv[++i]) != WK_OK) return (void)wk_report(stderr), EXIT_USAGE;
+            continue;
+        }
         if (strcmp(word, "--list") == 0)
             j->list = true;
         else if (strcmp(word, "--json") == 0)

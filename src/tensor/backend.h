@@ -8,19 +8,7 @@
 
 #define WK_BACKEND_API 1
 
-typedef struct wk_stream wk_stream; /* NULL on the CPU: work is done when the call returns */
 typedef struct wk_event wk_event;
-
-typedef struct wk_kernel_ctx {
-    wk_stream *stream;
-    int threads;     /* how many threads of the team this call may use, ≥ 1 */
-    void *workspace; /* of the size that the row asked for */
-    size_t workspace_size;
-} wk_kernel_ctx;
-
-/* Computes all outputs of the call; they are allocated, nothing overlaps an input unless the row says so.  May answer
- * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */
-typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
 
 typedef enum wk_copy_kind { WK_COPY_HOST_TO_DEVICE, WK_COPY_DEVICE_TO_HOST, WK_COPY_DEVICE_TO_DEVICE } wk_copy_kind;
 

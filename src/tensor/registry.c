@@ -96,3 +96,16 @@ wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype) {
 wk_status wk__cpu_device_info(wk_device_info *info) {
     return wk__cpu_backend()->device_info(0, info);
 }
+
+wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel) {
+    const wk_op_def *row = wk_op_find(op);
+    if (!row) return wk_fail(WK_NOT_FOUND, "wk_op_register_kernel: there is no row \"%s\"", op);
+    if (strcmp(backend, wk__backend_of(0)->name) != 0)
+        return wk_fail(WK_NOT_FOUND, "wk_op_register_kernel: there is no backend \"%s\", only \"%s\"", backend,
+                       wk__backend_of(0)->name);
+    if (!kernel) return wk_fail(WK_INVALID, "wk_op_register_kernel: %s: the kernel is NULL", op);
+    for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++)
+        if (!dtypes || (dtypes >> dtype & 1))
+            atomic_store_explicit(&kernels[0][row->id][dtype], kernel, memory_order_release);
+    return WK_OK;
+}

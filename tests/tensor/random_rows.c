@@ -47,8 +47,7 @@ Test(random_rows, follow_their_distributions) {
     for (int i = 0; i < 2; i++) {
         wk_scope scope = wk_scope_begin();
         wk_dims dims = WK_DIMS(COUNT);
-        wk_tensor *u =
-            wk_uniform(key_of(7, 1), (wk_uniform_opts){ dims, dtypes[i], WK_SET(-2), WK_SET(3) });
+        wk_tensor *u = wk_uniform(key_of(7, 1), (wk_uniform_opts){ dims, dtypes[i], WK_SET(-2), WK_SET(3) });
         wk_tensor *z = wk_normal(key_of(7, 2), (wk_normal_opts){ dims, dtypes[i], 1, WK_SET(3) });
         wk_tensor *e = wk_exponential(key_of(7, 3), (wk_exponential_opts){ dims, dtypes[i], WK_SET(2) });
         cr_assert(u && z && e, "%s", wk_message());

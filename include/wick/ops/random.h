@@ -1,8 +1,8 @@
 /* wick/ops/random.h: tensors of random numbers.  See wick/ops.h.
  *
- * key: i64 (2), a seed and a draw number; equal keys give equal numbers, whatever the threads (Philox 4x32-10, Salmon et
- * al. 2011).  wk_random_key takes the next key of the context's generator.  PyTorch's own streams, for initial weights,
- * are in wick/random.h.
+ * key: i64 (2), a seed and a draw number; equal keys give equal numbers, whatever the threads (Philox 4x32-10, Salmon
+ * et al. 2011).  wk_random_key takes the next key of the context's generator.  PyTorch's own streams, for initial
+ * weights, are in wick/random.h.
  */
 #ifndef WICK_OPS_RANDOM_H
 #define WICK_OPS_RANDOM_H
@@ -18,7 +18,7 @@ WK_API wk_tensor *wk_random_key(void);
 
 typedef struct wk_uniform_opts {
     wk_dims dims;
-    wk_dtype dtype; /* a float type */
+    wk_dtype dtype;        /* a float type */
     wk_optional low, high; /* 0, 1 */
 } wk_uniform_opts;
 /* Uniform in [low, high). */
@@ -35,7 +35,7 @@ WK_API wk_tensor *wk_normal(wk_tensor *key, wk_normal_opts opts);
 
 typedef struct wk_exponential_opts {
     wk_dims dims;
-    wk_dtype dtype; /* a float type */
+    wk_dtype dtype;   /* a float type */
     wk_optional rate; /* 1 */
 } wk_exponential_opts;
 /* Exponential with mean 1 / rate. */
@@ -58,11 +58,11 @@ typedef struct wk_permutation_opts {
 WK_API wk_tensor *wk_permutation(wk_tensor *key, int64_t count);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_uniform(...) (WK_HERE, wk_uniform(__VA_ARGS__))
-#    define wk_normal(...) (WK_HERE, wk_normal(__VA_ARGS__))
+#    define wk_uniform(...)     (WK_HERE, wk_uniform(__VA_ARGS__))
+#    define wk_normal(...)      (WK_HERE, wk_normal(__VA_ARGS__))
 #    define wk_exponential(...) (WK_HERE, wk_exponential(__VA_ARGS__))
-#    define wk_randint(...) (WK_HERE, wk_randint(__VA_ARGS__))
-#    define wk_bernoulli(...) (WK_HERE, wk_bernoulli(__VA_ARGS__))
+#    define wk_randint(...)     (WK_HERE, wk_randint(__VA_ARGS__))
+#    define wk_bernoulli(...)   (WK_HERE, wk_bernoulli(__VA_ARGS__))
 #    define wk_permutation(...) (WK_HERE, wk_permutation(__VA_ARGS__))
 #endif
 

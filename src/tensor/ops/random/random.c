@@ -68,25 +68,26 @@ static wk_status permutation_shape(const wk_call *call, wk_desc out[]) {
 
 /* ---- samples: what comes out is compared by statistics (tests/tensor/random_rows.c) ---- */
 
-#define KEY { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 }
-#define DRAWS(id, type, ...)                                                             \
-    static void id##_samples(wk_sampler *s) {                                            \
-        const type matrix = { .dims = WK_DIMS(33, 65), __VA_ARGS__ };                    \
-        const type none = { .dims = WK_DIMS(3, 0), __VA_ARGS__ };                        \
-        WK_CASE(s, "matrix", &matrix, KEY);                                              \
-        WK_CASE(s, "empty", &none, KEY);                                                 \
-        id##_more(s);                                                                    \
+#define KEY \
+    { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 }
+#define DRAWS(id, type, ...)                                          \
+    static void id##_samples(wk_sampler *s) {                         \
+        const type matrix = { .dims = WK_DIMS(33, 65), __VA_ARGS__ }; \
+        const type none = { .dims = WK_DIMS(3, 0), __VA_ARGS__ };     \
+        WK_CASE(s, "matrix", &matrix, KEY);                           \
+        WK_CASE(s, "empty", &none, KEY);                              \
+        id##_more(s);                                                 \
     }
 static void no_more(wk_sampler *s) {
     (void)s;
 }
-#define MORE(id, type)                                                                   \
-    static void id##_more(wk_sampler *s) {                                               \
-        static const wk_dtype dtypes[] = { WK_F64, WK_BF16, WK_F16 };                    \
-        for (int i = 0; i < 3; i++) {                                                    \
-            const type opts = { .dims = WK_DIMS(37, 11), .dtype = dtypes[i] };           \
-            WK_CASE(s, wk_dtype_name(dtypes[i]), &opts, KEY);                            \
-        }                                                                                \
+#define MORE(id, type)                                                         \
+    static void id##_more(wk_sampler *s) {                                     \
+        static const wk_dtype dtypes[] = { WK_F64, WK_BF16, WK_F16 };          \
+        for (int i = 0; i < 3; i++) {                                          \
+            const type opts = { .dims = WK_DIMS(37, 11), .dtype = dtypes[i] }; \
+            WK_CASE(s, wk_dtype_name(dtypes[i]), &opts, KEY);                  \
+        }                                                                      \
     }
 MORE(uniform, wk_uniform_opts)
 MORE(normal, wk_normal_opts)
@@ -108,8 +109,10 @@ static void permutation_samples(wk_sampler *s) {
 
 /* ---- rows ---- */
 
-#define DIMS(type)  { "dims", WK_ATTR_DIMS, offsetof(type, dims), 0, NULL, 0, "shape of the result" }
-#define DTYPE(type) { "dtype", WK_ATTR_DTYPE, offsetof(type, dtype), 0, NULL, 0, "of the result" }
+#define DIMS(type) \
+    { "dims", WK_ATTR_DIMS, offsetof(type, dims), 0, NULL, 0, "shape of the result" }
+#define DTYPE(type) \
+    { "dtype", WK_ATTR_DTYPE, offsetof(type, dtype), 0, NULL, 0, "of the result" }
 static const wk_attr_def uniform_attrs[] = {
     DIMS(wk_uniform_opts),
     DTYPE(wk_uniform_opts),
@@ -197,5 +200,5 @@ wk_tensor *wk_random_key(void) {
     return key;
 }
 
-wk_op_def *const wk__rows_random[] = { &uniform_row, &normal_row,    &exponential_row, &randint_row,
-                                       &bernoulli_row, &permutation_row, NULL };
+wk_op_def *const wk__rows_random[] = { &uniform_row,     &normal_row, &exponential_row, &randint_row, &bernoulli_row,
+                                       &permutation_row, NULL };
