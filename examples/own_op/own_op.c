@@ -25,7 +25,8 @@ static wk_status squareplus_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
-/* Row: gradient rule, made of operations, so that gradients of gradients work.  With r = √(x² + b):  y' = (1 + x / r) / 2 */
+/* Row: gradient rule, made of operations, so that gradients of gradients work.  With r = √(x² + b):  y' = (1 + x / r) /
+ * 2 */
 static wk_status squareplus_grad(wk_grad *g) {
     const squareplus_opts *opts = g->attrs;
     wk_tensor *x = g->in[0];
@@ -47,16 +48,16 @@ static void squareplus_samples(wk_sampler *s) {
 }
 
 /* Kernel: row-major operands only; a call it does not take is an error that names it. */
-#define KERNEL(type, root)                                                                       \
-    static wk_status squareplus_##type(wk_kernel_ctx *ctx, const wk_call *call) {                \
-        const squareplus_opts *opts = call->attrs;                                               \
-        const type *x = call->in[0]->data, b = (type)wk_optional_or(opts->b, 4);                 \
-        type *y = call->out[0]->data;                                                            \
-        int64_t n = call->out[0]->count;                                                         \
-        if (!wk_is_contiguous(call->in[0])) return WK_UNSUPPORTED;                               \
-        _Pragma("omp parallel for simd num_threads(ctx->threads) if (n > 32768)")                \
-        for (int64_t i = 0; i < n; i++) y[i] = (x[i] + root(x[i] * x[i] + b)) / 2;               \
-        return WK_OK;                                                                            \
+#define KERNEL(type, root)                                                                                        \
+    static wk_status squareplus_##type(wk_kernel_ctx *ctx, const wk_call *call) {                                 \
+        const squareplus_opts *opts = call->attrs;                                                                \
+        const type *x = call->in[0]->data, b = (type)wk_optional_or(opts->b, 4);                                  \
+        type *y = call->out[0]->data;                                                                             \
+        int64_t n = call->out[0]->count;                                                                          \
+        if (!wk_is_contiguous(call->in[0])) return WK_UNSUPPORTED;                                                \
+        _Pragma("omp parallel for simd num_threads(ctx->threads) if (n > 32768)") for (int64_t i = 0; i < n; i++) \
+            y[i] = (x[i] + root(x[i] * x[i] + b)) / 2;                                                            \
+        return WK_OK;                                                                                             \
     }
 KERNEL(float, sqrtf)
 KERNEL(double, sqrt)

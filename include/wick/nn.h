@@ -9,6 +9,7 @@
 #define WICK_NN_H
 
 #include "wick/autograd.h"
+#include "wick/nn/init.h"
 #include "wick/ops.h"
 #include "wick/random.h"
 

@@ -36,6 +36,8 @@ WK_API void wk_random_uniform_f64(wk_generator *generator, double *values /* (co
  * PyTorch's within the rounding of log and cos. */
 WK_API void wk_random_normal_f32(wk_generator *generator, float *values /* (count) */, int64_t count, double mean,
                                  double deviation);
+WK_API void wk_random_normal_f64(wk_generator *generator, double *values /* (count) */, int64_t count, double mean,
+                                 double deviation);
 /* torch.randperm(count) for count < 2^32. */
 WK_API void wk_random_permutation(wk_generator *generator, int64_t *order /* (count) */, int64_t count);
 

@@ -92,6 +92,27 @@ void wk_random_normal_f32(wk_generator *g, float *values, int64_t count, double 
     sixteen_normals(last, (float)mean, (float)deviation);
 }
 
+static void sixteen_normals_f64(double *v /* (16) */, double mean, double deviation) {
+    for (int j = 0; j < 8; j++) {
+        double radius = sqrt(-2 * log(1 - v[j])), angle = TWO_PI * v[j + 8];
+        v[j] = radius * cos(angle) * deviation + mean;
+        v[j + 8] = radius * sin(angle) * deviation + mean;
+    }
+}
+
+void wk_random_normal_f64(wk_generator *g, double *values, int64_t count, double mean, double deviation) {
+    if (count < 16) {
+        for (int64_t i = 0; i < count; i++) values[i] = one_normal(g) * deviation + mean;
+        return;
+    }
+    for (int64_t i = 0; i < count; i++) values[i] = unit_f64(g);
+    for (int64_t i = 0; i + 16 <= count; i += 16) sixteen_normals_f64(values + i, mean, deviation);
+    if (count % 16 == 0) return;
+    double *last = values + count - 16;
+    for (int i = 0; i < 16; i++) last[i] = unit_f64(g);
+    sixteen_normals_f64(last, mean, deviation);
+}
+
 void wk_random_permutation(wk_generator *g, int64_t *order, int64_t count) {
     for (int64_t i = 0; i < count; i++) order[i] = i;
     for (int64_t i = 0; i + 1 < count; i++) {
