@@ -14,6 +14,8 @@ typedef enum sample_layout {
 
 /* A scoped tensor for input `slot`; NULL for WK_SAMPLE_ABSENT.  Equal arguments give equal values on every machine. */
 wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
+/* An optimizer's step over lists of parameters, gradients and states. */
+bool sample_is_step(const wk_op_def *row);
 /* The dtype of an input when the row runs in `dtype`. */
 wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype);
 /* Lay the values of a scoped tensor out anew. */
