@@ -34,8 +34,8 @@ static wk_status lamb_update(wk_optim *o, const wk__group *group, wk__entry *e, 
     wk_tensor *m = wk__lerp(e->state[0], g, 1 - beta1);
     wk_tensor *v = wk_add(wk_scale(e->state[1], beta2), wk_scale(wk_mul(g, g), 1 - beta2));
     wk_tensor *root = wk_sqrt(wk_scale(v, 1 / (1 - pow(beta2, t))));
-    wk_tensor *r = wk_div(wk_scale(m, 1 / (1 - pow(beta1, t))),
-                          wk_affine(root, (wk_affine_opts){ 1, wk__option_of(group, EPS) }));
+    wk_tensor *r =
+        wk_div(wk_scale(m, 1 / (1 - pow(beta1, t))), wk_affine(root, (wk_affine_opts){ 1, wk__option_of(group, EPS) }));
     r = wk_add(r, wk_scale(p, wk__scalars(group)[WK_STEP_DECAY]));
     double size = norm_of(p), length = norm_of(r), ratio = size > 0 && length > 0 ? size / length : 1;
     WK_TRY(wk__stage(o, e->state[0], m));

@@ -11,15 +11,23 @@ static double or_default(double value, double otherwise) {
     return value != 0 ? value : otherwise;
 }
 
-#define BETAS { "beta1", WK__BELOW_1 }, { "beta2", WK__BELOW_1 }
-#define EPS   { "eps", WK__AT_LEAST_0 }
+#define BETAS                   \
+    { "beta1", WK__BELOW_1 }, { \
+        "beta2", WK__BELOW_1    \
+    }
+#define EPS \
+    { "eps", WK__AT_LEAST_0 }
 
 /* A plan whose options are the numbers listed. */
-#define PLAN(kind_, name_, lr_, decay, mask, maximize_, ...)                                                      \
-    (wk__optim_plan) {                                                                                            \
-        .kind = &(kind_), .name = (name_), .states = (mask), .maximize = (maximize_), .scalars = { (lr_), 1, 0, \
-                                                                                                     (decay),     \
-                                                                                                     __VA_ARGS__ } \
+#define PLAN(kind_, name_, lr_, decay, mask, maximize_, ...)                                       \
+    (wk__optim_plan) {                                                                             \
+        .kind = &(kind_), .name = (name_), .states = (mask), .maximize = (maximize_), .scalars = { \
+            (lr_),                                                                                 \
+            1,                                                                                     \
+            0,                                                                                     \
+            (decay),                                                                               \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
 
 static const wk__optim_kind sgd_kind = {
@@ -44,17 +52,15 @@ static const wk__optim_kind adam_kind = {
     .option = { BETAS, EPS, { "decoupled_weight_decay", WK__FIXED }, { "amsgrad", WK__FIXED } },
 };
 wk_optim *wk_adam(wk_named_tensors parameters, wk_adam_opts opts) {
-    wk__optim_plan plan =
-        PLAN(adam_kind, "Adam", or_default(opts.lr, 1e-3), opts.weight_decay, opts.amsgrad ? 7 : 3, opts.maximize,
-             wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999), or_default(opts.eps, 1e-8), 0,
-             opts.amsgrad);
+    wk__optim_plan plan = PLAN(adam_kind, "Adam", or_default(opts.lr, 1e-3), opts.weight_decay, opts.amsgrad ? 7 : 3,
+                               opts.maximize, wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999),
+                               or_default(opts.eps, 1e-8), 0, opts.amsgrad);
     return wk__optim_create(&plan, parameters);
 }
 wk_optim *wk_adamw(wk_named_tensors parameters, wk_adamw_opts opts) {
-    wk__optim_plan plan =
-        PLAN(adam_kind, "AdamW", or_default(opts.lr, 1e-3), wk_optional_or(opts.weight_decay, 0.01),
-             opts.amsgrad ? 7 : 3, opts.maximize, wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999),
-             or_default(opts.eps, 1e-8), 1, opts.amsgrad);
+    wk__optim_plan plan = PLAN(adam_kind, "AdamW", or_default(opts.lr, 1e-3), wk_optional_or(opts.weight_decay, 0.01),
+                               opts.amsgrad ? 7 : 3, opts.maximize, wk_optional_or(opts.beta1, 0.9),
+                               wk_optional_or(opts.beta2, 0.999), or_default(opts.eps, 1e-8), 1, opts.amsgrad);
     return wk__optim_create(&plan, parameters);
 }
 
@@ -64,9 +70,9 @@ static const wk__optim_kind adamax_kind = {
     .option = { BETAS, EPS },
 };
 wk_optim *wk_adamax(wk_named_tensors parameters, wk_adamax_opts opts) {
-    wk__optim_plan plan = PLAN(adamax_kind, "Adamax", or_default(opts.lr, 2e-3), opts.weight_decay, 3, opts.maximize,
-                               wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999),
-                               or_default(opts.eps, 1e-8));
+    wk__optim_plan plan =
+        PLAN(adamax_kind, "Adamax", or_default(opts.lr, 2e-3), opts.weight_decay, 3, opts.maximize,
+             wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999), or_default(opts.eps, 1e-8));
     return wk__optim_create(&plan, parameters);
 }
 
@@ -77,10 +83,10 @@ static const wk__optim_kind nadam_kind = {
     .option = { BETAS, EPS, { "decoupled_weight_decay", WK__FIXED }, { "momentum_decay", WK__AT_LEAST_0 } },
 };
 wk_optim *wk_nadam(wk_named_tensors parameters, wk_nadam_opts opts) {
-    wk__optim_plan plan = PLAN(nadam_kind, "NAdam", or_default(opts.lr, 2e-3), opts.weight_decay, 3, opts.maximize,
-                               wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999),
-                               or_default(opts.eps, 1e-8), opts.decoupled_weight_decay,
-                               wk_optional_or(opts.momentum_decay, 4e-3));
+    wk__optim_plan plan =
+        PLAN(nadam_kind, "NAdam", or_default(opts.lr, 2e-3), opts.weight_decay, 3, opts.maximize,
+             wk_optional_or(opts.beta1, 0.9), wk_optional_or(opts.beta2, 0.999), or_default(opts.eps, 1e-8),
+             opts.decoupled_weight_decay, wk_optional_or(opts.momentum_decay, 4e-3));
     plan.initial_number[0] = 1;
     return wk__optim_create(&plan, parameters);
 }
@@ -127,9 +133,9 @@ static const wk__optim_kind rmsprop_kind = {
 };
 wk_optim *wk_rmsprop(wk_named_tensors parameters, wk_rmsprop_opts opts) {
     int64_t states = 1 | (opts.momentum > 0 ? 2 : 0) | (opts.centered ? 4 : 0);
-    wk__optim_plan plan = PLAN(rmsprop_kind, "RMSprop", or_default(opts.lr, 1e-2), opts.weight_decay, states,
-                               opts.maximize, wk_optional_or(opts.alpha, 0.99), or_default(opts.eps, 1e-8),
-                               opts.momentum, opts.centered);
+    wk__optim_plan plan =
+        PLAN(rmsprop_kind, "RMSprop", or_default(opts.lr, 1e-2), opts.weight_decay, states, opts.maximize,
+             wk_optional_or(opts.alpha, 0.99), or_default(opts.eps, 1e-8), opts.momentum, opts.centered);
     return wk__optim_create(&plan, parameters);
 }
 
@@ -142,9 +148,9 @@ static const wk__optim_kind rprop_kind = {
                 { "step_max", WK__ABOVE_0 } },
 };
 wk_optim *wk_rprop(wk_named_tensors parameters, wk_rprop_opts opts) {
-    wk__optim_plan plan = PLAN(rprop_kind, "Rprop", or_default(opts.lr, 1e-2), 0, 3, opts.maximize,
-                               wk_optional_or(opts.etaminus, 0.5), wk_optional_or(opts.etaplus, 1.2),
-                               wk_optional_or(opts.step_min, 1e-6), wk_optional_or(opts.step_max, 50));
+    wk__optim_plan plan =
+        PLAN(rprop_kind, "Rprop", or_default(opts.lr, 1e-2), 0, 3, opts.maximize, wk_optional_or(opts.etaminus, 0.5),
+             wk_optional_or(opts.etaplus, 1.2), wk_optional_or(opts.step_min, 1e-6), wk_optional_or(opts.step_max, 50));
     return wk__optim_create(&plan, parameters);
 }
 
@@ -155,9 +161,9 @@ static const wk__optim_kind asgd_kind = {
     .option = { { "lambd", WK__AT_LEAST_0 }, { "alpha", WK__AT_LEAST_0 }, { "t0", WK__FINITE } },
 };
 wk_optim *wk_asgd(wk_named_tensors parameters, wk_asgd_opts opts) {
-    wk__optim_plan plan = PLAN(asgd_kind, "ASGD", or_default(opts.lr, 1e-2), opts.weight_decay, 1, opts.maximize,
-                               wk_optional_or(opts.lambd, 1e-4), wk_optional_or(opts.alpha, 0.75),
-                               wk_optional_or(opts.t0, 1e6));
+    wk__optim_plan plan =
+        PLAN(asgd_kind, "ASGD", or_default(opts.lr, 1e-2), opts.weight_decay, 1, opts.maximize,
+             wk_optional_or(opts.lambd, 1e-4), wk_optional_or(opts.alpha, 0.75), wk_optional_or(opts.t0, 1e6));
     plan.initial_number[0] = plan.scalars[WK_STEP_LR];
     plan.initial_number[1] = 1;
     return wk__optim_create(&plan, parameters);

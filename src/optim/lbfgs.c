@@ -19,8 +19,8 @@ void wk__lbfgs_destroy(wk__lbfgs *l) {
     wk_free(l);
 }
 
-static const char *const tensor_names[WK__LBFGS_TENSORS] = { "d", "prev_flat_grad", "old_dirs", "old_stps", "ro",
-                                                             "numbers" };
+static const char *const tensor_names[WK__LBFGS_TENSORS] = { "d",  "prev_flat_grad", "old_dirs", "old_stps",
+                                                             "ro", "numbers" };
 
 wk_named_tensors wk__lbfgs_state(wk__lbfgs *l) {
     return (wk_named_tensors){ l->tensor, tensor_names, WK__LBFGS_TENSORS };
@@ -32,8 +32,11 @@ static wk__lbfgs *create_state(wk_dtype dtype, int64_t n, wk_lbfgs_opts opts) {
     l->opts = opts;
     l->n = n;
     l->dtype = dtype;
-    const wk_dims dims[WK__LBFGS_TENSORS] = { WK_DIMS(n), WK_DIMS(n), WK_DIMS(opts.history_size, n),
-                                              WK_DIMS(opts.history_size, n), WK_DIMS(opts.history_size),
+    const wk_dims dims[WK__LBFGS_TENSORS] = { WK_DIMS(n),
+                                              WK_DIMS(n),
+                                              WK_DIMS(opts.history_size, n),
+                                              WK_DIMS(opts.history_size, n),
+                                              WK_DIMS(opts.history_size),
                                               WK_DIMS(WK__LBFGS_NUMBERS) };
     for (int i = 0; i < WK__LBFGS_TENSORS; i++) {
         l->tensor[i] = wk_kept_zeros(i < WK__LBFGS_RO ? dtype : WK_F64, dims[i]);
@@ -80,15 +83,15 @@ wk_optim *wk_lbfgs(wk_named_tensors parameters, wk_lbfgs_opts opts) {
 
 /* ---- vectors of the parameters' dtype: each loop once for float, once for double ---- */
 
-#define BOTH(l, body)                \
-    do {                             \
-        if ((l)->dtype == WK_F64) {  \
-            typedef double T;        \
-            body                     \
-        } else {                     \
-            typedef float T;         \
-            body                     \
-        }                            \
+#define BOTH(l, body)               \
+    do {                            \
+        if ((l)->dtype == WK_F64) { \
+            typedef double T;       \
+            body                    \
+        } else {                    \
+            typedef float T;        \
+            body                    \
+        }                           \
     } while (0)
 
 double wk__vector_dot(const wk__lbfgs *l, const void *a_, const void *b_) {
@@ -290,8 +293,8 @@ static wk_status iterate(wk__lbfgs_run *r, double *loss) {
         if (slope > -change_tolerance) return WK_OK;
         int64_t spent = 0;
         wk_status status = l->opts.strong_wolfe
-                             ? searched_step(r, &t, slope, l->opts.max_eval - evaluations, loss, &spent)
-                             : fixed_step(r, t, iteration == l->opts.max_iter, loss, &spent);
+                               ? searched_step(r, &t, slope, l->opts.max_eval - evaluations, loss, &spent)
+                               : fixed_step(r, t, iteration == l->opts.max_iter, loss, &spent);
         numbers[WK__LBFGS_T] = t;
         numbers[WK__LBFGS_EVALUATIONS] += (double)spent;
         WK_TRY(status);

@@ -113,7 +113,7 @@ static wk_status add_group(wk_optim *o, wk_named_tensors parameters, const doubl
     int before = o->count;
     if (!grow(o, parameters.count)) return wk_error_code();
     wk__group *group = &o->group[o->groups];
-    *group = (wk__group){ wk_kept_zeros(WK_F64, WK_DIMS(WK_STEP_SCALARS)), before, parameters.count };
+    *group = (wk__group){ wk_kept_zeros(WK_F64, WK_DIMS(WK_STEP_SCALARS)), before, parameters.count, 0 };
     wk_status status = group->scalars ? WK_OK : wk_error_code();
     if (status == WK_OK) memcpy(group->scalars->data, scalars, WK_STEP_SCALARS * sizeof(double));
     for (int i = 0; i < parameters.count && status == WK_OK; i++) {

@@ -12,7 +12,15 @@ typedef struct wk__entry wk__entry;
 typedef struct wk__group wk__group;
 
 /* The ranges of options; NaN is in none of them. */
-typedef enum wk__range { WK__AT_LEAST_0, WK__BELOW_1, WK__UP_TO_1, WK__ABOVE_0, WK__ABOVE_1, WK__FINITE, WK__FIXED } wk__range;
+typedef enum wk__range {
+    WK__AT_LEAST_0,
+    WK__BELOW_1,
+    WK__UP_TO_1,
+    WK__ABOVE_0,
+    WK__ABOVE_1,
+    WK__FINITE,
+    WK__FIXED
+} wk__range;
 typedef struct wk__option {
     const char *name;
     wk__range range;
@@ -45,6 +53,7 @@ struct wk__entry {
 struct wk__group {
     wk_tensor *scalars; /* f64 (WK_STEP_SCALARS) */
     int first, count;   /* entries */
+    double initial_lr;  /* the rate when the first schedule was made for it; 0: none was */
 };
 
 /* What a constructor has worked out. */

@@ -6,9 +6,9 @@
 #include <string.h>
 
 typedef wk_optim *make(wk_tensor **p);
-#define MAKE(name, constructor, options, ...)                                           \
-    static wk_optim *name(wk_tensor **p) {                                              \
-        return constructor(first_parameters(p, PARAMETERS), (options){ __VA_ARGS__ });  \
+#define MAKE(name, constructor, options, ...)                                          \
+    static wk_optim *name(wk_tensor **p) {                                             \
+        return constructor(first_parameters(p, PARAMETERS), (options){ __VA_ARGS__ }); \
     }
 MAKE(sgd_maximize, wk_sgd, wk_sgd_opts, .lr = 0.05, .momentum = 0.9, .dampening = 0.2, .maximize = true)
 MAKE(sgd_nesterov, wk_sgd, wk_sgd_opts, .lr = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.01)
@@ -24,8 +24,7 @@ MAKE(nadam, wk_nadam, wk_nadam_opts, .lr = 0)
 MAKE(nadam_decay, wk_nadam, wk_nadam_opts, .lr = 0.02, .weight_decay = 0.1, .momentum_decay = WK_SET(0.01))
 MAKE(nadam_decoupled, wk_nadam, wk_nadam_opts, .lr = 0.02, .weight_decay = 0.1, .decoupled_weight_decay = true)
 MAKE(radam, wk_radam, wk_radam_opts, .lr = 0.01)
-MAKE(radam_decay, wk_radam, wk_radam_opts, .lr = 0.02, .beta1 = WK_SET(0.8), .beta2 = WK_SET(0.95),
-     .weight_decay = 0.1)
+MAKE(radam_decay, wk_radam, wk_radam_opts, .lr = 0.02, .beta1 = WK_SET(0.8), .beta2 = WK_SET(0.95), .weight_decay = 0.1)
 MAKE(radam_decoupled, wk_radam, wk_radam_opts, .lr = 0.02, .weight_decay = 0.1, .decoupled_weight_decay = true,
      .maximize = true)
 MAKE(adagrad, wk_adagrad, wk_adagrad_opts, .lr = 0)
@@ -57,10 +56,9 @@ static wk_optim *muon(wk_tensor **p) {
     return wk_muon(first_parameters(p, 2), (wk_muon_opts){ 0 });
 }
 static wk_optim *muon_plain(wk_tensor **p) {
-    return wk_muon(first_parameters(p, 2), (wk_muon_opts){ .lr = 0.02,
-                                                           .momentum = WK_SET(0.8),
-                                                           .no_nesterov = true,
-                                                           .scale = WK_MUON_MATCH_RMS_ADAMW });
+    return wk_muon(
+        first_parameters(p, 2),
+        (wk_muon_opts){ .lr = 0.02, .momentum = WK_SET(0.8), .no_nesterov = true, .scale = WK_MUON_MATCH_RMS_ADAMW });
 }
 static wk_optim *groups(wk_tensor **p) {
     static const char *const others[] = { "second", "third" };
@@ -75,18 +73,46 @@ static wk_optim *groups(wk_tensor **p) {
     return o;
 }
 
-#define NAMED(name) { #name, name }
+#define NAMED(name) \
+    { #name, name }
 static const struct {
     const char *name;
     make *make;
 } optimizers[] = {
-    NAMED(sgd_maximize),     NAMED(sgd_nesterov),    NAMED(adam),          NAMED(adam_amsgrad),    NAMED(adamw_amsgrad),
-    NAMED(adamax),           NAMED(adamax_decay),    NAMED(nadam),         NAMED(nadam_decay),     NAMED(nadam_decoupled),
-    NAMED(radam),            NAMED(radam_decay),     NAMED(radam_decoupled), NAMED(adagrad),       NAMED(adagrad_decay),
-    NAMED(adadelta),         NAMED(adadelta_decay),  NAMED(rmsprop),       NAMED(rmsprop_momentum), NAMED(rmsprop_centered),
-    NAMED(rmsprop_all),      NAMED(rprop),           NAMED(rprop_etas),    NAMED(asgd),            NAMED(asgd_average),
-    NAMED(adafactor),        NAMED(adafactor_decay), NAMED(lion),          NAMED(lion_decay),      NAMED(lamb),
-    NAMED(lamb_decay),       NAMED(muon),            NAMED(muon_plain),    NAMED(groups),
+    NAMED(sgd_maximize),
+    NAMED(sgd_nesterov),
+    NAMED(adam),
+    NAMED(adam_amsgrad),
+    NAMED(adamw_amsgrad),
+    NAMED(adamax),
+    NAMED(adamax_decay),
+    NAMED(nadam),
+    NAMED(nadam_decay),
+    NAMED(nadam_decoupled),
+    NAMED(radam),
+    NAMED(radam_decay),
+    NAMED(radam_decoupled),
+    NAMED(adagrad),
+    NAMED(adagrad_decay),
+    NAMED(adadelta),
+    NAMED(adadelta_decay),
+    NAMED(rmsprop),
+    NAMED(rmsprop_momentum),
+    NAMED(rmsprop_centered),
+    NAMED(rmsprop_all),
+    NAMED(rprop),
+    NAMED(rprop_etas),
+    NAMED(asgd),
+    NAMED(asgd_average),
+    NAMED(adafactor),
+    NAMED(adafactor_decay),
+    NAMED(lion),
+    NAMED(lion_decay),
+    NAMED(lamb),
+    NAMED(lamb_decay),
+    NAMED(muon),
+    NAMED(muon_plain),
+    NAMED(groups),
 };
 enum { OPTIMIZERS = sizeof optimizers / sizeof optimizers[0] };
 
@@ -246,8 +272,8 @@ Test(steps, clipping_as_pytorch) {
     static const struct {
         const char *name;
         double most, p;
-    } norms[] = { { "two", 1.5, 0 },       { "one", 3, 1 },     { "three", 0.7, 3 }, { "infinity", 0.4, INFINITY },
-                  { "loose", 100, 2 },     { "value", 0.3, 0 } };
+    } norms[] = { { "two", 1.5, 0 },   { "one", 3, 1 },    { "three", 0.7, 3 }, { "infinity", 0.4, INFINITY },
+                  { "loose", 100, 2 }, { "value", 0.3, 0 } };
     wk_safetensors *file = golden_open("optim.safetensors");
     for (size_t k = 0; k < sizeof norms / sizeof norms[0]; k++) {
         wk_scope scope = wk_scope_begin();

@@ -15,11 +15,11 @@ wk_named_tensors first_parameters(wk_tensor **p, int count);
 void give_gradient(wk_safetensors *file, wk_tensor *p, int i, int step, double scale);
 
 /* The call fails with this message, which is cleared. */
-#define expect_message(call, text)                                    \
-    do {                                                              \
-        (void)(call);                                                 \
-        cr_expect_str_eq(wk_message(), (text), "%s", wk_message());   \
-        wk_clear_error();                                             \
+#define expect_message(call, text)                                  \
+    do {                                                            \
+        (void)(call);                                               \
+        cr_expect_str_eq(wk_message(), (text), "%s", wk_message()); \
+        wk_clear_error();                                           \
     } while (0)
 
 #endif

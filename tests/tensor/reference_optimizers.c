@@ -74,7 +74,7 @@ static void radam(element *e) {
     double limit = 2 / (1 - e->o[1]) - 1, rho = limit - 2 * e->t * pow(e->o[1], e->t) / bias(e, 1), adapted = 1;
     if (rho > 5)
         adapted = sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) * sqrt(bias(e, 1))
-                / (sqrt(e->s[1]) + e->o[2]);
+                  / (sqrt(e->s[1]) + e->o[2]);
     e->p -= e->lr * e->s[0] / bias(e, 0) * adapted;
 }
 static void adagrad(element *e) {
@@ -170,9 +170,9 @@ static void step_ref(ref_call *c, void (*rule)(element *e)) {
     for (int64_t i = 0; i < a->count; i++) step_one(c, i, rule);
     finish(c, rule);
 }
-#define STEP_REF(name, states, least, numbers)   \
-    static void name##_step_ref(ref_call *c) {   \
-        step_ref(c, name);                       \
+#define STEP_REF(name, states, least, numbers) \
+    static void name##_step_ref(ref_call *c) { \
+        step_ref(c, name);                     \
     }
 WK_STEP_ROWS(STEP_REF)
 
@@ -208,8 +208,7 @@ static void adjust_list_ref(ref_call *c) {
 
 const ref_row reference_optimizers[] = {
 #define ROW(name, states, least, numbers) { #name "_step", name##_step_ref, 12 },
-    WK_STEP_ROWS(ROW)
-    { "global_norm", global_norm_ref, 3 },
+    WK_STEP_ROWS(ROW){ "global_norm", global_norm_ref, 3 },
     { "any_nonfinite", any_nonfinite_ref, 0 },
     { "adjust_list", adjust_list_ref, 2 },
     { NULL, NULL, 0 },

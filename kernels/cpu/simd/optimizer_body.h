@@ -6,10 +6,9 @@
  */
 
 /* Every rule's gradient: scaled, with the weight decay that is no decoupled one. */
-#define GRADIENT (g[i] * factor + decay * p[i])
-#define LARGER(a, b) \
-    ((a) > (b) || (a) != (a) ? (a) : (b)) /* NaN wins */
-#define SIGN_OF(a) ((a) != (a) ? (a) : (T)((a) > 0) - (T)((a) < 0))
+#define GRADIENT     (g[i] * factor + decay * p[i])
+#define LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b)) /* NaN wins */
+#define SIGN_OF(a)   ((a) != (a) ? (a) : (T)((a) > 0) - (T)((a) < 0))
 
 /* torch.optim.SGD:  m = momentum · m + (1 − dampening) · d, at the first step d;  d = nesterov ? d + momentum · m : m;
  * p −= lr · d.  At the first step m is not read: its memory may hold anything. */

@@ -269,10 +269,10 @@ static wk_status run_rule(wk_kernel_ctx *ctx, const wk_call *call, const step_ru
     return WK_OK;
 }
 
-#define RULE(name, finish_)                                                    \
-    static wk_status name##_step(wk_kernel_ctx *ctx, const wk_call *call) {    \
+#define RULE(name, finish_)                                                                \
+    static wk_status name##_step(wk_kernel_ctx *ctx, const wk_call *call) {                \
         static const step_rule rule = { name##_prepare, finish_, name##_f32, name##_f64 }; \
-        return run_rule(ctx, call, &rule);                                     \
+        return run_rule(ctx, call, &rule);                                                 \
     }
 RULE(sgd, NULL)
 RULE(adam, NULL)
@@ -288,5 +288,5 @@ RULE(lion, NULL)
 
 WK_CPU_TABLE(optimizer_steps) = {
 #define ENTRY(name, states, least, numbers) { #name "_step", WK_F32_F64, name##_step },
-    WK_STEP_ROWS(ENTRY) { 0 },
+    WK_STEP_ROWS(ENTRY){ 0 },
 };

@@ -55,8 +55,8 @@ static wk_status step_shape(const wk_call *call, wk_desc out[]) {
     const wk_step_attrs *a = call->attrs;
     int64_t lists = 3 + a->numbers + states_in(a->states) + a->masters;
     if (a->count < 0 || call->n_in != 1 + a->count * lists)
-        return wk_bad_call(call, WK_INVALID, "%d tensors given, expected 1 + %lld × %lld", call->n_in,
-                           (long long)lists, (long long)a->count);
+        return wk_bad_call(call, WK_INVALID, "%d tensors given, expected 1 + %lld × %lld", call->n_in, (long long)lists,
+                           (long long)a->count);
     if (!call->in[0] || call->in[0]->dtype != WK_F64 || call->in[0]->count != WK_STEP_SCALARS)
         return wk_bad_call(call, WK_SHAPE, "the scalars must be f64 (%d)", WK_STEP_SCALARS);
     for (int64_t i = 0; i < a->count; i++) WK_TRY(check_parameter(call, a, i));
@@ -84,21 +84,21 @@ static void emit_step(wk_sampler *s, const char *label, int64_t count, int64_t n
     s->emit(s, label, in, n, &attrs);
 }
 
-#define ROW(name_, states, least, numbers)                                                             \
-    static void name_##_samples(wk_sampler *s) {                                                \
-        emit_step(s, "two", 2, numbers, states, WK_DIMS(33));                                   \
-        if ((states) != (least)) emit_step(s, "fewer states", 2, numbers, least, WK_DIMS(33)); \
-        emit_step(s, "large", 1, numbers, states, WK_DIMS(200, 300));                           \
-    }                                                                                           \
-    static wk_op_def name_##_row = { .name = #name_ "_step",                                    \
-                                     .doc = "one step of " #name_ ", all parameters in one pass", \
-                                     .n_in = WK_LIST,                                           \
-                                     .mutates = 255,                                            \
-                                     .key = 1,                                                  \
-                                     .attrs_size = sizeof(wk_step_attrs),                       \
-                                     .shape = step_shape,                                       \
+#define ROW(name_, states, least, numbers)                                                                 \
+    static void name_##_samples(wk_sampler *s) {                                                           \
+        emit_step(s, "two", 2, numbers, states, WK_DIMS(33));                                              \
+        if ((states) != (least)) emit_step(s, "fewer states", 2, numbers, least, WK_DIMS(33));             \
+        emit_step(s, "large", 1, numbers, states, WK_DIMS(200, 300));                                      \
+    }                                                                                                      \
+    static wk_op_def name_##_row = { .name = #name_ "_step",                                               \
+                                     .doc = "one step of " #name_ ", all parameters in one pass",          \
+                                     .n_in = WK_LIST,                                                      \
+                                     .mutates = 255,                                                       \
+                                     .key = 1,                                                             \
+                                     .attrs_size = sizeof(wk_step_attrs),                                  \
+                                     .shape = step_shape,                                                  \
                                      .not_differentiable = "an optimizer's step is not part of the model", \
-                                     .cost = per_parameter,                                     \
+                                     .cost = per_parameter,                                                \
                                      .samples = name_##_samples };
 WK_STEP_ROWS(ROW)
 
