@@ -94,10 +94,10 @@ WK_API wk_lr *wk_cyclic_lr(wk_optim *optim, wk_cyclic_lr_opts opts);
 typedef struct wk_one_cycle_lr_opts {
     double max_lr;
     int64_t total_steps;
-    wk_optional pct_start;                   /* 0.3 */
-    bool linear;                             /* instead of cosine */
+    wk_optional pct_start; /* 0.3 */
+    bool linear;           /* instead of cosine */
     bool no_cycle_momentum;
-    wk_optional base_momentum, max_momentum; /* 0.85, 0.95 */
+    wk_optional base_momentum, max_momentum;  /* 0.85, 0.95 */
     wk_optional div_factor, final_div_factor; /* 25, 1e4 */
     bool three_phase;
 } wk_one_cycle_lr_opts;

@@ -61,8 +61,7 @@ void wk__lr_set_momentum(wk_lr *s, int group, double value) {
 }
 
 static void note_rates(wk_lr *s) {
-    for (int g = 0; g < groups_of(s); g++)
-        wk__lr_group(s, g)[WK__LR_NOW] = wk__scalars(&s->o->group[g])[WK_STEP_LR];
+    for (int g = 0; g < groups_of(s); g++) wk__lr_group(s, g)[WK__LR_NOW] = wk__scalars(&s->o->group[g])[WK_STEP_LR];
 }
 
 void wk__lr_apply(wk_lr *s) {
@@ -155,13 +154,11 @@ wk_status wk_lr_state_changed(wk_lr *s) {
     if (wk_failed()) return WK_PENDING;
     if (!s) return wk_fail(WK_INVALID, "wk_lr_state_changed: the schedule is NULL");
     double time = wk__lr_time(s);
-    if (!(time >= -1) || !isfinite(time))
-        return wk_fail(WK_FORMAT, "%s: the stored time is %g", s->kind->name, time);
+    if (!(time >= -1) || !isfinite(time)) return wk_fail(WK_FORMAT, "%s: the stored time is %g", s->kind->name, time);
     for (int g = 0; g < groups_of(s); g++) {
         const double *group = wk__lr_group(s, g);
         WK_TRY(wk_optim_set(s->o, g, "lr", group[WK__LR_NOW]));
-        if (!isnan(group[WK__LR_MOMENTUM]))
-            WK_TRY(wk_optim_set(s->o, g, momentum_name(s->o), group[WK__LR_MOMENTUM]));
+        if (!isnan(group[WK__LR_MOMENTUM])) WK_TRY(wk_optim_set(s->o, g, momentum_name(s->o), group[WK__LR_MOMENTUM]));
     }
     return WK_OK;
 }

@@ -27,7 +27,7 @@ static void cyclic_position(const wk_lr *s, double *fraction, double *height) {
     double cycle = floor(1 + t / total), x = 1.0 + t / total - cycle, turn = (double)c->step_size_up / total;
     *fraction = x <= turn ? x / turn : (x - 1) / (turn - 1);
     *height = c->mode == WK_CYCLIC_TRIANGULAR2 ? 1 / pow(2, cycle - 1)
-            : c->mode == WK_CYCLIC_EXP_RANGE   ? pow(wk_optional_or(c->gamma, 1), t)
+              : c->mode == WK_CYCLIC_EXP_RANGE ? pow(wk_optional_or(c->gamma, 1), t)
                                                : 1;
 }
 static double cyclic_rate(const wk_lr *s, int g, double lr) {
@@ -42,10 +42,9 @@ static double cyclic_momentum(const wk_lr *s, int g) {
     cyclic_position(s, &fraction, &height);
     return most - (most - base) * fraction * height;
 }
-static const wk__lr_kind cyclic_kind = { .name = "CyclicLR", .rate = cyclic_rate },
-                         cyclic_momentum_kind = { .name = "CyclicLR",
-                                                  .rate = cyclic_rate,
-                                                  .momentum = cyclic_momentum };
+static const wk__lr_kind cyclic_kind = { .name = "CyclicLR", .rate = cyclic_rate }, cyclic_momentum_kind = {
+    .name = "CyclicLR", .rate = cyclic_rate, .momentum = cyclic_momentum
+};
 wk_lr *wk_cyclic_lr(wk_optim *o, wk_cyclic_lr_opts opts) {
     const wk__lr_kind *kind = opts.no_cycle_momentum ? &cyclic_kind : &cyclic_momentum_kind;
     if (opts.step_size_up == 0) opts.step_size_up = 2000;
@@ -142,7 +141,7 @@ wk_lr *wk_one_cycle_lr(wk_optim *o, wk_one_cycle_lr_opts opts) {
     opts.final_div_factor = WK_SET(wk_optional_or(opts.final_div_factor, 1e4));
     if (!check_momentum(kind, o, !opts.no_cycle_momentum, opts.base_momentum, opts.max_momentum)) return NULL;
     bool fits = opts.max_lr > 0 && opts.total_steps > 0 && opts.pct_start.value >= 0 && opts.pct_start.value <= 1
-             && opts.div_factor.value > 0 && opts.final_div_factor.value > 0;
+                && opts.div_factor.value > 0 && opts.final_div_factor.value > 0;
     if (!fits)
         return wk_fail_null(WK_INVALID,
                             "OneCycleLR: max_lr %g, total_steps %lld, pct_start %g, div_factor %g, final_div_factor "

@@ -131,7 +131,7 @@ static double linear_rate(const wk_lr *s, int g, double lr) {
 static double linear_closed(const wk_lr *s, int g) {
     double total = (double)s->opts.linear.total_iters, start = s->opts.linear.start_factor.value;
     return wk__lr_base(s, g)
-         * (start + (s->opts.linear.end_factor.value - start) * fmin(total, wk__lr_time(s)) / total);
+           * (start + (s->opts.linear.end_factor.value - start) * fmin(total, wk__lr_time(s)) / total);
 }
 static const wk__lr_kind linear_kind = { .name = "LinearLR", .rate = linear_rate, .closed = linear_closed };
 wk_lr *wk_linear_lr(wk_optim *o, wk_linear_lr_opts opts) {
@@ -139,7 +139,7 @@ wk_lr *wk_linear_lr(wk_optim *o, wk_linear_lr_opts opts) {
     opts.end_factor = WK_SET(wk_optional_or(opts.end_factor, 1));
     if (opts.total_iters == 0) opts.total_iters = 5;
     bool fits = opts.start_factor.value > 0 && opts.start_factor.value <= 1 && opts.end_factor.value >= 0
-             && opts.end_factor.value <= 1 && opts.total_iters > 0;
+                && opts.end_factor.value <= 1 && opts.total_iters > 0;
     if (!fits && !wk_failed())
         return wk_fail_null(WK_INVALID,
                             "LinearLR: start_factor %g, end_factor %g, total_iters %lld: expected in (0, 1], in [0, 1] "
@@ -208,8 +208,7 @@ static double cosine_rate(const wk_lr *s, int g, double lr) {
 static const wk__lr_kind cosine_kind = { .name = "CosineAnnealingLR", .rate = cosine_rate, .closed = cosine_closed };
 wk_lr *wk_cosine_annealing_lr(wk_optim *o, wk_cosine_lr_opts opts) {
     if ((opts.t_max < 1 || !isfinite(opts.eta_min)) && !wk_failed())
-        return wk_fail_null(WK_INVALID, "CosineAnnealingLR: t_max is %lld, expected at least 1",
-                            (long long)opts.t_max);
+        return wk_fail_null(WK_INVALID, "CosineAnnealingLR: t_max is %lld, expected at least 1", (long long)opts.t_max);
     wk_lr *s = wk__lr_create(&cosine_kind, o);
     if (s) s->opts.cosine = opts;
     return wk__lr_begin(s);
@@ -292,8 +291,7 @@ static void reduce(wk_lr *s) {
 wk_status wk_lr_step_metric(wk_lr *s, double metric) {
     if (wk_failed()) return WK_PENDING;
     if (!s) return wk_fail(WK_INVALID, "wk_lr_step_metric: the schedule is NULL");
-    if (s->kind != &wk__lr_plateau)
-        return wk_fail(WK_INVALID, "%s takes no metric: use wk_lr_step", s->kind->name);
+    if (s->kind != &wk__lr_plateau) return wk_fail(WK_INVALID, "%s takes no metric: use wk_lr_step", s->kind->name);
     double *n = wk__lr_numbers(s);
     n[WK__LR_TIME]++;
     if (is_better(&s->opts.plateau, metric, n[WK__LR_BEST])) {
@@ -311,8 +309,7 @@ wk_status wk_lr_step_metric(wk_lr *s, double metric) {
         n[WK__LR_COOLDOWN] = (double)s->opts.plateau.cooldown;
         n[WK__LR_BAD] = 0;
     }
-    for (int g = 0; g < s->o->groups; g++)
-        wk__lr_group(s, g)[WK__LR_NOW] = wk__scalars(&s->o->group[g])[WK_STEP_LR];
+    for (int g = 0; g < s->o->groups; g++) wk__lr_group(s, g)[WK__LR_NOW] = wk__scalars(&s->o->group[g])[WK_STEP_LR];
     return WK_OK;
 }
 

@@ -402,14 +402,16 @@ wk_status wk_optim_step(wk_optim *o) {
     }
     if (!o) return wk_fail(WK_INVALID, "wk_optim_step: the optimizer is NULL");
     if (o->lbfgs) return wk_fail(WK_INVALID, "%s steps by wk_optim_step_closure", o->plan.name);
-    bool was = wk_no_grad_begin();
+    wk_context *context = wk__context();
+    uint32_t mode = context->mode;
+    context->mode = (mode | WK__MODE_NO_GRAD) & ~(uint32_t)WK__MODE_AUTOCAST;
     wk_note_call("wk_optim_step"); /* what a backward says that comes too late */
     wk_status status = WK_OK;
     if (o->row)
         for (int i = 0; i < o->groups && status == WK_OK; i++) status = step_by_row(o, &o->group[i]);
     else
         status = step_by_parts(o);
-    wk_no_grad_end(was);
+    context->mode = mode;
     if (status != WK_OK) wk__backward_ended(status);
     wk__optim_reset_factor(o);
     wk__optim_set_found_inf(o, false);

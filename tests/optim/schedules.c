@@ -18,9 +18,9 @@ static double shrinking(void *context, int64_t t) {
 }
 static const int64_t milestones[] = { 3, 9, 9, 20 };
 
-#define MAKE(name, call)                   \
-    static wk_lr *name(wk_optim *o) {      \
-        return call;                       \
+#define MAKE(name, call)              \
+    static wk_lr *name(wk_optim *o) { \
+        return call;                  \
     }
 MAKE(lambda, wk_lambda_lr(o, falling, NULL))
 MAKE(multiplicative, wk_multiplicative_lr(o, shrinking, NULL))
@@ -72,8 +72,9 @@ MAKE(one_cycle_three, wk_one_cycle_lr(o, (wk_one_cycle_lr_opts){ .max_lr = 0.3,
                                                                  .div_factor = WK_SET(10),
                                                                  .final_div_factor = WK_SET(100),
                                                                  .base_momentum = WK_SET(0.6) }))
-MAKE(plateau, wk_reduce_lr_on_plateau(o, (wk_plateau_opts){
-                                             .factor = WK_SET(0.5), .patience = WK_SET(2), .cooldown = 1, .min_lr = 1e-3 }))
+MAKE(plateau,
+     wk_reduce_lr_on_plateau(o, (wk_plateau_opts){
+                                    .factor = WK_SET(0.5), .patience = WK_SET(2), .cooldown = 1, .min_lr = 1e-3 }))
 MAKE(plateau_max, wk_reduce_lr_on_plateau(o, (wk_plateau_opts){ .max = true,
                                                                 .factor = WK_SET(0.3),
                                                                 .patience = WK_SET(3),
@@ -82,19 +83,37 @@ MAKE(plateau_max, wk_reduce_lr_on_plateau(o, (wk_plateau_opts){ .max = true,
 MAKE(swa, wk_swa_lr(o, (wk_swa_lr_opts){ .swa_lr = 0.03 }))
 MAKE(swa_linear, wk_swa_lr(o, (wk_swa_lr_opts){ .swa_lr = 0.2, .anneal_epochs = WK_SET(6), .linear = true }))
 
-#define NAMED(name) { #name, name }
+#define NAMED(name) \
+    { #name, name }
 static const struct {
     const char *name;
     make *make;
-} schedules[] = { NAMED(lambda),           NAMED(multiplicative),   NAMED(step),
-                  NAMED(multi_step),       NAMED(constant),         NAMED(constant_long),
-                  NAMED(linear),           NAMED(linear_down),      NAMED(exponential),
-                  NAMED(polynomial),       NAMED(polynomial_power), NAMED(cosine),
-                  NAMED(warm_restarts),    NAMED(warm_restarts_plain), NAMED(sequential),
-                  NAMED(sequential_warmup), NAMED(chained),         NAMED(cyclic),
-                  NAMED(cyclic_two),       NAMED(cyclic_exp),       NAMED(one_cycle),
-                  NAMED(one_cycle_three),  NAMED(plateau),          NAMED(plateau_max),
-                  NAMED(swa),              NAMED(swa_linear) };
+} schedules[] = { NAMED(lambda),
+                  NAMED(multiplicative),
+                  NAMED(step),
+                  NAMED(multi_step),
+                  NAMED(constant),
+                  NAMED(constant_long),
+                  NAMED(linear),
+                  NAMED(linear_down),
+                  NAMED(exponential),
+                  NAMED(polynomial),
+                  NAMED(polynomial_power),
+                  NAMED(cosine),
+                  NAMED(warm_restarts),
+                  NAMED(warm_restarts_plain),
+                  NAMED(sequential),
+                  NAMED(sequential_warmup),
+                  NAMED(chained),
+                  NAMED(cyclic),
+                  NAMED(cyclic_two),
+                  NAMED(cyclic_exp),
+                  NAMED(one_cycle),
+                  NAMED(one_cycle_three),
+                  NAMED(plateau),
+                  NAMED(plateau_max),
+                  NAMED(swa),
+                  NAMED(swa_linear) };
 enum { SCHEDULES = sizeof schedules / sizeof schedules[0], TIMES = 30 };
 
 typedef struct pair {
@@ -127,8 +146,8 @@ static void expect_rates(wk_optim *o, wk_tensor *wanted, int time, const char *w
     for (int g = 0; g < 2; g++) {
         double lr = wk_optim_get(o, g, "lr"), m = wk_optim_get(o, g, momentum);
         double lr_wanted = wk_at(wanted, 4 * time + 2 * g), m_wanted = wk_at(wanted, 4 * time + 2 * g + 1);
-        cr_expect(fabs(lr - lr_wanted) <= 1e-12 * lr_wanted + 1e-16, "%s, time %d, group %d: rate %.17g, expected %.17g",
-                  what, time, g, lr, lr_wanted);
+        cr_expect(fabs(lr - lr_wanted) <= 1e-12 * lr_wanted + 1e-16,
+                  "%s, time %d, group %d: rate %.17g, expected %.17g", what, time, g, lr, lr_wanted);
         cr_expect_float_eq(m, m_wanted, 1e-13, "%s, time %d, group %d: momentum %.17g, expected %.17g", what, time, g,
                            m, m_wanted);
     }
@@ -211,8 +230,9 @@ Test(lr, what_is_refused) {
     expect_message(wk_lambda_lr(t.o, NULL, NULL), "LambdaLR: the function is NULL");
     expect_message(wk_constant_lr(t.o, (wk_constant_lr_opts){ .factor = WK_SET(NAN) }),
                    "ConstantLR: factor is nan, expected in [0, 1]");
-    expect_message(wk_linear_lr(t.o, (wk_linear_lr_opts){ .start_factor = WK_SET(0) }),
-                   "LinearLR: start_factor 0, end_factor 1, total_iters 5: expected in (0, 1], in [0, 1] and at least 1");
+    expect_message(
+        wk_linear_lr(t.o, (wk_linear_lr_opts){ .start_factor = WK_SET(0) }),
+        "LinearLR: start_factor 0, end_factor 1, total_iters 5: expected in (0, 1], in [0, 1] and at least 1");
     expect_message(wk_exponential_lr(t.o, -1), "ExponentialLR: gamma is -1, expected at least 0");
     expect_message(wk_polynomial_lr(t.o, (wk_polynomial_lr_opts){ .total_iters = -1 }),
                    "PolynomialLR: total_iters -1, power 1: expected at least 1, and a number");
@@ -220,7 +240,8 @@ Test(lr, what_is_refused) {
                    "CosineAnnealingLR: t_max is 0, expected at least 1");
     expect_message(wk_cosine_annealing_warm_restarts(t.o, (wk_warm_restarts_opts){ 0 }),
                    "CosineAnnealingWarmRestarts: t_0 0, t_mult 1: expected at least 1");
-    expect_message(wk_swa_lr(t.o, (wk_swa_lr_opts){ .swa_lr = -1 }), "SWALR: swa_lr -1, anneal_epochs 10: expected at least 0");
+    expect_message(wk_swa_lr(t.o, (wk_swa_lr_opts){ .swa_lr = -1 }),
+                   "SWALR: swa_lr -1, anneal_epochs 10: expected at least 0");
     expect_message(wk_reduce_lr_on_plateau(t.o, (wk_plateau_opts){ .factor = WK_SET(1) }),
                    "ReduceLROnPlateau: factor is 1, expected in [0, 1)");
     expect_message(wk_sequential_lr(t.o, NULL, 0, NULL), "SequentialLR: expected at least one part");

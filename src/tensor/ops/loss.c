@@ -153,7 +153,7 @@ wk_tensor *wk_cross_entropy(wk_tensor *logits, wk_tensor *target, wk_cross_entro
 }
 
 wk_tensor *wk_mse_loss(wk_tensor *a, wk_tensor *b, wk_loss_opts opts) {
-    wk_tensor *difference = wk_sub(a, b), *square = wk_mul(difference, difference);
+    wk_tensor *difference = wk_sub(wk__autocast_f32(a), wk__autocast_f32(b)), *square = wk_mul(difference, difference);
     if (opts.reduction == WK_REDUCTION_NONE) return square;
     return opts.reduction == WK_REDUCTION_SUM ? wk_sum(square, (wk_reduce_opts){ 0 })
                                               : wk_mean(square, (wk_reduce_opts){ 0 });
