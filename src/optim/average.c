@@ -70,8 +70,7 @@ static void average_into(wk_tensor *a, const wk_tensor *b, double weight) {
 
 static wk_status check_contiguous(const copies *c, const char *who) {
     for (int i = 0; i < c->count; i++)
-        if (!wk_is_contiguous(c->of[i]))
-            return wk_fail(WK_INVALID, "%s: \"%s\" is not row major", who, c->name[i]);
+        if (!wk_is_contiguous(c->of[i])) return wk_fail(WK_INVALID, "%s: \"%s\" is not row major", who, c->name[i]);
     return WK_OK;
 }
 
@@ -201,7 +200,8 @@ static void reset_statistics(wk_module *model) {
     for (int i = 0; i < state.count; i++) {
         wk_tensor *t = state.tensor[i];
         bool is_variance = ends_with(state.name[i], "running_var");
-        if (!is_variance && !ends_with(state.name[i], "running_mean") && !ends_with(state.name[i], "num_batches_tracked"))
+        if (!is_variance && !ends_with(state.name[i], "running_mean")
+            && !ends_with(state.name[i], "num_batches_tracked"))
             continue;
         for (int64_t k = 0; k < t->count; k++) wk__element_set(t->data, (wk_dtype)t->dtype, k, is_variance);
         changed(t, "wk_update_batch_norm");

@@ -111,10 +111,10 @@ static const wk__optim_kind adafactor_kind = {
     .update = adafactor_update,
     .state = { "row_var", "col_var", "variance" },
     .state_dims = adafactor_dims,
-    .option = { { "beta2_decay", WK__FINITE },
+    .option = { { "beta2_decay", WK__AT_MOST_0 },
                 { "eps1", WK__AT_LEAST_0 },
                 { "eps2", WK__AT_LEAST_0 },
-                { "d", WK__ABOVE_0 } },
+                { "d", WK__AT_LEAST_1 } },
 };
 wk_optim *wk_adafactor(wk_named_tensors parameters, wk_adafactor_opts opts) {
     wk__optim_plan plan = { .kind = &adafactor_kind, .name = "Adafactor", .states = 7, .maximize = opts.maximize };

@@ -135,8 +135,8 @@ static wk_status add_group(wk_optim *o, wk_named_tensors parameters, const doubl
 /* ---- options ---- */
 
 static const char *range_text(wk__range range) {
-    static const char *const texts[] = { "at least 0",  "in [0, 1)",       "in [0, 1]", "positive",
-                                         "more than 1", "a finite number", "" };
+    static const char *const texts[] = { "at least 0", "in [0, 1)", "in [0, 1]",       "positive",       "more than 1",
+                                         "at least 1", "at most 0", "a finite number", "a finite number" };
     return texts[range];
 }
 
@@ -148,6 +148,8 @@ static bool is_in_range(double value, wk__range range) {
     case WK__UP_TO_1: return value >= 0 && value <= 1;
     case WK__ABOVE_0: return value > 0;
     case WK__ABOVE_1: return value > 1;
+    case WK__AT_LEAST_1: return value >= 1;
+    case WK__AT_MOST_0: return value <= 0;
     default: return true;
     }
 }

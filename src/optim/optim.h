@@ -18,6 +18,8 @@ typedef enum wk__range {
     WK__UP_TO_1,
     WK__ABOVE_0,
     WK__ABOVE_1,
+    WK__AT_LEAST_1,
+    WK__AT_MOST_0,
     WK__FINITE,
     WK__FIXED
 } wk__range;

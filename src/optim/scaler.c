@@ -137,8 +137,7 @@ wk_status wk_grad_scaler_step(wk_grad_scaler *s, wk_optim *o) {
     of_optimizer *e = entry_of(s, o);
     if (!e) return wk_error_code();
     if (e->stage == STEPPED)
-        return wk_fail(WK_STATE, "wk_grad_scaler_step: %s has stepped already since the last update",
-                       wk_optim_name(o));
+        return wk_fail(WK_STATE, "wk_grad_scaler_step: %s has stepped already since the last update", wk_optim_name(o));
     if (e->stage == READY) {
         WK_TRY(look_for_inf(o, &e->found_inf));
         wk__optim_scale_factor(o, inverse(s));

@@ -1,8 +1,8 @@
 /* autocast.c: mixed precision as a mode: which rows compute in a half type, which in f32, and the casts.
  *
- * A row's class is what its definition says, or what the lists here say: the lists of torch.autocast, joined for CPU and
- * CUDA (where they differ, CUDA's).  Weights are cast once: the cast of a leaf is kept, in the scope where the outermost
- * autocast began, until that ends, the leaf's memory changes, or a backward consumed its node.
+ * A row's class is what its definition says, or what the lists here say: the lists of torch.autocast, joined for CPU
+ * and CUDA (where they differ, CUDA's).  Weights are cast once: the cast of a leaf is kept, in the scope where the
+ * outermost autocast began, until that ends, the leaf's memory changes, or a backward consumed its node.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/registry.h"
@@ -10,11 +10,24 @@
 
 #include <string.h>
 
-static const char *const low[] = {
-    "matmul",           "linear",           "addmm",  "baddbmm", "outer_product", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "prelu", "scaled_dot_product_attention", "rnn", "lstm",
-    "gru",              "einsum",           NULL
-};
+static const char *const low[] = { "matmul",
+                                   "linear",
+                                   "addmm",
+                                   "baddbmm",
+                                   "outer_product",
+                                   "conv1d",
+                                   "conv2d",
+                                   "conv3d",
+                                   "conv_transpose1d",
+                                   "conv_transpose2d",
+                                   "conv_transpose3d",
+                                   "prelu",
+                                   "scaled_dot_product_attention",
+                                   "rnn",
+                                   "lstm",
+                                   "gru",
+                                   "einsum",
+                                   NULL };
 static const char *const wide[] = {
     /* powers and logarithms */
     "pow", "rpow", "reciprocal", "rsqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "acos", "asin",
@@ -25,12 +38,12 @@ static const char *const wide[] = {
     /* losses */
     "cross_entropy", "nll_loss", "bce_with_logits", "l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss", "kl_div",
     "poisson_nll_loss", "gaussian_nll_loss", "hinge_embedding_loss", "margin_ranking_loss", "soft_margin_loss",
-    "multi_margin_loss", "multilabel_margin_loss", "triplet_margin_loss", "cosine_embedding_loss",
-    "cosine_similarity", "ctc_loss", NULL
+    "multi_margin_loss", "multilabel_margin_loss", "triplet_margin_loss", "cosine_embedding_loss", "cosine_similarity",
+    "ctc_loss", NULL
 };
-static const char *const widest[] = { "addcdiv", "addcmul",   "atan2",       "bilinear", "cross",      "dot",
-                                      "concat",  "stack",     "index_put",   "index_add", "index_copy", "scatter_add",
-                                      "grid_sample", "tensordot", NULL };
+static const char *const widest[] = { "addcdiv",    "addcmul",     "atan2",       "bilinear",  "cross",
+                                      "dot",        "concat",      "stack",       "index_put", "index_add",
+                                      "index_copy", "scatter_add", "grid_sample", "tensordot", NULL };
 
 static bool is_listed(const char *const *names, const char *name) {
     for (; *names; names++)
@@ -91,7 +104,7 @@ static size_t slot_of(const wk__autocast *a, const wk_tensor *leaf) {
     return at;
 }
 
-/* Room for one more, at most half full; without memory the casts are simply not kept. */
+/* Room for one more, at most half full; false with an error pending. */
 static bool make_room(wk__autocast *a) {
     if (2 * (a->used + 1) <= a->capacity) return true;
     wk__autocast bigger = { .capacity = a->capacity ? 2 * a->capacity : 64 };

@@ -186,10 +186,10 @@ static void check_masters(wk_safetensors *file, wk_dtype half, int which) {
     wk_optim *o[2];
     for (int i = 0; i < 2; i++) {
         wk_named_tensors list = first_parameters(i ? q : p, which == 3 ? 2 : 3);
-        o[i] = which == 0 ? wk_adam(list, (wk_adam_opts){ .lr = 0.01, .amsgrad = true })
-             : which == 1 ? wk_rmsprop(list, (wk_rmsprop_opts){ .momentum = 0.5, .centered = true })
-             : which == 2 ? wk_lamb(list, (wk_lamb_opts){ 0 })
-                          : wk_muon(list, (wk_muon_opts){ 0 });
+        o[i] = which == 0   ? wk_adam(list, (wk_adam_opts){ .lr = 0.01, .amsgrad = true })
+               : which == 1 ? wk_rmsprop(list, (wk_rmsprop_opts){ .momentum = 0.5, .centered = true })
+               : which == 2 ? wk_lamb(list, (wk_lamb_opts){ 0 })
+                            : wk_muon(list, (wk_muon_opts){ 0 });
         cr_assert_not_null(o[i], "%s", wk_message());
     }
     for (int step = 0; step < 12; step++) {
