@@ -323,8 +323,10 @@ WK_API wk_status wk_grad_scaler_step(wk_grad_scaler *scaler, wk_optim *optim);
  * step before). */
 WK_API wk_status wk_grad_scaler_update(wk_grad_scaler *scaler);
 WK_API double wk_grad_scaler_value(const wk_grad_scaler *scaler); /* 1 when disabled */
-/* scale (f32), growth_factor, backoff_factor (f64), growth_interval, _growth_tracker (i64) */
+/* scale (f32), growth_factor, backoff_factor (f64), growth_interval, _growth_tracker (i64).  After writing into them
+ * call wk_grad_scaler_state_changed. */
 WK_API wk_named_tensors wk_grad_scaler_state(wk_grad_scaler *scaler);
+WK_API wk_status wk_grad_scaler_state_changed(wk_grad_scaler *scaler);
 
 /* ---- schedules that drive an optimizer: see wick/lr.h; here, the learning rate as a plain function of time
  * -------------------- */

@@ -26,6 +26,14 @@ wk_named_tensors wk__lbfgs_state(wk__lbfgs *l) {
     return (wk_named_tensors){ l->tensor, tensor_names, WK__LBFGS_TENSORS };
 }
 
+wk_status wk__lbfgs_state_changed(const wk__lbfgs *l) {
+    const double *numbers = l->tensor[WK__LBFGS_NUMBER]->data;
+    double count = numbers[WK__LBFGS_COUNT], iterations = numbers[WK__LBFGS_ITERATIONS];
+    if (count >= 0 && count <= (double)l->opts.history_size && iterations >= 0 && iterations < 9e15) return WK_OK;
+    return wk_fail(WK_FORMAT, "LBFGS: the stored numbers say %g pairs of %lld after %g iterations", count,
+                   (long long)l->opts.history_size, iterations);
+}
+
 static wk__lbfgs *create_state(wk_dtype dtype, int64_t n, wk_lbfgs_opts opts) {
     wk__lbfgs *l = wk_alloc(sizeof *l);
     if (!l) return NULL;

@@ -150,11 +150,21 @@ wk_named_tensors wk_lr_state(wk_lr *s) {
     return (wk_named_tensors){ s->state_tensor, (const char *const *)s->state_name, s->state_count };
 }
 
+static wk_status check_numbers(const wk_lr *s) {
+    const double *n = wk__lr_numbers(s);
+    double time = n[WK__LR_TIME];
+    if (!(time >= -9e15 && time <= 9e15)) return wk_fail(WK_FORMAT, "%s: the stored time is %g", s->kind->name, time);
+    for (int i = WK__LR_STEPS; i < WK__LR_NUMBERS; i++)
+        if (i != WK__LR_BEST && !isfinite(n[i]))
+            return wk_fail(WK_FORMAT, "%s: number %d of the stored state is %g", s->kind->name, i, n[i]);
+    for (int i = 0; i < s->parts; i++) WK_TRY(check_numbers(s->part[i]));
+    return WK_OK;
+}
+
 wk_status wk_lr_state_changed(wk_lr *s) {
     if (wk_failed()) return WK_PENDING;
     if (!s) return wk_fail(WK_INVALID, "wk_lr_state_changed: the schedule is NULL");
-    double time = wk__lr_time(s);
-    if (!(time >= -1) || !isfinite(time)) return wk_fail(WK_FORMAT, "%s: the stored time is %g", s->kind->name, time);
+    WK_TRY(check_numbers(s));
     for (int g = 0; g < groups_of(s); g++) {
         const double *group = wk__lr_group(s, g);
         WK_TRY(wk_optim_set(s->o, g, "lr", group[WK__LR_NOW]));

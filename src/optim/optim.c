@@ -354,11 +354,10 @@ static wk_status compute_group(wk_optim *o, const wk__group *group) {
         wk_tensor *gradient = wk_gradient(e->parameter), *p = e->master ? e->master : e->parameter;
         if (!gradient) continue;
         WK_TRY(refresh_master(e));
-        wk_tensor *g = wk_scale(wk_cast(gradient, (wk_dtype)p->dtype), wk__scalars(group)[WK_STEP_FACTOR]);
-        if (!g) return wk_error_code();
         wk_scope scope = wk_scope_begin();
+        wk_tensor *g = wk_scale(wk_cast(gradient, (wk_dtype)p->dtype), wk__scalars(group)[WK_STEP_FACTOR]);
         int from = o->staged_count;
-        wk_status status = o->plan.kind->update(o, group, e, p, g);
+        wk_status status = g ? o->plan.kind->update(o, group, e, p, g) : wk_error_code();
         for (int k = from; k < o->staged_count; k++) {
             if (e->master && o->staged[k].target == e->master && status == WK_OK)
                 status = wk__stage(o, e->parameter, o->staged[k].source);

@@ -43,18 +43,24 @@ void wk_grad_scaler_destroy(wk_grad_scaler *s) {
     wk_free(s);
 }
 
+static wk_status check_numbers(const double n[TENSORS]) {
+    bool fits = n[SCALE] > 0 && n[GROWTH] > 1 && n[BACKOFF] > 0 && n[BACKOFF] < 1 && n[INTERVAL] >= 1 && n[TRACKER] >= 0
+                && isfinite(n[SCALE]) && isfinite(n[GROWTH]);
+    if (fits) return WK_OK;
+    return wk_fail(
+        WK_INVALID,
+        "GradScaler: scale %g, growth_factor %g, backoff_factor %g, growth_interval %g, tracker %g: expected a "
+        "positive number, one above 1, one in (0, 1), at least 1, at least 0",
+        n[SCALE], n[GROWTH], n[BACKOFF], n[INTERVAL], n[TRACKER]);
+}
+
 wk_grad_scaler *wk_grad_scaler_create(wk_grad_scaler_opts opts) {
     if (wk_failed()) return NULL;
     double numbers[TENSORS] = { opts.init_scale != 0 ? opts.init_scale : 65536,
                                 opts.growth_factor != 0 ? opts.growth_factor : 2,
                                 opts.backoff_factor != 0 ? opts.backoff_factor : 0.5,
                                 (double)(opts.growth_interval != 0 ? opts.growth_interval : 2000), 0 };
-    if (!(numbers[SCALE] > 0 && numbers[GROWTH] > 1 && numbers[BACKOFF] > 0 && numbers[BACKOFF] < 1
-          && numbers[INTERVAL] >= 1 && isfinite(numbers[SCALE]) && isfinite(numbers[GROWTH])))
-        return wk_fail_null(WK_INVALID,
-                            "GradScaler: init_scale %g, growth_factor %g, backoff_factor %g, growth_interval %g: "
-                            "expected a positive number, one above 1, one in (0, 1), at least 1",
-                            numbers[SCALE], numbers[GROWTH], numbers[BACKOFF], numbers[INTERVAL]);
+    if (check_numbers(numbers) != WK_OK) return NULL;
     wk_grad_scaler *s = wk_alloc(sizeof *s);
     if (!s) return NULL;
     s->disabled = opts.disabled;
@@ -173,4 +179,12 @@ double wk_grad_scaler_value(const wk_grad_scaler *s) {
 wk_named_tensors wk_grad_scaler_state(wk_grad_scaler *s) {
     if (!s) return (wk_named_tensors){ 0 };
     return (wk_named_tensors){ s->tensor, names, TENSORS };
+}
+
+wk_status wk_grad_scaler_state_changed(wk_grad_scaler *s) {
+    if (wk_failed()) return WK_PENDING;
+    if (!s) return wk_fail(WK_INVALID, "wk_grad_scaler_state_changed: the scaler is NULL");
+    double numbers[TENSORS];
+    for (int i = 0; i < TENSORS; i++) numbers[i] = number(s, i);
+    return check_numbers(numbers);
 }

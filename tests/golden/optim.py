@@ -141,7 +141,7 @@ def optimizers():
 def lbfgs():
     matrix, target = draw(9, 6), draw(9, 1, low=-0.5, high=0.5)
     out["lbfgs/matrix"], out["lbfgs/target"], out["lbfgs/start"] = matrix, target, draw(6, 1)
-    configs = {"plain": dict(lr=0.4, max_iter=6), "memory": dict(lr=0.4, max_iter=8, history_size=3),
+    configs = {"plain": dict(lr=0.1, max_iter=6), "memory": dict(lr=0.15, max_iter=5, history_size=3),
                "wolfe": dict(max_iter=6, line_search_fn="strong_wolfe"), "wolfe_far": dict(lr=30, max_iter=7, line_search_fn="strong_wolfe"),
                "wolfe_near": dict(lr=1e-3, max_iter=5, line_search_fn="strong_wolfe", history_size=4)}
     for name, options in configs.items():
@@ -153,6 +153,24 @@ def lbfgs():
             loss = ((torch.tanh(matrix @ x) - target) ** 2).mean() + 0.01 * (x ** 2).sum()
             loss.backward()
             return loss
+        losses = []
+        for step in range(6):
+            losses.append(optimizer.step(closure).item())
+            out[f"lbfgs/{name}/{step}"] = x.data.clone()
+        out[f"lbfgs/{name}/losses"] = torch.tensor(losses)
+        out[f"lbfgs/{name}/evaluations"] = torch.tensor(float(optimizer.state[x]["func_evals"]))
+
+
+def rosenbrock():
+    for name, options in {"rosenbrock": dict(max_iter=4, line_search_fn="strong_wolfe"), "rosenbrock_far": dict(lr=5, max_iter=3, history_size=2, line_search_fn="strong_wolfe")}.items():
+        x = torch.nn.Parameter(torch.tensor([[-1.2], [1.0]]))
+        optimizer = torch.optim.LBFGS([x], **options)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+            loss.sum().backward()
+            return loss.sum()
         losses = []
         for step in range(6):
             losses.append(optimizer.step(closure).item())
@@ -282,6 +300,7 @@ def schedules():
 
 optimizers()
 lbfgs()
+rosenbrock()
 clipping()
 averages()
 scaler()

@@ -42,7 +42,8 @@ static bool make_world(world *t, int kind) {
     }
     t->o = make_optim(kind, (wk_named_tensors){ t->p, names, kind == 5 ? 2 : 1 });
     if (!t->o) return false;
-    if (kind != 5 && wk_optim_add_group(t->o, (wk_named_tensors){ t->p + 1, names + 1, 1 }, (wk_group_opts){ 0 }) != WK_OK)
+    if (kind != 5
+        && wk_optim_add_group(t->o, (wk_named_tensors){ t->p + 1, names + 1, 1 }, (wk_group_opts){ 0 }) != WK_OK)
         return false;
     wk_lr *parts[] = { wk_step_lr(t->o, (wk_step_lr_opts){ .step_size = 2 }), wk_exponential_lr(t->o, 0.5) };
     t->lr = wk_sequential_lr(t->o, parts, 2, (int64_t[]){ 3 });

@@ -14,8 +14,8 @@ static const char *const w = "w";
 Test(refused, options) {
     wk_tensor *p = one(WK_F32, WK_DIMS(2, 2));
     const wk_named_tensors all = { &p, &w, 1 };
-#define REFUSED(text, constructor, options, ...)                  \
-    cr_expect_null(constructor(all, (options){ __VA_ARGS__ }));   \
+#define REFUSED(text, constructor, options, ...)                \
+    cr_expect_null(constructor(all, (options){ __VA_ARGS__ })); \
     expect_message(NULL, text)
     REFUSED("SGD: lr is 0, expected a positive number", wk_sgd, wk_sgd_opts, .lr = 0);
     REFUSED("SGD: lr is nan, expected a positive number", wk_sgd, wk_sgd_opts, .lr = NAN);
@@ -79,8 +79,7 @@ Test(refused, groups) {
     expect_message(wk_optim_add_group(o, second, (wk_group_opts){ .momentum = WK_SET(0.5) }),
                    "Adam has no option \"momentum\" (known: lr, weight_decay, beta1, beta2, eps, "
                    "decoupled_weight_decay, amsgrad)");
-    expect_message(wk_optim_add_group(NULL, second, (wk_group_opts){ 0 }),
-                   "wk_optim_add_group: the optimizer is NULL");
+    expect_message(wk_optim_add_group(NULL, second, (wk_group_opts){ 0 }), "wk_optim_add_group: the optimizer is NULL");
     cr_expect_eq(wk_optim_groups(o), 1);
     cr_expect_eq(wk_optim_state(o).count, 3);
     cr_assert_eq(wk_optim_add_group(o, second, (wk_group_opts){ .lr = WK_SET(0.5) }), WK_OK);
@@ -120,6 +119,8 @@ Test(refused, steps_and_state) {
     expect_message(wk_clip_grad_value(o, NAN), "wk_clip_grad_value: the limit is nan, expected at least 0");
     ((int64_t *)wk_data(wk_optim_state(o).tensor[0]))[0] = -4;
     expect_message(wk_optim_state_changed(o), "Adam: the stored step count of \"w\" is -4");
+    ((double *)wk_data(wk_optim_state(l).tensor[5]))[2] = 1e6;
+    expect_message(wk_optim_state_changed(l), "LBFGS: the stored numbers say 1e+06 pairs of 100 after 0 iterations");
     expect_message(wk_optim_state_changed(NULL), "wk_optim_state_changed: the optimizer is NULL");
     wk_optim_destroy(o);
     wk_optim_destroy(l);
@@ -146,8 +147,8 @@ Test(refused, gradients_that_are_not_finite) {
 
 Test(refused, scaling_out_of_order) {
     expect_message(wk_grad_scaler_create((wk_grad_scaler_opts){ .growth_factor = 1 }),
-                   "GradScaler: init_scale 65536, growth_factor 1, backoff_factor 0.5, growth_interval 2000: expected a "
-                   "positive number, one above 1, one in (0, 1), at least 1");
+                   "GradScaler: scale 65536, growth_factor 1, backoff_factor 0.5, growth_interval 2000, tracker 0: "
+                   "expected a positive number, one above 1, one in (0, 1), at least 1, at least 0");
     wk_tensor *p = one(WK_F32, WK_DIMS(3)), *h = one(WK_F16, WK_DIMS(3));
     wk_optim *o = wk_sgd((wk_named_tensors){ &p, &w, 1 }, (wk_sgd_opts){ .lr = 1 });
     wk_optim *half = wk_sgd((wk_named_tensors){ &h, &w, 1 }, (wk_sgd_opts){ .lr = 1 });
@@ -168,6 +169,11 @@ Test(refused, scaling_out_of_order) {
                    "wk_grad_scaler_unscale: an f16 gradient would lose what the scale saved; step without it, or keep "
                    "the weights in f32");
     wk_scope_end(scope);
+    ((float *)wk_data(wk_grad_scaler_state(s).tensor[0]))[0] = 0;
+    expect_message(
+        wk_grad_scaler_state_changed(s),
+        "GradScaler: scale 0, growth_factor 2, backoff_factor 0.5, growth_interval 2000, tracker 1: expected a "
+        "positive number, one above 1, one in (0, 1), at least 1, at least 0");
     wk_grad_scaler_destroy(s);
     wk_optim_destroy(o);
     wk_optim_destroy(half);
@@ -195,9 +201,8 @@ Test(refused, averages) {
 }
 
 Test(refused, selections_by_name) {
-    wk_module *net = wk_nn_sequential_of((wk_module *[]){ wk_nn_linear(2, 2, (wk_layer_opts){ 0 }),
-                                                          wk_nn_linear(2, 2, (wk_layer_opts){ 0 }) },
-                                         2);
+    wk_module *net = wk_nn_sequential_of(
+        (wk_module *[]){ wk_nn_linear(2, 2, (wk_layer_opts){ 0 }), wk_nn_linear(2, 2, (wk_layer_opts){ 0 }) }, 2);
     wk_named_tensors all = wk_parameters(net), biases = wk_named_matching(all, "\\.bias$", false);
     wk_named_tensors others = wk_named_matching(all, "\\.bias$", true), none = wk_named_matching(all, "norm", false);
     cr_expect_eq(biases.count, 2);

@@ -262,6 +262,9 @@ Test(lr, what_is_refused) {
     expect_message(wk_lr_step(s), "OneCycleLR: step 3 of 2: the cycle is over");
     ((double *)wk_data(wk_lr_state(s).tensor[0]))[0] = NAN;
     expect_message(wk_lr_state_changed(s), "OneCycleLR: the stored time is nan");
+    ((double *)wk_data(wk_lr_state(s).tensor[0]))[0] = 1;
+    ((double *)wk_data(wk_lr_state(s).tensor[0]))[6] = INFINITY;
+    expect_message(wk_lr_state_changed(s), "OneCycleLR: number 6 of the stored state is inf");
     wk_lr_destroy(s);
     const char *name = "p";
     wk_tensor *p0 = wk_require_grad(wk_kept_zeros(WK_F32, WK_DIMS(1)), true);
