@@ -318,3 +318,68 @@ Test(steps, clipping_as_pytorch) {
     }
     wk_safetensors_close(file);
 }
+
+/* ---- shapes that are easily forgotten ---- */
+
+Test(steps, empty_parameters_and_mixed_dtypes) {
+    wk_scope scope = wk_scope_begin();
+    static const char *const names[] = { "empty", "scalar", "wide", "half", "idle" };
+    static const wk_dtype dtypes[] = { WK_F32, WK_F64, WK_F64, WK_F16, WK_F32 };
+    const wk_dims dims[] = { WK_DIMS(0, 3), WK_SCALAR, WK_DIMS(3), WK_DIMS(300), WK_DIMS(2) };
+    enum { COUNT = 5 };
+    wk_tensor *p[COUNT];
+    for (int i = 0; i < COUNT; i++) p[i] = wk_require_grad(wk_kept_zeros(dtypes[i], dims[i]), true);
+    const wk_named_tensors all = { p, names, COUNT };
+    wk_optim *optims[] = { wk_sgd(all, (wk_sgd_opts){ .lr = 1 }), wk_lamb(all, (wk_lamb_opts){ .lr = 1 }),
+                           wk_adafactor(all, (wk_adafactor_opts){ 0 }), wk_asgd(all, (wk_asgd_opts){ .lr = 1 }) };
+    for (int k = 0; k < 4; k++) {
+        cr_assert_not_null(optims[k], "%s", wk_message());
+        for (int i = 0; i + 1 < COUNT; i++) {
+            wk_clear_grad(p[i]);
+            cr_assert_eq(wk_backward(wk_sum(p[i], (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+        }
+        double before = wk_at(p[3], 299);
+        cr_assert_eq(wk_optim_step(optims[k]), WK_OK, "%s: %s", wk_optim_name(optims[k]), wk_message());
+        cr_expect_lt(wk_at(p[1], 0), 0, "%s", wk_optim_name(optims[k]));
+        cr_expect_lt(wk_at(p[3], 299), before, "%s", wk_optim_name(optims[k]));
+        cr_expect_eq(wk_at(p[4], 0), 0, "%s moved what has no gradient", wk_optim_name(optims[k]));
+        cr_expect_eq(wk_item(state_named(optims[k], "step.idle")), 0);
+        cr_expect_eq(wk_item(state_named(optims[k], "step.half")), 1);
+        wk_optim_destroy(optims[k]);
+    }
+    for (int i = 0; i < COUNT; i++) wk_release(p[i]);
+    wk_scope_end(scope);
+}
+
+/* A step on one thread and on two gives the same bits, for all parameters at once. */
+Test(steps, threads_do_not_matter) {
+    wk_scope outer = wk_scope_begin();
+    wk_tensor *p[2];
+    const char *const name = "p";
+    wk_optim *o[2];
+    for (int i = 0; i < 2; i++) {
+        p[i] = wk_require_grad(wk_kept_zeros(WK_BF16, WK_DIMS(90001)), true);
+        o[i] = wk_nadam((wk_named_tensors){ &p[i], &name, 1 }, (wk_nadam_opts){ .weight_decay = 0.1 });
+    }
+    for (int step = 0; step < 3; step++)
+        for (int i = 0; i < 2; i++) {
+            wk_scope scope = wk_scope_begin();
+            wk_set_threads(i + 1);
+            wk_clear_grad(p[i]);
+            wk_tensor *x = wk_reshape(wk_cast(wk_arange(90001), WK_F32), WK_DIMS(90001));
+            wk_tensor *g = wk_cast(wk_sin(wk_scale(x, 0.1 + step)), WK_BF16);
+            cr_assert_eq(wk_backward(wk_sum(wk_mul(p[i], g), (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+            cr_assert_eq(wk_clip_grad_norm(o[i], 5, NULL), WK_OK);
+            cr_assert_eq(wk_optim_step(o[i]), WK_OK, "%s", wk_message());
+            wk_scope_end(scope);
+        }
+    wk_set_threads(0);
+    golden_expect_equal(p[0], p[1], "one thread and two");
+    wk_named_tensors a = wk_optim_state(o[0]), b = wk_optim_state(o[1]);
+    for (int i = 0; i < a.count; i++) golden_expect_equal(a.tensor[i], b.tensor[i], a.name[i]);
+    for (int i = 0; i < 2; i++) {
+        wk_optim_destroy(o[i]);
+        wk_release(p[i]);
+    }
+    wk_scope_end(outer);
+}
