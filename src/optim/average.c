@@ -173,21 +173,32 @@ wk_named_tensors wk_average_state(wk_average *a) {
 /* ---- running statistics of averaged weights ---- */
 
 typedef struct momenta {
-    wk_optional *of[256], was[256];
+    wk_optional **of, *was; /* NULL while they are only counted */
     int count;
-    bool overflow;
 } momenta;
 
 static void find_momentum(void *context, wk_module *module) {
     momenta *m = context;
     wk_optional *momentum = wk__batch_norm_momentum(module);
     if (!momentum) return;
-    if (m->count == (int)(sizeof m->of / sizeof m->of[0])) {
-        m->overflow = true;
-        return;
+    if (m->of) m->was[m->count] = *momentum;
+    if (m->of) m->of[m->count] = momentum;
+    m->count++;
+}
+
+/* Those of all batch normalisations. */
+static wk_status find_momenta(wk_module *model, momenta *m) {
+    *m = (momenta){ 0 };
+    wk__module_visit(model, find_momentum, m);
+    m->of = wk_alloc((size_t)(m->count + 1) * sizeof *m->of);
+    m->was = m->of ? wk_alloc((size_t)(m->count + 1) * sizeof *m->was) : NULL;
+    if (!m->was) {
+        wk_free(m->of);
+        return wk_error_code();
     }
-    m->was[m->count] = *momentum;
-    m->of[m->count++] = momentum;
+    m->count = 0;
+    wk__module_visit(model, find_momentum, m);
+    return WK_OK;
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -208,27 +219,35 @@ static void reset_statistics(wk_module *model) {
     }
 }
 
-wk_status wk_update_batch_norm(wk_module *model, wk_tensor *(*next)(void *context), void *context) {
-    if (wk_failed()) return WK_PENDING;
-    if (!model || !next) return wk_fail(WK_INVALID, "wk_update_batch_norm: the model or the source of data is NULL");
-    momenta m = { .count = 0 };
-    wk__module_visit(model, find_momentum, &m);
-    if (m.overflow) return wk_fail(WK_UNSUPPORTED, "wk_update_batch_norm: more than 256 batch normalisations");
-    if (m.count == 0) return WK_OK;
-    bool was_training = model->training, was = wk_no_grad_begin(), more = true;
-    reset_statistics(model);
-    wk_module_train(model, true);
+/* The means over all batches, by a momentum of 1, 1/2, 1/3, … */
+static void run_batches(wk_module *model, const momenta *m, wk_tensor *(*next)(void *context), void *context) {
+    bool more = true;
     for (int64_t batches = 1; more && !wk_failed(); batches++) {
         wk_scope scope = wk_scope_begin();
         wk_tensor *x = next(context);
         more = x != NULL;
-        for (int i = 0; i < m.count; i++) *m.of[i] = WK_SET(1.0 / (double)batches); /* the mean of all so far */
+        for (int i = 0; i < m->count; i++) *m->of[i] = WK_SET(1.0 / (double)batches);
         if (more) (void)wk_forward(model, x);
         wk_scope_end(scope);
     }
-    for (int i = 0; i < m.count; i++) *m.of[i] = m.was[i];
-    wk_module_train(model, was_training);
-    wk_no_grad_end(was);
+}
+
+wk_status wk_update_batch_norm(wk_module *model, wk_tensor *(*next)(void *context), void *context) {
+    if (wk_failed()) return WK_PENDING;
+    if (!model || !next) return wk_fail(WK_INVALID, "wk_update_batch_norm: the model or the source of data is NULL");
+    momenta m;
+    WK_TRY(find_momenta(model, &m));
+    if (m.count > 0) {
+        bool was_training = model->training, was = wk_no_grad_begin();
+        reset_statistics(model);
+        wk_module_train(model, true);
+        run_batches(model, &m, next, context);
+        for (int i = 0; i < m.count; i++) *m.of[i] = m.was[i];
+        wk_module_train(model, was_training);
+        wk_no_grad_end(was);
+    }
+    wk_free(m.of);
+    wk_free(m.was);
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 

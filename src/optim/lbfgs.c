@@ -26,10 +26,14 @@ wk_named_tensors wk__lbfgs_state(wk__lbfgs *l) {
     return (wk_named_tensors){ l->tensor, tensor_names, WK__LBFGS_TENSORS };
 }
 
-wk_status wk__lbfgs_state_changed(const wk__lbfgs *l) {
+wk_status wk__lbfgs_state_changed(wk_optim *o) {
+    const wk__lbfgs *l = o->lbfgs;
     const double *numbers = l->tensor[WK__LBFGS_NUMBER]->data;
     double count = numbers[WK__LBFGS_COUNT], iterations = numbers[WK__LBFGS_ITERATIONS];
-    if (count >= 0 && count <= (double)l->opts.history_size && iterations >= 0 && iterations < 9e15) return WK_OK;
+    bool fits = count >= 0 && count <= (double)l->opts.history_size && iterations >= 0 && iterations < 9e15
+                && numbers[WK__LBFGS_CALLS] >= 0 && numbers[WK__LBFGS_CALLS] < 9e15;
+    for (int i = 0; i < o->count && fits; i++) *(int64_t *)o->entry[i].step->data = (int64_t)numbers[WK__LBFGS_CALLS];
+    if (fits) return WK_OK;
     return wk_fail(WK_FORMAT, "LBFGS: the stored numbers say %g pairs of %lld after %g iterations", count,
                    (long long)l->opts.history_size, iterations);
 }
@@ -183,6 +187,9 @@ static wk_status evaluate(wk__lbfgs_run *r, double *loss, void *gradient) {
     if (was) (void)wk_no_grad_begin();
     WK_TRY(status);
     for_parameters(r->o, gradient, take_gradient);
+    double factor = wk__optim_factor(r->o); /* of a clipping inside the closure */
+    if (factor != 1) combine(r->l, factor, gradient, 0, gradient);
+    wk__optim_reset_factor(r->o);
     if (!r->l->opts.maximize) return WK_OK;
     *loss = -*loss;
     combine(r->l, -1, gradient, 0, gradient);
@@ -330,7 +337,8 @@ wk_status wk__lbfgs_step(wk_optim *o, wk_closure closure, void *context, double 
         numbers[WK__LBFGS_EVALUATIONS]++;
         if (l->n > 0 && !(largest(l, r.g) <= wk_optional_or(l->opts.tolerance_grad, 1e-7)))
             status = iterate(&r, &value);
-        for (int i = 0; i < o->count && status == WK_OK; i++) ++*(int64_t *)o->entry[i].step->data;
+        if (status == WK_OK) numbers[WK__LBFGS_CALLS]++;
+        (void)wk__lbfgs_state_changed(o);
     }
     wk_free(memory);
     return status;

@@ -20,6 +20,7 @@ enum {
     WK__LBFGS_COUNT, /* pairs in the memory */
     WK__LBFGS_H,     /* the scale of the initial inverse Hessian */
     WK__LBFGS_T,     /* the last step's length */
+    WK__LBFGS_CALLS, /* of the optimizer */
     WK__LBFGS_NUMBERS = 8
 };
 enum { WK__LBFGS_VECTORS = 9 };

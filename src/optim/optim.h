@@ -112,7 +112,8 @@ wk_status wk__optim_scale_gradients(wk_optim *o, double factor);
 struct wk__lbfgs;
 void wk__lbfgs_destroy(struct wk__lbfgs *lbfgs);
 wk_named_tensors wk__lbfgs_state(struct wk__lbfgs *lbfgs);
-wk_status wk__lbfgs_state_changed(const struct wk__lbfgs *lbfgs);
+/* Checks what was loaded, and takes the steps counted there over. */
+wk_status wk__lbfgs_state_changed(wk_optim *o);
 wk_status wk__lbfgs_step(wk_optim *o, wk_closure closure, void *context, double *loss);
 /* Small tensor helpers of the composed optimizers; NULL with an error pending. */
 wk_tensor *wk__sum_all(wk_tensor *x);

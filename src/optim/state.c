@@ -71,7 +71,7 @@ wk_status wk_optim_state_changed(wk_optim *o) {
                            (long long)step);
         e->version = e->parameter->storage->version;
     }
-    return o->lbfgs ? wk__lbfgs_state_changed(o->lbfgs) : WK_OK;
+    return o->lbfgs ? wk__lbfgs_state_changed(o) : WK_OK;
 }
 
 /* ---- selections ---- */

@@ -286,6 +286,33 @@ Test(steps, lbfgs_as_pytorch) {
     wk_safetensors_close(file);
 }
 
+/* What a step has left is enough to go on: in another optimizer, with the same bits. */
+Test(steps, lbfgs_goes_on_from_its_state) {
+    wk_scope scope = wk_scope_begin();
+    problem q[2] = { { .calls = 0 }, { .calls = 0 } };
+    wk_optim *o[2];
+    const char *const name = "x";
+    for (int i = 0; i < 2; i++) {
+        q[i].x = wk_require_grad(wk_kept_zeros(WK_F64, WK_DIMS(2, 1)), true);
+        cr_assert_eq(wk_copy_into(q[i].x, wk_from_array(WK_F64, WK_DIMS(2, 1), (double[]){ -1.2, 1 })), WK_OK);
+        o[i] = wk_lbfgs((wk_named_tensors){ &q[i].x, &name, 1 },
+                        (wk_lbfgs_opts){ .max_iter = 3, .history_size = 2, .strong_wolfe = true });
+    }
+    for (int step = 0; step < 2; step++) cr_assert_eq(wk_optim_step_closure(o[0], loss_of, &q[0], NULL), WK_OK);
+    wk_named_tensors from = wk_optim_state(o[0]), to = wk_optim_state(o[1]);
+    for (int i = 0; i < from.count; i++) cr_assert_eq(wk_copy_into(to.tensor[i], from.tensor[i]), WK_OK);
+    cr_assert_eq(wk_copy_into(q[1].x, q[0].x), WK_OK);
+    cr_assert_eq(wk_optim_state_changed(o[1]), WK_OK, "%s", wk_message());
+    cr_expect_eq(wk_optim_steps(o[1]), 2);
+    for (int i = 0; i < 2; i++) cr_assert_eq(wk_optim_step_closure(o[i], loss_of, &q[i], NULL), WK_OK);
+    golden_expect_equal(q[0].x, q[1].x, "the third step");
+    for (int i = 0; i < 2; i++) {
+        wk_optim_destroy(o[i]);
+        wk_release(q[i].x);
+    }
+    wk_scope_end(scope);
+}
+
 /* ---- clipping ---- */
 
 Test(steps, clipping_as_pytorch) {
