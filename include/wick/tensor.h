@@ -82,6 +82,20 @@ WK_API wk_context *wk_context_bind(wk_context *context);
 WK_API void wk_set_threads(int threads);
 WK_API int wk_threads(void);
 
+/* Mixed precision: between begin and end, matrix products and convolutions convert f32 operands to `dtype` (WK_BF16 or
+ * WK_F16), and losses, exponentials, logarithms, powers, sums and softmax convert half operands to f32; what mixes its
+ * operands (concat) takes the widest.  f64 is left alone.  Gradients flow through the casts, so f32 weights get f32
+ * gradients.  Casts of weights are kept until the outermost end, so begin it inside the step's scope.  Backward and
+ * optimizer steps are not affected.  Nests; `enabled` false switches it off inside.  Per context.  torch.autocast
+ *     wk_autocast was = wk_autocast_begin(WK_BF16, true); …; wk_autocast_end(was); */
+typedef struct wk_autocast {
+    bool enabled;
+    wk_dtype dtype;
+} wk_autocast;
+WK_API wk_autocast wk_autocast_begin(wk_dtype dtype, bool enabled);
+WK_API void wk_autocast_end(wk_autocast was);
+WK_API bool wk_autocast_is_on(void);
+
 /* Give cached memory of this context back to the system. */
 WK_API void wk_memory_trim(void);
 

@@ -6,6 +6,7 @@
 #include "wick/base.h"
 #include "wick/dist.h"
 #include "wick/io.h"
+#include "wick/lr.h"
 #include "wick/nn.h"
 #include "wick/op.h"
 #include "wick/ops.h"

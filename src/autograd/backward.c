@@ -258,6 +258,8 @@ static wk_status walk_back(walk *w, wk_tensor *output, wk_tensor *gradient) {
     last->dout[output->output] = first;
     if (w->inputs) collect(w, output, first);
     uint32_t mode = context->mode;
+    context->mode &= ~(uint32_t)WK__MODE_AUTOCAST; /* each rule runs in its forward's dtypes */
+    if (!w->retain) wk__autocast_forget(context);  /* the casts' nodes will be consumed */
     if (w->create)
         context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
     else

@@ -3,8 +3,9 @@
  * Lists are made once and kept until the tree changes, for optimizers ask for them once but examples do so in loops.
  */
 #define WK_NO_CALL_SITES
+#include "nn/nn.h"
+
 #include "tensor/tensor.h"
-#include "wick/nn.h"
 
 #include <string.h>
 
@@ -211,6 +212,12 @@ void wk_module_train(wk_module *module, bool training) {
     if (!module) return;
     module->training = training;
     for (int i = 0; i < module->members->count; i++) wk_module_train(module->members->items[i].child, training);
+}
+
+void wk__module_visit(wk_module *module, void (*visit)(void *context, wk_module *module), void *context) {
+    if (!module) return;
+    visit(context, module);
+    for (int i = 0; i < module->members->count; i++) wk__module_visit(module->members->items[i].child, visit, context);
 }
 
 /* PyTorch's order: a module's own parameters (and buffers), then its children. */

@@ -297,11 +297,13 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
-    wk_tensor *converted[WK_MAX_IN];
+    wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
     bool wants_grad;
     if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
         return wk_bad_call(&call, WK_INTERNAL, "was made to fail by a test");
     WK_TRY(check_operands(&call, &wants_grad));
+    if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && op->dtype.autocast != WK_CAST_AS_IS)
+        WK_TRY(wk__autocast_operands(context, &call, lowered));
     if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
     WK_TRY(check_dtypes(&call));
     if (op->composite) {

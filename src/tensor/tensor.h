@@ -41,7 +41,22 @@ typedef struct wk__scope {
 } wk__scope;
 
 /* The mode word: zero is the fast path (gradients on, nothing else). */
-enum { WK__MODE_NO_GRAD = 1, WK__MODE_FAIL = 2 };
+enum { WK__MODE_NO_GRAD = 1, WK__MODE_FAIL = 2, WK__MODE_AUTOCAST = 4 };
+
+/* Mixed precision: the half type, and the casts of weights that are kept (autocast.c). */
+typedef struct wk__cast_of_leaf {
+    const wk_tensor *leaf; /* NULL: a free slot */
+    const wk_storage *storage;
+    uint32_t version; /* of the storage when it was cast */
+    wk_tensor *cast;
+} wk__cast_of_leaf;
+typedef struct wk__autocast {
+    wk_dtype dtype;
+    int depth;        /* open wk_autocast_begin */
+    wk__scope *scope; /* where the outermost began; NULL: outside of all, casts are not kept */
+    wk__cast_of_leaf *cache;
+    int used, capacity;
+} wk__autocast;
 
 struct wk_node;
 struct wk_context {
@@ -62,6 +77,7 @@ struct wk_context {
     size_t cached_bytes;
     int64_t ops_until_failure; /* of WK__MODE_FAIL */
     wk_generator generator;
+    wk__autocast autocast;
     struct wk__backward_hook *backward_hooks;
     int process; /* to refuse use in a forked child */
 };
@@ -114,6 +130,16 @@ static inline bool wk__wants_grad(const wk_tensor *tensor) {
 
 /* For tests: the call number `count` from now (1: the next) fails; 0 takes that back. */
 WK_API void wk__fail_after_ops(int64_t count);
+
+/* ---- mixed precision ---- */
+/* Convert the operands of a row that has a class, into `converted`. */
+wk_status wk__autocast_operands(wk_context *context, wk_call *call, wk_tensor *converted[WK_MAX_IN]);
+/* Drop the kept casts. */
+void wk__autocast_forget(wk_context *context);
+/* Give a row the class of torch.autocast's lists, if it says none itself. */
+void wk__autocast_classify(wk_op_def *op);
+/* For functions made of operations that belong to the f32 list: a half tensor as f32 while autocast is on. */
+WK_API wk_tensor *wk__autocast_f32(wk_tensor *tensor);
 
 /* ---- rows ---- */
 /* Kernels of one row on one backend, by dtype of the key tensor. */

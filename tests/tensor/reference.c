@@ -445,5 +445,6 @@ static const ref_row *find(const ref_row *table, const char *name) {
 
 const ref_row *reference_of(const char *name) {
     const ref_row *row = find(rows, name);
-    return row ? row : find(reference_networks, name);
+    if (!row) row = find(reference_networks, name);
+    return row ? row : find(reference_optimizers, name);
 }
