@@ -259,6 +259,13 @@ static bool runs_as_parts(const wk_call *call) {
     return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
 }
 
+/* A row without a gradient is noted too where its result could have one: a backward that gets there says so, instead of
+ * taking the result for a constant. */
+static bool is_noted(const wk_call *call) {
+    if (call->op->grad) return true;
+    return call->n_out > 0 && wk_dtype_is_float((wk_dtype)call->out[0]->dtype);
+}
+
 /* ---- the call ---- */
 
 void wk__fail_after_ops(int64_t count) {
@@ -300,7 +307,8 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         if (!out[i]) goto failed;
     }
     if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
-    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && op->grad && !target
+    if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
+    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
         && wk__tape_record(context, &call) != WK_OK)
         goto failed;
     return WK_OK;
