@@ -125,8 +125,10 @@ wk_hook wk_on_gradient_ready(wk_tensor *leaf, void (*function)(void *context, wk
 void wk_unhook(wk_tensor *tensor, wk_hook id) {
     if (!tensor || !id) return;
     struct wk_leaf *leaf = tensor->node ? NULL : tensor->leaf;
-    for (wk__gradient_hook *hook = leaf ? leaf->hooks : tensor->node ? tensor->node->hooks : NULL; hook;
-         hook = hook->next)
+    for (wk__gradient_hook *hook = leaf           ? leaf->hooks
+                                   : tensor->node ? tensor->node->hooks
+                                                  : NULL;
+         hook; hook = hook->next)
         if (hook->id == id) {
             hook->function = NULL;
             hook->id = 0;
