@@ -141,15 +141,12 @@ static wk_status note(wk_context *context, const checkpoint_attrs *attrs, const 
     wk__tape_cut(context, (struct wk_node *)(uintptr_t)before);
     if (!found) return WK_NO_MEMORY;
     bool wants = all->count > attrs->n_given;
-    for (int i = 0; i < attrs->n_given; i++)
-        wants = wants || (all->tensor[i] && wk__wants_grad(all->tensor[i]));
+    for (int i = 0; i < attrs->n_given; i++) wants = wants || (all->tensor[i] && wk__wants_grad(all->tensor[i]));
     if (!wants) return WK_OK;
-    return wk__tape_record(context, &(wk_call){ .op = &checkpoint_row,
-                                                .in = all->tensor,
-                                                .out = out,
-                                                .attrs = attrs,
-                                                .n_in = all->count,
-                                                .n_out = n_out });
+    return wk__tape_record(
+        context,
+        &(wk_call){
+            .op = &checkpoint_row, .in = all->tensor, .out = out, .attrs = attrs, .n_in = all->count, .n_out = n_out });
 }
 
 wk_status wk_checkpoint(wk_function function, void *user, wk_tensor *const *in, int n_in, wk_tensor **out, int n_out) {

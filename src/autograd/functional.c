@@ -226,8 +226,7 @@ static wk_dims joined(const wk_tensor *rows, const wk_tensor *columns) {
 static wk_status fill_rows(application *a, wk_tensor *y, wk_tensor **jacobians) {
     wk__scope *inner = a->context->scope;
     a->context->scope = inner->outer;
-    for (int i = 0; i < a->n_in; i++)
-        jacobians[i] = wk_zeros((wk_dtype)a->in[i]->dtype, joined(y, a->in[i]));
+    for (int i = 0; i < a->n_in; i++) jacobians[i] = wk_zeros((wk_dtype)a->in[i]->dtype, joined(y, a->in[i]));
     a->context->scope = inner;
     wk_tensor *seed = wk_zeros((wk_dtype)y->dtype, wk__dims(y));
     if (!seed || wk_failed()) return wk_error_code();
@@ -324,9 +323,8 @@ wk_status wk_per_sample_grads(wk_function function, void *user, wk_tensor *const
     }
     for (int64_t s = 0; s < samples; s++) {
         begin(&a);
-        wk_status status = a.scope.record
-                               ? one_sample(&a, function, user, in, s, parameters, n_parameters, gradients)
-                               : wk_error_code();
+        wk_status status = a.scope.record ? one_sample(&a, function, user, in, s, parameters, n_parameters, gradients)
+                                          : wk_error_code();
         WK_TRY(end(&a, status));
     }
     return WK_OK;

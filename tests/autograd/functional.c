@@ -36,8 +36,8 @@ static void expect_values(const wk_tensor *tensor, const double *wanted, int64_t
         cr_expect_float_eq(wk_at(tensor, i), wanted[i], 1e-12 * (1 + fabs(wanted[i])), "%s[%d] is %.17g, not %.17g",
                            what, (int)i, wk_at(tensor, i), wanted[i]);
 }
-#define EXPECT_VALUES(tensor, ...)                             \
-    expect_values((tensor), (const double[]){ __VA_ARGS__ },   \
+#define EXPECT_VALUES(tensor, ...)                           \
+    expect_values((tensor), (const double[]){ __VA_ARGS__ }, \
                   (int64_t)(sizeof((double[]){ __VA_ARGS__ }) / sizeof(double)), #tensor)
 
 static void expect_message(wk_status code, const char *wanted) {
@@ -98,8 +98,7 @@ Test(functional, requests_that_make_no_sense) {
     cr_expect_eq(wk_grad(&y, 1, &three, &x, 1, d, (wk_grad_opts){ 0 }), WK_SHAPE);
     expect_message(WK_SHAPE, "backward: the gradient given is (3) f64, the output (2) f64");
     cr_expect_eq(wk_grad(&y, 1, NULL, &x, 1, d, (wk_grad_opts){ 0 }), WK_SHAPE);
-    expect_message(WK_SHAPE,
-                   "backward: the output is (2) f64, expected one element; reduce it, or give its gradient");
+    expect_message(WK_SHAPE, "backward: the output is (2) f64, expected one element; reduce it, or give its gradient");
     cr_expect_eq(wk_grad(&plain, 1, NULL, &x, 1, d, (wk_grad_opts){ 0 }), WK_INVALID);
     expect_message(WK_INVALID,
                    "backward: (2) f64 depends on no tensor that wants a gradient (was it made under no_grad?)");
@@ -254,8 +253,9 @@ Test(functional, gradients_sample_by_sample) {
         cr_assert_eq(wk_count(mean), wk_count(whole));
         for (int64_t i = 0; i < wk_count(mean); i++) cr_expect_float_eq(wk_at(mean, i), wk_at(whole, i), 1e-6);
     }
-    cr_expect_eq(wk_per_sample_grads(sample_loss, net, (wk_tensor *const[]){ in[0], loss }, 2, parameters.tensor, 4, each),
-                 WK_SHAPE);
+    cr_expect_eq(
+        wk_per_sample_grads(sample_loss, net, (wk_tensor *const[]){ in[0], loss }, 2, parameters.tensor, 4, each),
+        WK_SHAPE);
     expect_message(WK_SHAPE, "wk_per_sample_grads: input 1 is () f32, expected a batch (N, …), N the same for all");
     wk_module_destroy(net);
 }
