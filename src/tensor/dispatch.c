@@ -192,7 +192,7 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
     if (target && fits(target, desc)) {
         out->storage = wk__storage_hold(target->storage);
         out->data = target->data;
-        target->storage->version++;
+        wk__storage_changed(target->storage, context->call_site);
         return out;
     }
     if (desc->strided) {
@@ -215,8 +215,10 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
             return wk_bad_call(
                 call, WK_INVALID,
                 "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
-        tensor->storage->version++;
-        tensor->storage->changed_at = context->call_site;
+        char why[300];
+        if (wk__not_writable(tensor, why, sizeof why))
+            return wk_bad_call(call, WK_INVALID, "input %d is written in place but %s", i, why);
+        wk__storage_changed(tensor->storage, context->call_site);
     }
     return WK_OK;
 }

@@ -110,8 +110,8 @@ static inline void wk__storage_changed(wk_storage *storage, const char *place) {
     storage->version++;
     storage->changed_at = place;
 }
-/* WK_INVALID with a message that begins with `who` if the tensor's elements may not be written. */
-WK_API wk_status wk__check_writable(const wk_tensor *tensor, const char *who);
+/* Whether elements may not be written one by one, and the reason in words. */
+bool wk__not_writable(const wk_tensor *tensor, char *why, size_t size);
 /* An output of a call has a NaN, while results are checked (anomaly mode). */
 wk_status wk__check_results(const wk_call *call);
 WK_API bool wk__has_nan(const wk_tensor *tensor);

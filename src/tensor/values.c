@@ -29,16 +29,19 @@ wk_status wk__check_results(const wk_call *call) {
     return WK_OK;
 }
 
-wk_status wk__check_writable(const wk_tensor *tensor, const char *who) {
+bool wk__not_writable(const wk_tensor *tensor, char *why, size_t size) {
     char text[160];
-    if (tensor->storage && tensor->storage->read_only)
-        return wk_fail(WK_INVALID, "%s: %s lies in memory that may only be read; write to a copy", who,
+    if (tensor->storage && tensor->storage->read_only) {
+        (void)snprintf(why, size, "%s lies in memory that may only be read; write to a copy",
                        wk_describe(tensor, text, sizeof text));
+        return true;
+    }
     for (int axis = 0; axis < tensor->rank; axis++)
-        if (tensor->stride[axis] == 0 && tensor->shape[axis] > 1)
-            return wk_fail(WK_INVALID,
-                           "%s: %s is an expanded view: several elements share one place; write to a copy "
-                           "(wk_contiguous)",
-                           who, wk_describe(tensor, text, sizeof text));
-    return WK_OK;
+        if (tensor->stride[axis] == 0 && tensor->shape[axis] > 1) {
+            (void)snprintf(why, size,
+                           "%s is an expanded view, several elements share one place; write to a copy (wk_contiguous)",
+                           wk_describe(tensor, text, sizeof text));
+            return true;
+        }
+    return false;
 }

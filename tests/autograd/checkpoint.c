@@ -245,7 +245,8 @@ Test(checkpoint, a_weight_that_moved_is_found) {
     cr_assert_eq(wk_checkpoint(with_captured, &c, &x, 1, out, 3), WK_OK);
     cr_assert_eq(wk_copy_into(w, wk_full(WK_F64, WK_DIMS(1), 9)), WK_OK);
     cr_expect_eq(wk_backward(wk_sum(out[0], all)), WK_VERSION);
-    cr_expect(strstr(wk_message(), "backward of \"checkpoint\"") && strstr(wk_message(), "by the call at [wk_copy_into]"),
+    cr_expect(strstr(wk_message(), "backward of \"checkpoint\"")
+                  && strstr(wk_message(), "by the call at [wk_copy_into]"),
               "%s", wk_message());
     wk_clear_error();
     wk_scope_end(scope);

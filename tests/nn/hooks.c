@@ -176,7 +176,9 @@ static wk_status refuses(void *context, wk_module *module, wk_args *in) {
     return wk_fail(WK_INVALID, "module \"%s\" is not for you", module->path);
 }
 Test(module_hooks, of_several_slots) {
-    static const wk_module_class class_ = { .name = "Both", .size = sizeof(wk_module), .forward_args = sum_and_product };
+    static const wk_module_class class_ = { .name = "Both",
+                                            .size = sizeof(wk_module),
+                                            .forward_args = sum_and_product };
     wk_module *m = wk_module_create(&class_);
     double values[4];
     (void)wk_on_backward(m, two_slots, values);
