@@ -152,9 +152,12 @@ wk_tensor *wk_affine_(wk_tensor *x, wk_affine_opts opts) {
 static bool holds(wk_dtype dtype, double value) {
     static const struct {
         double low, high;
-    } range[WK_DTYPE_COUNT] = { [WK_I64] = { -0x1p63, 0x1p63 - 1024 }, [WK_I32] = { -0x1p31, 0x1p31 - 1 },
-                                [WK_I16] = { -32768, 32767 },          [WK_I8] = { -128, 127 },
-                                [WK_U8] = { 0, 255 },                  [WK_BOOL] = { 0, 1 } };
+    } range[WK_DTYPE_COUNT] = { [WK_I64] = { -0x1p63, 0x1p63 - 1024 },
+                                [WK_I32] = { -0x1p31, 0x1p31 - 1 },
+                                [WK_I16] = { -32768, 32767 },
+                                [WK_I8] = { -128, 127 },
+                                [WK_U8] = { 0, 255 },
+                                [WK_BOOL] = { 0, 1 } };
     if (wk_dtype_is_float(dtype)) return true;
     return value >= range[dtype].low && value <= range[dtype].high && value == trunc(value);
 }

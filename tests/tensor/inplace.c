@@ -165,9 +165,10 @@ Test(inplace, what_is_refused) {
             "add_: the tensor is a leaf that wants a gradient; change it between wk_no_grad_begin and wk_no_grad_end");
     REFUSED(wk_fill_(result, 1), WK_INVALID,
             "fill_: the tensor is part of a graph; use the operation that gives a new one");
-    REFUSED(wk_mul_(x, leaf), WK_INVALID,
-            "mul_: the operand wants a gradient, which a change in place would lose; use the operation that gives a new "
-            "tensor, or wk_detach");
+    REFUSED(
+        wk_mul_(x, leaf), WK_INVALID,
+        "mul_: the operand wants a gradient, which a change in place would lose; use the operation that gives a new "
+        "tensor, or wk_detach");
     REFUSED(wk_zero_(wk_expand(wk_full(WK_F32, WK_DIMS(3), 1), WK_DIMS(2, 3))), WK_INVALID,
             "zero_: (2, 3) f32 is an expanded view, several elements share one place; write to a copy (wk_contiguous)");
     REFUSED(wk_sub_(wk_slice(x, 1, 0, 1, 1), y), WK_SHAPE, "sub_: the result is (2, 3) f32, the tensor (2, 1) f32");
@@ -231,8 +232,8 @@ Test(inplace, every_way_of_writing_is_found_by_backward) {
     static const struct {
         void (*write)(void);
         const char *place;
-    } ways[] = { { by_add, "inplace.c:" },    { by_strided, "inplace.c:" },     { by_fill, "inplace.c:" },
-                 { by_zero, "inplace.c:" },   { by_copy, "inplace.c:" },        { by_clamp, "inplace.c:" },
+    } ways[] = { { by_add, "inplace.c:" },         { by_strided, "inplace.c:" },   { by_fill, "inplace.c:" },
+                 { by_zero, "inplace.c:" },        { by_copy, "inplace.c:" },      { by_clamp, "inplace.c:" },
                  { by_copy_into, "wk_copy_into" }, { by_batch_norm, "inplace.c:" } };
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
         wk_tensor *leaf = wk_require_grad(wk_keep(wk_full(WK_F32, WK_DIMS(4), 1)), true);
@@ -244,8 +245,8 @@ Test(inplace, every_way_of_writing_is_found_by_backward) {
         cr_expect_eq(wk_backward(y), WK_VERSION, "way %zu", k);
         char wanted[80];
         (void)snprintf(wanted, sizeof wanted, "changed in place since, by the call at [%s", ways[k].place);
-        cr_expect(strstr(wk_message(), "backward of \"mul\" [inplace.c:") && strstr(wk_message(), wanted), "way %zu: %s", k,
-                  wk_message());
+        cr_expect(strstr(wk_message(), "backward of \"mul\" [inplace.c:") && strstr(wk_message(), wanted),
+                  "way %zu: %s", k, wk_message());
         wk_clear_error();
         wk_release(leaf);
         wk_release(x_);
