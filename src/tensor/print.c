@@ -273,7 +273,9 @@ static void element(const style *s, int64_t offset, char *text) {
             in_column(s, value, text);
         else
             (void)snprintf(text, LONGEST, "%*s", s->pad_left + s->pad_right + 1,
-                           isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
+                           isnan(value) ? "nan"
+                           : value < 0  ? "-inf"
+                                        : "inf");
     }
 }
 
