@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 enum { WK_DLPACK_MAJOR = 1, WK_DLPACK_MINOR = 0 };
-enum { WK_DL_CPU = 1 }; /* DLDeviceType */
+enum { WK_DL_CPU = 1 };                                                                    /* DLDeviceType */
 enum { WK_DL_INT = 0, WK_DL_UINT = 1, WK_DL_FLOAT = 2, WK_DL_BFLOAT = 4, WK_DL_BOOL = 6 }; /* DLDataTypeCode */
-enum { WK_DL_READ_ONLY = 1, WK_DL_COPIED = 2 };                                           /* flags */
+enum { WK_DL_READ_ONLY = 1, WK_DL_COPIED = 2 };                                            /* flags */
 
 typedef struct wk_dl_device {
     int32_t type, id;

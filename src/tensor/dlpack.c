@@ -27,9 +27,9 @@ static void delete_versioned(wk_dl_versioned *self) {
 }
 
 static const wk_dl_dtype dtypes[WK_DTYPE_COUNT] = {
-    [WK_F32] = { WK_DL_FLOAT, 32, 1 },  [WK_F64] = { WK_DL_FLOAT, 64, 1 }, [WK_BF16] = { WK_DL_BFLOAT, 16, 1 },
-    [WK_F16] = { WK_DL_FLOAT, 16, 1 },  [WK_I64] = { WK_DL_INT, 64, 1 },   [WK_I32] = { WK_DL_INT, 32, 1 },
-    [WK_I16] = { WK_DL_INT, 16, 1 },    [WK_I8] = { WK_DL_INT, 8, 1 },     [WK_U8] = { WK_DL_UINT, 8, 1 },
+    [WK_F32] = { WK_DL_FLOAT, 32, 1 }, [WK_F64] = { WK_DL_FLOAT, 64, 1 }, [WK_BF16] = { WK_DL_BFLOAT, 16, 1 },
+    [WK_F16] = { WK_DL_FLOAT, 16, 1 }, [WK_I64] = { WK_DL_INT, 64, 1 },   [WK_I32] = { WK_DL_INT, 32, 1 },
+    [WK_I16] = { WK_DL_INT, 16, 1 },   [WK_I8] = { WK_DL_INT, 8, 1 },     [WK_U8] = { WK_DL_UINT, 8, 1 },
     [WK_BOOL] = { WK_DL_BOOL, 8, 1 },
 };
 

@@ -108,10 +108,9 @@ Test(dlpack, the_deleter_of_the_giver_is_called_once) {
     cr_expect_eq(deleted, 0);
     wk_release(kept);
     cr_expect_eq(deleted, 1);
-    wk_dl_versioned other = { .version = { 1, 3 },
-                              .deleter = count_versioned,
-                              .flags = WK_DL_READ_ONLY,
-                              .tensor = given.tensor };
+    wk_dl_versioned other = {
+        .version = { 1, 3 }, .deleter = count_versioned, .flags = WK_DL_READ_ONLY, .tensor = given.tensor
+    };
     inner = wk_scope_begin();
     x = wk_from_dlpack_versioned(&other);
     cr_assert(x, "%s", wk_message());
@@ -143,14 +142,14 @@ Test(dlpack, what_cannot_be_held) {
                                                .strides = strides } };
     wk_dl_versioned bad;
     deleted = 0;
-#define REFUSED(code, message, ...)                        \
-    do {                                                   \
-        bad = fine;                                        \
-        __VA_ARGS__;                                       \
-        cr_expect_null(wk_from_dlpack_versioned(&bad));    \
-        cr_expect_eq(wk_error_code(), code);               \
+#define REFUSED(code, message, ...)                                           \
+    do {                                                                      \
+        bad = fine;                                                           \
+        __VA_ARGS__;                                                          \
+        cr_expect_null(wk_from_dlpack_versioned(&bad));                       \
+        cr_expect_eq(wk_error_code(), code);                                  \
         cr_expect_str_eq(wk_message(), "wk_from_dlpack_versioned: " message); \
-        wk_clear_error();                                  \
+        wk_clear_error();                                                     \
     } while (0)
     REFUSED(WK_FORMAT, "version 2.0, expected 1", bad.version.major = 2);
     REFUSED(WK_DEVICE, "the memory is on a device of type 2, expected the CPU (1)", bad.tensor.device.type = 2);
