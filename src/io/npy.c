@@ -68,21 +68,20 @@ static wk_status take_shape(reader *r, wk_dims *dims) {
             if (__builtin_mul_overflow(size, INT64_C(10), &size)
                 || __builtin_add_overflow(size, (int64_t)(*r->at - '0'), &size))
                 return bad(r->name, "a size that no number holds");
-        if (dims->rank == WK_MAX_RANK)
-            return wk_fail(WK_SHAPE, "%s: more than %d axes", r->name, WK_MAX_RANK);
+        if (dims->rank == WK_MAX_RANK) return wk_fail(WK_SHAPE, "%s: more than %d axes", r->name, WK_MAX_RANK);
         dims->size[dims->rank++] = size;
         (void)take(r, 'L'); /* of Python 2 */
         bool more = take(r, ',');
-        if (!more && (dims->rank == 1 || !(r->at < r->end && *r->at == ')')))
-            return bad(r->name, "the shape's commas");
+        if (!more && (dims->rank == 1 || !(r->at < r->end && *r->at == ')'))) return bad(r->name, "the shape's commas");
     }
     return WK_OK;
 }
 
 static wk_status take_descr(reader *r, wk__npy_header *header) {
-    static const char *const codes[WK_DTYPE_COUNT] = { [WK_F32] = "f4", [WK_F64] = "f8", [WK_F16] = "f2",
-                                                       [WK_I64] = "i8", [WK_I32] = "i4", [WK_I16] = "i2",
-                                                       [WK_I8] = "i1",  [WK_U8] = "u1",  [WK_BOOL] = "b1" };
+    static const char *const codes[WK_DTYPE_COUNT] = {
+        [WK_F32] = "f4", [WK_F64] = "f8", [WK_F16] = "f2", [WK_I64] = "i8", [WK_I32] = "i4",
+        [WK_I16] = "i2", [WK_I8] = "i1",  [WK_U8] = "u1",  [WK_BOOL] = "b1"
+    };
     char descr[40];
     skip_spaces(r);
     if (r->at < r->end && *r->at == '[')
@@ -207,9 +206,10 @@ wk_tensor *wk_npy_load(const char *path) {
 /* ---- writing ---- */
 
 size_t wk__npy_header_text(const wk_tensor *tensor, const char *name, char *text, size_t size) {
-    static const char *const descr[WK_DTYPE_COUNT] = { [WK_F32] = "<f4", [WK_F64] = "<f8", [WK_F16] = "<f2",
-                                                       [WK_I64] = "<i8", [WK_I32] = "<i4", [WK_I16] = "<i2",
-                                                       [WK_I8] = "|i1",  [WK_U8] = "|u1",  [WK_BOOL] = "|b1" };
+    static const char *const descr[WK_DTYPE_COUNT] = {
+        [WK_F32] = "<f4", [WK_F64] = "<f8", [WK_F16] = "<f2", [WK_I64] = "<i8", [WK_I32] = "<i4",
+        [WK_I16] = "<i2", [WK_I8] = "|i1",  [WK_U8] = "|u1",  [WK_BOOL] = "|b1"
+    };
     if (!descr[tensor->dtype]) {
         (void)wk_fail(WK_DTYPE, "%s: npy has no type for %s; use wk_cast", name,
                       wk_dtype_name((wk_dtype)tensor->dtype));
@@ -243,7 +243,8 @@ wk_status wk_npy_save(const char *path, wk_tensor *tensor) {
     wk__writer writer = { 0 };
     if (wk_failed()) return WK_PENDING;
     if (!tensor) return wk_fail(WK_INVALID, "%s: the tensor to save is NULL", path);
-    if (tensor->life != WK__ALIVE) return wk_fail(WK_DEAD_TENSOR, "%s: the scope of the tensor to save has ended", path);
+    if (tensor->life != WK__ALIVE)
+        return wk_fail(WK_DEAD_TENSOR, "%s: the scope of the tensor to save has ended", path);
     size_t size = wk__npy_header_text(tensor, path, header, sizeof header);
     if (!size) return wk_error_code();
     wk_scope scope = wk_scope_begin();

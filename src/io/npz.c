@@ -114,9 +114,8 @@ static wk_status read_entry(wk_npz *z, entry *e) {
     if (info.flag & 1) return bad(z, name, "it is encrypted");
     if (info.compression_method != 0 && info.compression_method != Z_DEFLATED)
         return bad(z, name, "it is neither stored nor deflated");
-    bool possible = info.compression_method == 0
-                        ? info.uncompressed_size == info.compressed_size
-                        : info.uncompressed_size <= info.compressed_size * LARGEST_RATIO + 64;
+    bool possible = info.compression_method == 0 ? info.uncompressed_size == info.compressed_size
+                                                 : info.uncompressed_size <= info.compressed_size * LARGEST_RATIO + 64;
     if (info.compressed_size > z->size || !possible) return bad(z, name, "its size is not possible");
     for (const entry *other = z->entries; other < e; other++)
         if (strcmp(other->name, name) == 0) return bad(z, name, "it is there twice");
@@ -127,7 +126,8 @@ static wk_status read_entry(wk_npz *z, entry *e) {
 }
 
 static wk_status read_directory(wk_npz *z) {
-    zlib_filefunc64_def functions = { open_memory, read_memory, write_memory, tell_memory, seek_memory, nothing, error_memory, z };
+    zlib_filefunc64_def functions = { open_memory, read_memory, write_memory, tell_memory,
+                                      seek_memory, nothing,     error_memory, z };
     z->zip = unzOpen2_64(z->path, &functions);
     unz_global_info64 info;
     if (!z->zip || unzGetGlobalInfo64(z->zip, &info) != UNZ_OK) return bad(z, NULL, "it has no zip directory");
@@ -296,7 +296,8 @@ static wk_status write_entry(zipFile zip, const char *path, const char *name, wk
     const char *wrong = !name ? "an entry without a name" : wrong_with(name);
     if (wrong) return wk_fail(WK_INVALID, "%s: entry \"%s\": %s", path, name ? name : "", wrong);
     if (!tensor || tensor->life != WK__ALIVE)
-        return wk_fail(WK_INVALID, "%s: tensor \"%s\" is %s", path, name, tensor ? "used after its scope ended" : "NULL");
+        return wk_fail(WK_INVALID, "%s: tensor \"%s\" is %s", path, name,
+                       tensor ? "used after its scope ended" : "NULL");
     (void)snprintf(full, sizeof full, "%s.npy", name);
     size_t size = wk__npy_header_text(tensor, full, header, sizeof header);
     wk_tensor *whole = size ? wk_contiguous(tensor) : NULL;
@@ -328,8 +329,8 @@ wk_status wk_npz_save(const char *path, wk_named_tensors tensors, wk_npz_opts op
     wk__writer writer = { 0 };
     WK_TRY(check_names(path, tensors));
     WK_TRY(wk__writer_open(&writer, path));
-    zlib_filefunc64_def functions = { open_writer, read_writer, write_writer, tell_writer, seek_writer, nothing,
-                                      nothing,     &writer };
+    zlib_filefunc64_def functions = { open_writer, read_writer, write_writer, tell_writer,
+                                      seek_writer, nothing,     nothing,      &writer };
     zipFile zip = zipOpen2_64(path, APPEND_STATUS_CREATE, NULL, &functions);
     wk_status status = zip ? WK_OK : wk_fail(WK_NO_MEMORY, "%s: out of memory", path);
     for (int i = 0; i < tensors.count && status == WK_OK; i++) {

@@ -145,12 +145,10 @@ Test(npy, headers) {
             "f.npy: more than 8 axes");
     REFUSED(made_of("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", 4), WK_FORMAT,
             BAD "a size in the shape");
-    REFUSED(made_of("{'descr': '<f4', 'fortran_order': False, 'shape': (3)}", 12), WK_FORMAT,
-            BAD "the shape's commas");
+    REFUSED(made_of("{'descr': '<f4', 'fortran_order': False, 'shape': (3)}", 12), WK_FORMAT, BAD "the shape's commas");
     REFUSED(made_of("{'descr': '<f4', 'fortran_order': 0, 'shape': (3,)}", 12), WK_FORMAT,
             BAD "fortran_order is no truth value");
-    REFUSED(made_of("{'descr': '<f4', 'shape': (3,)}", 12), WK_FORMAT,
-            BAD "descr, fortran_order or shape is missing");
+    REFUSED(made_of("{'descr': '<f4', 'shape': (3,)}", 12), WK_FORMAT, BAD "descr, fortran_order or shape is missing");
     REFUSED(made_of("{'descr': '<f4', 'descr': '<f4', 'shape': (3,)}", 12), WK_FORMAT,
             BAD "a key that is unknown, or there twice");
     REFUSED(made_of("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} os", 12), WK_FORMAT,
@@ -249,7 +247,8 @@ Test(npy, damaged_archives) {
         wk_clear_error();
         bytes[at] = (char)(bytes[at] ^ 0x55);
     }
-    cr_expect(opened > 0 && (size_t)opened < size && read < 2 * opened, "%d opened, %d read, of %zu", opened, read, size);
+    cr_expect(opened > 0 && (size_t)opened < size && read < 2 * opened, "%d opened, %d read, of %zu", opened, read,
+              size);
     for (size_t cut = 0; cut < size; cut += 7) {
         wk_npz *file = wk__npz_parse(bytes, cut, "cut");
         cr_expect_null(file, "the first %zu bytes of it", cut);
@@ -262,10 +261,14 @@ Test(npy, damaged_archives) {
 Test(npy, names_that_lead_elsewhere) {
     static const struct {
         const char *name, *why;
-    } bad[] = { { "../up", "a name that leads out of its folder" }, { "a/../../b", "a name that leads out of its folder" },
-                { "/root", "a name that is a path of its own" },    { "c:x", "a name that is a path of its own" },
-                { "a\\b", "a name that is a path of its own" },     { "", "an empty name" },
-                { "a//b", "a name with an empty part" },            { "a\nb", "a name with a control character" } };
+    } bad[] = { { "../up", "a name that leads out of its folder" },
+                { "a/../../b", "a name that leads out of its folder" },
+                { "/root", "a name that is a path of its own" },
+                { "c:x", "a name that is a path of its own" },
+                { "a\\b", "a name that is a path of its own" },
+                { "", "an empty name" },
+                { "a//b", "a name with an empty part" },
+                { "a\nb", "a name with a control character" } };
     wk_tensor *x = wk_arange(3);
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         cr_expect_eq(wk_npz_save(in_folder("x.npz"), (wk_named_tensors){ &x, &bad[k].name, 1 }, (wk_npz_opts){ 0 }),
