@@ -97,8 +97,9 @@ static wk_status draw(drawing *d, wk_tensor *const *outputs, int n_outputs) {
         if (node->mark != serial) continue;
         waiting--;
         if (node->consumed)
-            return wk_fail(WK_STATE, "wk_graph_dot: the part behind \"%s\" [%s] was consumed by a backward; pass "
-                                     "retain_graph to that one",
+            return wk_fail(WK_STATE,
+                           "wk_graph_dot: the part behind \"%s\" [%s] was consumed by a backward; pass "
+                           "retain_graph to that one",
                            node->op->name, wk__place(node->call_site));
         draw_node(d, node);
         if (!draw_edges(d, node, serial, &waiting)) return WK_NO_MEMORY;
@@ -116,8 +117,9 @@ char *wk_graph_dot(wk_tensor *const *outputs, int n_outputs, wk_graph_dot_opts o
         if (outputs[o]->life != WK__ALIVE)
             return wk_fail_null(WK_DEAD_TENSOR, "wk_graph_dot: the scope of output %d has ended", o);
         if (!outputs[o]->node)
-            return wk_fail_null(WK_INVALID, "wk_graph_dot: output %d, %s, is not the result of an operation that wants "
-                                            "a gradient",
+            return wk_fail_null(WK_INVALID,
+                                "wk_graph_dot: output %d, %s, is not the result of an operation that wants "
+                                "a gradient",
                                 o, wk_describe(outputs[o], text, sizeof text));
     }
     drawing d = { .opts = opts };

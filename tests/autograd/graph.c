@@ -65,9 +65,9 @@ Test(graph, of_a_small_network) {
     wk_module *net = wk_nn_sequential(wk_nn_linear(4, 3, (wk_layer_opts){ 0 }), wk_nn_relu());
     wk_named_tensors parameters = wk_parameters(net);
     wk_scope scope = wk_scope_begin();
-    wk_tensor *y = wk_forward(net, wk_full(WK_F32, WK_DIMS(2, 4), 1)), *loss = wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
-    char *text =
-        wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ parameters.tensor, parameters.name, parameters.count });
+    wk_tensor *y = wk_forward(net, wk_full(WK_F32, WK_DIMS(2, 4), 1)),
+              *loss = wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
+    char *text = wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ parameters.tensor, parameters.name, parameters.count });
     cr_assert(text, "%s", wk_message());
     graph g;
     parse(text, &g);
