@@ -133,6 +133,13 @@ static wk_tensor *picked(void *context, wk_tensor *const *in, int n_in) {
         wk_select(both[1], 1, 1));
 }
 
+/* The gradient of a max pooling is a function of what comes in, and has one itself. */
+static wk_tensor *pooled(void *context, wk_tensor *const *in, int n_in) {
+    (void)context, (void)n_in;
+    wk_tensor *y = wk_max_pool2d(in[0], (wk_pool_opts){ .kernel = { 3, 2 }, .stride = { 2, 1 }, .padding = { 1, 1 } });
+    return wk_mul(wk_mul(y, y), wk_sigmoid(y));
+}
+
 static void check_function(wk_gradcheck_function function, const char *name, const wk_sample_in *in, int n_in,
                            bool second) {
     wk_tensor *tensors[8] = { NULL };
@@ -158,6 +165,7 @@ Test(gradients, of_functions) {
     CHECK(shared, true, { .dims = WK_DIMS(2, 3), .low = 0.5, .high = 2 },
           { .dims = WK_DIMS(3), .low = 0.5, .high = 2 });
     CHECK(picked, true, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    CHECK(pooled, true, { .dims = WK_DIMS(2, 2, 5, 4), .margin = 0.01 });
     CHECK(normalised, true, { .dims = WK_DIMS(3, 2, 2, 2) }, { .dims = WK_DIMS(2) }, { .dims = WK_DIMS(2) });
 }
 

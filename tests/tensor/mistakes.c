@@ -1,5 +1,5 @@
-/* mistakes.c: the table of what a user can do wrong with tensors, graphs and gradients, each with its code and its whole
- * message.  Shapes and dtypes of single operations are in errors.c. */
+/* mistakes.c: the table of what a user can do wrong with tensors, graphs and gradients, each with its code and its
+ * whole message.  Shapes and dtypes of single operations are in errors.c. */
 #include "support/sample.h"
 #include "wick/autograd.h"
 #include "wick/inplace.h"
@@ -149,7 +149,8 @@ static const struct {
     { gradient_of_an_unused_input, WK_INVALID,
       "wk_gradients: no output depends on input 0, (2, 3) f32; set allow_unused if that may be" },
     { a_saved_tensor_that_changed, WK_VERSION,
-      "backward of \"mul\" [mistakes.c:#]: a tensor it needs was changed in place since, by the call at [mistakes.c:#]; "
+      "backward of \"mul\" [mistakes.c:#]: a tensor it needs was changed in place since, by the call at "
+      "[mistakes.c:#]; "
       "change a copy instead" },
     { leaf_of_integers, WK_DTYPE, "wk_require_grad: i64 has no gradients" },
     { leaf_that_is_not_kept, WK_INVALID, "wk_require_grad: only a kept tensor can be a leaf; use wk_keep first" },
@@ -157,7 +158,8 @@ static const struct {
     { a_gradient_through_what_has_none, WK_UNSUPPORTED,
       "backward: \"neg\" [mistakes.c:#] has no gradient: it was taken away" },
     { a_running_statistic_that_is_expanded, WK_INVALID,
-      "batch_norm: input 3 is written in place but (3) f32 is an expanded view, several elements share one place; write "
+      "batch_norm: input 3 is written in place but (3) f32 is an expanded view, several elements share one place; "
+      "write "
       "to a copy (wk_contiguous)  [mistakes.c:#]" },
 };
 
