@@ -258,7 +258,7 @@ wk_status wk_jacobian(wk_function function, void *user, wk_tensor *const *in, in
 }
 
 static wk_status hessian(application *a, wk_function function, void *user, wk_tensor *const *in, wk_tensor **hessians) {
-    wk_tensor *first[MOST];
+    wk_tensor *first[MOST] = { NULL };
     WK_TRY(noted_gradient(a, function, user, in, first));
     for (int i = 0; i < a->n_in; i++) {
         if (!first[i]) first[i] = wk_zeros((wk_dtype)in[i]->dtype, wk__dims(in[i]));

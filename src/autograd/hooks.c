@@ -138,7 +138,8 @@ void wk_unhook(wk_tensor *tensor, wk_hook id) {
             hook->function = NULL;
             hook->id = 0;
         }
-    if (leaf && !wk__context()->walk) free_empty(leaf, false);
+    const wk_context *context = wk__context();
+    if (leaf && context && !context->walk) free_empty(leaf, false);
 }
 
 /* ---- gradients of results ---- */

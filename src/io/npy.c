@@ -82,7 +82,7 @@ static wk_status take_descr(reader *r, wk__npy_header *header) {
         [WK_F32] = "f4", [WK_F64] = "f8", [WK_F16] = "f2", [WK_I64] = "i8", [WK_I32] = "i4",
         [WK_I16] = "i2", [WK_I8] = "i1",  [WK_U8] = "u1",  [WK_BOOL] = "b1"
     };
-    char descr[40];
+    char descr[40] = "";
     skip_spaces(r);
     if (r->at < r->end && *r->at == '[')
         return wk_fail(WK_DTYPE, "%s: its elements are records, which no dtype here is", r->name);

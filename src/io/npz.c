@@ -224,7 +224,7 @@ static wk_status read_header(wk_npz *z, const entry *e, wk_text *bytes, wk__npy_
 }
 
 static wk_tensor *read_tensor(wk_npz *z, const entry *e) {
-    wk__npy_header header;
+    wk__npy_header header = { .data = 0 };
     wk_text bytes = { 0 };
     wk_tensor *stored = NULL;
     if (read_header(z, e, &bytes, &header) == WK_OK) stored = wk__npy_place(&header);

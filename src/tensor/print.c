@@ -94,7 +94,7 @@ static void positional(double value, wk_dtype dtype, int precision, char *text) 
     if (exponent < 0) *at++ = '0';
     for (int i = 0; i <= exponent; i++) *at++ = i < count ? digits[i] : '0';
     *at++ = '.';
-    for (int i = exponent < 0 ? exponent + 1 : exponent + 1; i < count; i++) *at++ = i < 0 ? '0' : digits[i];
+    for (int i = exponent + 1; i < count; i++) *at++ = i < 0 ? '0' : digits[i];
     *at = '\0';
     if (value == 0) (void)snprintf(text, LONGEST, signbit(value) ? "-0." : "0.");
 }
