@@ -27,14 +27,14 @@ if(WICK_ENGINE)
 # ---- libwick: what an embedding program links ----
 wick_objects(wick_tensor src/tensor/*.c src/tensor/ops/*/*.c)
 wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/optim/*.c src/dist/*.c)
-wick_objects(wick_io src/io/safetensors.c src/io/file.c)
-target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON)
+wick_objects(wick_io src/io/safetensors.c src/io/file.c src/io/npy.c src/io/npz.c)
+target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP)
 include(cmake/kernels.cmake)
 add_library(wick SHARED
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_tensor> $<TARGET_OBJECTS:wick_upper> $<TARGET_OBJECTS:wick_io>
   ${WICK_KERNEL_OBJECTS})
 wick_library(wick)
-target_link_libraries(wick PRIVATE PkgConfig::JANSSON ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads m ${CMAKE_DL_LIBS})
+target_link_libraries(wick PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads m ${CMAKE_DL_LIBS})
 if(WICK_LIBRARIES)
   target_link_libraries(wick PRIVATE ${DNNL_LIBRARY} ${OPENBLAS_LIBRARY})
 endif()
@@ -53,7 +53,7 @@ target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgC
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
 file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
-list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors|file)\\.c$")
+list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors|file|npy|npz)\\.c$")
 wick_objects(wick_train src/data/*.c src/train/*.c src/inspect/*.c ${io_run})
 target_link_libraries(wick_train PRIVATE PkgConfig::JANSSON)
 add_library(wickrun SHARED $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_train>)

@@ -159,6 +159,18 @@ WK_API wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes);
 /* Copy `source` (same shape; another dtype is converted) into a tensor that no graph holds; counts as a change in
  * place. */
 WK_API wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source);
+/* The elements as NumPy prints them: zero means NumPy's own settings. */
+typedef struct wk_format_opts {
+    bool repr;             /* with "array(", commas and the dtype, as repr() does; else as str() */
+    wk_optional precision; /* digits behind the point at most, 8 */
+    int64_t threshold;     /* more elements are summarised, 1000 */
+    int64_t edge_items;    /* then shown at each end of an axis, 3 */
+    int64_t line_width;    /* 75 */
+} wk_format_opts;
+/* Text to be freed with wk_free; NULL with an error pending. */
+WK_API char *wk_tensor_format(const wk_tensor *tensor, wk_format_opts opts);
+/* The same and a newline, written to the stream. */
+WK_API wk_status wk_tensor_print(const wk_tensor *tensor, FILE *stream);
 /* "(64, 784) f32" into the buffer, which is returned. */
 WK_API const char *wk_describe(const wk_tensor *tensor, char *buffer, size_t size);
 

@@ -5,6 +5,8 @@
 #include "wick/autograd.h"
 #include "wick/base.h"
 #include "wick/dist.h"
+#include "wick/dlpack.h"
+#include "wick/inplace.h"
 #include "wick/io.h"
 #include "wick/lr.h"
 #include "wick/nn.h"

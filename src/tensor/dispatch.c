@@ -196,7 +196,7 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
     if (target && fits(target, desc)) {
         out->storage = wk__storage_hold(target->storage);
         out->data = target->data;
-        target->storage->version++;
+        wk__storage_changed(target->storage, context->call_site);
         return out;
     }
     if (desc->strided) {
@@ -219,8 +219,10 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
             return wk_bad_call(
                 call, WK_INVALID,
                 "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
-        tensor->storage->version++;
-        tensor->storage->changed_at = context->call_site;
+        char why[300];
+        if (wk__not_writable(tensor, why, sizeof why))
+            return wk_bad_call(call, WK_INVALID, "input %d is written in place but %s", i, why);
+        wk__storage_changed(tensor->storage, context->call_site);
     }
     return WK_OK;
 }
@@ -277,6 +279,13 @@ static wk_status run_parts(wk_context *context, const wk_call *call) {
     return status;
 }
 
+/* A row without a gradient is noted too where its result could have one: a backward that gets there says so, instead of
+ * taking the result for a constant. */
+static bool is_noted(const wk_call *call) {
+    if (call->op->grad) return true;
+    return call->n_out > 0 && wk_dtype_is_float((wk_dtype)call->out[0]->dtype);
+}
+
 /* ---- the call ---- */
 
 void wk__fail_after_ops(int64_t count) {
@@ -326,7 +335,8 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         if (!out[i]) goto failed;
     }
     if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
-    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && op->grad && !target
+    if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
+    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
         && wk__tape_record(context, &call) != WK_OK)
         goto failed;
     return WK_OK;
