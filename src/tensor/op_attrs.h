@@ -50,4 +50,19 @@ typedef struct wk_adam_attrs {
 } wk_adam_attrs;
 /* global_norm (tensor…) -> f64 scalar: square root of the sum of all squares, accumulated in f64, in a fixed order */
 
+/* elu_backward (dy, x) -> dx of scale · (x > 0 ? x : alpha · (e^(input_scale · x) − 1)), which elu, selu and celu are
+ */
+typedef struct wk_elu_attrs {
+    double alpha, scale, input_scale;
+} wk_elu_attrs;
+#define WK_SELU_ALPHA 1.6732632423543772848170429916717
+#define WK_SELU_SCALE 1.0507009873554804934193349852946
+
+/* piecewise_backward (dy, x) -> dy times one of three slopes: x below `low`, between, above `high`; with `open` the two
+ * ends belong to what is outside of them */
+typedef struct wk_piecewise_attrs {
+    double low, high, below, between, above;
+    bool open;
+} wk_piecewise_attrs;
+
 #endif

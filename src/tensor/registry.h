@@ -5,9 +5,11 @@
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
-#define WK__ROW_FAMILIES(X) \
-    X(pointwise)            \
-    X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer)
+#define WK__ROW_FAMILIES(X)                                                                                       \
+    X(pointwise)                                                                                                  \
+    X(arithmetic)                                                                                                 \
+    X(functions) X(activation) X(logic) X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) \
+        X(dropout) X(loss) X(optimizer)
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE

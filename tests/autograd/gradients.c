@@ -21,6 +21,12 @@ static const exception first_order_only[] = {
     /* Their rule is made of parts on detached operands; a derivative of that rule would miss terms. */
     { "cross_entropy_backward", "the third derivative through \"cross_entropy_backward\" is not supported" },
     { "batch_norm_backward", "the third derivative through \"batch_norm_backward\" is not supported" },
+    { "silu_backward", "the third derivative through \"silu_backward\" is not supported" },
+    { "mish_backward", "the third derivative through \"mish_backward\" is not supported" },
+    { "hardswish_backward", "the third derivative through \"hardswish_backward\" is not supported" },
+    { "gelu_backward", "the third derivative through \"gelu_backward\" is not supported" },
+    { "softplus_backward", "the third derivative through \"softplus_backward\" is not supported" },
+    { "elu_backward", "the third derivative through \"elu_backward\" is not supported" },
     { NULL, NULL },
 };
 static const char *refusal_of(const char *row) {
