@@ -116,10 +116,10 @@ wk_status wk__rule_run(wk__rule_call *c) {
 /* ---- rules of fused rows ---- */
 
 wk_tensor *wk__stand_in(wk_tensor *operand, bool wants, bool create) {
-    if (!operand || !wants) return operand;
+    if (!operand || (!wants && !wk__wants_grad(operand))) return operand;
     if (create) return wk_reshape(operand, wk__dims(operand));
     wk_tensor *alone = wk_detach(operand);
-    if (alone) alone->flags |= WK_TENSOR_REQUIRES_GRAD;
+    if (alone && wants) alone->flags |= WK_TENSOR_REQUIRES_GRAD;
     return alone;
 }
 
@@ -131,7 +131,7 @@ wk_status wk__grad_by_parts(wk_grad *grad) {
     const wk_op_def *op = grad->call->op;
     int n_in = grad->call->n_in;
     bool create = !(context->mode & WK__MODE_NO_GRAD);
-    wk_tensor *in[WK_MAX_IN], *out[WK_MAX_OUT] = { NULL };
+    wk_tensor *in[WK_MAX_IN], *out[WK_MAX_OUT] = { NULL }, *given[WK_MAX_IN] = { NULL };
     if (n_in > WK_MAX_IN) return wk_fail(WK_INTERNAL, "\"%s\": a tensor list has no gradient by parts", op->name);
     bool was = wk_enable_grad_begin();
     wk_status status = WK_OK;
@@ -145,17 +145,20 @@ wk_status wk__grad_by_parts(wk_grad *grad) {
     if (status == WK_OK) status = op->decompose(&call, out);
     wk_enable_grad_end(was);
     if (status != WK_OK || wk_failed()) return wk_failed() ? wk_error_code() : status;
+    /* Every stand-in ends the walk, also those whose gradient nobody asks for: what lies behind them is being walked. */
     wk_tensor *wanted[WK_MAX_IN], *seeds[WK_MAX_OUT] = { NULL };
-    for (int i = 0; i < n_in; i++) wanted[i] = grad->needs[i] ? in[i] : NULL;
+    for (int i = 0; i < n_in; i++) wanted[i] = in[i] && wk__wants_grad(in[i]) ? in[i] : NULL;
     for (int k = 0; k < op->n_out; k++) /* parts may give more digits than the row does */
         if (out[k] && grad->dout[k]) seeds[k] = wk_cast(grad->dout[k], (wk_dtype)out[k]->dtype);
-    return wk__gradients(&(wk__request){ .outputs = out,
-                                         .seeds = seeds,
-                                         .n_outputs = op->n_out,
-                                         .inputs = wanted,
-                                         .gradients = grad->din,
-                                         .n_inputs = n_in,
-                                         .create = create,
-                                         .stop_at_inputs = true,
-                                         .in_parts = true });
+    status = wk__gradients(&(wk__request){ .outputs = out,
+                                           .seeds = seeds,
+                                           .n_outputs = op->n_out,
+                                           .inputs = wanted,
+                                           .gradients = given,
+                                           .n_inputs = n_in,
+                                           .create = create,
+                                           .stop_at_inputs = true,
+                                           .in_parts = true });
+    for (int i = 0; i < n_in; i++) grad->din[i] = grad->needs[i] ? given[i] : NULL;
+    return status;
 }

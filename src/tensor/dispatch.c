@@ -144,21 +144,33 @@ static wk_status check_dtypes(const wk_call *call) {
     return WK_OK;
 }
 
+/* bool, integers, floats */
+static int category(wk_dtype dtype) {
+    return dtype == WK_BOOL ? 0 : wk_dtype_is_float(dtype) ? 2 : 1;
+}
+
+/* The common dtype of the inputs named by the rule; -1 if there is none.  Tensors without axes do not raise the dtype
+ * of those with axes, unless they are of a higher category. */
+static int common_dtype(const wk_call *call, bool *differ) {
+    int common[2] = { -1, -1 }, first = -1; /* of tensors without and with axes */
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *in = call->in[i];
+        if (!(call->op->dtype.same >> i & 1) || !in) continue;
+        int *of = &common[in->rank > 0];
+        *of = *of < 0 ? in->dtype : (int)promote((wk_dtype)*of, (wk_dtype)in->dtype);
+        if (first < 0) first = in->dtype;
+        *differ = *differ || first != in->dtype;
+    }
+    if (common[0] < 0 || common[1] < 0) return common[0] < 0 ? common[1] : common[0];
+    bool higher = category((wk_dtype)common[0]) > category((wk_dtype)common[1]);
+    return higher ? common[0] : common[1];
+}
+
 /* Convert operands of a promoting row to their common dtype, into `converted`. */
 static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]) {
     const wk_dtype_rule *rule = &call->op->dtype;
-    int common = -1;
     bool differ = false;
-    for (int i = 0; i < call->n_in; i++) {
-        if (!(rule->same >> i & 1) || !call->in[i]) continue;
-        wk_dtype dtype = (wk_dtype)call->in[i]->dtype;
-        if (common < 0)
-            common = (int)dtype;
-        else if ((wk_dtype)common != dtype) {
-            common = (int)promote((wk_dtype)common, dtype);
-            differ = true;
-        }
-    }
+    int common = common_dtype(call, &differ);
     if (!differ) return WK_OK;
     for (int i = 0; i < call->n_in; i++) {
         converted[i] = call->in[i];

@@ -97,4 +97,19 @@ typedef struct wk_norm_attrs {
 /* any_nonfinite (tensor…) -> f64 scalar: 1 if an element is infinite or NaN, else 0
  * adjust_list (limits, tensor…): x = clamp(x · limits[0], −limits[1], limits[1]);  limits: f64 (2) */
 
+/* elu_backward (dy, x) -> dx of scale · (x > 0 ? x : alpha · (e^(input_scale · x) − 1)), which elu, selu and celu are
+ */
+typedef struct wk_elu_attrs {
+    double alpha, scale, input_scale;
+} wk_elu_attrs;
+#define WK_SELU_ALPHA 1.6732632423543772848170429916717
+#define WK_SELU_SCALE 1.0507009873554804934193349852946
+
+/* piecewise_backward (dy, x) -> dy times one of three slopes: x below `low`, between, above `high`; with `open` the two
+ * ends belong to what is outside of them */
+typedef struct wk_piecewise_attrs {
+    double low, high, below, between, above;
+    bool open;
+} wk_piecewise_attrs;
+
 #endif

@@ -7,7 +7,7 @@
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
 /* clang-format off */
 #define WK__ROW_FAMILIES(X)                                                              \
-    X(pointwise)                                                                         \
+    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                    \
     X(reduce) X(softmax)                                                                 \
     X(layout) X(views) X(windows) X(join) X(arrange)                                     \
     X(index) X(scatter) X(lookup) X(condition)                                           \
