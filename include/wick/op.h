@@ -116,9 +116,10 @@ typedef struct wk_sample_in {
     enum {
         WK_SAMPLE_UNIFORM, /* floats in [low, high) (default -2, 2), kept `margin` away from 0 and from each other's
                               ties */
-        WK_SAMPLE_INDEX,   /* i64 in [0, high) */
+        WK_SAMPLE_INDEX,   /* i64 in [low, high) */
         WK_SAMPLE_BOOL,
-        WK_SAMPLE_ABSENT /* an optional input left out */
+        WK_SAMPLE_ABSENT, /* an optional input left out */
+        WK_SAMPLE_SIGN    /* −1 or 1 */
     } kind;
     double low, high, margin;
     bool strided; /* laid out with gaps and permuted axes */
