@@ -14,7 +14,7 @@
     X(matmul)                                                                            \
     X(conv) X(pool)                                                                      \
     X(norm) X(dropout)                                                                   \
-    X(loss) X(classes) X(pairs) X(binary) X(margin)                                                                           \
+    X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                                                                           \
     X(random)                                                                            \
     X(tensor_list) X(optimizer_steps)
 /* clang-format on */

@@ -35,7 +35,13 @@ def dice_loss(x, a):
     return reduce(1 - (2 * (p * t).sum(1) + smooth) / (p.sum(1) + t.sum(1) + smooth), a)
 
 
+def ctc_loss(x, a):
+    """PyTorch's gradient is that of logits before a log_softmax, not of the log-probabilities: only values are compared."""
+    return F.ctc_loss(x[0].detach(), x[1], x[2], x[3], blank=whole(a, "blank"), zero_infinity=flag(a, "zero_infinity"), **reduction(a))
+
+
 ROWS = {
+    "ctc_loss": ctc_loss,
     "cross_entropy": lambda x, a: [cross_entropy(x, a), None],
     "cross_entropy_weighted": lambda x, a: cross_entropy(x, a, fixed(x[2])),
     "cross_entropy_probabilities": lambda x, a: cross_entropy(x, a, fixed(x[2])),

@@ -45,8 +45,9 @@ static wk_status bce_with_logits_parts(const wk_call *call, wk_tensor *out[]) {
 }
 static void bce_with_logits_samples(wk_sampler *s) {
     const wk_loss_opts mean = { 0 }, none = { WK_REDUCTION_NONE };
-    const wk_sample_in x = { .dims = WK_DIMS(4, 5), .low = -6, .high = 6 }, t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 },
-                       absent = { .kind = WK_SAMPLE_ABSENT }, w = { .dims = WK_DIMS(5), .low = 0.5, .high = 2 };
+    const wk_sample_in x = { .dims = WK_DIMS(4, 5), .low = -6, .high = 6 },
+                       t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 }, absent = { .kind = WK_SAMPLE_ABSENT },
+                       w = { .dims = WK_DIMS(5), .low = 0.5, .high = 2 };
     s->emit(s, "mean", (const wk_sample_in[]){ x, t, absent, absent }, 4, &mean);
     s->emit(s, "weight", (const wk_sample_in[]){ x, t, w, absent }, 4, &none);
     s->emit(s, "pos_weight", (const wk_sample_in[]){ x, t, absent, w }, 4, &mean);
@@ -97,7 +98,8 @@ static wk_status focal_loss_parts(const wk_call *call, wk_tensor *out[]) {
 }
 static void focal_loss_samples(wk_sampler *s) {
     const wk_focal_opts usual = { .reduction = WK_REDUCTION_NONE }, plain = { WK_SET(-1), WK_SET(1.5), 0 };
-    const wk_sample_in x = { .dims = WK_DIMS(4, 5), .low = -4, .high = 4 }, t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 };
+    const wk_sample_in x = { .dims = WK_DIMS(4, 5), .low = -4, .high = 4 },
+                       t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 };
     s->emit(s, "usual", (const wk_sample_in[]){ x, t }, 2, &usual);
     s->emit(s, "plain", (const wk_sample_in[]){ x, t }, 2, &plain);
 }
@@ -135,5 +137,7 @@ wk_tensor *wk_dice_loss(wk_tensor *p, wk_tensor *target, wk_dice_opts opts) {
     return wk_op_run2(&dice_loss_row, &opts, p, target);
 }
 
-wk_op_def *const wk__rows_binary[] = { &binary_cross_entropy_row, &bce_with_logits_row, &multilabel_soft_margin_loss_row,
-                                       &focal_loss_row,           &dice_loss_row,       NULL };
+wk_op_def *const wk__rows_binary[] = {
+    &binary_cross_entropy_row, &bce_with_logits_row, &multilabel_soft_margin_loss_row,
+    &focal_loss_row,           &dice_loss_row,       NULL
+};

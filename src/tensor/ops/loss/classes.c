@@ -8,7 +8,8 @@
 #define I64 WK_SET_OF(WK_I64)
 
 /* (N, C, d1, …) with the classes last, and the shape without them. */
-static bool classes_last(const wk_call *call, wk_tensor *x, const wk_tensor *target, bool probabilities, wk_tensor **moved) {
+static bool classes_last(const wk_call *call, wk_tensor *x, const wk_tensor *target, bool probabilities,
+                         wk_tensor **moved) {
     bool fits = x->rank >= 1 && target->rank == (probabilities ? x->rank : x->rank - 1);
     int axis = x->rank > 1 ? 1 : 0;
     for (int i = 0, k = 0; fits && i < x->rank; i++)
@@ -27,8 +28,8 @@ static bool classes_last(const wk_call *call, wk_tensor *x, const wk_tensor *tar
 static wk_status check_weight(const wk_call *call, const wk_tensor *weight, int64_t classes) {
     char text[160];
     if (!weight || (weight->rank == 1 && weight->shape[0] == classes)) return WK_OK;
-    return wk_bad_call(call, WK_SHAPE, "weight %s, expected (%lld), the classes", wk_describe(weight, text, sizeof text),
-                       (long long)classes);
+    return wk_bad_call(call, WK_SHAPE, "weight %s, expected (%lld), the classes",
+                       wk_describe(weight, text, sizeof text), (long long)classes);
 }
 
 static wk_tensor *total(wk_tensor *x) {
@@ -44,13 +45,15 @@ static wk_tensor *weighted_mean(wk_tensor *loss, wk_tensor *weight) {
 }
 
 /* What is lost at each place, and the weight of each; log_p has the classes last. */
-static bool picked(wk_tensor *log_p, wk_tensor *target, wk_tensor *weight, double ignore, wk_tensor **loss, wk_tensor **share) {
+static bool picked(wk_tensor *log_p, wk_tensor *target, wk_tensor *weight, double ignore, wk_tensor **loss,
+                   wk_tensor **share) {
     wk_tensor *valid = wk_ne(target, wk_full(WK_I64, WK_SCALAR, ignore));
     wk_tensor *safe = wk_where(valid, target, wk_zeros(WK_I64, WK_SCALAR));
     wk_tensor *own = wk_squeeze(wk_gather(log_p, wk_unsqueeze(safe, -1), -1), (wk_squeeze_opts){ WK_DIMS(-1) });
     *share = wk_cast(valid, (wk_dtype)log_p->dtype);
     if (weight && safe) {
-        wk_tensor *of_each = wk_reshape(wk_index_select(weight, wk_reshape(safe, WK_DIMS(safe->count)), 0), wk__dims(safe));
+        wk_tensor *of_each =
+            wk_reshape(wk_index_select(weight, wk_reshape(safe, WK_DIMS(safe->count)), 0), wk__dims(safe));
         *share = wk_mul(*share, of_each);
     }
     *loss = wk_neg(wk_mul(own, *share));
@@ -69,7 +72,8 @@ static wk_status nll_loss_parts(const wk_call *call, wk_tensor *out[]) {
     out[0] = opts->reduction == WK_REDUCTION_MEAN ? weighted_mean(loss, share) : reduced(loss, opts->reduction);
     return WK_OK;
 }
-#define TARGET(high_, ...) { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_INDEX, .high = high_ }
+#define TARGET(high_, ...) \
+    { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_INDEX, .high = high_ }
 static void nll_loss_samples(wk_sampler *s) {
     const wk_nll_loss_opts mean = { 0 }, skip = { WK_SET(1), 0 }, none = { WK_SET(2), WK_REDUCTION_NONE };
     WK_CASE(s, "mean", &mean, { .dims = WK_DIMS(6, 5) }, TARGET(5, 6), { .kind = WK_SAMPLE_ABSENT });
@@ -79,22 +83,22 @@ static void nll_loss_samples(wk_sampler *s) {
 }
 static const wk_attr_def nll_loss_attrs[] = { NUMBER(wk_nll_loss_opts, ignore_index, -100, "target that is left out"),
                                               REDUCTION(wk_nll_loss_opts) };
-#define SCORES_ROW(id, text, inputs, optional, type, targets, agree)                                         \
-    static wk_op_def id##_row = { .name = #id,                                                               \
-                                  .doc = text,                                                               \
-                                  .n_in = inputs,                                                            \
-                                  .n_out = 1,                                                                \
-                                  .optional_in = optional,                                                   \
-                                  .composite = true,                                                         \
-                                  .attrs = id##_attrs,                                                       \
-                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]),                \
-                                  .attrs_size = sizeof(type),                                                \
-                                  .dtype = { .allowed = { WK_FLOATS, targets, WK_FLOATS },                   \
-                                             .same = agree,                                                  \
-                                             .promote = true,                                                \
-                                             .autocast = WK_CAST_F32 },                                      \
-                                  .decompose = id##_parts,                                                   \
-                                  .cost = loss_cost,                                                         \
+#define SCORES_ROW(id, text, inputs, optional, type, targets, agree)                          \
+    static wk_op_def id##_row = { .name = #id,                                                \
+                                  .doc = text,                                                \
+                                  .n_in = inputs,                                             \
+                                  .n_out = 1,                                                 \
+                                  .optional_in = optional,                                    \
+                                  .composite = true,                                          \
+                                  .attrs = id##_attrs,                                        \
+                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]), \
+                                  .attrs_size = sizeof(type),                                 \
+                                  .dtype = { .allowed = { WK_FLOATS, targets, WK_FLOATS },    \
+                                             .same = agree,                                   \
+                                             .promote = true,                                 \
+                                             .autocast = WK_CAST_F32 },                       \
+                                  .decompose = id##_parts,                                    \
+                                  .cost = loss_cost,                                          \
                                   .samples = id##_samples }
 SCORES_ROW(nll_loss, "-log_p[target], weighted and reduced", 3, 4, wk_nll_loss_opts, I64, 5);
 wk_tensor *wk_nll_loss(wk_tensor *log_probabilities, wk_tensor *target, wk_tensor *weight, wk_nll_loss_opts opts) {
@@ -133,7 +137,8 @@ static void cross_entropy_weighted_samples(wk_sampler *s) {
                                 none = { .label_smoothing = 0.1, .reduction = WK_REDUCTION_NONE };
     const wk_sample_in weight = { .dims = WK_DIMS(5), .low = 0.5, .high = 2 };
     s->emit(s, "mean", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5) }, TARGET(5, 6), weight }, 3, &mean);
-    s->emit(s, "smooth", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5), .strided = true }, TARGET(5, 6), weight }, 3, &smooth);
+    s->emit(s, "smooth", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5), .strided = true }, TARGET(5, 6), weight }, 3,
+            &smooth);
     s->emit(s, "pixels", (const wk_sample_in[]){ { .dims = WK_DIMS(2, 5, 3) }, TARGET(5, 2, 3), weight }, 3, &none);
 }
 static const wk_attr_def cross_entropy_weighted_attrs[] = {
@@ -142,7 +147,8 @@ static const wk_attr_def cross_entropy_weighted_attrs[] = {
     REDUCTION(wk_cross_entropy_opts),
 };
 SCORES_ROW(cross_entropy_weighted, "cross-entropy with a weight for each class", 3, 0, wk_cross_entropy_opts, I64, 5);
-wk_tensor *wk_cross_entropy_weighted(wk_tensor *logits, wk_tensor *target, wk_tensor *weight, wk_cross_entropy_opts opts) {
+wk_tensor *wk_cross_entropy_weighted(wk_tensor *logits, wk_tensor *target, wk_tensor *weight,
+                                     wk_cross_entropy_opts opts) {
     return wk_op_run3(&cross_entropy_weighted_row, &opts, logits, target, weight);
 }
 
@@ -164,7 +170,8 @@ static wk_status cross_entropy_probabilities_parts(const wk_call *call, wk_tenso
 }
 static void cross_entropy_probabilities_samples(wk_sampler *s) {
     const wk_cross_entropy_opts mean = { 0 }, smooth = { .label_smoothing = 0.2, .reduction = WK_REDUCTION_SUM };
-    const wk_sample_in weight = { .dims = WK_DIMS(5), .low = 0.5, .high = 2 }, t = { .dims = WK_DIMS(6, 5), .low = 0.05, .high = 1 };
+    const wk_sample_in weight = { .dims = WK_DIMS(5), .low = 0.5, .high = 2 },
+                       t = { .dims = WK_DIMS(6, 5), .low = 0.05, .high = 1 };
     s->emit(s, "mean", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5) }, t, { .kind = WK_SAMPLE_ABSENT } }, 3, &mean);
     s->emit(s, "smooth", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5), .strided = true }, t, weight }, 3, &smooth);
 }
@@ -176,4 +183,5 @@ wk_tensor *wk_cross_entropy_probabilities(wk_tensor *logits, wk_tensor *target, 
     return wk_op_run3(&cross_entropy_probabilities_row, &opts, logits, target, weight);
 }
 
-wk_op_def *const wk__rows_classes[] = { &nll_loss_row, &cross_entropy_weighted_row, &cross_entropy_probabilities_row, NULL };
+wk_op_def *const wk__rows_classes[] = { &nll_loss_row, &cross_entropy_weighted_row, &cross_entropy_probabilities_row,
+                                        NULL };

@@ -35,23 +35,24 @@ static inline wk_cost loss_cost(const wk_call *call) {
 #define FLAG(type, name, text) \
     { #name, WK_ATTR_BOOL, offsetof(type, name), 0, NULL, 0, text }
 
-/* A loss of float tensors, `inputs` of them, those of the mask optional; id_attrs, id_parts and id_samples stand above. */
-#define LOSS_ROW(id, text, inputs, optional, type)                                                           \
-    static wk_op_def id##_row = { .name = #id,                                                               \
-                                  .doc = text,                                                               \
-                                  .n_in = inputs,                                                            \
-                                  .n_out = 1,                                                                \
-                                  .optional_in = optional,                                                   \
-                                  .composite = true,                                                         \
-                                  .attrs = id##_attrs,                                                       \
-                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]),                \
-                                  .attrs_size = sizeof(type),                                                \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS },      \
-                                             .same = 15,                                                     \
-                                             .promote = true,                                                \
-                                             .autocast = WK_CAST_F32 },                                      \
-                                  .decompose = id##_parts,                                                   \
-                                  .cost = loss_cost,                                                         \
+/* A loss of float tensors, `inputs` of them, those of the mask optional; id_attrs, id_parts and id_samples stand above.
+ */
+#define LOSS_ROW(id, text, inputs, optional, type)                                                      \
+    static wk_op_def id##_row = { .name = #id,                                                          \
+                                  .doc = text,                                                          \
+                                  .n_in = inputs,                                                       \
+                                  .n_out = 1,                                                           \
+                                  .optional_in = optional,                                              \
+                                  .composite = true,                                                    \
+                                  .attrs = id##_attrs,                                                  \
+                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]),           \
+                                  .attrs_size = sizeof(type),                                           \
+                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS }, \
+                                             .same = 15,                                                \
+                                             .promote = true,                                           \
+                                             .autocast = WK_CAST_F32 },                                 \
+                                  .decompose = id##_parts,                                              \
+                                  .cost = loss_cost,                                                    \
                                   .samples = id##_samples }
 
 #endif

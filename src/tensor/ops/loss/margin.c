@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-#define SIGNS(...) { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SIGN }
+#define SIGNS(...) \
+    { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SIGN }
 
 /* ---- with y = ±1 ---- */
 
@@ -13,7 +14,8 @@ static wk_status hinge_embedding_loss_parts(const wk_call *call, wk_tensor *out[
     wk_tensor *x = call->in[0], *y = call->in[1], *none = constant(x, 0);
     wk_tensor *apart = at_least(line(x, -1, wk_optional_or(opts->margin, 1)), 0);
     /* PyTorch's for any y: both terms count where it is neither 1 nor −1. */
-    wk_tensor *loss = wk_add(wk_where(wk_ne(y, constant(y, 1)), apart, none), wk_where(wk_ne(y, constant(y, -1)), x, none));
+    wk_tensor *loss =
+        wk_add(wk_where(wk_ne(y, constant(y, 1)), apart, none), wk_where(wk_ne(y, constant(y, -1)), x, none));
     out[0] = reduced(loss, opts->reduction);
     return WK_OK;
 }
@@ -92,7 +94,8 @@ static void cosine_embedding_loss_samples(wk_sampler *s) {
     WK_CASE(s, "far", &far, { .dims = WK_DIMS(6, 5), .strided = true }, { .dims = WK_DIMS(6, 5) }, SIGNS(6));
 }
 #define cosine_embedding_loss_attrs margin_of_zero
-LOSS_ROW(cosine_embedding_loss, "y = 1: 1 - cos(a, b); y = -1: max(0, cos(a, b) - margin); reduced", 3, 0, wk_margin_opts);
+LOSS_ROW(cosine_embedding_loss, "y = 1: 1 - cos(a, b); y = -1: max(0, cos(a, b) - margin); reduced", 3, 0,
+         wk_margin_opts);
 wk_tensor *wk_cosine_embedding_loss(wk_tensor *a, wk_tensor *b, wk_tensor *y, wk_margin_opts opts) {
     return wk_op_run3(&cosine_embedding_loss_row, &opts, a, b, y);
 }
@@ -139,23 +142,22 @@ wk_tensor *wk_triplet_margin_loss(wk_tensor *anchor, wk_tensor *positive, wk_ten
 /* ---- classes ---- */
 
 #define I64 WK_SET_OF(WK_I64)
-#define CLASS_ROW(id, text, inputs, optional, type)                                                          \
-    static wk_op_def id##_row = { .name = #id,                                                               \
-                                  .doc = text,                                                               \
-                                  .n_in = inputs,                                                            \
-                                  .n_out = 1,                                                                \
-                                  .optional_in = optional,                                                   \
-                                  .composite = true,                                                         \
-                                  .attrs = id##_attrs,                                                       \
-                                  .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]),                \
-                                  .attrs_size = sizeof(type),                                                \
-                                  .dtype = { .allowed = { WK_FLOATS, I64, WK_FLOATS },                       \
-                                             .same = 5,                                                      \
-                                             .promote = true,                                                \
-                                             .autocast = WK_CAST_F32 },                                      \
-                                  .decompose = id##_parts,                                                   \
-                                  .cost = loss_cost,                                                         \
-                                  .samples = id##_samples }
+#define CLASS_ROW(id, text, inputs, optional, type)                                                                 \
+    static wk_op_def id##_row = {                                                                                   \
+        .name = #id,                                                                                                \
+        .doc = text,                                                                                                \
+        .n_in = inputs,                                                                                             \
+        .n_out = 1,                                                                                                 \
+        .optional_in = optional,                                                                                    \
+        .composite = true,                                                                                          \
+        .attrs = id##_attrs,                                                                                        \
+        .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]),                                                 \
+        .attrs_size = sizeof(type),                                                                                 \
+        .dtype = { .allowed = { WK_FLOATS, I64, WK_FLOATS }, .same = 5, .promote = true, .autocast = WK_CAST_F32 }, \
+        .decompose = id##_parts,                                                                                    \
+        .cost = loss_cost,                                                                                          \
+        .samples = id##_samples                                                                                     \
+    }
 
 static wk_status multi_margin_loss_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_multi_margin_opts *opts = call->attrs;
@@ -208,7 +210,8 @@ static wk_status multilabel_margin_loss_parts(const wk_call *call, wk_tensor *ou
     wk_tensor *is_label = wk_gt(wk_sum(hits, (wk_reduce_opts){ .axes = WK_DIMS(1) }), none);
     wk_tensor *ahead = wk_sub(wk_unsqueeze(x, 1), wk_unsqueeze(wk_gather(x, label, 1), -1));
     wk_tensor *loss = at_least(line(ahead, 1, 1), 0);
-    wk_tensor *counts = wk_logical_and(wk_unsqueeze(valid, -1), wk_logical_not(wk_reshape(is_label, WK_DIMS(n, 1, classes))));
+    wk_tensor *counts =
+        wk_logical_and(wk_unsqueeze(valid, -1), wk_logical_not(wk_reshape(is_label, WK_DIMS(n, 1, classes))));
     loss = wk_sum(wk_where(counts, loss, constant(x, 0)), (wk_reduce_opts){ .axes = WK_DIMS(1, 2) });
     out[0] = reduced(wk_scale(loss, classes ? 1 / (double)classes : 0), ((const wk_loss_opts *)call->attrs)->reduction);
     return WK_OK;
@@ -227,6 +230,7 @@ wk_tensor *wk_multilabel_margin_loss(wk_tensor *x, wk_tensor *target, wk_loss_op
     return wk_op_run2(&multilabel_margin_loss_row, &opts, x, target);
 }
 
-wk_op_def *const wk__rows_margin[] = { &hinge_embedding_loss_row,  &margin_ranking_loss_row, &soft_margin_loss_row,
-                                       &cosine_embedding_loss_row, &triplet_margin_loss_row, &multi_margin_loss_row,
+wk_op_def *const wk__rows_margin[] = { &hinge_embedding_loss_row,   &margin_ranking_loss_row,
+                                       &soft_margin_loss_row,       &cosine_embedding_loss_row,
+                                       &triplet_margin_loss_row,    &multi_margin_loss_row,
                                        &multilabel_margin_loss_row, NULL };

@@ -102,13 +102,15 @@ static wk_status kl_div_parts(const wk_call *call, wk_tensor *out[]) {
 }
 static void kl_div_samples(wk_sampler *s) {
     const wk_kl_div_opts mean = { 0 }, logs = { WK_REDUCTION_SUM, true }, batch = { 3, false };
-    const wk_sample_in a = { .dims = WK_DIMS(4, 5), .low = -4, .high = -0.1 }, t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 1 };
+    const wk_sample_in a = { .dims = WK_DIMS(4, 5), .low = -4, .high = -0.1 },
+                       t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 1 };
     s->emit(s, "mean", (const wk_sample_in[]){ a, t }, 2, &mean);
     s->emit(s, "log target", (const wk_sample_in[]){ a, a }, 2, &logs);
     s->emit(s, "batchmean", (const wk_sample_in[]){ a, t }, 2, &batch);
 }
 static const wk_attr_def kl_div_attrs[] = {
-    { "reduction", WK_ATTR_ENUM, offsetof(wk_kl_div_opts, reduction), 0, "mean|sum|none|batchmean", 0, "over elements" },
+    { "reduction", WK_ATTR_ENUM, offsetof(wk_kl_div_opts, reduction), 0, "mean|sum|none|batchmean", 0,
+      "over elements" },
     FLAG(wk_kl_div_opts, log_target, "the target holds logarithms"),
 };
 LOSS_ROW(kl_div, "Kullback-Leibler divergence from log-probabilities", 2, 0, wk_kl_div_opts);
@@ -125,8 +127,8 @@ static wk_status poisson_nll_loss_parts(const wk_call *call, wk_tensor *out[]) {
         loss = wk_sub(wk_exp(a), wk_mul(t, a));
     if (opts->full) {
         wk_tensor *safe = at_least(t, 1); /* where t ≤ 1 the term is left out */
-        wk_tensor *stirling = wk_add(wk_sub(wk_mul(safe, wk_log(safe)), safe),
-                                     wk_scale(wk_log(wk_scale(safe, 6.283185307179586)), 0.5));
+        wk_tensor *stirling =
+            wk_add(wk_sub(wk_mul(safe, wk_log(safe)), safe), wk_scale(wk_log(wk_scale(safe, 6.283185307179586)), 0.5));
         loss = wk_add(loss, wk_where(wk_gt(t, constant(t, 1)), stirling, constant(t, 0)));
     }
     out[0] = reduced(loss, opts->reduction);
@@ -135,7 +137,8 @@ static wk_status poisson_nll_loss_parts(const wk_call *call, wk_tensor *out[]) {
 static void poisson_nll_loss_samples(wk_sampler *s) {
     const wk_poisson_nll_opts logs = { 0 }, rate = { .rate_given = true, .reduction = WK_REDUCTION_SUM },
                               full = { .full = true, .reduction = WK_REDUCTION_NONE };
-    const wk_sample_in a = { .dims = WK_DIMS(4, 5), .low = 0.1, .high = 2 }, t = { .dims = WK_DIMS(4, 5), .low = 1.1, .high = 6 };
+    const wk_sample_in a = { .dims = WK_DIMS(4, 5), .low = 0.1, .high = 2 },
+                       t = { .dims = WK_DIMS(4, 5), .low = 1.1, .high = 6 };
     s->emit(s, "logarithms", (const wk_sample_in[]){ a, t }, 2, &logs);
     s->emit(s, "rate", (const wk_sample_in[]){ a, t }, 2, &rate);
     s->emit(s, "full", (const wk_sample_in[]){ a, t }, 2, &full);
