@@ -99,6 +99,11 @@ typedef struct wk_cost {
     double operations, bytes;
 } wk_cost;
 
+/* Between begin and end the cost of every call of this context is added up; they do not nest. */
+WK_API void wk_cost_begin(void);
+WK_API wk_cost wk_cost_so_far(void);
+WK_API wk_cost wk_cost_end(void);
+
 /* A gradient rule's view of one call.  in[] and out[] have data where the row said it saves them, shapes always. */
 typedef struct wk_grad {
     const wk_call *call;

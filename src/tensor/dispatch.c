@@ -277,6 +277,30 @@ static bool runs_as_parts(const wk_call *call) {
     return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
 }
 
+static void count_cost(wk_context *context, const wk_call *call) {
+    wk_cost cost = call->op->cost(call);
+    context->cost.operations += cost.operations;
+    context->cost.bytes += cost.bytes;
+}
+
+void wk_cost_begin(void) {
+    wk_context *context = wk__context();
+    if (!context) return;
+    context->cost = (wk_cost){ 0 };
+    context->mode |= WK__MODE_COST;
+}
+
+wk_cost wk_cost_so_far(void) {
+    wk_context *context = wk__context();
+    return context ? context->cost : (wk_cost){ 0 };
+}
+
+wk_cost wk_cost_end(void) {
+    wk_context *context = wk__context();
+    if (context) context->mode &= ~(uint32_t)WK__MODE_COST;
+    return wk_cost_so_far();
+}
+
 /* In a scope of its own, so that what the parts made besides the results dies at once. */
 static wk_status run_parts(wk_context *context, const wk_call *call) {
     if (!context->scope) return wk__header_create(context) ? WK_OK : wk_error_code(); /* which says what is missing */
@@ -347,6 +371,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         if (!out[i]) goto failed;
     }
     if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
+    if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, &call);
     if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
     if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
         && wk__tape_record(context, &call) != WK_OK)

@@ -54,7 +54,8 @@ static bool prepare(const wk_ctc_opts *opts, wk_tensor *x, wk_tensor *targets, p
     labels = wk_concat(ended, 2, 1);
     wk_tensor *each = wk_expand(wk_unsqueeze(labels, 0), WK_DIMS(p->steps, p->batch, p->labels));
     p->emissions = wk_gather(x, each, 2);
-    wk_tensor *before = wk_pad(labels, (wk_pad_opts){ .before = WK_DIMS(2), .after = WK_DIMS(-2), .value = (double)opts->blank });
+    wk_tensor *before =
+        wk_pad(labels, (wk_pad_opts){ .before = WK_DIMS(2), .after = WK_DIMS(-2), .value = (double)opts->blank });
     p->may_skip = wk_logical_and(wk_ne(labels, whole(opts->blank)), wk_ne(labels, before));
     return p->emissions && p->may_skip;
 }
@@ -103,11 +104,13 @@ static wk_status ctc_loss_parts(const wk_call *call, wk_tensor *out[]) {
 }
 
 static wk_cost ctc_cost(const wk_call *call) {
-    return (wk_cost){ 12 * (double)call->in[0]->shape[0] * (double)(2 * call->in[1]->count + 1), wk__operand_bytes(call) };
+    return (wk_cost){ 12 * (double)call->in[0]->shape[0] * (double)(2 * call->in[1]->count + 1),
+                      wk__operand_bytes(call) };
 }
 static void ctc_loss_samples(wk_sampler *s) {
     const wk_ctc_opts mean = { 0 }, none = { .blank = 2, .reduction = WK_REDUCTION_NONE, .zero_infinity = true };
-    const wk_sample_in x = { .dims = WK_DIMS(7, 2, 4), .low = -3, .high = -0.2 }, labels = { .dims = WK_DIMS(2, 3), .kind = WK_SAMPLE_INDEX, .low = 1, .high = 4 },
+    const wk_sample_in x = { .dims = WK_DIMS(7, 2, 4), .low = -3, .high = -0.2 },
+                       labels = { .dims = WK_DIMS(2, 3), .kind = WK_SAMPLE_INDEX, .low = 1, .high = 4 },
                        some = { .dims = WK_DIMS(2, 3), .kind = WK_SAMPLE_INDEX, .high = 2 },
                        times = { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .low = 5, .high = 8 },
                        few = { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .low = 1, .high = 4 },
