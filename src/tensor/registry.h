@@ -2,14 +2,16 @@
 #ifndef WICK_SRC_TENSOR_REGISTRY_H
 #define WICK_SRC_TENSOR_REGISTRY_H
 
+#include "tensor/op_attrs.h"
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
-#define WK__ROW_FAMILIES(X)                                                                                       \
-    X(pointwise)                                                                                                  \
-    X(arithmetic)                                                                                                 \
-    X(functions) X(activation) X(logic) X(reduce) X(softmax) X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) \
-        X(dropout) X(loss) X(optimizer)
+/* clang-format off */
+#define WK__ROW_FAMILIES(X)                                                                                          \
+    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                                   \
+    X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                                                     \
+    X(layout) X(index) X(matmul) X(conv) X(pool) X(norm) X(dropout) X(loss) X(optimizer)
+/* clang-format on */
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE
@@ -28,6 +30,12 @@ bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask);
 wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
 /* dy where y > 0, else 0. */
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
+/* For each element of the last axis, the product of the others. */
+wk_tensor *wk__product_of_others(wk_tensor *x);
+/* The row "magnitude". */
+wk_tensor *wk__magnitude(wk_tensor *x, wk_reduce_opts over, wk_magnitude kind);
+/* dy (…, K) added into zeros of `dims` at `index` along an axis: the gradient of gather. */
+wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims);
 /* Run a row of a gradient rule whose first output goes straight into `sink` (may be NULL). */
 wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink);
 /* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their

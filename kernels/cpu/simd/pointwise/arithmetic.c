@@ -34,19 +34,20 @@ static void wk_fmod_f64s(double *restrict out, const double *restrict a, const d
             }                                                                                     \
         }                                                                                         \
     }
-#define OTHER_SIGN(t, b) ((t) != 0 && ((t) < 0) != ((b) < 0))
+#define OTHER_SIGN(t, b)  ((t) != 0 && ((t) < 0) != ((b) < 0))
 #define LESS_ONE(q, t, b) ((q) - (OTHER_SIGN(t, b) ? 1 : 0))
 /* (a - t) / b is a whole number up to rounding. */
 #define FLOORED(a, b, t) ((b) == 0 ? (a) / (b) : rint(LESS_ONE(((a) - (t)) / (b), t, b)))
 
-/* The smallest integer divided by -1 is itself, as everywhere in arithmetic that wraps around; the instruction traps. */
+/* The smallest integer divided by -1 is itself, as everywhere in arithmetic that wraps around; the instruction traps.
+ */
 #define QUOTIENT(a, b) ((b) == -1 ? (int64_t)(0u - (uint64_t)(a)) : (a) / (b))
 #define REST(a, b)     ((b) == -1 ? 0 : (a) % (b))
 
-#define QUOTIENT_ROWS(name, of_floats, of_integers)              \
-    MODULO_ROW(name##_f32, float, wk_fmod_f32s, of_floats)       \
-    MODULO_ROW(name##_f64, double, wk_fmod_f64s, of_floats)      \
-    WK_INTEGER_ROWS(WK_INTEGER_ROW_2, name, void, of_integers)   \
+#define QUOTIENT_ROWS(name, of_floats, of_integers)            \
+    MODULO_ROW(name##_f32, float, wk_fmod_f32s, of_floats)     \
+    MODULO_ROW(name##_f64, double, wk_fmod_f64s, of_floats)    \
+    WK_INTEGER_ROWS(WK_INTEGER_ROW_2, name, void, of_integers) \
     static const wk_row name##_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(name), WK_INTEGER_TABLE(name) }
 QUOTIENT_ROWS(floor_divide, FLOORED(a, b, t), LESS_ONE(QUOTIENT(a, b), REST(a, b), b));
 QUOTIENT_ROWS(remainder, OTHER_SIGN(t, b) ? t + b : t, OTHER_SIGN(REST(a, b), b) ? REST(a, b) + b : REST(a, b));
@@ -110,10 +111,10 @@ static inline int64_t integer_power(int64_t base, int64_t exponent) {
     return (int64_t)result;
 }
 
-#define LIBRARY_ROW_2(name, type, function)                                                       \
+#define LIBRARY_ROW_2(name, type, function)                                                      \
     static void name(void *restrict out, const void *const *in, int64_t n, const void *params) { \
-        (void)params;                                                                             \
-        function(out, in[0], in[1], n);                                                           \
+        (void)params;                                                                            \
+        function(out, in[0], in[1], n);                                                          \
     }
 LIBRARY_ROW_2(power_f32, float, wk_pow_f32s)
 LIBRARY_ROW_2(power_f64, double, wk_pow_f64s)
@@ -148,8 +149,8 @@ static wk_status pow_scalar(wk_kernel_ctx *ctx, const wk_call *call) {
     static const struct {
         double exponent;
         const wk_row *rows;
-    } known[] = { { 2, square_rows },        { 3, cube_rows },           { -1, reciprocal_rows },
-                  { 0.5, square_root_rows }, { -0.5, rsqrt_rows },       { -2, reciprocal_square_rows } };
+    } known[] = { { 2, square_rows },        { 3, cube_rows },     { -1, reciprocal_rows },
+                  { 0.5, square_root_rows }, { -0.5, rsqrt_rows }, { -2, reciprocal_square_rows } };
     unsigned dtype = call->in[0]->dtype;
     double exponent = ((const wk_pow_scalar_opts *)call->attrs)->exponent;
     const wk_row *rows = constant_power_rows;

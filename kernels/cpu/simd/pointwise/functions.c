@@ -2,16 +2,16 @@
  * roundings. */
 #include "cpu/simd/pointwise/rows.h"
 
-#define LIBRARY_KERNEL(id, function)                                                                  \
+#define LIBRARY_KERNEL(id, function)                                                                 \
     static void id##_f32(void *restrict out, const void *const *in, int64_t n, const void *params) { \
-        (void)params;                                                                                 \
-        wk_##function##_f32s(out, in[0], n);                                                          \
-    }                                                                                                 \
+        (void)params;                                                                                \
+        wk_##function##_f32s(out, in[0], n);                                                         \
+    }                                                                                                \
     static void id##_f64(void *restrict out, const void *const *in, int64_t n, const void *params) { \
-        (void)params;                                                                                 \
-        wk_##function##_f64s(out, in[0], n);                                                          \
-    }                                                                                                 \
-    static const wk_row id##_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(id) };                           \
+        (void)params;                                                                                \
+        wk_##function##_f64s(out, in[0], n);                                                         \
+    }                                                                                                \
+    static const wk_row id##_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(id) };                          \
     WK_MAP_KERNEL(id, 1)
 LIBRARY_KERNEL(exp2_, exp2)
 LIBRARY_KERNEL(expm1_, expm1)
@@ -49,13 +49,14 @@ typedef struct bounds {
 } bounds;
 
 /* NaN as a bound gives NaN, as in PyTorch. */
-#define CLAMP_FLOAT                                                                          \
-    ((real)p->high < x || p->high != p->high ? (real)p->high                                 \
+#define CLAMP_FLOAT                                                                              \
+    ((real)p->high < x || p->high != p->high ? (real)p->high                                     \
      : x < (real)p->low || p->low != p->low  ? (p->high < p->low ? (real)p->high : (real)p->low) \
                                              : x)
-#define CLAMP_INTEGER                                      \
-    (p->whole_high < x ? p->whole_high                     \
-     : x < p->whole_low ? (p->whole_high < p->whole_low ? p->whole_high : p->whole_low) : x)
+#define CLAMP_INTEGER                                                                   \
+    (p->whole_high < x  ? p->whole_high                                                 \
+     : x < p->whole_low ? (p->whole_high < p->whole_low ? p->whole_high : p->whole_low) \
+                        : x)
 WK_FLOAT_ROWS(WK_ROW_1, clamp, bounds, CLAMP_FLOAT)
 WK_INTEGER_ROWS(WK_INTEGER_ROW_1, clamp, bounds, CLAMP_INTEGER)
 static const wk_row clamp_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(clamp), WK_INTEGER_TABLE(clamp) };
@@ -92,7 +93,10 @@ typedef struct replacements {
     double nan, high, low;
 } replacements;
 WK_FLOAT_ROWS(WK_ROW_1, nan_to_num, replacements,
-              x != x ? (real)p->nan : x == (real)INFINITY ? (real)p->high : x == -(real)INFINITY ? (real)p->low : x)
+              x != x                 ? (real)p->nan
+              : x == (real)INFINITY  ? (real)p->high
+              : x == -(real)INFINITY ? (real)p->low
+                                     : x)
 WK_INTEGER_ROWS(WK_INTEGER_ROW_1, nan_to_num, void, x)
 static const wk_row nan_to_num_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(nan_to_num), WK_INTEGER_TABLE(nan_to_num) };
 

@@ -136,5 +136,10 @@ wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis) {
     return by_index(&gather_row, x, index, axis);
 }
 
+wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims) {
+    const wk_index_grad_attrs attrs = { axis, dims };
+    return wk_op_run2(&gather_backward_row, &attrs, dy, index);
+}
+
 wk_op_def *const wk__rows_index[] = { &index_select_row, &index_select_backward_row, &gather_row, &gather_backward_row,
                                       NULL };

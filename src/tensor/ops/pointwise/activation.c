@@ -1,8 +1,8 @@
 /* activation.c: activations.
  *
  * Those of straight pieces share one backward row, which knows the slope of each piece.  The curves have a backward row
- * each: made of parts, silu's would pass over memory six times instead of once.  Those rows' own gradient is that of the
- * parts.
+ * each: made of parts, silu's would pass over memory six times instead of once.  Those rows' own gradient is that of
+ * the parts.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/ops/pointwise/rows.h"
@@ -19,7 +19,8 @@ static const wk_attr_def gelu_attrs[] = { { "approximate", WK_ATTR_ENUM, offseto
                                             "erf|tanh", 0, "by which function" } };
 static const wk_attr_def softplus_attrs[] = { OPTIONAL(beta, wk_softplus_opts, 1, "scale of x"),
                                               OPTIONAL(threshold, wk_softplus_opts, 20, "x itself above it") };
-#define NUMBER(field, type, text) { #field, WK_ATTR_FLOAT, offsetof(type, field), 0, NULL, 0, text }
+#define NUMBER(field, type, text) \
+    { #field, WK_ATTR_FLOAT, offsetof(type, field), 0, NULL, 0, text }
 static const wk_attr_def elu_backward_attrs[] = { NUMBER(alpha, wk_elu_attrs, "minus the limit at -∞"),
                                                   NUMBER(scale, wk_elu_attrs, "of the result"),
                                                   NUMBER(input_scale, wk_elu_attrs, "of x below 0") };
@@ -36,7 +37,7 @@ static const wk_attr_def piecewise_attrs[] = {
 
 #define CASES(s, first, second)                                                                   \
     WK_CASE(s, "small", first, { .dims = WK_DIMS(2, 3), .margin = 0.05 });                        \
-    WK_CASE(s, "wide", second, { .dims = WK_DIMS(64), .low = -9, .high = 9, .margin = 0.05 });     \
+    WK_CASE(s, "wide", second, { .dims = WK_DIMS(64), .low = -9, .high = 9, .margin = 0.05 });    \
     WK_CASE(s, "scalar", first, { .dims = WK_SCALAR, .margin = 0.05 });                           \
     WK_CASE(s, "empty", first, { .dims = WK_DIMS(3, 0, 2) });                                     \
     WK_CASE(s, "strided", second, { .dims = WK_DIMS(5, 6, 7), .margin = 0.05, .strided = true }); \
@@ -101,7 +102,8 @@ wk_tensor *wk__piecewise_backward(wk_tensor *dy, wk_tensor *x, const wk_piecewis
 }
 /* Linear in dy; flat in x but for the steps. */
 static wk_status piecewise_backward_grad(wk_grad *g) {
-    if (g->needs[0]) g->din[0] = wk__sum_to(wk_op_run2(&piecewise_backward_row, g->attrs, g->dout[0], g->in[1]), g->in[0]);
+    if (g->needs[0])
+        g->din[0] = wk__sum_to(wk_op_run2(&piecewise_backward_row, g->attrs, g->dout[0], g->in[1]), g->in[0]);
     if (g->needs[1]) g->din[1] = wk_zeros((wk_dtype)g->in[1]->dtype, wk__dims(g->in[1]));
     return WK_OK;
 }
@@ -112,11 +114,11 @@ static void piecewise_samples(wk_sampler *s) {
     WK_CASE(s, "large", &closed, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257) });
 }
 
-#define PIECES(name, ...)                                                                   \
-    static wk_status name(wk_grad *g) {                                                     \
-        const wk_piecewise_attrs attrs = __VA_ARGS__;                                       \
-        g->din[0] = wk_op_run2(&piecewise_backward_row, &attrs, g->dout[0], g->in[0]);      \
-        return WK_OK;                                                                       \
+#define PIECES(name, ...)                                                              \
+    static wk_status name(wk_grad *g) {                                                \
+        const wk_piecewise_attrs attrs = __VA_ARGS__;                                  \
+        g->din[0] = wk_op_run2(&piecewise_backward_row, &attrs, g->dout[0], g->in[0]); \
+        return WK_OK;                                                                  \
     }
 #define OPTS(type) ((const type *)g->attrs)
 #define LAMBDA     wk_optional_or(OPTS(wk_shrink_opts)->lambda, 0.5)
@@ -181,31 +183,34 @@ static wk_tensor *elu_slope(wk_tensor *x, const void *attrs) {
 
 static void backward_cases(wk_sampler *s, const void *attrs, const char *first, const char *second) {
     WK_CASE(s, first, attrs, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5), .margin = 0.05 });
-    WK_CASE(s, second, attrs, { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5), .margin = 0.05 });
+    WK_CASE(s, second, attrs, { .dims = WK_DIMS(3, 4, 5), .strided = true },
+            { .dims = WK_DIMS(3, 4, 5), .margin = 0.05 });
 }
-#define BACKWARD(id, attr_list, count, size, ...)                                                                 \
-    static wk_status id##_backward_parts(const wk_call *call, wk_tensor *out[]) {               \
-        out[0] = wk_mul(call->in[0], id##_slope(call->in[1], call->attrs));                     \
-        return out[0] ? WK_OK : wk_error_code();                                                \
-    }                                                                                           \
-    static void id##_backward_samples(wk_sampler *s) {                                          \
-        __VA_ARGS__                                                                             \
-    }                                                                                           \
-    static wk_op_def id##_backward_row = { .name = #id "_backward",                             \
-                                           .internal = true,                                    \
-                                           .doc = "dy times the slope of " #id,                 \
-                                           .n_in = 2,                                           \
-                                           .n_out = 1,                                          \
-                                           .saves_in = IN0 | IN1,                               \
-                                           .attrs = attr_list, .n_attrs = count, .attrs_size = size,                                \
+#define BACKWARD(id, attr_list, count, size, ...)                                                       \
+    static wk_status id##_backward_parts(const wk_call *call, wk_tensor *out[]) {                       \
+        out[0] = wk_mul(call->in[0], id##_slope(call->in[1], call->attrs));                             \
+        return out[0] ? WK_OK : wk_error_code();                                                        \
+    }                                                                                                   \
+    static void id##_backward_samples(wk_sampler *s) {                                                  \
+        __VA_ARGS__                                                                                     \
+    }                                                                                                   \
+    static wk_op_def id##_backward_row = { .name = #id "_backward",                                     \
+                                           .internal = true,                                            \
+                                           .doc = "dy times the slope of " #id,                         \
+                                           .n_in = 2,                                                   \
+                                           .n_out = 1,                                                  \
+                                           .saves_in = IN0 | IN1,                                       \
+                                           .attrs = attr_list,                                          \
+                                           .n_attrs = count,                                            \
+                                           .attrs_size = size,                                          \
                                            .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 }, \
-                                           .shape = like_operands,                              \
-                                           .grad = wk__grad_by_parts,                           \
-                                           .decompose = id##_backward_parts,                    \
-                                           .cost = dear,                                        \
+                                           .shape = like_operands,                                      \
+                                           .grad = wk__grad_by_parts,                                   \
+                                           .decompose = id##_backward_parts,                            \
+                                           .cost = dear,                                                \
                                            .samples = id##_backward_samples }
-#define BACKWARD_OF_OPTS(id, attr_list, count, size, ...)                                             \
-    BACKWARD(id, attr_list, count, size, __VA_ARGS__);                                                \
+#define BACKWARD_OF_OPTS(id, attr_list, count, size, ...)                           \
+    BACKWARD(id, attr_list, count, size, __VA_ARGS__);                              \
     static wk_status id##_grad(wk_grad *g) {                                        \
         g->din[0] = wk_op_run2(&id##_backward_row, g->attrs, g->dout[0], g->in[0]); \
         return WK_OK;                                                               \
@@ -213,11 +218,13 @@ static void backward_cases(wk_sampler *s, const void *attrs, const char *first, 
 BACKWARD_OF_OPTS(silu, NULL, 0, 0, backward_cases(s, NULL, "same", "strided");)
 BACKWARD_OF_OPTS(mish, NULL, 0, 0, backward_cases(s, NULL, "same", "strided");)
 BACKWARD_OF_OPTS(hardswish, NULL, 0, 0, backward_cases(s, NULL, "same", "strided");)
-BACKWARD_OF_OPTS(gelu, gelu_attrs, 1, sizeof(wk_gelu_opts), const wk_gelu_opts by_erf = { 0 }; const wk_gelu_opts by_tanh = { WK_GELU_TANH };
-         backward_cases(s, &by_erf, "erf", "erf, strided"); backward_cases(s, &by_tanh, "tanh", "tanh, strided");)
-BACKWARD_OF_OPTS(softplus, softplus_attrs, 2, sizeof(wk_softplus_opts), const wk_softplus_opts plain = { .beta = { 0 } };
-         const wk_softplus_opts sharp = { WK_SET(2), WK_SET(3) }; backward_cases(s, &plain, "same", "strided");
-         backward_cases(s, &sharp, "sharp", "sharp, strided");)
+BACKWARD_OF_OPTS(gelu, gelu_attrs, 1, sizeof(wk_gelu_opts), const wk_gelu_opts by_erf = { 0 };
+                 const wk_gelu_opts by_tanh = { WK_GELU_TANH }; backward_cases(s, &by_erf, "erf", "erf, strided");
+                 backward_cases(s, &by_tanh, "tanh", "tanh, strided");)
+BACKWARD_OF_OPTS(softplus, softplus_attrs, 2, sizeof(wk_softplus_opts),
+                 const wk_softplus_opts plain = { .beta = { 0 } };
+                 const wk_softplus_opts sharp = { WK_SET(2), WK_SET(3) }; backward_cases(s, &plain, "same", "strided");
+                 backward_cases(s, &sharp, "sharp", "sharp, strided");)
 BACKWARD(elu, elu_backward_attrs, 3, sizeof(wk_elu_attrs), const wk_elu_attrs attrs = { 1.5, 0.7, 0.6 };
          backward_cases(s, &attrs, "same", "strided"););
 
@@ -332,7 +339,8 @@ static wk_status glu_parts(const wk_call *call, wk_tensor *out[]) {
     int axis = wk__axis("glu", x, (int64_t)wk_optional_or(((const wk_glu_opts *)call->attrs)->axis, -1));
     if (axis < 0) return wk_error_code();
     int64_t size = x->shape[axis];
-    if (size % 2) return wk_bad_call(call, WK_SHAPE, "axis %d has size %lld, expected an even one", axis, (long long)size);
+    if (size % 2)
+        return wk_bad_call(call, WK_SHAPE, "axis %d has size %lld, expected an even one", axis, (long long)size);
     wk_tensor *gate = wk_sigmoid(wk_slice(x, axis, size / 2, size, 1));
     return give(out, wk_mul(wk_slice(x, axis, 0, size / 2, 1), gate));
 }
@@ -366,16 +374,18 @@ static wk_status prelu_parts(const wk_call *call, wk_tensor *out[]) {
     return give(out, wk_op_run2(&prelu_broadcast_row, NULL, x, wk_reshape(weight, dims)));
 }
 
-#define COMPOSITE(id, text, inputs, cast, cases)                                                                \
-    static wk_op_def id##_row = { .name = #id,                                                                  \
-                                  .doc = text,                                                                  \
-                                  .n_in = inputs,                                                               \
-                                  .n_out = 1,                                                                   \
-                                  .composite = true,                                                            \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = (1 << (inputs)) - 1, .autocast = cast }, \
-                                  .decompose = id##_parts,                                                      \
-                                  .cost = dear,                                                                 \
-                                  .samples = cases }
+#define COMPOSITE(id, text, inputs, cast, cases)                                                         \
+    static wk_op_def id##_row = {                                                                        \
+        .name = #id,                                                                                     \
+        .doc = text,                                                                                     \
+        .n_in = inputs,                                                                                  \
+        .n_out = 1,                                                                                      \
+        .composite = true,                                                                               \
+        .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = (1 << (inputs)) - 1, .autocast = cast }, \
+        .decompose = id##_parts,                                                                         \
+        .cost = dear,                                                                                    \
+        .samples = cases                                                                                 \
+    }
 COMPOSITE(relu6, "x brought into [0, 6]", 1, WK_CAST_AS_IS, plain_samples);
 COMPOSITE(tanhshrink, "x - tanh(x)", 1, WK_CAST_AS_IS, plain_samples);
 COMPOSITE(prelu, "x > 0 ? x : weight x", 2, WK_CAST_LOW, prelu_samples);
@@ -407,10 +417,33 @@ wk_tensor *wk_glu(wk_tensor *x, wk_glu_opts opts) {
 }
 
 wk_op_def *const wk__rows_activation[] = {
-    &leaky_relu_row,  &hardtanh_row,     &hardshrink_row, &softshrink_row,     &threshold_row,
-    &softplus_row,    &elu_row,          &celu_row,       &selu_row,           &silu_row,
-    &mish_row,        &hardswish_row,    &hardsigmoid_row, &logsigmoid_row,    &softsign_row,
-    &gelu_row,        &relu6_row,        &tanhshrink_row, &prelu_row,          &glu_row,
-    &piecewise_backward_row, &prelu_broadcast_row, &silu_backward_row, &mish_backward_row, &hardswish_backward_row,
-    &gelu_backward_row, &softplus_backward_row, &elu_backward_row, NULL,
+    &leaky_relu_row,
+    &hardtanh_row,
+    &hardshrink_row,
+    &softshrink_row,
+    &threshold_row,
+    &softplus_row,
+    &elu_row,
+    &celu_row,
+    &selu_row,
+    &silu_row,
+    &mish_row,
+    &hardswish_row,
+    &hardsigmoid_row,
+    &logsigmoid_row,
+    &softsign_row,
+    &gelu_row,
+    &relu6_row,
+    &tanhshrink_row,
+    &prelu_row,
+    &glu_row,
+    &piecewise_backward_row,
+    &prelu_broadcast_row,
+    &silu_backward_row,
+    &mish_backward_row,
+    &hardswish_backward_row,
+    &gelu_backward_row,
+    &softplus_backward_row,
+    &elu_backward_row,
+    NULL,
 };

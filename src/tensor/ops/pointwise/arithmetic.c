@@ -4,7 +4,6 @@
 
 #include <math.h>
 
-
 static wk_tensor *as_number(wk_tensor *truth, const wk_tensor *like) {
     return wk_cast(truth, (wk_dtype)like->dtype);
 }
@@ -83,7 +82,8 @@ static void addcdiv_samples(wk_sampler *s) {
 
 static void clamp_samples(wk_sampler *s) {
     const wk_clamp_opts both = { WK_SET(-0.76), WK_SET(1.03) }, low = { .min = WK_SET(0.26) },
-                        high = { .max = WK_SET(-0.26) }, crossed = { WK_SET(1.03), WK_SET(-0.76) }, none = { .min = { 0 } };
+                        high = { .max = WK_SET(-0.26) }, crossed = { WK_SET(1.03), WK_SET(-0.76) },
+                        none = { .min = { 0 } };
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(7, 5) });
     WK_CASE(s, "low", &low, { .dims = WK_DIMS(7, 5), .strided = true });
     WK_CASE(s, "high", &high, { .dims = WK_DIMS(7, 5) });
@@ -114,8 +114,7 @@ static void nan_to_num_samples(wk_sampler *s) {
 /* r = a - q b with a quotient q of steps. */
 static wk_status rest_grad(wk_grad *g, wk_tensor *(*quotient)(wk_tensor *, wk_tensor *)) {
     if (g->needs[0]) g->din[0] = wk__sum_to(g->dout[0], g->in[0]);
-    if (g->needs[1])
-        g->din[1] = wk__sum_to(wk_neg(wk_mul(g->dout[0], quotient(g->in[0], g->in[1]))), g->in[1]);
+    if (g->needs[1]) g->din[1] = wk__sum_to(wk_neg(wk_mul(g->dout[0], quotient(g->in[0], g->in[1]))), g->in[1]);
     return WK_OK;
 }
 static wk_status remainder_grad(wk_grad *g) {
@@ -182,8 +181,7 @@ static wk_status copysign_grad(wk_grad *g) {
 static wk_status logaddexp_grad(wk_grad *g) {
     for (int i = 0; i < 2; i++)
         if (g->needs[i])
-            g->din[i] =
-                wk__sum_to(wk_mul(g->dout[0], wk_sigmoid(wk_sub(g->in[i], g->in[1 - i]))), g->in[i]);
+            g->din[i] = wk__sum_to(wk_mul(g->dout[0], wk_sigmoid(wk_sub(g->in[i], g->in[1 - i]))), g->in[i]);
     return WK_OK;
 }
 static wk_status xlogy_grad(wk_grad *g) {
@@ -230,8 +228,8 @@ static wk_status clamp_grad(wk_grad *g) {
     g->din[0] = wk__piecewise_backward(g->dout[0], g->in[0], &attrs);
     return WK_OK;
 }
-/* Inside, the gradient is x's; outside, that of the bound; on a bound both have half, unless the bounds are equal.  Where
- * they cross it is max's. */
+/* Inside, the gradient is x's; outside, that of the bound; on a bound both have half, unless the bounds are equal.
+ * Where they cross it is max's. */
 static wk_status clamp_tensor_grad(wk_grad *g) {
     wk_tensor *d = g->dout[0], *x = g->in[0], *min = g->in[1], *max = g->in[2];
     wk_tensor *half = wk_scale(d, 0.5), *none = zero(d), *apart = wk_lt(min, max);
@@ -265,8 +263,7 @@ static wk_status pow_scalar_shape(const wk_call *call, wk_desc out[]) {
 #define WK__DEAR_BINARY(id, text, cast, keep_in, keep_out, rule, cases) \
     BINARY_CAST(id, text, WK_FLOATS, cast, keep_in, keep_out, rule, dear, cases)
 BINARY_CAST(floor_divide, "a / b rounded down", WK_NUMBERS, WK_CAST_AS_IS, 0, 0, flat_grad, cheap, divisor_samples)
-BINARY_CAST(trunc_divide, "a / b rounded towards 0", WK_NUMBERS, WK_CAST_AS_IS, 0, 0, flat_grad, cheap,
-            divisor_samples)
+BINARY_CAST(trunc_divide, "a / b rounded towards 0", WK_NUMBERS, WK_CAST_AS_IS, 0, 0, flat_grad, cheap, divisor_samples)
 BINARY_CAST(remainder, "a - floor(a / b) b", WK_NUMBERS, WK_CAST_AS_IS, IN0 | IN1, 0, remainder_grad, cheap,
             divisor_samples)
 BINARY_CAST(fmod, "a - trunc(a / b) b", WK_NUMBERS, WK_CAST_AS_IS, IN0 | IN1, 0, fmod_grad, cheap, divisor_samples)
@@ -303,27 +300,27 @@ wk_tensor *wk_pow_scalar(wk_tensor *x, double exponent) {
 
 static const wk_attr_def addcmul_attrs[] = { { "value", WK_ATTR_OPTIONAL, offsetof(wk_addcmul_opts, value), 0, NULL, 1,
                                                "factor" } };
-#define THREE(id, text, dtypes, cast, keep_in, rule, attr_list, count, size, cases)                             \
-    static wk_op_def id##_row = {                                                                               \
-        .name = #id,                                                                                            \
-        .doc = text,                                                                                            \
-        .n_in = 3,                                                                                              \
-        .n_out = 1,                                                                                             \
-        .saves_in = keep_in,                                                                                    \
-        .attrs = attr_list,                                                                                     \
-        .n_attrs = count,                                                                                       \
-        .attrs_size = size,                                                                                     \
-        .dtype = { .allowed = { dtypes, dtypes, dtypes }, .same = 7, .promote = true, .autocast = cast },       \
-        .shape = like_operands,                                                                                 \
-        .grad = rule,                                                                                           \
-        .cost = cheap,                                                                                          \
-        .samples = cases                                                                                        \
+#define THREE(id, text, dtypes, cast, keep_in, rule, attr_list, count, size, cases)                       \
+    static wk_op_def id##_row = {                                                                         \
+        .name = #id,                                                                                      \
+        .doc = text,                                                                                      \
+        .n_in = 3,                                                                                        \
+        .n_out = 1,                                                                                       \
+        .saves_in = keep_in,                                                                              \
+        .attrs = attr_list,                                                                               \
+        .n_attrs = count,                                                                                 \
+        .attrs_size = size,                                                                               \
+        .dtype = { .allowed = { dtypes, dtypes, dtypes }, .same = 7, .promote = true, .autocast = cast }, \
+        .shape = like_operands,                                                                           \
+        .grad = rule,                                                                                     \
+        .cost = cheap,                                                                                    \
+        .samples = cases                                                                                  \
     }
 THREE(lerp, "a + weight (b - a)", WK_FLOATS, WK_CAST_AS_IS, 7, lerp_grad, NULL, 0, 0, lerp_samples);
 THREE(addcmul, "x + value a b", WK_NUMBERS, WK_CAST_WIDEST, 6, addcmul_grad, addcmul_attrs, 1, sizeof(wk_addcmul_opts),
       addcmul_samples);
-THREE(addcdiv, "x + value a / b", WK_FLOATS, WK_CAST_WIDEST, 6, addcdiv_grad, addcmul_attrs, 1,
-      sizeof(wk_addcmul_opts), addcdiv_samples);
+THREE(addcdiv, "x + value a / b", WK_FLOATS, WK_CAST_WIDEST, 6, addcdiv_grad, addcmul_attrs, 1, sizeof(wk_addcmul_opts),
+      addcdiv_samples);
 THREE(clamp_tensor, "x brought between two others", WK_NUMBERS, WK_CAST_AS_IS, 7, clamp_tensor_grad, NULL, 0, 0,
       clamp_tensor_samples);
 
@@ -362,8 +359,8 @@ UNARY_WITH(nan_to_num, "numbers in the place of NaN and infinities", WK_NUMBERS,
            0, nan_to_num_grad, cheap, nan_to_num_samples)
 
 wk_op_def *const wk__rows_arithmetic[] = {
-    &floor_divide_row, &trunc_divide_row, &remainder_row, &fmod_row,    &pow_row,       &pow_scalar_row,
-    &square_row,       &reciprocal_row,   &rsqrt_row,     &atan2_row,   &hypot_row,     &logaddexp_row,
-    &xlogy_row,        &copysign_row,     &heaviside_row, &lerp_row,    &addcmul_row,   &addcdiv_row,
+    &floor_divide_row, &trunc_divide_row, &remainder_row,  &fmod_row,  &pow_row,     &pow_scalar_row,
+    &square_row,       &reciprocal_row,   &rsqrt_row,      &atan2_row, &hypot_row,   &logaddexp_row,
+    &xlogy_row,        &copysign_row,     &heaviside_row,  &lerp_row,  &addcmul_row, &addcdiv_row,
     &clamp_row,        &clamp_tensor_row, &nan_to_num_row, NULL,
 };

@@ -6,13 +6,13 @@
 
 /* ---- samples ---- */
 
-#define SAMPLES(name, least, most)                                                                       \
-    static void name(wk_sampler *s) {                                                                    \
-        WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .low = least, .high = most });                \
+#define SAMPLES(name, least, most)                                                                              \
+    static void name(wk_sampler *s) {                                                                           \
+        WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .low = least, .high = most });                       \
         WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .low = least, .high = most, .strided = true }); \
-        WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .low = least, .high = most });                   \
-        WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });                                               \
-        WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = least, .high = most });            \
+        WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .low = least, .high = most });                          \
+        WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });                                                      \
+        WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = least, .high = most });                   \
     }
 SAMPLES(inside_samples, -0.9, 0.9)
 SAMPLES(quarter_samples, -1.2, 1.2)
@@ -61,11 +61,11 @@ static wk_tensor *square_and(wk_tensor *x, double a, double b) {
         g->din[0] = wk_mul(g->dout[0], slope);   \
         return WK_OK;                            \
     }
-#define OVER(name, slope)                        \
-    static wk_status name(wk_grad *g) {          \
-        wk_tensor *x = g->in[0];                 \
-        g->din[0] = wk_div(g->dout[0], slope);   \
-        return WK_OK;                            \
+#define OVER(name, slope)                      \
+    static wk_status name(wk_grad *g) {        \
+        wk_tensor *x = g->in[0];               \
+        g->din[0] = wk_div(g->dout[0], slope); \
+        return WK_OK;                          \
     }
 TIMES(exp2_grad, wk_scale(y, M_LN2))
 TIMES(expm1_grad, wk_affine(y, (wk_affine_opts){ 1, 1 }))
@@ -160,7 +160,7 @@ wk_tensor *wk_polygamma(wk_tensor *x, int64_t order) {
 }
 
 wk_op_def *const wk__rows_functions[] = {
-    &exp2_row,  &expm1_row, &log2_row,  &log10_row, &log1p_row, &tan_row,    &asin_row,   &acos_row,    &atan_row,
-    &sinh_row,  &cosh_row,  &asinh_row, &acosh_row, &atanh_row, &erfc_row,   &erfinv_row, &lgamma_row,  &digamma_row,
-    &floor_row, &ceil_row,  &round_row, &trunc_row, &frac_row,  &logit_row,  &polygamma_row, NULL,
+    &exp2_row,  &expm1_row, &log2_row,  &log10_row, &log1p_row, &tan_row,   &asin_row,      &acos_row,   &atan_row,
+    &sinh_row,  &cosh_row,  &asinh_row, &acosh_row, &atanh_row, &erfc_row,  &erfinv_row,    &lgamma_row, &digamma_row,
+    &floor_row, &ceil_row,  &round_row, &trunc_row, &frac_row,  &logit_row, &polygamma_row, NULL,
 };

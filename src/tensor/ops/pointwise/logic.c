@@ -22,18 +22,18 @@ static void isclose_samples(wk_sampler *s) {
 
 #define TRUTH "its result is a truth value"
 #define WHOLE "its operands are integers"
-#define ROW(id, text, inputs, dtypes, rule, reason, cases)                            \
-    static wk_op_def id##_row = { .name = #id,                                        \
-                                  .doc = text,                                        \
-                                  .n_in = inputs,                                     \
-                                  .n_out = 1,                                         \
-                                  .dtype = { .allowed = { dtypes, dtypes },           \
-                                             .same = (1 << (inputs)) - 1,             \
-                                             .promote = (inputs) == 2 },              \
-                                  .shape = rule,                                      \
-                                  .not_differentiable = reason,                       \
-                                  .cost = cheap,                                      \
-                                  .samples = cases }
+#define ROW(id, text, inputs, dtypes, rule, reason, cases)                                                 \
+    static wk_op_def id##_row = {                                                                          \
+        .name = #id,                                                                                       \
+        .doc = text,                                                                                       \
+        .n_in = inputs,                                                                                    \
+        .n_out = 1,                                                                                        \
+        .dtype = { .allowed = { dtypes, dtypes }, .same = (1 << (inputs)) - 1, .promote = (inputs) == 2 }, \
+        .shape = rule,                                                                                     \
+        .not_differentiable = reason,                                                                      \
+        .cost = cheap,                                                                                     \
+        .samples = cases                                                                                   \
+    }
 #define QUESTION(id, text, inputs, cases) ROW(id, text, inputs, ANY, like_operands_bool, TRUTH, cases)
 QUESTION(logical_and, "both are not 0", 2, binary_samples);
 QUESTION(logical_or, "one is not 0", 2, binary_samples);
@@ -49,13 +49,13 @@ ROW(bitwise_not, "~x; of a truth value the other one", 1, BITS, like_operands, W
 ROW(left_shift, "a << b", 2, WK_INTEGERS, like_operands, WHOLE, shift_samples);
 ROW(right_shift, "a >> b, keeping the sign", 2, WK_INTEGERS, like_operands, WHOLE, shift_samples);
 
-#define CALL_1(id)                              \
-    wk_tensor *wk_##id(wk_tensor *x) {          \
-        return wk_op_run1(&id##_row, NULL, x);  \
+#define CALL_1(id)                             \
+    wk_tensor *wk_##id(wk_tensor *x) {         \
+        return wk_op_run1(&id##_row, NULL, x); \
     }
-#define CALL_2(id)                                    \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {  \
-        return wk_op_run2(&id##_row, NULL, a, b);     \
+#define CALL_2(id)                                   \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) { \
+        return wk_op_run2(&id##_row, NULL, a, b);    \
     }
 CALL_2(logical_and)
 CALL_2(logical_or)
@@ -93,7 +93,7 @@ wk_tensor *wk_isclose(wk_tensor *a, wk_tensor *b, wk_isclose_opts opts) {
 }
 
 wk_op_def *const wk__rows_logic[] = {
-    &logical_and_row, &logical_or_row,  &logical_xor_row, &logical_not_row, &isnan_row,      &isinf_row,       &isfinite_row,
-    &bitwise_and_row, &bitwise_or_row,  &bitwise_xor_row, &bitwise_not_row, &left_shift_row, &right_shift_row, &isclose_row,
-    NULL,
+    &logical_and_row, &logical_or_row, &logical_xor_row, &logical_not_row, &isnan_row,
+    &isinf_row,       &isfinite_row,   &bitwise_and_row, &bitwise_or_row,  &bitwise_xor_row,
+    &bitwise_not_row, &left_shift_row, &right_shift_row, &isclose_row,     NULL,
 };

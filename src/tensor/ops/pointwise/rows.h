@@ -104,22 +104,22 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
     wk_tensor *wk_##id(wk_tensor *x, opts_type opts) {                                       \
         return wk_op_run1(&id##_row, &opts, x);                                              \
     }
-#define BINARY_CAST(id, text, dtypes, cast, keep_in, keep_out, rule, price, cases)                                 \
-    static wk_op_def id##_row = {                                                                                  \
-        .name = #id,                                                                                               \
-        .doc = text,                                                                                               \
-        .n_in = 2,                                                                                                 \
-        .n_out = 1,                                                                                                \
-        .saves_in = keep_in,                                                                                       \
-        .saves_out = keep_out,                                                                                     \
-        .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true, .autocast = cast },                  \
-        .shape = like_operands,                                                                                    \
-        .grad = rule,                                                                                              \
-        .cost = price,                                                                                             \
-        .samples = cases                                                                                           \
-    };                                                                                                             \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                               \
-        return wk_op_run2(&id##_row, NULL, a, b);                                                                  \
+#define BINARY_CAST(id, text, dtypes, cast, keep_in, keep_out, rule, price, cases)                \
+    static wk_op_def id##_row = {                                                                 \
+        .name = #id,                                                                              \
+        .doc = text,                                                                              \
+        .n_in = 2,                                                                                \
+        .n_out = 1,                                                                               \
+        .saves_in = keep_in,                                                                      \
+        .saves_out = keep_out,                                                                    \
+        .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true, .autocast = cast }, \
+        .shape = like_operands,                                                                   \
+        .grad = rule,                                                                             \
+        .cost = price,                                                                            \
+        .samples = cases                                                                          \
+    };                                                                                            \
+    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                              \
+        return wk_op_run2(&id##_row, NULL, a, b);                                                 \
     }
 #define BINARY(id, text, dtypes, keep_in, keep_out, rule) \
     BINARY_CAST(id, text, dtypes, WK_CAST_AS_IS, keep_in, keep_out, rule, cheap, binary_samples)
@@ -136,6 +136,5 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
     wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                   \
         return wk_op_run2(&id##_row, NULL, a, b);                                      \
     }
-
 
 #endif
