@@ -1,4 +1,5 @@
-/* activations.c: activations as modules.  All but PReLU and ReLU are a class, a call and, where there are some, options. */
+/* activations.c: activations as modules.  All but PReLU and ReLU are a class, a call and, where there are some,
+ * options. */
 #define WK_NO_CALL_SITES
 #include "tensor/tensor.h"
 #include "wick/nn.h"
@@ -15,16 +16,14 @@ wk_module *wk_nn_relu(void) {
     return wk_failed() ? NULL : wk_module_create(&relu_class);
 }
 
-#define PLAIN(id, title)                                                          \
-    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {               \
-        (void)self;                                                               \
-        return wk_##id(x);                                                        \
-    }                                                                             \
-    static const wk_module_class id##_class = { .name = title,                    \
-                                                .size = sizeof(wk_module),        \
-                                                .forward = id##_forward };        \
-    wk_module *wk_nn_##id(void) {                                                 \
-        return wk_failed() ? NULL : wk_module_create(&id##_class);                \
+#define PLAIN(id, title)                                                                                             \
+    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {                                                  \
+        (void)self;                                                                                                  \
+        return wk_##id(x);                                                                                           \
+    }                                                                                                                \
+    static const wk_module_class id##_class = { .name = title, .size = sizeof(wk_module), .forward = id##_forward }; \
+    wk_module *wk_nn_##id(void) {                                                                                    \
+        return wk_failed() ? NULL : wk_module_create(&id##_class);                                                   \
     }
 PLAIN(relu6, "ReLU6")
 PLAIN(gelu, "GELU")
@@ -40,21 +39,19 @@ PLAIN(selu, "SELU")
 PLAIN(hardsigmoid, "Hardsigmoid")
 PLAIN(hardswish, "Hardswish")
 
-#define WITH_OPTIONS(id, title, opts_type)                                                                    \
-    typedef struct id##_module {                                                                              \
-        wk_module base;                                                                                       \
-        opts_type opts;                                                                                       \
-    } id##_module;                                                                                            \
-    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {                                           \
-        return wk_##id(x, ((const id##_module *)self)->opts);                                                 \
-    }                                                                                                         \
-    static const wk_module_class id##_class = { .name = title,                                                \
-                                                .size = sizeof(id##_module),                                  \
-                                                .forward = id##_forward };                                    \
-    wk_module *wk_nn_##id(opts_type opts) {                                                                   \
-        id##_module *m = wk_failed() ? NULL : (id##_module *)wk_module_create(&id##_class);                   \
-        if (m) m->opts = opts;                                                                                \
-        return m ? &m->base : NULL;                                                                           \
+#define WITH_OPTIONS(id, title, opts_type)                                                                             \
+    typedef struct id##_module {                                                                                       \
+        wk_module base;                                                                                                \
+        opts_type opts;                                                                                                \
+    } id##_module;                                                                                                     \
+    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {                                                    \
+        return wk_##id(x, ((const id##_module *)self)->opts);                                                          \
+    }                                                                                                                  \
+    static const wk_module_class id##_class = { .name = title, .size = sizeof(id##_module), .forward = id##_forward }; \
+    wk_module *wk_nn_##id(opts_type opts) {                                                                            \
+        id##_module *m = wk_failed() ? NULL : (id##_module *)wk_module_create(&id##_class);                            \
+        if (m) m->opts = opts;                                                                                         \
+        return m ? &m->base : NULL;                                                                                    \
     }
 WITH_OPTIONS(leaky_relu, "LeakyReLU", wk_leaky_relu_opts)
 WITH_OPTIONS(elu, "ELU", wk_elu_opts)
@@ -88,7 +85,8 @@ wk_module *wk_nn_prelu(wk_nn_prelu_opts opts) {
     prelu *m = (prelu *)wk_module_create(&prelu_class);
     if (!m) return NULL;
     wk_tensor *weight = wk_kept_zeros(WK_F32, WK_DIMS(opts.parameters ? opts.parameters : 1));
-    m->weight = wk_module_add_parameter(&m->base, "weight", wk_init_constant(weight, wk_optional_or(opts.initial, 0.25)));
+    m->weight =
+        wk_module_add_parameter(&m->base, "weight", wk_init_constant(weight, wk_optional_or(opts.initial, 0.25)));
     if (m->weight) return &m->base;
     wk_module_destroy(&m->base);
     return NULL;

@@ -9,7 +9,8 @@ static const wk_module_class list_class = { .name = "ModuleList", .size = sizeof
 static const wk_module_class dict_class = { .name = "ModuleDict", .size = sizeof(wk_module) };
 
 /* Children that are not taken over any more are destroyed. */
-static wk_module *filled(const wk_module_class *class_, const char *const *names, wk_module *const *children, int count) {
+static wk_module *filled(const wk_module_class *class_, const char *const *names, wk_module *const *children,
+                         int count) {
     bool complete = !wk_failed();
     for (int i = 0; i < count; i++) complete = complete && children[i];
     wk_module *module = complete ? wk_module_create(class_) : NULL;
@@ -83,7 +84,8 @@ static void look(void *context, wk_module *module) {
 wk_module *wk_module_find(wk_module *module, const char *path) {
     if (!module || wk_failed()) return NULL;
     /* Paths are those from the root. */
-    char *full = *module->path && *path ? wk_format("%s.%s", module->path, path) : wk_strdup(*path ? path : module->path);
+    char *full =
+        *module->path && *path ? wk_format("%s.%s", module->path, path) : wk_strdup(*path ? path : module->path);
     search s = { .path = full };
     if (!full) return NULL;
     wk_module_apply(module, look, &s);

@@ -19,10 +19,11 @@ uint32_t wk__count_decompositions(void) {
 /* ---- messages ---- */
 
 /* " in huber_loss (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
-static const char *where(const wk_context *context, char *text, size_t size) {
+static const char *where(const wk_context *context, const char *op, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
-    if (context->composite) used = (size_t)snprintf(text, size, " in %s", context->composite);
+    if (context->composite && strcmp(context->composite, op) != 0)
+        used = (size_t)snprintf(text, size, " in %s", context->composite);
     if (context->layer && used < size)
         used += (size_t)snprintf(text + used, size - used, " (layer \"%s\")", context->layer);
     if (context->call_site && used < size) {
@@ -37,7 +38,7 @@ static wk_status fail_list(const char *op, wk_status code, const char *format, v
     if (!context || wk_failed()) return code;
     char what[600], place[320];
     (void)vsnprintf(what, sizeof what, format, list);
-    return wk_fail(code, "%s: %s%s", op, what, where(context, place, sizeof place));
+    return wk_fail(code, "%s: %s%s", op, what, where(context, op, place, sizeof place));
 }
 
 wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
@@ -61,7 +62,7 @@ static void add_place(const wk_context *context) {
     char *message = context->pending->message, place[320];
     size_t used = strlen(message), size = sizeof context->pending->message;
     if (used && message[used - 1] != ']')
-        (void)snprintf(message + used, size - used, "%s", where(context, place, sizeof place));
+        (void)snprintf(message + used, size - used, "%s", where(context, "", place, sizeof place));
 }
 
 static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {

@@ -77,12 +77,12 @@ Test(tree, activations_are_their_operations) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_affine(wk_cast(wk_arange(12), WK_F32), (wk_affine_opts){ 0.5, -3 });
     x = wk_reshape(x, WK_DIMS(3, 4));
-#define SAME(made, expected)                                              \
-    do {                                                                  \
-        wk_module *module = made;                                         \
-        cr_assert_not_null(module, "%s", wk_message());                   \
-        golden_expect_equal(wk_forward(module, x), expected, #made);      \
-        wk_module_destroy(module);                                        \
+#define SAME(made, expected)                                         \
+    do {                                                             \
+        wk_module *module = made;                                    \
+        cr_assert_not_null(module, "%s", wk_message());              \
+        golden_expect_equal(wk_forward(module, x), expected, #made); \
+        wk_module_destroy(module);                                   \
     } while (0)
     SAME(wk_nn_gelu(), wk_gelu(x));
     SAME(wk_nn_gelu_tanh(), wk_gelu_tanh(x));
@@ -103,8 +103,9 @@ Test(tree, the_table_tells_shapes_parameters_and_operations) {
     char *table = wk_module_table(net, wk_zeros(WK_F32, WK_DIMS(2, 1, 28, 28)));
     cr_assert_not_null(table, "%s", wk_message());
     cr_expect(strstr(table, "0: Conv2d                        (2, 8, 26, 26) f32                   80"), "%s", table);
-    cr_expect(strstr(table, "3: Linear                        (2, 10) f32                      54,090          216,320"),
-              "%s", table);
+    cr_expect(
+        strstr(table, "3: Linear                        (2, 10) f32                      54,090          216,320"),
+        "%s", table);
     cr_expect(strstr(table, "54,170"), "%s", table);
     wk_free(table);
     cr_expect(net->training);

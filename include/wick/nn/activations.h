@@ -35,8 +35,8 @@ WK_API wk_module *wk_nn_glu(wk_glu_opts opts);
 WK_API wk_module *wk_nn_softmax(wk_axis_opts opts);
 WK_API wk_module *wk_nn_log_softmax(wk_axis_opts opts);
 typedef struct wk_nn_prelu_opts {
-    int64_t parameters;   /* 0 means 1: one slope, or one for each channel */
-    wk_optional initial;  /* 0.25 */
+    int64_t parameters;  /* 0 means 1: one slope, or one for each channel */
+    wk_optional initial; /* 0.25 */
 } wk_nn_prelu_opts;
 /* weight (parameters) */
 WK_API wk_module *wk_nn_prelu(wk_nn_prelu_opts opts);
