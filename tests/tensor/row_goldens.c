@@ -132,8 +132,9 @@ static void check_gradients(subject *s) {
         any = any || golden_rows_find(s->row->name, s->label, s->class_, "grad", i) != NULL;
     if (!any || !(s->row->grad || s->row->composite)) return;
     wk_tensor *total = weighted_total(s);
-    cr_expect(total && wk_backward(total) == WK_OK, "%s \"%s\" %s: backward: %s", s->row->name, s->label,
-              wk_dtype_name(s->dtype), wk_message());
+    /* Without a way from the inputs the gradients are zero. */
+    cr_expect(!wk_failed() && (!total || wk_backward(total) == WK_OK), "%s \"%s\" %s: backward: %s", s->row->name,
+              s->label, wk_dtype_name(s->dtype), wk_message());
     for (int i = 0; i < s->n_in && !wk_failed(); i++) {
         wk_tensor *golden = golden_rows_find(s->row->name, s->label, s->class_, "grad", i);
         if (!golden) continue;
