@@ -1,5 +1,5 @@
-/* order_values.c: what samples cannot say of pointwise operations, reductions, order and counting: NaN, ties, zeros, rows
- * that are in order, an element's bits wherever it stands.  Expected values are PyTorch's.
+/* order_values.c: what samples cannot say of pointwise operations, reductions, order and counting: NaN, ties, zeros,
+ * rows that are in order, an element's bits wherever it stands.  Expected values are PyTorch's.
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
@@ -35,13 +35,12 @@ static void expect_row(wk_tensor *got, const char *what, int64_t count, const do
                  (long long)count);
     for (int64_t i = 0; i < count && i < wk_count(got); i++) {
         double value = wk_at(got, i);
-        cr_expect(value == wanted[i] || (isnan(value) && isnan(wanted[i])), "%s, element %lld: %.9g, expected %.9g", what,
-                  (long long)i, value, wanted[i]);
+        cr_expect(value == wanted[i] || (isnan(value) && isnan(wanted[i])), "%s, element %lld: %.9g, expected %.9g",
+                  what, (long long)i, value, wanted[i]);
     }
 }
-#define EXPECT(got, ...)                                                                            \
-    expect_row(got, #got, (int64_t)(sizeof((double[]){ __VA_ARGS__ }) / sizeof(double)),            \
-               (double[]){ __VA_ARGS__ })
+#define EXPECT(got, ...) \
+    expect_row(got, #got, (int64_t)(sizeof((double[]){ __VA_ARGS__ }) / sizeof(double)), (double[]){ __VA_ARGS__ })
 
 static const wk_dtype float_types[] = { WK_F32, WK_F64, WK_F16, WK_BF16 };
 
@@ -69,14 +68,16 @@ Test(order_values, nan_is_the_largest) {
 Test(order_values, infinities_and_signed_zeros_in_order) {
     for (int t = 0; t < 4; t++) {
         wk_tensor *places;
-        wk_tensor *y = wk_sort(ROW(float_types[t], INF, 0.0, -1, -0.0, -INF, 2, NAN), &places, (wk_sort_opts){ .descending = false });
+        wk_tensor *y = wk_sort(ROW(float_types[t], INF, 0.0, -1, -0.0, -INF, 2, NAN), &places,
+                               (wk_sort_opts){ .descending = false });
         EXPECT(y, -INF, -1, 0, 0, 2, INF, NAN);
         EXPECT(places, 4, 2, 1, 3, 5, 0, 6);
         cr_expect(signbit(wk_at(y, 3)) && !signbit(wk_at(y, 2)), "zeros keep their place and their sign");
     }
-    EXPECT(wk_sort(ROW(WK_I64, -1, 3, -0x1p62, 0x1p62), NULL, (wk_sort_opts){ .descending = false }), -0x1p62, -1, 3, 0x1p62);
-    EXPECT(wk_sort(ROW(WK_I32, 2147483647, -1, 3, -2147483648.0), NULL, (wk_sort_opts){ .descending = true }), 2147483647, 3, -1,
-           -2147483648.0);
+    EXPECT(wk_sort(ROW(WK_I64, -1, 3, -0x1p62, 0x1p62), NULL, (wk_sort_opts){ .descending = false }), -0x1p62, -1, 3,
+           0x1p62);
+    EXPECT(wk_sort(ROW(WK_I32, 2147483647, -1, 3, -2147483648.0), NULL, (wk_sort_opts){ .descending = true }),
+           2147483647, 3, -1, -2147483648.0);
 }
 
 /* Lines long enough for every way through: insertion, radix sort, partition, with many equal elements. */
@@ -142,7 +143,8 @@ Test(order_values, searched) {
         EXPECT(wk_searchsorted(sorted, values, (wk_searchsorted_opts){ true }), 0, 1, 3, 3, 5, 5);
         EXPECT(wk_bucketize(values, sorted, (wk_searchsorted_opts){ true }), 0, 1, 3, 3, 5, 5);
         wk_tensor *rows = wk_reshape(ROW(types[t], 1, 2, 3, 4, 5, 6), WK_DIMS(2, 3));
-        EXPECT(wk_searchsorted(rows, wk_reshape(ROW(types[t], 2, 5), WK_DIMS(2, 1)), (wk_searchsorted_opts){ false }), 1, 1);
+        EXPECT(wk_searchsorted(rows, wk_reshape(ROW(types[t], 2, 5), WK_DIMS(2, 1)), (wk_searchsorted_opts){ false }),
+               1, 1);
     }
     EXPECT(wk_searchsorted(ROW(WK_F32, 1, 2), ROW(WK_F32, NAN, 2, 3), (wk_searchsorted_opts){ false }), 2, 1, 2);
 }
@@ -150,8 +152,9 @@ Test(order_values, searched) {
 Test(order_values, quantiles_of_exact_places) {
     static const double values[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
     for (int how = 0; how < 5; how++)
-        EXPECT(wk_quantile(row_of(WK_F32, 11, values), ROW(WK_F32, 0.7, 0, 1), (wk_quantile_opts){ .interpolation = how }), 7, 0,
-               10);
+        EXPECT(
+            wk_quantile(row_of(WK_F32, 11, values), ROW(WK_F32, 0.7, 0, 1), (wk_quantile_opts){ .interpolation = how }),
+            7, 0, 10);
     EXPECT(wk_quantile(ROW(WK_F64, 1, NAN, 3), ROW(WK_F64, 0.2), (wk_quantile_opts){ .interpolation = 0 }), NAN);
 }
 
@@ -265,7 +268,8 @@ Test(order_values, functions_at_their_ends) {
         EXPECT(wk_reciprocal(x), 0, 0, NAN, INF);
         EXPECT(wk_rsqrt(x), 0, NAN, NAN, INF);
         EXPECT(wk_silu(x), INF, NAN, NAN, 0);
-        EXPECT(wk_softplus(x, (wk_softplus_opts){ .beta = { 0 } }), INF, 0, NAN, (double)(dtype == WK_F32 ? logf(2) : log(2)));
+        EXPECT(wk_softplus(x, (wk_softplus_opts){ .beta = { 0 } }), INF, 0, NAN,
+               (double)(dtype == WK_F32 ? logf(2) : log(2)));
         EXPECT(wk_isfinite(x), 0, 0, 0, 1);
         EXPECT(wk_isinf(x), 1, 1, 0, 0);
         EXPECT(wk_isnan(x), 0, 0, 1, 0);
@@ -316,8 +320,8 @@ Test(order_values, a_number_as_operand) {
 /* The vector functions: whole registers and the rest give the same bits. */
 Test(order_values, bits_do_not_depend_on_the_place) {
     static wk_tensor *(*const functions[])(wk_tensor *) = {
-        wk_exp2, wk_expm1, wk_log1p, wk_log2,  wk_log10,  wk_tan,    wk_asin,    wk_acos,    wk_atan,   wk_sinh,
-        wk_cosh, wk_asinh, wk_atanh, wk_erfc,  wk_erfinv, wk_lgamma, wk_digamma, wk_logsigmoid, wk_mish, wk_selu,
+        wk_exp2, wk_expm1, wk_log1p, wk_log2, wk_log10,  wk_tan,    wk_asin,    wk_acos,       wk_atan, wk_sinh,
+        wk_cosh, wk_asinh, wk_atanh, wk_erfc, wk_erfinv, wk_lgamma, wk_digamma, wk_logsigmoid, wk_mish, wk_selu,
     };
     enum { LENGTH = 67 };
     double values[LENGTH];

@@ -50,12 +50,12 @@ typedef struct wk_quantile_opts {
     bool keep_dims;
     int interpolation; /* wk_interpolation, between two elements */
 } wk_quantile_opts;
-/* The q-th quantiles, q in [0, 1], of f32 or f64: of each line, or NaN where it holds one.  q is a number, or (K): then the
- * first axis of the result is K.  Errors: q outside of [0, 1]; no elements.  torch.quantile. */
+/* The q-th quantiles, q in [0, 1], of f32 or f64: of each line, or NaN where it holds one.  q is a number, or (K): then
+ * the first axis of the result is K.  Errors: q outside of [0, 1]; no elements.  torch.quantile. */
 WK_API wk_tensor *wk_quantile(wk_tensor *x, wk_tensor *q, wk_quantile_opts opts);
 
-/* The distinct values of x in order, (N); *inverse: where each element of x is among them, in x's shape; *counts: how often
- * each came, (N).  NaN is distinct from NaN.  torch.unique. */
+/* The distinct values of x in order, (N); *inverse: where each element of x is among them, in x's shape; *counts: how
+ * often each came, (N).  NaN is distinct from NaN.  torch.unique. */
 WK_API wk_tensor *wk_unique(wk_tensor *x, wk_tensor **inverse, wk_tensor **counts);
 typedef struct wk_unique_padded_opts {
     int64_t size;
@@ -88,18 +88,18 @@ WK_API wk_tensor *wk_searchsorted(wk_tensor *sorted, wk_tensor *values, wk_searc
 WK_API wk_tensor *wk_bucketize(wk_tensor *x, wk_tensor *boundaries, wk_searchsorted_opts opts);
 
 #ifndef WK_NO_CALL_SITES
-#    define wk_sort(...) (WK_HERE, wk_sort(__VA_ARGS__))
-#    define wk_argsort(...) (WK_HERE, wk_argsort(__VA_ARGS__))
-#    define wk_topk(...) (WK_HERE, wk_topk(__VA_ARGS__))
-#    define wk_kthvalue(...) (WK_HERE, wk_kthvalue(__VA_ARGS__))
-#    define wk_median(...) (WK_HERE, wk_median(__VA_ARGS__))
-#    define wk_quantile(...) (WK_HERE, wk_quantile(__VA_ARGS__))
-#    define wk_unique(...) (WK_HERE, wk_unique(__VA_ARGS__))
+#    define wk_sort(...)          (WK_HERE, wk_sort(__VA_ARGS__))
+#    define wk_argsort(...)       (WK_HERE, wk_argsort(__VA_ARGS__))
+#    define wk_topk(...)          (WK_HERE, wk_topk(__VA_ARGS__))
+#    define wk_kthvalue(...)      (WK_HERE, wk_kthvalue(__VA_ARGS__))
+#    define wk_median(...)        (WK_HERE, wk_median(__VA_ARGS__))
+#    define wk_quantile(...)      (WK_HERE, wk_quantile(__VA_ARGS__))
+#    define wk_unique(...)        (WK_HERE, wk_unique(__VA_ARGS__))
 #    define wk_unique_padded(...) (WK_HERE, wk_unique_padded(__VA_ARGS__))
-#    define wk_bincount(...) (WK_HERE, wk_bincount(__VA_ARGS__))
-#    define wk_histc(...) (WK_HERE, wk_histc(__VA_ARGS__))
-#    define wk_searchsorted(...) (WK_HERE, wk_searchsorted(__VA_ARGS__))
-#    define wk_bucketize(...) (WK_HERE, wk_bucketize(__VA_ARGS__))
+#    define wk_bincount(...)      (WK_HERE, wk_bincount(__VA_ARGS__))
+#    define wk_histc(...)         (WK_HERE, wk_histc(__VA_ARGS__))
+#    define wk_searchsorted(...)  (WK_HERE, wk_searchsorted(__VA_ARGS__))
+#    define wk_bucketize(...)     (WK_HERE, wk_bucketize(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

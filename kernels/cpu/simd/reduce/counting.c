@@ -39,7 +39,8 @@ static bool differ(wk_pair a, wk_pair b, bool is_float) {
     return a.key != b.key || (is_float && a.key == UINT64_MAX);
 }
 
-/* Outputs: values (size), inverse (as x), counts (size), number.  What is beyond `size` is counted in `number` alone. */
+/* Outputs: values (size), inverse (as x), counts (size), number.  What is beyond `size` is counted in `number` alone.
+ */
 static wk_status unique_padded(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *x = call->in[0], *values = call->out[0];
     int64_t n = x->count, done = 0, size = (int64_t)wk_size_of(x->dtype), most = values->count, number = -1;
@@ -163,26 +164,26 @@ static wk_status histc(wk_kernel_ctx *ctx, const wk_call *call) {
 typedef struct search {
     int64_t *out;
     const char *values, *sorted;
-    int64_t size, length, step;                  /* of the sorted rows */
-    int64_t out_step, value_step, sorted_step;   /* along the walk's rows */
+    int64_t size, length, step;                /* of the sorted rows */
+    int64_t out_step, value_step, sorted_step; /* along the walk's rows */
     bool right;
     int64_t (*find)(const struct search *s, const char *value, const char *sorted);
 } search;
 
 /* How many elements are below the value (right: not above it); NaN as a value is above all. */
-#define FIND(name, type, load)                                                                      \
-    static int64_t name(const search *s, const char *value_, const char *sorted_) {                 \
-        const type *sorted = (const type *)(const void *)sorted_;                                   \
-        int64_t low = 0, count = s->length;                                                         \
-        type raw = *(const type *)(const void *)value_;                                             \
-        while (count > 0) {                                                                         \
-            int64_t half = count / 2;                                                               \
-            type here = sorted[(low + half) * s->step];                                             \
-            bool beyond = s->right ? !(load(here) > load(raw)) : !(load(here) >= load(raw));        \
-            low = beyond ? low + half + 1 : low;                                                    \
-            count = beyond ? count - half - 1 : half;                                               \
-        }                                                                                           \
-        return low;                                                                                 \
+#define FIND(name, type, load)                                                               \
+    static int64_t name(const search *s, const char *value_, const char *sorted_) {          \
+        const type *sorted = (const type *)(const void *)sorted_;                            \
+        int64_t low = 0, count = s->length;                                                  \
+        type raw = *(const type *)(const void *)value_;                                      \
+        while (count > 0) {                                                                  \
+            int64_t half = count / 2;                                                        \
+            type here = sorted[(low + half) * s->step];                                      \
+            bool beyond = s->right ? !(load(here) > load(raw)) : !(load(here) >= load(raw)); \
+            low = beyond ? low + half + 1 : low;                                             \
+            count = beyond ? count - half - 1 : half;                                        \
+        }                                                                                    \
+        return low;                                                                          \
     }
 #define AS_IS(x) (x)
 FIND(find_f32, float, AS_IS)
@@ -198,9 +199,8 @@ FIND(find_u8, uint8_t, AS_IS)
 static void search_visit(const void *context, const int64_t offset[], int64_t n) {
     const search *s = context;
     for (int64_t i = 0; i < n; i++)
-        s->out[offset[0] + i * s->out_step] =
-            s->find(s, s->values + (offset[1] + i * s->value_step) * s->size,
-                    s->sorted + (offset[2] + i * s->sorted_step) * s->size);
+        s->out[offset[0] + i * s->out_step] = s->find(s, s->values + (offset[1] + i * s->value_step) * s->size,
+                                                      s->sorted + (offset[2] + i * s->sorted_step) * s->size);
 }
 
 static wk_status searchsorted(wk_kernel_ctx *ctx, const wk_call *call) {

@@ -1,7 +1,7 @@
 /* order.c: sort, the k largest or least, the k-th least and the median of each line along an axis.
  *
- * Lines are brought together as keys with their places (order.h), which are put in order; values are then copied from x,
- * so that they keep their bits.  Threads share lines.
+ * Lines are brought together as keys with their places (order.h), which are put in order; values are then copied from
+ * x, so that they keep their bits.  Threads share lines.
  */
 #include "cpu/simd/reduce/along.h"
 #include "cpu/simd/reduce/order.h"
@@ -40,40 +40,40 @@ static int64_t find_nan(const wk_along *along, const char *x, unsigned dtype) {
 }
 
 /* Operands: values (k), places (k), x (n). */
-#define LINES(name, type, fill, key_byte, PLACE)                                                      \
-    static void sort_##name(const wk_along *along, char *const at[]) {                                \
-        const ordering *o = along->params;                                                            \
-        int64_t n = along->length[2];                                                                 \
-        type *a = (type *)(void *)wk_along_scratch(along);                                            \
-        fill(a, at[2], o->dtype, along->step[2], n, o->reversed);                                     \
-        a = wk_radix_##name(a, a + n, n, key_byte);                                                   \
-        for (int64_t j = 0; j < n; j++) give(along, at, j, (int64_t)PLACE(a[j]));                     \
-    }                                                                                                 \
-    static void top_##name(const wk_along *along, char *const at[]) {                                 \
-        const ordering *o = along->params;                                                            \
-        int64_t n = along->length[2], k = along->length[0];                                           \
-        type *a = (type *)(void *)wk_along_scratch(along);                                            \
-        fill(a, at[2], o->dtype, along->step[2], n, o->reversed);                                     \
-        wk_part_##name(a, a + n, n, k);                                                               \
-        if (o->unsorted)                                                                              \
-            for (int64_t i = 0; i < k; i++) a[i] = by_place_##name(a[i]);                             \
-        a = wk_radix_##name(a, a + n, k, 0);                                                          \
-        for (int64_t j = 0; j < k; j++)                                                               \
-            give(along, at, j, (int64_t)PLACE((o->unsorted ? by_place_##name(a[j]) : a[j])));         \
-    }                                                                                                 \
-    static void pick_##name(const wk_along *along, char *const at[]) {                                \
-        const ordering *o = along->params;                                                            \
-        int64_t n = along->length[2], nan = o->is_median ? find_nan(along, at[2], o->dtype) : -1;     \
-        if (nan >= 0) {                                                                               \
-            give(along, at, 0, nan);                                                                  \
-            return;                                                                                   \
-        }                                                                                             \
-        type *a = (type *)(void *)wk_along_scratch(along);                                            \
-        fill(a, at[2], o->dtype, along->step[2], n, false);                                           \
-        wk_part_##name(a, a + n, n, o->first + 1);                                                    \
-        give(along, at, 0, (int64_t)PLACE(a[o->first]));                                                     \
+#define LINES(name, type, fill, key_byte, PLACE)                                                  \
+    static void sort_##name(const wk_along *along, char *const at[]) {                            \
+        const ordering *o = along->params;                                                        \
+        int64_t n = along->length[2];                                                             \
+        type *a = (type *)(void *)wk_along_scratch(along);                                        \
+        fill(a, at[2], o->dtype, along->step[2], n, o->reversed);                                 \
+        a = wk_radix_##name(a, a + n, n, key_byte);                                               \
+        for (int64_t j = 0; j < n; j++) give(along, at, j, (int64_t)PLACE(a[j]));                 \
+    }                                                                                             \
+    static void top_##name(const wk_along *along, char *const at[]) {                             \
+        const ordering *o = along->params;                                                        \
+        int64_t n = along->length[2], k = along->length[0];                                       \
+        type *a = (type *)(void *)wk_along_scratch(along);                                        \
+        fill(a, at[2], o->dtype, along->step[2], n, o->reversed);                                 \
+        wk_part_##name(a, a + n, n, k);                                                           \
+        if (o->unsorted)                                                                          \
+            for (int64_t i = 0; i < k; i++) a[i] = by_place_##name(a[i]);                         \
+        a = wk_radix_##name(a, a + n, k, 0);                                                      \
+        for (int64_t j = 0; j < k; j++)                                                           \
+            give(along, at, j, (int64_t)PLACE((o->unsorted ? by_place_##name(a[j]) : a[j])));     \
+    }                                                                                             \
+    static void pick_##name(const wk_along *along, char *const at[]) {                            \
+        const ordering *o = along->params;                                                        \
+        int64_t n = along->length[2], nan = o->is_median ? find_nan(along, at[2], o->dtype) : -1; \
+        if (nan >= 0) {                                                                           \
+            give(along, at, 0, nan);                                                              \
+            return;                                                                               \
+        }                                                                                         \
+        type *a = (type *)(void *)wk_along_scratch(along);                                        \
+        fill(a, at[2], o->dtype, along->step[2], n, false);                                       \
+        wk_part_##name(a, a + n, n, o->first + 1);                                                \
+        give(along, at, 0, (int64_t)PLACE(a[o->first]));                                          \
     }
-#define PACKED_PLACE(e) ((e) & UINT32_MAX)
+#define PACKED_PLACE(e) ((e)&UINT32_MAX)
 #define PAIR_PLACE(e)   ((e).place)
 static inline uint64_t by_place_packed(uint64_t e) {
     return e << 32 | e >> 32;

@@ -1,5 +1,5 @@
-/* counting.c: distinct values, how often each comes, histograms, places in an ordered row.  Two results have a shape that
- * depends on values: bincount's is counted by its shape rule; unique's is a view of the padded form's. */
+/* counting.c: distinct values, how often each comes, histograms, places in an ordered row.  Two results have a shape
+ * that depends on values: bincount's is counted by its shape rule; unique's is a view of the padded form's. */
 #define WK_NO_CALL_SITES
 #include "tensor/ops/reduce/rows.h"
 
@@ -18,6 +18,18 @@ static wk_status unique_padded_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
+/* Element i of a vector. */
+static inline int64_t integer_at(const wk_tensor *x, int64_t i) {
+    int64_t at = i * x->stride[0];
+    switch (x->dtype) {
+    case WK_I64: return ((const int64_t *)x->data)[at];
+    case WK_I32: return ((const int32_t *)x->data)[at];
+    case WK_I16: return ((const int16_t *)x->data)[at];
+    case WK_I8: return ((const int8_t *)x->data)[at];
+    default: return ((const uint8_t *)x->data)[at];
+    }
+}
+
 /* One more than the largest element, at least minlength; -1 with an error pending. */
 static int64_t count_length(const wk_call *call) {
     const wk_tensor *x = call->in[0];
@@ -26,12 +38,16 @@ static int64_t count_length(const wk_call *call) {
     if (length < 0)
         return (void)wk_bad_call(call, WK_INVALID, "minlength is %lld, expected at least 0", (long long)length), -1;
     for (int64_t i = 0; i < x->count; i++) {
-        double value = wk_at(x, i);
+        int64_t value = integer_at(x, i);
         if (value < 0)
-            return (void)wk_bad_call(call, WK_INVALID, "x[%lld] is %.0f, expected at least 0", (long long)i, value), -1;
-        if (value >= 0x1p40)
-            return (void)wk_bad_call(call, WK_SHAPE, "x[%lld] is %.0f: too many counts", (long long)i, value), -1;
-        if ((int64_t)value >= length) length = (int64_t)value + 1;
+            return (void)wk_bad_call(call, WK_INVALID, "x[%lld] is %lld, expected at least 0", (long long)i,
+                                     (long long)value),
+                   -1;
+        if (value >= INT64_C(1) << 40)
+            return (void)wk_bad_call(call, WK_SHAPE, "x[%lld] is %lld: too many counts", (long long)i,
+                                     (long long)value),
+                   -1;
+        if (value >= length) length = value + 1;
     }
     return length;
 }
@@ -67,7 +83,8 @@ static wk_status searchsorted_shape(const wk_call *call, wk_desc out[]) {
     for (int i = 0; fits && i < sorted->rank - 1; i++) fits = sorted->shape[i] == values->shape[i];
     char one[160], other[160];
     if (!fits)
-        return wk_bad_call(call, WK_SHAPE, "sorted %s, values %s: expected sorted (N), or the same axes but for the last",
+        return wk_bad_call(call, WK_SHAPE,
+                           "sorted %s, values %s: expected sorted (N), or the same axes but for the last",
                            wk_describe(sorted, one, sizeof one), wk_describe(values, other, sizeof other));
     out[0] = wk_desc_row_major(WK_I64, values->rank, values->shape);
     return WK_OK;
@@ -99,7 +116,8 @@ static void weighted_bincount_samples(wk_sampler *s) {
     const wk_bincount_opts none = { 0 }, long_ = { 50 };
     WK_CASE(s, "plain", &none, { .dims = WK_DIMS(40), .kind = WK_SAMPLE_INDEX, .high = 9 }, { .dims = WK_DIMS(40) });
     WK_CASE(s, "long", &long_, { .dims = WK_DIMS(40), .kind = WK_SAMPLE_INDEX, .high = 9 }, { .dims = WK_DIMS(40) });
-    WK_CASE(s, "large", &none, { .dims = WK_DIMS(33000), .kind = WK_SAMPLE_INDEX, .high = 99 }, { .dims = WK_DIMS(33000) });
+    WK_CASE(s, "large", &none, { .dims = WK_DIMS(33000), .kind = WK_SAMPLE_INDEX, .high = 99 },
+            { .dims = WK_DIMS(33000) });
 }
 static void histc_samples(wk_sampler *s) {
     const wk_histc_opts of_data = { .bins = 7 }, given = { 10, -1, 1.5 }, plain = { 0 };
@@ -109,17 +127,19 @@ static void histc_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &given, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(129, 257) });
 }
-#define SEARCH_SAMPLES(name, in_order, values)                                                        \
-    static void name(wk_sampler *s) {                                                                 \
-        const wk_searchsorted_opts left = { false }, right = { true };                                \
-        WK_CASE(s, "left", &left, in_order(6), values(4, 5));                                         \
-        WK_CASE(s, "right", &right, in_order(6), values(4, 5));                                       \
-        WK_CASE(s, "none", &left, in_order(0), values(4, 5));                                         \
-        WK_CASE(s, "large", &right, in_order(6), values(129, 257));                                   \
+#define SEARCH_SAMPLES(name, in_order, values)                         \
+    static void name(wk_sampler *s) {                                  \
+        const wk_searchsorted_opts left = { false }, right = { true }; \
+        WK_CASE(s, "left", &left, in_order(6), values(4, 5));          \
+        WK_CASE(s, "right", &right, in_order(6), values(4, 5));        \
+        WK_CASE(s, "none", &left, in_order(0), values(4, 5));          \
+        WK_CASE(s, "large", &right, in_order(6), values(129, 257));    \
     }
 /* Samples are not in order, but for rows of equal elements: a bisection of any row has one result. */
-#define ROW_OF(n)       { .dims = WK_DIMS(n), .low = 0.2, .high = 0.2 + 1e-6 }
-#define VALUES(n, m)    { .dims = WK_DIMS(n, m), .low = -1, .high = 1 }
+#define ROW_OF(n) \
+    { .dims = WK_DIMS(n), .low = 0.2, .high = 0.2 + 1e-6 }
+#define VALUES(n, m) \
+    { .dims = WK_DIMS(n, m), .low = -1, .high = 1 }
 SEARCH_SAMPLES(searchsorted_samples, ROW_OF, VALUES)
 static void bucketize_samples(wk_sampler *s) {
     const wk_searchsorted_opts left = { false }, right = { true };
@@ -134,8 +154,8 @@ static wk_cost counting(const wk_call *call) {
 }
 #define PLACE "its result is a place or a count"
 
-static const wk_attr_def unique_padded_attrs[] = { { "size", WK_ATTR_INT, offsetof(wk_unique_padded_opts, size), 0, NULL,
-                                                     0, "room for distinct values" } };
+static const wk_attr_def unique_padded_attrs[] = { { "size", WK_ATTR_INT, offsetof(wk_unique_padded_opts, size), 0,
+                                                     NULL, 0, "room for distinct values" } };
 static wk_op_def unique_padded_row = { .name = "unique_padded",
                                        .doc = "distinct values in order, padded; inverse, counts, how many",
                                        .n_in = 1,
@@ -186,8 +206,8 @@ wk_tensor *wk_unique(wk_tensor *x, wk_tensor **inverse, wk_tensor **counts) {
     return done ? out[0] : NULL;
 }
 
-static const wk_attr_def bincount_attrs[] = { { "minlength", WK_ATTR_INT, offsetof(wk_bincount_opts, minlength), 0, NULL,
-                                                0, "least length of the result" } };
+static const wk_attr_def bincount_attrs[] = { { "minlength", WK_ATTR_INT, offsetof(wk_bincount_opts, minlength), 0,
+                                                NULL, 0, "least length of the result" } };
 static wk_op_def bincount_row = { .name = "bincount",
                                   .doc = "how often each of 0, 1, 2, … comes",
                                   .n_in = 1,
@@ -280,5 +300,5 @@ wk_tensor *wk_bucketize(wk_tensor *x, wk_tensor *boundaries, wk_searchsorted_opt
     return wk_op_run2(&bucketize_row, &opts, x, boundaries);
 }
 
-wk_op_def *const wk__rows_counting[] = { &unique_row, &unique_padded_row, &bincount_row, &weighted_bincount_row, &histc_row, &searchsorted_row,
-                                         &bucketize_row, NULL };
+wk_op_def *const wk__rows_counting[] = { &unique_row, &unique_padded_row, &bincount_row,  &weighted_bincount_row,
+                                         &histc_row,  &searchsorted_row,  &bucketize_row, NULL };

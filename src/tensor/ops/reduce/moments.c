@@ -1,7 +1,7 @@
 /* moments.c: variance, norms, and what divides by them.
  *
- * Variance is two passes, the mean and then the squares around it: in one pass x² - mean² loses the digits that mean and
- * deviation do not share.  The half types are computed in f32.
+ * Variance is two passes, the mean and then the squares around it: in one pass x² - mean² loses the digits that mean
+ * and deviation do not share.  The half types are computed in f32.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/ops/reduce/rows.h"
@@ -171,21 +171,21 @@ static const wk_attr_def cosine_attrs[] = {
     { "eps", WK_ATTR_OPTIONAL, offsetof(wk_cosine_similarity_opts, eps), 0, NULL, 1e-8, "least norm" },
 };
 static const wk_attr_def axis_attrs[] = { AXIS_ATTR(wk_axis_opts) };
-#define COMPOSITE(id, text, inputs, outputs_, cast, attr_list, type, cases)               \
-    static wk_op_def id##_row = { .name = #id,                                            \
-                                  .doc = text,                                            \
-                                  .n_in = inputs,                                         \
-                                  .n_out = outputs_,                                      \
-                                  .composite = true,                                      \
-                                  .attrs = attr_list,                                     \
-                                  .n_attrs = sizeof attr_list / sizeof attr_list[0],      \
-                                  .attrs_size = sizeof(type),                             \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS },         \
-                                             .same = (1 << (inputs)) - 1,                 \
-                                             .promote = (inputs) == 2,                    \
-                                             .autocast = cast },                          \
-                                  .decompose = id##_parts,                                \
-                                  .cost = ten_per_input,                                  \
+#define COMPOSITE(id, text, inputs, outputs_, cast, attr_list, type, cases)          \
+    static wk_op_def id##_row = { .name = #id,                                       \
+                                  .doc = text,                                       \
+                                  .n_in = inputs,                                    \
+                                  .n_out = outputs_,                                 \
+                                  .composite = true,                                 \
+                                  .attrs = attr_list,                                \
+                                  .n_attrs = sizeof attr_list / sizeof attr_list[0], \
+                                  .attrs_size = sizeof(type),                        \
+                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS },    \
+                                             .same = (1 << (inputs)) - 1,            \
+                                             .promote = (inputs) == 2,               \
+                                             .autocast = cast },                     \
+                                  .decompose = id##_parts,                           \
+                                  .cost = ten_per_input,                             \
                                   .samples = cases }
 COMPOSITE(var, "variance over axes", 1, 1, WK_CAST_AS_IS, var_attrs, wk_var_opts, var_samples);
 COMPOSITE(std, "standard deviation over axes", 1, 1, WK_CAST_AS_IS, var_attrs, wk_var_opts, var_samples);
@@ -219,5 +219,6 @@ wk_tensor *wk_softmin(wk_tensor *x, wk_axis_opts opts) {
     return wk_op_run1(&softmin_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_moments[] = { &var_row, &std_row, &var_mean_row, &norm_row, &normalize_row,
-                                        &cosine_similarity_row, &softmin_row, NULL };
+wk_op_def *const wk__rows_moments[] = {
+    &var_row, &std_row, &var_mean_row, &norm_row, &normalize_row, &cosine_similarity_row, &softmin_row, NULL
+};

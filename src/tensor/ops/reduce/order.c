@@ -1,4 +1,5 @@
-/* order.c: sort, top-k, the k-th least, median, quantiles.  Gradients go back to the places that the values came from. */
+/* order.c: sort, top-k, the k-th least, median, quantiles.  Gradients go back to the places that the values came from.
+ */
 #define WK_NO_CALL_SITES
 #include "tensor/ops/reduce/rows.h"
 
@@ -146,7 +147,8 @@ static void quantile_samples(wk_sampler *s) {
                 { .dims = WK_DIMS(3), .low = 0.05, .high = 0.95 });
     }
     const wk_quantile_opts all = { .axis = { 0 } }, first = { .axis = WK_SET(0) };
-    WK_CASE(s, "all", &all, { .dims = WK_DIMS(4, 7), .margin = 0.05 }, { .dims = WK_SCALAR, .low = 0.05, .high = 0.95 });
+    WK_CASE(s, "all", &all, { .dims = WK_DIMS(4, 7), .margin = 0.05 },
+            { .dims = WK_SCALAR, .low = 0.05, .high = 0.95 });
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(9, 4), .margin = 0.05 },
             { .dims = WK_DIMS(2), .low = 0.05, .high = 0.95 });
     WK_CASE(s, "large", &first, { .dims = WK_DIMS(1031, 9) }, { .dims = WK_DIMS(3), .low = 0.05, .high = 0.95 });
@@ -158,25 +160,26 @@ static void quantile_samples(wk_sampler *s) {
 static wk_cost n_log_n(const wk_call *call) {
     return (wk_cost){ 10 * (double)call->in[0]->count, wk__operand_bytes(call) };
 }
-#define ROW(id, text, type)                                                        \
-    static wk_op_def id##_row = { .name = #id,                                     \
-                                  .doc = text,                                     \
-                                  .n_in = 1,                                       \
-                                  .n_out = 2,                                      \
-                                  .saves_out = 2,                                  \
-                                  .internal_out = 2,                               \
-                                  .attrs = id##_attrs,                             \
+#define ROW(id, text, type)                                                            \
+    static wk_op_def id##_row = { .name = #id,                                         \
+                                  .doc = text,                                         \
+                                  .n_in = 1,                                           \
+                                  .n_out = 2,                                          \
+                                  .saves_out = 2,                                      \
+                                  .internal_out = 2,                                   \
+                                  .attrs = id##_attrs,                                 \
                                   .n_attrs = sizeof id##_attrs / sizeof id##_attrs[0], \
-                                  .attrs_size = sizeof(type),                      \
-                                  .dtype = { .allowed = { ANY } },                 \
-                                  .shape = id##_shape,                             \
-                                  .grad = id##_grad,                               \
-                                  .cost = n_log_n,                                 \
-                                  .samples = id##_samples };                       \
-    wk_tensor *wk_##id(wk_tensor *x, wk_tensor **indices, type opts) {             \
-        return run_two(&id##_row, &opts, x, indices);                              \
+                                  .attrs_size = sizeof(type),                          \
+                                  .dtype = { .allowed = { ANY } },                     \
+                                  .shape = id##_shape,                                 \
+                                  .grad = id##_grad,                                   \
+                                  .cost = n_log_n,                                     \
+                                  .samples = id##_samples };                           \
+    wk_tensor *wk_##id(wk_tensor *x, wk_tensor **indices, type opts) {                 \
+        return run_two(&id##_row, &opts, x, indices);                                  \
     }
-#define KEEP(type) { "keep_dims", WK_ATTR_BOOL, offsetof(type, keep_dims), 0, NULL, 0, "leave the axis as size 1" }
+#define KEEP(type) \
+    { "keep_dims", WK_ATTR_BOOL, offsetof(type, keep_dims), 0, NULL, 0, "leave the axis as size 1" }
 static const wk_attr_def sort_attrs[] = {
     AXIS_ATTR(wk_sort_opts),
     { "descending", WK_ATTR_BOOL, offsetof(wk_sort_opts, descending), 0, NULL, 0, "the largest first" },
@@ -276,7 +279,8 @@ static wk_status quantile_parts(const wk_call *call, wk_tensor *out[]) {
     if (q->rank) shape.size[shape.rank++] = q->count;
     for (int i = 0; i < x->rank; i++)
         if (opts->keep_dims || !(whole || i == axis)) {
-            if (shape.rank == WK_MAX_RANK) return wk_bad_call(call, WK_SHAPE, "the result has more than %d axes", WK_MAX_RANK);
+            if (shape.rank == WK_MAX_RANK)
+                return wk_bad_call(call, WK_SHAPE, "the result has more than %d axes", WK_MAX_RANK);
             shape.size[shape.rank++] = result.size[i];
         }
     return give(out, wk_reshape(wk_permute(y, order), shape));
@@ -287,21 +291,23 @@ static const wk_attr_def quantile_attrs[] = {
     { "interpolation", WK_ATTR_ENUM, offsetof(wk_quantile_opts, interpolation), 0,
       "linear|lower|higher|midpoint|nearest", 0, "between two elements" },
 };
-static wk_op_def quantile_row = { .name = "quantile",
-                                  .doc = "quantiles along an axis or of all",
-                                  .n_in = 2,
-                                  .n_out = 1,
-                                  .composite = true,
-                                  .attrs = quantile_attrs,
-                                  .n_attrs = 3,
-                                  .attrs_size = sizeof(wk_quantile_opts),
-                                  .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .autocast = WK_CAST_F32 },
-                                  .decompose = quantile_parts,
-                                  .cost = n_log_n,
-                                  .samples = quantile_samples };
+static wk_op_def quantile_row = {
+    .name = "quantile",
+    .doc = "quantiles along an axis or of all",
+    .n_in = 2,
+    .n_out = 1,
+    .composite = true,
+    .attrs = quantile_attrs,
+    .n_attrs = 3,
+    .attrs_size = sizeof(wk_quantile_opts),
+    .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .autocast = WK_CAST_F32 },
+    .decompose = quantile_parts,
+    .cost = n_log_n,
+    .samples = quantile_samples
+};
 wk_tensor *wk_quantile(wk_tensor *x, wk_tensor *q, wk_quantile_opts opts) {
     return wk_op_run2(&quantile_row, &opts, x, q);
 }
 
-wk_op_def *const wk__rows_order[] = { &sort_row, &topk_row, &kthvalue_row, &median_row, &argsort_row, &quantile_row,
-                                      NULL };
+wk_op_def *const wk__rows_order[] = { &sort_row,    &topk_row,     &kthvalue_row, &median_row,
+                                      &argsort_row, &quantile_row, NULL };

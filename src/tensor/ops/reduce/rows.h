@@ -66,30 +66,30 @@ static inline void reduce_samples(wk_sampler *s) {
     WK_CASE(s, "large first", &first, { .dims = WK_DIMS(1031, 65) });
 }
 
-#define REDUCE_ATTRS(type)                                                       \
-    { "axes", WK_ATTR_DIMS, offsetof(type, axes), 0, NULL, 0, "reduced axes; none: all" }, \
-    {                                                                            \
+#define REDUCE_ATTRS(type)                                                                       \
+    { "axes", WK_ATTR_DIMS, offsetof(type, axes), 0, NULL, 0, "reduced axes; none: all" }, {     \
         "keep_dims", WK_ATTR_BOOL, offsetof(type, keep_dims), 0, NULL, 0, "leave them as size 1" \
     }
-#define AXIS_ATTR(type) { "axis", WK_ATTR_OPTIONAL, offsetof(type, axis), 0, NULL, -1, "default the last" }
+#define AXIS_ATTR(type) \
+    { "axis", WK_ATTR_OPTIONAL, offsetof(type, axis), 0, NULL, -1, "default the last" }
 /* A row of wk_reduce_opts; the file has a table reduce_attrs. */
-#define REDUCTION(id, text, dtypes, cast, keep_in, keep_out, shape_rule, rule, cases) \
-    static wk_op_def id##_row = { .name = #id,                                  \
-                                  .doc = text,                                  \
-                                  .n_in = 1,                                    \
-                                  .n_out = 1,                                   \
-                                  .saves_in = keep_in,                          \
-                                  .saves_out = keep_out,                        \
-                                  .attrs = reduce_attrs,                        \
-                                  .n_attrs = 2,                                 \
-                                  .attrs_size = sizeof(wk_reduce_opts),         \
-                                  .dtype = { .allowed = { dtypes }, .autocast = cast },           \
-                                  .shape = shape_rule,                          \
-                                  .grad = rule,                                 \
-                                  .cost = one_per_input,                        \
-                                  .samples = cases };                           \
-    wk_tensor *wk_##id(wk_tensor *x, wk_reduce_opts opts) {                     \
-        return wk_op_run1(&id##_row, &opts, x);                                 \
+#define REDUCTION(id, text, dtypes, cast, keep_in, keep_out, shape_rule, rule, cases)   \
+    static wk_op_def id##_row = { .name = #id,                                          \
+                                  .doc = text,                                          \
+                                  .n_in = 1,                                            \
+                                  .n_out = 1,                                           \
+                                  .saves_in = keep_in,                                  \
+                                  .saves_out = keep_out,                                \
+                                  .attrs = reduce_attrs,                                \
+                                  .n_attrs = 2,                                         \
+                                  .attrs_size = sizeof(wk_reduce_opts),                 \
+                                  .dtype = { .allowed = { dtypes }, .autocast = cast }, \
+                                  .shape = shape_rule,                                  \
+                                  .grad = rule,                                         \
+                                  .cost = one_per_input,                                \
+                                  .samples = cases };                                   \
+    wk_tensor *wk_##id(wk_tensor *x, wk_reduce_opts opts) {                             \
+        return wk_op_run1(&id##_row, &opts, x);                                         \
     }
 
 /* Outputs of a row, or NULL in both with an error pending: the first is returned. */

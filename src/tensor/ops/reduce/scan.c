@@ -119,7 +119,8 @@ static void scan_samples(wk_sampler *s) {
 }
 static void long_samples(wk_sampler *s) {
     scan_samples(s);
-    const wk_scan_opts last = { .reverse = false };
+    const wk_scan_opts last = { .reverse = false }, first = { WK_SET(0), true };
+    WK_CASE(s, "large, first", &first, { .dims = WK_DIMS(9, 150), .margin = 0.05 });
     WK_CASE(s, "large lines", &last, { .dims = WK_DIMS(33, 517), .margin = 0.05 });
 }
 static void extremum_samples(wk_sampler *s) {
@@ -128,12 +129,14 @@ static void extremum_samples(wk_sampler *s) {
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(16, 3), .margin = 0.05, .strided = true });
     WK_CASE(s, "scalar", &last, { .dims = WK_SCALAR, .margin = 0.05 });
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
+    WK_CASE(s, "large, first", &first, { .dims = WK_DIMS(33, 150) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 257) });
 }
 static void linear_scan_samples(wk_sampler *s) {
     const wk_scan_opts last = { .reverse = false }, back = { WK_SET(0), true };
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(3, 7), .low = -1, .high = 1 }, { .dims = WK_DIMS(3, 7) });
-    WK_CASE(s, "back", &back, { .dims = WK_DIMS(6, 3), .low = -1, .high = 1, .strided = true }, { .dims = WK_DIMS(6, 3) });
+    WK_CASE(s, "back", &back, { .dims = WK_DIMS(6, 3), .low = -1, .high = 1, .strided = true },
+            { .dims = WK_DIMS(6, 3) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 65), .low = -1, .high = 1 }, { .dims = WK_DIMS(129, 65) });
 }
 
@@ -147,23 +150,23 @@ static wk_cost several(const wk_call *call) {
     return wk__cost_elements(call, 4);
 }
 #define SCAN(id, text, inputs, is_internal, dtypes, cast, keep_in, keep_out, shape_rule, rule, cases) \
-    static wk_op_def id##_row = { .name = #id,                                                        \
-                                  .internal = is_internal,                                            \
-                                  .doc = text,                                                        \
-                                  .n_in = inputs,                                                     \
-                                  .n_out = 1,                                                         \
-                                  .saves_in = keep_in,                                                \
-                                  .saves_out = keep_out,                                              \
-                                  .attrs = scan_attrs,                                                \
-                                  .n_attrs = 2,                                                       \
-                                  .attrs_size = sizeof(wk_scan_opts),                                 \
-                                  .dtype = { .allowed = { dtypes, dtypes },                           \
-                                             .same = (1 << (inputs)) - 1,                             \
-                                             .autocast = cast },                                      \
-                                  .shape = shape_rule,                                                \
-                                  .grad = rule,                                                       \
-                                  .cost = several,                                                    \
-                                  .samples = cases }
+    static wk_op_def id##_row = {                                                                     \
+        .name = #id,                                                                                  \
+        .internal = is_internal,                                                                      \
+        .doc = text,                                                                                  \
+        .n_in = inputs,                                                                               \
+        .n_out = 1,                                                                                   \
+        .saves_in = keep_in,                                                                          \
+        .saves_out = keep_out,                                                                        \
+        .attrs = scan_attrs,                                                                          \
+        .n_attrs = 2,                                                                                 \
+        .attrs_size = sizeof(wk_scan_opts),                                                           \
+        .dtype = { .allowed = { dtypes, dtypes }, .same = (1 << (inputs)) - 1, .autocast = cast },    \
+        .shape = shape_rule,                                                                          \
+        .grad = rule,                                                                                 \
+        .cost = several,                                                                              \
+        .samples = cases                                                                              \
+    }
 SCAN(cumsum, "running sum", 1, false, 0, WK_CAST_F32, 0, 0, sums_shape, cumsum_grad, long_samples);
 SCAN(cumprod, "running product", 1, false, 0, WK_CAST_F32, 1, 1, sums_shape, cumprod_grad, scan_samples);
 SCAN(logcumsumexp, "running log Σ e^x", 1, false, WK_FLOATS, WK_CAST_AS_IS, 1, 1, scan_shape, logcumsumexp_grad,
@@ -181,22 +184,22 @@ wk_tensor *wk_logcumsumexp(wk_tensor *x, wk_scan_opts opts) {
 }
 
 static const wk_attr_def axis_attrs[] = { AXIS_ATTR(wk_axis_opts) };
-#define EXTREMUM(id, text)                                                      \
-    static wk_op_def id##_row = { .name = #id,                                  \
-                                  .doc = text,                                  \
-                                  .n_in = 1,                                    \
-                                  .n_out = 2,                                   \
-                                  .saves_out = 2,                               \
-                                  .internal_out = 2,                            \
-                                  .attrs = axis_attrs,                          \
-                                  .n_attrs = 1,                                 \
-                                  .attrs_size = sizeof(wk_axis_opts),           \
-                                  .shape = extremum_shape_of,                   \
-                                  .grad = extremum_scan_grad,                   \
-                                  .cost = several,                              \
-                                  .samples = extremum_samples };                \
-    wk_tensor *wk_##id(wk_tensor *x, wk_tensor **indices, wk_axis_opts opts) {  \
-        return run_two(&id##_row, &opts, x, indices);                           \
+#define EXTREMUM(id, text)                                                     \
+    static wk_op_def id##_row = { .name = #id,                                 \
+                                  .doc = text,                                 \
+                                  .n_in = 1,                                   \
+                                  .n_out = 2,                                  \
+                                  .saves_out = 2,                              \
+                                  .internal_out = 2,                           \
+                                  .attrs = axis_attrs,                         \
+                                  .n_attrs = 1,                                \
+                                  .attrs_size = sizeof(wk_axis_opts),          \
+                                  .shape = extremum_shape_of,                  \
+                                  .grad = extremum_scan_grad,                  \
+                                  .cost = several,                             \
+                                  .samples = extremum_samples };               \
+    wk_tensor *wk_##id(wk_tensor *x, wk_tensor **indices, wk_axis_opts opts) { \
+        return run_two(&id##_row, &opts, x, indices);                          \
     }
 EXTREMUM(cummax, "running maximum and where it stands; NaN stays")
 EXTREMUM(cummin, "running minimum and where it stands; NaN stays")
