@@ -37,7 +37,8 @@ static wk_status read_term(const wk_call *call, const char **at, int axes, term 
     for (; *c && *c != ',' && strncmp(c, "->", 2) != 0; c++) {
         if (*c == ' ') continue;
         int more = strncmp(c, "...", 3) == 0 ? axes : 1;
-        if (t->count + more > WK_MAX_RANK) return wk_bad_call(call, WK_INVALID, "more than %d letters in a row", WK_MAX_RANK);
+        if (t->count + more > WK_MAX_RANK)
+            return wk_bad_call(call, WK_INVALID, "more than %d letters in a row", WK_MAX_RANK);
         if (strncmp(c, "...", 3) == 0) {
             for (int i = 0; i < axes; i++) t->letter[t->count++] = (uint8_t)(ELLIPSIS_FIRST + WK_MAX_RANK - axes + i);
             c += 2;
@@ -71,8 +72,8 @@ static wk_status note_sizes(const wk_call *call, formula *e, int i) {
         if (*size == 0 || (broadcasts && *size == 1))
             *size = x->shape[a];
         else if (*size != x->shape[a] && !(broadcasts && x->shape[a] == 1))
-            return wk_bad_call(call, WK_SHAPE, "axis %d of operand %d has size %lld, elsewhere its letter has %lld", a, i,
-                               (long long)x->shape[a], (long long)*size);
+            return wk_bad_call(call, WK_SHAPE, "axis %d of operand %d has size %lld, elsewhere its letter has %lld", a,
+                               i, (long long)x->shape[a], (long long)*size);
     }
     return WK_OK;
 }
@@ -93,9 +94,11 @@ static void implied_result(formula *e) {
 static wk_status read_equation(const wk_call *call, formula *e) {
     const char *at = ((const wk_einsum_opts *)call->attrs)->equation;
     int most_axes = 0;
-    if (call->n_in > MOST_OPERANDS) return wk_bad_call(call, WK_INVALID, "%d operands, at most %d", call->n_in, MOST_OPERANDS);
+    if (call->n_in > MOST_OPERANDS)
+        return wk_bad_call(call, WK_INVALID, "%d operands, at most %d", call->n_in, MOST_OPERANDS);
     for (int i = 0; i < call->n_in; i++) {
-        if (i && *at++ != ',') return wk_bad_call(call, WK_INVALID, "%d operands, the equation names %d", call->n_in, i);
+        if (i && *at++ != ',')
+            return wk_bad_call(call, WK_INVALID, "%d operands, the equation names %d", call->n_in, i);
         int axes = call->in[i]->rank - letters_in(at);
         if (axes > most_axes && strstr(at, "...")) most_axes = axes;
         WK_TRY(read_term(call, &at, axes < 0 ? 0 : axes, &e->operand[i]));
@@ -113,9 +116,11 @@ static wk_status read_equation(const wk_call *call, formula *e) {
     for (int a = 0; a < e->result.count; a++) {
         bool known = false, twice = false;
         for (int i = 0; i < e->operands; i++)
-            for (int k = 0; k < e->operand[i].count; k++) known = known || e->operand[i].letter[k] == e->result.letter[a];
+            for (int k = 0; k < e->operand[i].count; k++)
+                known = known || e->operand[i].letter[k] == e->result.letter[a];
         for (int k = 0; k < a; k++) twice = twice || e->result.letter[k] == e->result.letter[a];
-        if (!known || twice) return wk_bad_call(call, WK_INVALID, "a letter of the result stands %s", twice ? "twice" : "in no operand");
+        if (!known || twice)
+            return wk_bad_call(call, WK_INVALID, "a letter of the result stands %s", twice ? "twice" : "in no operand");
     }
     return WK_OK;
 }
@@ -159,7 +164,8 @@ static wk_tensor *without_idle(wk_tensor *x, term *t, const bool needed[]) {
     return opts.axes.rank ? wk_sum(x, opts) : x;
 }
 
-/* x's axes in the order of `order` (letters it lacks are left out), reshaped to groups: the product of each is given. */
+/* x's axes in the order of `order` (letters it lacks are left out), reshaped to groups: the product of each is given.
+ */
 static wk_tensor *arranged(wk_tensor *x, const term *t, const term groups[], int n, const int64_t size[]) {
     wk_dims axes = { 0 }, dims = { .rank = n };
     for (int g = 0; g < n; g++) {
@@ -182,7 +188,8 @@ static wk_tensor *grown(wk_tensor *x, const term *t, const int64_t size[], const
 }
 
 /* One batched product of two operands; `t` becomes the letters of what comes out. */
-static wk_tensor *joined(wk_tensor *a, term *t, wk_tensor *b, const term *u, const bool needed[], const int64_t size[]) {
+static wk_tensor *joined(wk_tensor *a, term *t, wk_tensor *b, const term *u, const bool needed[],
+                         const int64_t size[]) {
     term batch = { .count = 0 }, rows = { .count = 0 }, inner = { .count = 0 }, columns = { .count = 0 };
     for (int k = 0; k < t->count; k++) {
         int l = t->letter[k];
@@ -194,7 +201,9 @@ static wk_tensor *joined(wk_tensor *a, term *t, wk_tensor *b, const term *u, con
     a = grown(a, t, size, u);
     b = grown(b, u, size, t);
     if (!a || !b || batch.count + rows.count + columns.count > WK_MAX_RANK)
-        return wk_failed() ? NULL : ((void)wk__bad_argument("einsum", WK_SHAPE, "more than %d axes on the way", WK_MAX_RANK), NULL);
+        return wk_failed()
+                   ? NULL
+                   : ((void)wk__bad_argument("einsum", WK_SHAPE, "more than %d axes on the way", WK_MAX_RANK), NULL);
     wk_tensor *left = arranged(a, t, (const term[]){ batch, rows, inner }, 3, size);
     wk_tensor *right = arranged(b, u, (const term[]){ batch, inner, columns }, 3, size);
     wk_tensor *product = wk_matmul(left, right);
@@ -245,9 +254,10 @@ static wk_cost einsum_cost(const wk_call *call) {
     return (wk_cost){ operations, wk__operand_bytes(call) };
 }
 static void einsum_samples(wk_sampler *s) {
-    const wk_einsum_opts product = { "ij,jk->ik" }, batch = { "bij,bjk->bki" }, implied = { "ba,cb" }, trace = { "ii->i" },
-                         sum = { "ij->" }, ellipsis = { "...ij,...jk->...ik" }, three = { "ai,ij,bj->ab" },
-                         outer = { "i,j->ji" }, attention = { "bqhd,bkhd->bhqk" }, idle = { "ijk,jl->il" };
+    const wk_einsum_opts product = { "ij,jk->ik" }, batch = { "bij,bjk->bki" }, implied = { "ba,cb" },
+                         trace = { "ii->i" }, sum = { "ij->" }, ellipsis = { "...ij,...jk->...ik" },
+                         three = { "ai,ij,bj->ab" }, outer = { "i,j->ji" }, attention = { "bqhd,bkhd->bhqk" },
+                         idle = { "ijk,jl->il" };
     WK_CASE(s, "product", &product, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "batch", &batch, { .dims = WK_DIMS(2, 3, 4), .strided = true }, { .dims = WK_DIMS(2, 4, 2) });
     WK_CASE(s, "implied", &implied, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(2, 3) });
@@ -259,8 +269,8 @@ static void einsum_samples(wk_sampler *s) {
     WK_CASE(s, "attention", &attention, { .dims = WK_DIMS(2, 3, 2, 2) }, { .dims = WK_DIMS(2, 4, 2, 2) });
     WK_CASE(s, "idle", &idle, { .dims = WK_DIMS(2, 3, 2) }, { .dims = WK_DIMS(3, 4) });
 }
-static const wk_attr_def einsum_attrs[] = { { "equation", WK_ATTR_TEXT, offsetof(wk_einsum_opts, equation), WK_EINSUM_LENGTH,
-                                              NULL, 0, "letters of the operands -> of the result" } };
+static const wk_attr_def einsum_attrs[] = { { "equation", WK_ATTR_TEXT, offsetof(wk_einsum_opts, equation),
+                                              WK_EINSUM_LENGTH, NULL, 0, "letters of the operands -> of the result" } };
 static wk_op_def einsum_row = { .name = "einsum",
                                 .doc = "sums of products by letters",
                                 .n_in = WK_LIST,
@@ -278,7 +288,8 @@ wk_tensor *wk_einsum(const char *equation, wk_tensor *const *operands, int count
     wk_tensor *out[1];
     if (wk_failed()) return NULL;
     if (!equation || strlen(equation) >= sizeof opts.equation || count < 1)
-        return (void)wk__bad_argument("einsum", WK_INVALID, "%d operands, equation of %zu letters: expected at least one, and less than %d",
+        return (void)wk__bad_argument("einsum", WK_INVALID,
+                                      "%d operands, equation of %zu letters: expected at least one, and less than %d",
                                       count, equation ? strlen(equation) : 0, WK_EINSUM_LENGTH),
                NULL;
     memcpy(opts.equation, equation, strlen(equation) + 1);

@@ -12,22 +12,22 @@ static wk_cost product_cost(const wk_call *call) {
     return (wk_cost){ 2 * most, wk__operand_bytes(call) };
 }
 
-#define ROW(id, text, inputs, optional, attr_list, attr_count, size_of_attrs, cast)                                        \
-    static wk_op_def id##_row = { .name = #id,                                                                             \
-                                  .doc = text,                                                                             \
-                                  .n_in = inputs,                                                                          \
-                                  .optional_in = optional,                                                                 \
-                                  .n_out = 1,                                                                              \
-                                  .composite = true,                                                                       \
-                                  .attrs = attr_list,                                                                      \
-                                  .n_attrs = attr_count,                                                                   \
-                                  .attrs_size = size_of_attrs,                                                             \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS },                    \
-                                             .same = 15,                                                                   \
-                                             .promote = true,                                                              \
-                                             .autocast = cast },                                                           \
-                                  .decompose = id##_parts,                                                                 \
-                                  .cost = product_cost,                                                                    \
+#define ROW(id, text, inputs, optional, attr_list, attr_count, size_of_attrs, cast)                     \
+    static wk_op_def id##_row = { .name = #id,                                                          \
+                                  .doc = text,                                                          \
+                                  .n_in = inputs,                                                       \
+                                  .optional_in = optional,                                              \
+                                  .n_out = 1,                                                           \
+                                  .composite = true,                                                    \
+                                  .attrs = attr_list,                                                   \
+                                  .n_attrs = attr_count,                                                \
+                                  .attrs_size = size_of_attrs,                                          \
+                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, WK_FLOATS }, \
+                                             .same = 15,                                                \
+                                             .promote = true,                                           \
+                                             .autocast = cast },                                        \
+                                  .decompose = id##_parts,                                              \
+                                  .cost = product_cost,                                                 \
                                   .samples = id##_samples }
 
 static bool has_rank(const wk_call *call, int input, int least, const char *shape) {
@@ -92,7 +92,8 @@ static wk_status cross_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *rolled[2][2];
     for (int i = 0; i < 2; i++) {
         wk_tensor *x = call->in[i];
-        if (x->rank < 1 || x->shape[x->rank - 1] != 3) return wk_bad_call(call, WK_SHAPE, "the last axis of input %d has not 3 elements", i);
+        if (x->rank < 1 || x->shape[x->rank - 1] != 3)
+            return wk_bad_call(call, WK_SHAPE, "the last axis of input %d has not 3 elements", i);
         for (int k = 0; k < 2; k++) rolled[i][k] = wk_roll(x, (wk_roll_opts){ WK_DIMS(k ? 1 : -1), WK_DIMS(-1) });
     }
     out[0] = wk_sub(wk_mul(rolled[0][0], rolled[1][1]), wk_mul(rolled[0][1], rolled[1][0]));
@@ -136,13 +137,16 @@ static wk_status baddbmm_parts(const wk_call *call, wk_tensor *out[]) {
 static void addmm_samples(wk_sampler *s) {
     const wk_addmm_opts plain = { { 0 }, { 0 } }, both = { WK_SET(0.5), WK_SET(-2) }, none = { WK_SET(0), { 0 } };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(3, 5) }, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(4, 5) });
-    WK_CASE(s, "both", &both, { .dims = WK_DIMS(5) }, { .dims = WK_DIMS(3, 4), .strided = true }, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "both", &both, { .dims = WK_DIMS(5) }, { .dims = WK_DIMS(3, 4), .strided = true },
+            { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "product alone", &none, { .dims = WK_DIMS(3, 5) }, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(4, 5) });
 }
 static void baddbmm_samples(wk_sampler *s) {
     const wk_addmm_opts plain = { { 0 }, { 0 } }, both = { WK_SET(0.5), WK_SET(-2) };
-    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(2, 3, 5) }, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(2, 4, 5) });
-    WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 1) }, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(2, 4, 5), .strided = true });
+    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(2, 3, 5) }, { .dims = WK_DIMS(2, 3, 4) },
+            { .dims = WK_DIMS(2, 4, 5) });
+    WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 1) }, { .dims = WK_DIMS(2, 3, 4) },
+            { .dims = WK_DIMS(2, 4, 5), .strided = true });
 }
 static const wk_attr_def addmm_attrs[] = {
     { "scale", WK_ATTR_OPTIONAL, offsetof(wk_addmm_opts, scale), 0, NULL, 1, "of what is added to" },
@@ -169,7 +173,8 @@ static wk_status bilinear_parts(const wk_call *call, wk_tensor *out[]) {
                            wk_describe(weight, text[2], sizeof text[2]));
     int64_t o = weight->shape[0], i = weight->shape[1], j = weight->shape[2], n = i ? a->count / i : 0;
     /* (n, I) · (I, O J), then with b along J */
-    wk_tensor *first = wk_matmul(wk_reshape(a, WK_DIMS(n, i)), wk_reshape(wk_permute(weight, WK_DIMS(1, 0, 2)), WK_DIMS(i, o * j)));
+    wk_tensor *first =
+        wk_matmul(wk_reshape(a, WK_DIMS(n, i)), wk_reshape(wk_permute(weight, WK_DIMS(1, 0, 2)), WK_DIMS(i, o * j)));
     wk_tensor *second = wk_matmul(wk_reshape(first, WK_DIMS(n, o, j)), wk_reshape(b, WK_DIMS(n, j, 1)));
     wk_dims dims = wk__dims(a);
     dims.size[dims.rank - 1] = o;
@@ -178,8 +183,10 @@ static wk_status bilinear_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 static void bilinear_samples(wk_sampler *s) {
-    WK_CASE(s, "plain", NULL, { .dims = WK_DIMS(4, 3) }, { .dims = WK_DIMS(4, 2) }, { .dims = WK_DIMS(5, 3, 2) }, { .kind = WK_SAMPLE_ABSENT });
-    WK_CASE(s, "bias", NULL, { .dims = WK_DIMS(2, 2, 3), .strided = true }, { .dims = WK_DIMS(2, 2, 2) }, { .dims = WK_DIMS(4, 3, 2) }, { .dims = WK_DIMS(4) });
+    WK_CASE(s, "plain", NULL, { .dims = WK_DIMS(4, 3) }, { .dims = WK_DIMS(4, 2) }, { .dims = WK_DIMS(5, 3, 2) },
+            { .kind = WK_SAMPLE_ABSENT });
+    WK_CASE(s, "bias", NULL, { .dims = WK_DIMS(2, 2, 3), .strided = true }, { .dims = WK_DIMS(2, 2, 2) },
+            { .dims = WK_DIMS(4, 3, 2) }, { .dims = WK_DIMS(4) });
 }
 ROW(bilinear, "a · weight · b + bias", 4, 8, NULL, 0, 0, WK_CAST_WIDEST);
 wk_tensor *wk_bilinear(wk_tensor *a, wk_tensor *b, wk_tensor *weight, wk_tensor *bias) {
@@ -215,8 +222,10 @@ static void tensordot_samples(wk_sampler *s) {
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(3, 4, 5) });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(4) });
 }
-static const wk_attr_def tensordot_attrs[] = { { "count", WK_ATTR_INT, offsetof(wk_tensordot_opts, count), 0, NULL, 0, "axes that are summed over" } };
-ROW(tensordot, "sum over the last axes of a and the first of b", 2, 0, tensordot_attrs, 1, sizeof(wk_tensordot_opts), WK_CAST_WIDEST);
+static const wk_attr_def tensordot_attrs[] = { { "count", WK_ATTR_INT, offsetof(wk_tensordot_opts, count), 0, NULL, 0,
+                                                 "axes that are summed over" } };
+ROW(tensordot, "sum over the last axes of a and the first of b", 2, 0, tensordot_attrs, 1, sizeof(wk_tensordot_opts),
+    WK_CAST_WIDEST);
 wk_tensor *wk_tensordot(wk_tensor *a, wk_tensor *b, int count) {
     const wk_tensordot_opts opts = { count };
     return wk_op_run2(&tensordot_row, &opts, a, b);
@@ -224,7 +233,8 @@ wk_tensor *wk_tensordot(wk_tensor *a, wk_tensor *b, int count) {
 
 static wk_status kron_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *a = call->in[0], *b = call->in[1];
-    if (a->rank != 2 || b->rank != 2) return wk_bad_call(call, WK_SHAPE, "operands of rank %d and %d, expected matrices", a->rank, b->rank);
+    if (a->rank != 2 || b->rank != 2)
+        return wk_bad_call(call, WK_SHAPE, "operands of rank %d and %d, expected matrices", a->rank, b->rank);
     int64_t m = a->shape[0], n = a->shape[1], p = b->shape[0], q = b->shape[1];
     wk_tensor *product = wk_mul(wk_reshape(a, WK_DIMS(m, 1, n, 1)), wk_reshape(b, WK_DIMS(1, p, 1, q)));
     out[0] = wk_reshape(product, WK_DIMS(m * p, n * q));
@@ -251,7 +261,8 @@ static wk_status cdist_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 static void cdist_samples(wk_sampler *s) {
-    const wk_cdist_opts two = { { 0 } }, one = { WK_SET(1) }, three = { WK_SET(3) }, most = { WK_SET((double)INFINITY) };
+    const wk_cdist_opts two = { { 0 } }, one = { WK_SET(1) }, three = { WK_SET(3) },
+                        most = { WK_SET((double)INFINITY) };
     const wk_sample_in a = { .dims = WK_DIMS(3, 4), .margin = 0.1 }, b = { .dims = WK_DIMS(5, 4), .margin = 0.1 };
     s->emit(s, "two", (const wk_sample_in[]){ a, b }, 2, &two);
     s->emit(s, "one", (const wk_sample_in[]){ a, b }, 2, &one);
@@ -259,7 +270,8 @@ static void cdist_samples(wk_sampler *s) {
     WK_CASE(s, "infinite", &most, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(5, 4) });
     WK_CASE(s, "batch", &two, { .dims = WK_DIMS(2, 3, 4), .strided = true }, { .dims = WK_DIMS(2, 2, 4) });
 }
-static const wk_attr_def cdist_attrs[] = { { "p", WK_ATTR_OPTIONAL, offsetof(wk_cdist_opts, p), 0, NULL, 2, "of the norm" } };
+static const wk_attr_def cdist_attrs[] = { { "p", WK_ATTR_OPTIONAL, offsetof(wk_cdist_opts, p), 0, NULL, 2,
+                                             "of the norm" } };
 ROW(cdist, "distances between all pairs of rows", 2, 0, cdist_attrs, 1, sizeof(wk_cdist_opts), WK_CAST_F32);
 wk_tensor *wk_cdist(wk_tensor *a, wk_tensor *b, wk_cdist_opts opts) {
     return wk_op_run2(&cdist_row, &opts, a, b);
@@ -307,13 +319,16 @@ static void matrix_power_samples(wk_sampler *s) {
     WK_CASE(s, "one", &one, { .dims = WK_DIMS(2, 2, 2) });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3, 3) });
 }
-static const wk_attr_def matrix_power_attrs[] = { { "n", WK_ATTR_INT, offsetof(wk_matrix_power_opts, n), 0, NULL, 0, "the power" } };
-ROW(matrix_power, "a square matrix times itself", 1, 0, matrix_power_attrs, 1, sizeof(wk_matrix_power_opts), WK_CAST_LOW);
+static const wk_attr_def matrix_power_attrs[] = { { "n", WK_ATTR_INT, offsetof(wk_matrix_power_opts, n), 0, NULL, 0,
+                                                    "the power" } };
+ROW(matrix_power, "a square matrix times itself", 1, 0, matrix_power_attrs, 1, sizeof(wk_matrix_power_opts),
+    WK_CAST_LOW);
 wk_tensor *wk_matrix_power(wk_tensor *x, int64_t n) {
     const wk_matrix_power_opts opts = { n };
     return wk_op_run1(&matrix_power_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_products[] = { &outer_row,     &dot_row,       &mv_row,   &cross_row, &addmm_row, &baddbmm_row,
-                                         &bilinear_row,  &tensordot_row, &kron_row, &cdist_row, &trace_row, &matrix_power_row,
+wk_op_def *const wk__rows_products[] = { &outer_row, &dot_row,     &mv_row,       &cross_row,
+                                         &addmm_row, &baddbmm_row, &bilinear_row, &tensordot_row,
+                                         &kron_row,  &cdist_row,   &trace_row,    &matrix_power_row,
                                          NULL };
