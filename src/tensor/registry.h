@@ -12,7 +12,7 @@
     X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                         \
     X(layout) X(views) X(windows) X(join) X(arrange)                                     \
     X(index) X(scatter) X(lookup) X(condition)                                           \
-    X(matmul) X(products) X(einsum)                                                                         \
+    X(matmul) X(products) X(einsum) X(factor) X(solve)                                                                         \
     X(conv) X(pool)                                                                      \
     X(norm) X(dropout)                                                                   \
     X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                               \
