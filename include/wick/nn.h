@@ -12,6 +12,9 @@
 #include "wick/nn/activations.h"
 #include "wick/nn/containers.h"
 #include "wick/nn/init.h"
+#include "wick/nn/norms.h"
+#include "wick/nn/attention.h"
+#include "wick/nn/recurrent.h"
 #include "wick/ops.h"
 #include "wick/random.h"
 
@@ -119,8 +122,11 @@ WK_API wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_
 typedef struct wk_nn_batch_norm_opts {
     wk_optional eps, momentum; /* 1e-5, 0.1 */
     bool no_affine, no_running_statistics;
+    bool cumulative; /* running statistics are the mean over all batches (PyTorch's momentum=None) */
 } wk_nn_batch_norm_opts;
-/* weight (ones), bias; buffers running_mean, running_var, num_batches_tracked */
+/* weight (ones), bias; buffers running_mean, running_var, num_batches_tracked.  1d takes (N, C) and (N, C, L). */
+WK_API wk_module *wk_nn_batch_norm1d(int64_t channels, wk_nn_batch_norm_opts opts);
+WK_API wk_module *wk_nn_batch_norm3d(int64_t channels, wk_nn_batch_norm_opts opts);
 WK_API wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts);
 WK_API wk_module *wk_nn_max_pool2d(wk_pool_opts opts);
 /* In training, a mask of the context's counter-based stream; in evaluation, nothing. */

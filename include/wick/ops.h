@@ -17,6 +17,8 @@
 #include "wick/ops/linalg.h"
 #include "wick/ops/image.h"
 #include "wick/ops/network.h"
+#include "wick/ops/attention.h"
+#include "wick/ops/recurrent.h"
 #include "wick/ops/loss.h"
 #include "wick/ops/random.h"
 

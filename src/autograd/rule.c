@@ -163,3 +163,41 @@ wk_status wk__grad_by_parts(wk_grad *grad) {
     for (int i = 0; i < n_in; i++) grad->din[i] = grad->needs[i] ? given[i] : NULL;
     return status;
 }
+
+/* A backward row's parts: its forward row's parts and their gradient, noted on the tape where the operands are. */
+wk_status wk__gradient_of_parts(const wk_op_def *forward, wk_tensor *const *in, const void *attrs,
+                                wk_tensor *const *dout, wk_tensor **din) {
+    wk_context *context = wk__context();
+    int n_in = forward->n_in;
+    bool create = !(context->mode & WK__MODE_NO_GRAD);
+    wk_tensor *own[WK_MAX_IN], *wanted[WK_MAX_IN], *out[WK_MAX_OUT] = { NULL }, *seeds[WK_MAX_OUT] = { NULL };
+    bool was = wk_enable_grad_begin();
+    wk_status status = WK_OK;
+    for (int i = 0; i < n_in && status == WK_OK; i++) {
+        bool is_float = in[i] && wk_dtype_is_float((wk_dtype)in[i]->dtype);
+        own[i] = wk__stand_in(in[i], is_float, create && is_float && wk__wants_grad(in[i]));
+        wanted[i] = is_float ? own[i] : NULL;
+        if (in[i] && !own[i]) status = wk_error_code();
+    }
+    const wk_call call = {
+        .op = forward, .in = own, .out = out, .attrs = attrs, .n_in = n_in, .n_out = forward->n_out
+    };
+    if (status == WK_OK) status = forward->decompose(&call, out);
+    for (int k = 0; k < forward->n_out && status == WK_OK; k++) {
+        if (!out[k] || !dout[k]) continue;
+        /* A walk copies headers: what has no node of its own would not be found again behind them. */
+        wk_tensor *seed = create && wk__wants_grad(dout[k]) ? wk_reshape(dout[k], wk__dims(dout[k])) : dout[k];
+        seeds[k] = wk_cast(seed, (wk_dtype)out[k]->dtype);
+    }
+    wk_enable_grad_end(was);
+    if (status != WK_OK || wk_failed()) return wk_failed() ? wk_error_code() : status;
+    return wk__gradients(&(wk__request){ .outputs = out,
+                                         .seeds = seeds,
+                                         .n_outputs = forward->n_out,
+                                         .inputs = wanted,
+                                         .gradients = din,
+                                         .n_inputs = n_in,
+                                         .create = create,
+                                         .stop_at_inputs = true,
+                                         .in_parts = true });
+}

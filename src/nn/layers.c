@@ -1,4 +1,4 @@
-/* layers.c: the layers with parameters: Linear, Conv2d, BatchNorm2d. */
+/* layers.c: the layers with parameters: Linear, Conv2d, BatchNorm1d to 3d. */
 #define WK_NO_CALL_SITES
 #include "tensor/tensor.h"
 #include "nn/nn.h"
@@ -123,27 +123,38 @@ wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kerne
     return finished(&m->base);
 }
 
-/* ---- BatchNorm2d ---- */
+/* ---- BatchNorm1d, 2d, 3d ---- */
 
 typedef struct batch_norm {
     wk_module base;
     wk_tensor *weight, *bias, *mean, *variance, *batches;
     wk_batch_norm_opts opts;
+    bool cumulative;
 } batch_norm;
 
-static wk_tensor *batch_norm_forward(wk_module *self, wk_tensor *x) {
-    const batch_norm *m = (batch_norm *)self;
-    if (x->rank != 4) {
+static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *expected) {
+    bool tracks = m->base.training && m->batches;
+    if (!fits) {
         char text[160];
-        return wk_fail_null(WK_SHAPE, "BatchNorm2d (layer \"%s\"): x %s, expected (N, C, H, W)", self->path,
-                            wk_describe(x, text, sizeof text));
+        return wk_fail_null(WK_SHAPE, "%s (layer \"%s\"): x %s, expected %s", m->base.class_->name, m->base.path,
+                            wk_describe(x, text, sizeof text), expected);
     }
     wk_batch_norm_opts opts = m->opts;
-    opts.training = self->training || !m->mean;
-    wk_tensor *mean = m->mean, *variance = m->variance;
-    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, mean, variance, opts);
-    if (y && self->training && m->batches) ((int64_t *)m->batches->data)[0]++;
+    opts.training = m->base.training || !m->mean;
+    if (tracks && m->cumulative && !opts.momentum.is_set)
+        opts.momentum = WK_SET(1 / ((double)((int64_t *)m->batches->data)[0] + 1));
+    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, m->mean, m->variance, opts);
+    if (y && tracks) ((int64_t *)m->batches->data)[0]++;
     return y;
+}
+static wk_tensor *batch_norm1d_forward(wk_module *self, wk_tensor *x) {
+    return normalise((batch_norm *)self, x, x->rank == 2 || x->rank == 3, "(N, C) or (N, C, L)");
+}
+static wk_tensor *batch_norm2d_forward(wk_module *self, wk_tensor *x) {
+    return normalise((batch_norm *)self, x, x->rank == 4, "(N, C, H, W)");
+}
+static wk_tensor *batch_norm3d_forward(wk_module *self, wk_tensor *x) {
+    return normalise((batch_norm *)self, x, x->rank == 5, "(N, C, D, H, W)");
 }
 static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
     const batch_norm *m = (const batch_norm *)self;
@@ -151,12 +162,25 @@ static void batch_norm_describe(const wk_module *self, char *buffer, size_t size
                    (long long)(m->weight ? wk_count(m->weight) : wk_count(m->mean)), wk_optional_or(m->opts.eps, 1e-5),
                    wk_optional_or(m->opts.momentum, 0.1));
 }
-static const wk_module_class batch_norm_class = {
-    .name = "BatchNorm2d", .size = sizeof(batch_norm), .forward = batch_norm_forward, .describe = batch_norm_describe
+static const wk_module_class batch_norm_classes[] = {
+    { .name = "BatchNorm1d",
+      .size = sizeof(batch_norm),
+      .forward = batch_norm1d_forward,
+      .describe = batch_norm_describe },
+    { .name = "BatchNorm2d",
+      .size = sizeof(batch_norm),
+      .forward = batch_norm2d_forward,
+      .describe = batch_norm_describe },
+    { .name = "BatchNorm3d",
+      .size = sizeof(batch_norm),
+      .forward = batch_norm3d_forward,
+      .describe = batch_norm_describe },
 };
 
 wk_optional *wk__batch_norm_momentum(wk_module *module) {
-    return module->class_ == &batch_norm_class ? &((batch_norm *)module)->opts.momentum : NULL;
+    for (int i = 0; i < 3; i++)
+        if (module->class_ == &batch_norm_classes[i]) return &((batch_norm *)module)->opts.momentum;
+    return NULL;
 }
 
 static wk_tensor *ones(int64_t count) {
@@ -165,11 +189,14 @@ static wk_tensor *ones(int64_t count) {
     return tensor;
 }
 
-wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts) {
-    if (wk_failed() || !positive("BatchNorm2d", "channels", channels)) return NULL;
-    batch_norm *m = (batch_norm *)wk_module_create(&batch_norm_class);
+static wk_module *make_batch_norm(int axes, int64_t channels, wk_nn_batch_norm_opts opts) {
+    const wk_module_class *class_ = &batch_norm_classes[axes - 1];
+    if (wk_failed() || !positive(class_->name, "channels", channels)) return NULL;
+    batch_norm *m = (batch_norm *)wk_module_create(class_);
     if (!m) return NULL;
-    m->opts = (wk_batch_norm_opts){ .momentum = opts.momentum, .eps = opts.eps };
+    m->cumulative = opts.cumulative;
+    m->opts = (wk_batch_norm_opts){ .eps = opts.eps };
+    if (!opts.cumulative) m->opts.momentum = opts.momentum;
     if (!opts.no_affine) {
         m->weight = wk_module_add_parameter(&m->base, "weight", ones(channels));
         m->bias = wk_module_add_parameter(&m->base, "bias", wk_kept_zeros(WK_F32, WK_DIMS(channels)));
@@ -180,4 +207,14 @@ wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts) {
         m->batches = wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
     }
     return finished(&m->base);
+}
+
+wk_module *wk_nn_batch_norm1d(int64_t channels, wk_nn_batch_norm_opts opts) {
+    return make_batch_norm(1, channels, opts);
+}
+wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts) {
+    return make_batch_norm(2, channels, opts);
+}
+wk_module *wk_nn_batch_norm3d(int64_t channels, wk_nn_batch_norm_opts opts) {
+    return make_batch_norm(3, channels, opts);
 }

@@ -39,6 +39,14 @@ typedef struct wk_scatter_fold_attrs {
     int64_t axis; /* ≥ 0 */
     int reduce;   /* wk_scatter_reduce_kind */
 } wk_scatter_fold_attrs;
+/* recurrent_backward (dy, dc_n, xg, w_hh, h0, extra, lengths, reserve) -> dxg, dw_hh, dh0, dextra
+ * extra: c0 of lstm, b_hh of gru.  reserve (T, N, …): what forward kept of each step, f32 (f64 for f64):
+ *   rnn h;   lstm i f g o c h;   gru r z m n h with m = h w_hnᵀ + b_hn, each H wide */
+typedef enum wk_recurrent_kind { WK_RECURRENT_RNN, WK_RECURRENT_LSTM, WK_RECURRENT_GRU } wk_recurrent_kind;
+typedef struct wk_recurrent_grad_attrs {
+    wk_recurrent_opts opts;
+    int kind; /* wk_recurrent_kind */
+} wk_recurrent_grad_attrs;
 /* nonzero_positions (mask, bool) -> (size, rank) i64, rows beyond those found filled */
 typedef struct wk_positions_attrs {
     int64_t size, fill;

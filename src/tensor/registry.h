@@ -15,6 +15,7 @@
     X(matmul) X(products) X(einsum) X(factor) X(solve)                                                                         \
     X(conv) X(pool)                                                                      \
     X(norm) X(dropout)                                                                   \
+    X(layer_norm) X(group_norm) X(dropouts) X(attention) X(rotary) X(recurrent)          \
     X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                               \
     X(random)                                                                            \
     X(tensor_list) X(optimizer_steps)
@@ -50,6 +51,11 @@ wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk
 /* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their
  * gradient is taken.  Refuses, by name, to be noted for a third derivative.  Defined by the autograd floor. */
 wk_status wk__grad_by_parts(wk_grad *grad);
+/* What a fused backward row is made of: the gradient of its forward row's parts at operands `in`, for the gradients
+ * `dout` of its outputs (NULL: not used).  din[i] is NULL where nothing comes.  So no backward row is written twice,
+ * and its derivatives, of any order, are those of the forward's parts.  Defined by the autograd floor. */
+wk_status wk__gradient_of_parts(const wk_op_def *forward, wk_tensor *const *in, const void *attrs,
+                                wk_tensor *const *dout, wk_tensor **din);
 /* Cost of rows that touch each operand once, with `per_element` operations an element of output 0. */
 wk_cost wk__cost_elements(const wk_call *call, double per_element);
 /* Bytes of all operands. */

@@ -106,6 +106,19 @@ size_t WK_GEMM_BUFFER(const wk_gemm *g) {
     return (size_t)pack_elements_f32(&rows, &a_elements) * 4 + narrow_bytes(g);
 }
 
+size_t WK_GEMM_PACKED(const wk_gemm *g) {
+    size_t panel = g->c_dtype == WK_F64 ? 2 * VECTOR_BYTES / 8 : 2 * VECTOR_BYTES / 4;
+    size_t columns = ((size_t)g->n + panel - 1) / panel * panel;
+    return columns * (size_t)g->k * (g->c_dtype == WK_F64 ? 8 : 4);
+}
+
+void WK_GEMM_PACK(const wk_gemm *g, void *packed) {
+    if (g->c_dtype == WK_F64)
+        pack_whole_f64(g, packed);
+    else
+        pack_whole_f32(g, packed);
+}
+
 static float load_any(const void *data, wk_dtype dtype, int64_t i) {
     uint16_t bits = ((const uint16_t *)data)[i];
     return dtype == WK_BF16 ? wk_load_bf16(bits) : wk_load_f16(bits);
@@ -167,7 +180,7 @@ wk_status WK_GEMM(const wk_gemm *given) {
     if (g.m == 0 || g.n == 0) return WK_OK;
     if (g.k == 0) return no_steps(&g), WK_OK;
     /* One column is one row of the transposed product, which needs no packing. */
-    if (g.n == 1 && g.m > 1 && g.c_row == 1 && !g.bias) {
+    if (g.n == 1 && g.m > 1 && g.c_row == 1 && !g.bias && !g.packed) {
         wk_gemm_operand a = g.a;
         g.a = (wk_gemm_operand){ g.b.data, g.b.col, g.b.row, g.b.dtype };
         g.b = (wk_gemm_operand){ a.data, a.col, a.row, a.dtype };

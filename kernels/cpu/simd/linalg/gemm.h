@@ -21,12 +21,18 @@ typedef struct wk_gemm {
     bool relu;
     bool accumulate; /* add to what is in C; c_dtype f32 or f64, no bias, no activation */
     int threads;
-    void *buffer; /* of wk__gemm_buffer bytes, aligned to 64; NULL: the thread's scratch */
+    void *buffer;       /* of wk__gemm_buffer bytes, aligned to 64; NULL: the thread's scratch */
+    const void *packed; /* B as wk__gemm_pack left it, for a matrix that many products share; else NULL */
 } wk_gemm;
 
 #define WK_GEMM_BUFFER WK_JOIN(wk__gemm_buffer, WK_ISA)
 #define WK_GEMM        WK_JOIN(wk__gemm, WK_ISA)
 size_t WK_GEMM_BUFFER(const wk_gemm *g);
 wk_status WK_GEMM(const wk_gemm *g);
+/* Pack the whole of B (k, n, b, c_dtype and threads are looked at) into wk__gemm_packed bytes, aligned to 64. */
+#define WK_GEMM_PACKED WK_JOIN(wk__gemm_packed, WK_ISA)
+#define WK_GEMM_PACK   WK_JOIN(wk__gemm_pack, WK_ISA)
+size_t WK_GEMM_PACKED(const wk_gemm *g);
+void WK_GEMM_PACK(const wk_gemm *g, void *packed);
 
 #endif

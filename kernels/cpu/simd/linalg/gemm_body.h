@@ -204,7 +204,9 @@ static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a
                 (packed_a + p * MR * k, wk_gemm_width(count, MR / 3, MR), &g->a, g->a.col, g->a.row, p * MR, count, k0,
                  k);
             }
-            for (int64_t p = rank; p < col_panels; p += team) {
+            /* B packed beforehand: its blocks lie one after the other. */
+            const REAL *b = g->packed ? (const REAL *)g->packed + jc * g->k + col_panels * NR * k0 : packed_b;
+            for (int64_t p = rank; p < col_panels && !g->packed; p += team) {
                 int64_t count = nc - p * NR < NR ? nc - p * NR : NR;
                 NAME(pack)
                 (packed_b + p * NR * k, wk_gemm_width(count, LANES, NR), &g->b, g->b.row, g->b.col, jc + p * NR, count,
@@ -215,9 +217,28 @@ static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a
             int64_t panels = by_rows ? row_panels : col_panels;
             int64_t from = panels * rank / team, to = panels * (rank + 1) / team;
             NAME(tiles)
-            (g, c, c_row, packed_a, packed_b, k, by_rows ? from * MR : 0, by_rows ? to * MR : g->m,
-             by_rows ? 0 : from * NR, by_rows ? nc : (to * NR < nc ? to * NR : nc), jc, k0 == 0, k0 + k == g->k);
+            (g, c, c_row, packed_a, b, k, by_rows ? from * MR : 0, by_rows ? to * MR : g->m, by_rows ? 0 : from * NR,
+             by_rows ? nc : (to * NR < nc ? to * NR : nc), jc, k0 == 0, k0 + k == g->k);
             wk_gemm_wait(team);
+        }
+    }
+}
+
+/* All blocks of B in the order in which share() walks them. */
+static void NAME(pack_whole)(const wk_gemm *g, REAL *target) {
+    enum { NR = 2 * LANES };
+    for (int64_t jc = 0; jc < g->n; jc += NC) {
+        int64_t nc = g->n - jc < NC ? g->n - jc : NC, col_panels = (nc + NR - 1) / NR;
+        for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
+            int64_t k = g->k - k0 < KC ? g->k - k0 : KC;
+            REAL *block = target + jc * g->k + col_panels * NR * k0;
+#pragma omp parallel for num_threads(g->threads) schedule(static) if (g->threads > 1)
+            for (int64_t p = 0; p < col_panels; p++) {
+                int64_t count = nc - p * NR < NR ? nc - p * NR : NR;
+                NAME(pack)
+                (block + p * NR * k, wk_gemm_width(count, LANES, NR), &g->b, g->b.row, g->b.col, jc + p * NR, count, k0,
+                 k);
+            }
         }
     }
 }
@@ -260,7 +281,8 @@ static void NAME(thin)(const wk_gemm *g) {
 }
 
 static bool NAME(is_thin)(const wk_gemm *g) {
-    if (g->m > 3 || g->a.dtype != REAL_DTYPE || g->b.dtype != REAL_DTYPE || g->c_dtype != REAL_DTYPE) return false;
+    if (g->packed || g->m > 3 || g->a.dtype != REAL_DTYPE || g->b.dtype != REAL_DTYPE || g->c_dtype != REAL_DTYPE)
+        return false;
     return (g->b.row == 1 && g->a.col == 1) || g->b.col == 1;
 }
 
