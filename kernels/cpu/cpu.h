@@ -27,7 +27,7 @@ typedef struct wk_cpu_entry {
 /* clang-format off */
 #define WK_CPU_SIMD_TABLES(X)                                                                  \
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
-    X(dropout) X(index) X(optimizer) X(matmul) X(conv2d) X(pool) X(batch_norm)                 \
+    X(dropout) X(index) X(optimizer) X(matmul) X(conv) X(pool) X(batch_norm)                 \
     X(arrange) X(scatter) X(random)
 /* clang-format on */
 #define WK_CPU_DECLARE(name)                              \

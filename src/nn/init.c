@@ -77,7 +77,8 @@ static void reject_normal(wk_tensor *t, wk_tensor *drawn, const double by[4]) {
     }
 }
 
-/* Where little of the distribution lies in [low, high]: uniform candidates, kept with the density relative to its peak. */
+/* Where little of the distribution lies in [low, high]: uniform candidates, kept with the density relative to its peak.
+ */
 static void reject_uniform(wk_tensor *t, wk_tensor *candidate, wk_tensor *accept, bool *pending, const double by[4]) {
     double mode = by[0] < by[2] ? by[2] : by[0] > by[3] ? by[3] : by[0], away = (mode - by[0]) / by[1];
     bool any = true;
@@ -99,9 +100,11 @@ static void reject_uniform(wk_tensor *t, wk_tensor *candidate, wk_tensor *accept
 wk_tensor *wk_init_truncated_normal(wk_tensor *t, double mean, double deviation, double low, double high) {
     if (!takes("wk_init_truncated_normal", t, 0, WK_MAX_RANK)) return NULL;
     if (!(deviation > 0) || !(low < high))
-        return wk_fail_null(WK_INVALID, "wk_init_truncated_normal: deviation %g, low %g, high %g", deviation, low, high);
+        return wk_fail_null(WK_INVALID, "wk_init_truncated_normal: deviation %g, low %g, high %g", deviation, low,
+                            high);
     const double by[4] = { mean, deviation, low, high };
-    wk_tensor *first = wk_kept_zeros((wk_dtype)t->dtype, wk__dims(t)), *second = wk_kept_zeros((wk_dtype)t->dtype, wk__dims(t));
+    wk_tensor *first = wk_kept_zeros((wk_dtype)t->dtype, wk__dims(t)),
+              *second = wk_kept_zeros((wk_dtype)t->dtype, wk__dims(t));
     bool *pending = wk_alloc((size_t)t->count + 1);
     bool ready = first && second && pending;
     if (ready && normal_cdf((high - mean) / deviation) - normal_cdf((low - mean) / deviation) > 0.3)

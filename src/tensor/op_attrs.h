@@ -5,12 +5,22 @@
 
 #include "wick/ops.h"
 
-/* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K)
+/* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K); also of conv3d.
  * `dims` is the shape of dx or of dweight. */
-typedef struct wk_conv2d_grad_attrs {
-    wk_conv2d_opts conv; /* activation is always none here */
+typedef struct wk_conv_grad_attrs {
+    wk_conv_opts conv; /* activation is always none here */
     wk_dims dims;
-} wk_conv2d_grad_attrs;
+} wk_conv_grad_attrs;
+
+/* Zeros before the image along each of its axes.  What stands behind it follows from the result's size. */
+static inline void wk__conv_padding(const wk_conv_opts *opts, int axes, const int64_t *kernel, int64_t *before) {
+    for (int i = 0; i < axes; i++) {
+        int64_t dilation = opts->dilation[i] ? opts->dilation[i] : 1;
+        before[i] = opts->pad == WK_CONV_SAME    ? dilation * (kernel[i] - 1) / 2
+                    : opts->pad == WK_CONV_VALID ? 0
+                                                 : opts->padding[i];
+    }
+}
 
 /* max_pool2d_backward (dy, indices) -> dx;  avg_pool2d_backward (dy) -> dx */
 typedef struct wk_pool_grad_attrs {

@@ -12,6 +12,7 @@
     X(layout)               \
     X(index)                \
     X(matmul)               \
+    X(conv_transpose)       \
     X(conv)                 \
     X(pool)                 \
     X(norm)                 \

@@ -63,7 +63,10 @@ static const struct {
     const char *name;
     wk_dims dims;
 } shapes[] = {
-    { "matrix", { 2, { 12, 5 } } }, { "wide", { 2, { 4, 9 } } }, { "tiny", { 2, { 3, 4 } } }, { "conv", { 4, { 6, 3, 3, 2 } } },
+    { "matrix", { 2, { 12, 5 } } },
+    { "wide", { 2, { 4, 9 } } },
+    { "tiny", { 2, { 3, 4 } } },
+    { "conv", { 4, { 6, 3, 3, 2 } } },
 };
 
 Test(init, equals_pytorch) {

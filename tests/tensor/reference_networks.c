@@ -54,12 +54,14 @@ static void linear_ref(ref_call *c) {
 typedef struct taps {
     int64_t stride[2], padding[2], dilation[2], groups;
 } taps;
-static taps taps_of(const wk_conv2d_opts *opts) {
+static taps taps_of(const wk_conv_opts *opts, const ref_tensor *weight) {
     taps t = { .groups = opts->groups ? opts->groups : 1 };
     for (int i = 0; i < 2; i++) {
         t.stride[i] = opts->stride[i] ? opts->stride[i] : 1;
         t.dilation[i] = opts->dilation[i] ? opts->dilation[i] : 1;
         t.padding[i] = opts->padding[i];
+        if (opts->pad == WK_CONV_VALID) t.padding[i] = 0;
+        if (opts->pad == WK_CONV_SAME) t.padding[i] = t.dilation[i] * (weight->shape[2 + i] - 1) / 2;
     }
     return t;
 }
@@ -112,11 +114,11 @@ static void to_weight(void *context, int64_t iy, int64_t ix, int64_t iw) {
 }
 
 static void conv2d_ref(ref_call *c) {
-    const wk_conv2d_opts *opts = c->attrs;
+    const wk_conv_opts *opts = c->attrs;
     ref_tensor *y = &c->out[0];
     zero(y);
     operands p = { c->in[0]->v, c->in[1]->v, y };
-    visit(y, c->in[0], c->in[1], taps_of(opts), to_y, &p);
+    visit(y, c->in[0], c->in[1], taps_of(opts, c->in[1]), to_y, &p);
     c->terms = c->in[1]->count / (c->in[1]->shape[0] ? c->in[1]->shape[0] : 1);
     for (int64_t o = 0; o < y->count; o++) {
         int64_t at[WK_MAX_RANK];
@@ -129,7 +131,7 @@ static void conv2d_backward_input_ref(ref_call *c) {
     ref_tensor *dx = &c->out[0];
     zero(dx);
     operands p = { c->in[0]->v, c->in[1]->v, dx };
-    visit(c->in[0], dx, c->in[1], taps_of(&((const wk_conv2d_grad_attrs *)c->attrs)->conv), to_x, &p);
+    visit(c->in[0], dx, c->in[1], taps_of(&((const wk_conv_grad_attrs *)c->attrs)->conv, c->in[1]), to_x, &p);
     c->terms = c->in[1]->count / c->in[1]->shape[1];
 }
 static void conv2d_backward_weight_ref(ref_call *c) {
@@ -137,7 +139,7 @@ static void conv2d_backward_weight_ref(ref_call *c) {
     zero(dw);
     zero(db);
     operands p = { c->in[0]->v, c->in[1]->v, dw };
-    visit(c->in[1], c->in[0], dw, taps_of(&((const wk_conv2d_grad_attrs *)c->attrs)->conv), to_weight, &p);
+    visit(c->in[1], c->in[0], dw, taps_of(&((const wk_conv_grad_attrs *)c->attrs)->conv, dw), to_weight, &p);
     c->terms = c->in[1]->count / (c->in[1]->shape[1] ? c->in[1]->shape[1] : 1);
     for (int64_t i = 0; i < c->in[1]->count; i++) {
         int64_t at[WK_MAX_RANK];

@@ -1,7 +1,7 @@
 /* wick/nn/init.h: initial values of parameters, drawn as torch.nn.init draws them: the same seed gives the same values.
  *
- * Each changes a kept f32 or f64 tensor in place and gives it back (NULL with an error pending), taking its numbers from
- * wk_default_generator.  fan_in and fan_out of a weight (out, in, …) are in · … and out · ….
+ * Each changes a kept f32 or f64 tensor in place and gives it back (NULL with an error pending), taking its numbers
+ * from wk_default_generator.  fan_in and fan_out of a weight (out, in, …) are in · … and out · ….
  */
 #ifndef WICK_NN_INIT_H
 #define WICK_NN_INIT_H
@@ -37,8 +37,8 @@ typedef enum wk_nonlinearity {
 /* torch.nn.init.calculate_gain; slope: of leaky relu. */
 WK_API double wk_init_gain(wk_nonlinearity nonlinearity, double slope);
 typedef struct wk_kaiming_opts {
-    double slope;                   /* a: of leaky relu */
-    bool fan_out;                   /* keep the variance of gradients instead of that of activations */
+    double slope; /* a: of leaky relu */
+    bool fan_out; /* keep the variance of gradients instead of that of activations */
     wk_nonlinearity nonlinearity;
 } wk_kaiming_opts;
 /* He et al. 2015: variance gain² / fan. */
