@@ -9,6 +9,10 @@ else()
   set(WICK_ISAS generic)
 endif()
 
+# glibc's vector functions (2.35 and later have all that kernels/cpu/simd/vector_library.h names).
+include(CheckLibraryExists)
+check_library_exists(mvec _ZGVeN16v_asinf "" WICK_MVEC)
+
 wick_objects(wick_kernels kernels/cpu/*.c)
 target_link_libraries(wick_kernels PRIVATE OpenMP::OpenMP_C)
 target_include_directories(wick_kernels PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
@@ -24,7 +28,7 @@ foreach(isa IN LISTS WICK_ISAS)
   wick_objects(wick_simd_${isa} kernels/cpu/simd/*/*.c)
   target_include_directories(wick_simd_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
   target_link_libraries(wick_simd_${isa} PRIVATE OpenMP::OpenMP_C)
-  target_compile_definitions(wick_simd_${isa} PRIVATE WK_ISA=${isa})
+  target_compile_definitions(wick_simd_${isa} PRIVATE WK_ISA=${isa} WICK_MVEC=$<BOOL:${WICK_MVEC}>)
   target_compile_options(wick_simd_${isa} PRIVATE ${WICK_ISA_FLAGS_${isa}} $<$<NOT:$<CONFIG:Debug>>:-O3>
     -ffp-contract=fast)
   list(APPEND WICK_KERNEL_OBJECTS $<TARGET_OBJECTS:wick_simd_${isa}>)

@@ -1,4 +1,4 @@
-/* wick/io.h: tensors in files: safetensors. */
+/* wick/io.h: tensors in files: safetensors, NumPy's npy and npz. */
 #ifndef WICK_IO_H
 #define WICK_IO_H
 
@@ -42,6 +42,31 @@ WK_API wk_status wk_module_save(wk_module *module, const char *path);
 WK_API wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 /* The same from an open file, for names that begin with `prefix` (which is taken off); names without it are ignored. */
 WK_API wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
+
+/* ---- NumPy's files -------------------------------------------------------------------------------------------------
+ */
+
+/* A scoped tensor from an npy file (versions 1.0 to 3.0, either byte order, either order of axes).  Errors: WK_IO;
+ * WK_FORMAT and WK_SHAPE for damaged or impossible files; WK_DTYPE for elements that no dtype here is (records, complex
+ * numbers, unsigned integers of more than eight bits). */
+WK_API wk_tensor *wk_npy_load(const char *path);
+/* Byte for byte what numpy.save writes, atomically.  Errors: bf16, which npy has not. */
+WK_API wk_status wk_npy_save(const char *path, wk_tensor *tensor);
+
+/* An open npz file: npy files by name, stored or deflated.  One thread at a time. */
+typedef struct wk_npz wk_npz;
+/* Errors: WK_IO, WK_FORMAT (no archive, damaged, encrypted, a name twice or one that leads out of its folder). */
+WK_API wk_npz *wk_npz_open(const char *path);
+WK_API void wk_npz_close(wk_npz *file);
+WK_API int wk_npz_count(const wk_npz *file);
+WK_API const char *wk_npz_name(const wk_npz *file, int i); /* without ".npy"; NULL beyond the last */
+/* A scoped tensor with memory of its own.  Errors: WK_NOT_FOUND, and those of wk_npy_load. */
+WK_API wk_tensor *wk_npz_get(wk_npz *file, const char *name);
+typedef struct wk_npz_opts {
+    bool compress; /* deflate, as numpy.savez_compressed; else stored */
+} wk_npz_opts;
+/* Atomically.  Equal tensors give equal files. */
+WK_API wk_status wk_npz_save(const char *path, wk_named_tensors tensors, wk_npz_opts opts);
 
 #ifdef __cplusplus
 }

@@ -69,6 +69,22 @@ WK_API wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_t
 WK_API wk_tensor *wk_forward(wk_module *module, wk_tensor *x);
 WK_API wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out);
 
+/* Hooks of a module, run in order of their addition whenever it runs; an error that one returns (or leaves pending) is
+ * that of the call.
+ *   before    may put other tensors into *in
+ *   after     may put others into *out
+ *   backward  when a backward has made the gradients of this run's inputs: may put others into *grad_in; NULL where an
+ *             input wants none or a result was not used.  As torch.nn.Module.register_full_backward_hook.
+ * 0 with an error pending: no memory. */
+typedef wk_status (*wk_forward_pre_hook)(void *context, wk_module *module, wk_args *in);
+typedef wk_status (*wk_forward_hook)(void *context, wk_module *module, const wk_args *in, wk_args *out);
+typedef wk_status (*wk_backward_hook)(void *context, wk_module *module, wk_args *grad_in, const wk_args *grad_out);
+WK_API wk_hook wk_on_forward_pre(wk_module *module, wk_forward_pre_hook hook, void *context);
+WK_API wk_hook wk_on_forward(wk_module *module, wk_forward_hook hook, void *context);
+WK_API wk_hook wk_on_backward(wk_module *module, wk_backward_hook hook, void *context);
+/* Take one away; one that is not there is left so.  Not while the module runs on another thread. */
+WK_API void wk_module_unhook(wk_module *module, wk_hook hook);
+
 /* Training or evaluation mode, for the whole tree. */
 WK_API void wk_module_train(wk_module *module, bool training);
 

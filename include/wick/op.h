@@ -64,7 +64,8 @@ typedef uint16_t wk_dtype_set; /* bit per wk_dtype; 0 means any */
 #define WK_INDICES ((wk_dtype_set)(WK_SET_OF(WK_I64) | WK_SET_OF(WK_I32)))
 
 /* Which dtypes an operation takes.  `same` names, as a bit mask, the inputs that must agree; with `promote` those that
- * do not are converted to the smallest dtype that holds both (f64 > f32 > f16, bf16 > integers by size > bool). */
+ * do not are converted to the smallest dtype that holds both (f64 > f32 > f16, bf16 > integers by size > bool); a
+ * tensor without axes counts only if no other does, or by its category (bool, integer, float). */
 typedef struct wk_dtype_rule {
     wk_dtype_set allowed[WK_MAX_IN];
     uint8_t same;

@@ -9,6 +9,7 @@
 #define WICK_OPS_H
 
 #include "wick/ops/pointwise.h"
+#include "wick/ops/activation.h"
 #include "wick/ops/reduce.h"
 #include "wick/ops/layout.h"
 #include "wick/ops/index.h"

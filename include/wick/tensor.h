@@ -82,6 +82,20 @@ WK_API wk_context *wk_context_bind(wk_context *context);
 WK_API void wk_set_threads(int threads);
 WK_API int wk_threads(void);
 
+/* Mixed precision: between begin and end, matrix products and convolutions convert f32 operands to `dtype` (WK_BF16 or
+ * WK_F16), and losses, exponentials, logarithms, powers, sums and softmax convert half operands to f32; what mixes its
+ * operands (concat) takes the widest.  f64 is left alone.  Gradients flow through the casts, so f32 weights get f32
+ * gradients.  Casts of weights are kept until the outermost end, so begin it inside the step's scope.  Backward and
+ * optimizer steps are not affected.  Nests; `enabled` false switches it off inside.  Per context.  torch.autocast
+ *     wk_autocast was = wk_autocast_begin(WK_BF16, true); …; wk_autocast_end(was); */
+typedef struct wk_autocast {
+    bool enabled;
+    wk_dtype dtype;
+} wk_autocast;
+WK_API wk_autocast wk_autocast_begin(wk_dtype dtype, bool enabled);
+WK_API void wk_autocast_end(wk_autocast was);
+WK_API bool wk_autocast_is_on(void);
+
 /* Give cached memory of this context back to the system. */
 WK_API void wk_memory_trim(void);
 
@@ -145,6 +159,18 @@ WK_API wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes);
 /* Copy `source` (same shape; another dtype is converted) into a tensor that no graph holds; counts as a change in
  * place. */
 WK_API wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source);
+/* The elements as NumPy prints them: zero means NumPy's own settings. */
+typedef struct wk_format_opts {
+    bool repr;             /* with "array(", commas and the dtype, as repr() does; else as str() */
+    wk_optional precision; /* digits behind the point at most, 8 */
+    int64_t threshold;     /* more elements are summarised, 1000 */
+    int64_t edge_items;    /* then shown at each end of an axis, 3 */
+    int64_t line_width;    /* 75 */
+} wk_format_opts;
+/* Text to be freed with wk_free; NULL with an error pending. */
+WK_API char *wk_tensor_format(const wk_tensor *tensor, wk_format_opts opts);
+/* The same and a newline, written to the stream. */
+WK_API wk_status wk_tensor_print(const wk_tensor *tensor, FILE *stream);
 /* "(64, 784) f32" into the buffer, which is returned. */
 WK_API const char *wk_describe(const wk_tensor *tensor, char *buffer, size_t size);
 

@@ -26,9 +26,10 @@ typedef struct wk_cpu_entry {
 /* Every file of kernels/cpu/simd once.  Add the name here and the file is part of every instruction set. */
 /* clang-format off */
 #define WK_CPU_SIMD_TABLES(X)                                                                  \
+    X(arithmetic) X(functions) X(special) X(activation) X(logic)                               \
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
-    X(dropout) X(index) X(optimizer) X(matmul) X(conv) X(pool) X(batch_norm)                 \
-    X(arrange) X(scatter) X(random)
+    X(dropout) X(index) X(tensor_list) X(optimizer_steps) X(matmul) X(conv) X(pool)          \
+    X(batch_norm) X(arrange) X(scatter) X(random)
 /* clang-format on */
 #define WK_CPU_DECLARE(name)                              \
     extern const wk_cpu_entry wk__cpu_##name##_generic[]; \

@@ -1,9 +1,12 @@
 /* backward.c: the walk.
  *
  * The tape is in order of creation, so walking it backwards visits every node after all of its users.  A first walk
- * marks what the output depends on and counts, for each leaf, how many contributions will come; a second one calls the
- * rules. Each rule runs in a scope of its own; what it gives is carried out as a header on the same storage, so that
- * everything else it made dies at once.
+ * marks what the outputs depend on and counts, for each leaf, how many contributions will come; when gradients of
+ * certain inputs are asked for, nodes that do not lead to one of them are found then.  A second walk calls the rules
+ * (rule.c).  Both end at the lowest node that was reached, so a short walk over a long tape is short.
+ *
+ * A rule may walk itself (checkpoints, rules by parts): walks nest, and a node that an outer one has still to pass is
+ * refused to an inner one.
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
@@ -12,47 +15,95 @@
 
 #include <string.h>
 
-typedef struct walk {
+typedef struct wk__walk {
     wk_context *context;
-    wk_tensor *const *inputs; /* of wk_gradients; NULL: accumulate in leaves */
-    wk_tensor **gradients;
-    int n_inputs;
-    bool retain, create;
+    const wk__request *ask;
+    struct wk__walk *outer;
+    struct wk_node *highest, *lowest;
     uint64_t serial;
+    int waiting; /* nodes marked and not visited yet */
 } walk;
 
-static const char *place(const char *call_site) {
-    const char *slash = call_site ? strrchr(call_site, '/') : NULL;
-    return slash ? slash + 1 : call_site ? call_site : "?";
+static bool is_same(const wk_tensor *wanted, const wk_tensor *in) {
+    if (!wanted) return false;
+    if (wanted == in) return true;
+    if (in->node || wanted->node) return wanted->node == in->node && wanted->output == in->output;
+    return in->leaf && wanted->leaf == in->leaf;
+}
+
+static bool is_input(const walk *w, const wk_tensor *in) {
+    for (int k = 0; k < w->ask->n_inputs; k++)
+        if (is_same(w->ask->inputs[k], in)) return true;
+    return false;
 }
 
 /* ---- first walk ---- */
 
-static wk_status mark_reachable(walk *w, struct wk_node *last) {
-    last->mark = w->serial;
-    for (struct wk_node *node = last; node; node = node->previous) {
-        if (node->mark != w->serial) continue;
-        if (node->consumed)
-            return wk_fail(
-                WK_STATE,
-                "backward: the part of the tape behind \"%s\" [%s] was consumed by an earlier backward; pass "
-                "retain_graph to that one",
-                node->op->name, place(node->call_site));
-        for (int i = 0; i < node->n_out; i++) node->dout[i] = NULL;
-        for (int i = 0; i < node->n_in; i++) {
-            wk_tensor *in = node->in[i];
-            if (!in || !wk__wants_grad(in)) continue;
-            if (in->node)
-                in->node->mark = w->serial;
-            else if (in->leaf) {
-                if (in->leaf->mark != w->serial) {
-                    in->leaf->mark = w->serial;
-                    in->leaf->expected = 0;
-                }
-                in->leaf->expected++;
-            }
+static wk_status mark_node(walk *w, struct wk_node *node) {
+    if (node->mark == w->serial) return WK_OK;
+    if (node->consumed)
+        return wk_fail(WK_STATE,
+                       "backward: the part of the tape behind \"%s\" [%s] was consumed by an earlier backward; pass "
+                       "retain_graph to that one",
+                       node->op->name, wk__place(node->call_site));
+    for (const walk *outer = w->outer; outer; outer = outer->outer)
+        if (node->mark == outer->serial)
+            return wk_fail(WK_STATE, "backward: \"%s\" [%s] is being walked by a backward that runs already",
+                           node->op->name, wk__place(node->call_site));
+    node->mark = w->serial;
+    node->leads_to_input = false;
+    for (int i = 0; i < node->n_out; i++) node->dout[i] = NULL;
+    w->waiting++;
+    if (!w->highest || node->number > w->highest->number) w->highest = node;
+    return WK_OK;
+}
+
+static wk_status count_leaf(walk *w, struct wk_leaf *leaf) {
+    if (leaf->mark != w->serial) {
+        for (const walk *outer = w->outer; outer; outer = outer->outer)
+            if (leaf->mark == outer->serial)
+                return wk_fail(WK_STATE, "backward: it reaches a leaf that a backward which runs already has still to "
+                                         "finish; use wk_gradients inside hooks and rules");
+        leaf->mark = w->serial;
+        leaf->expected = 0;
+        leaf->arriving = NULL;
+    }
+    leaf->expected++;
+    return WK_OK;
+}
+
+static wk_status mark_operands(walk *w, const struct wk_node *node) {
+    for (int i = 0; i < node->n_in; i++) {
+        const wk_tensor *in = node->in[i];
+        if (!in || !wk__wants_grad(in)) continue;
+        if (in->node) {
+            if (!w->ask->stop_at_inputs || !is_input(w, in)) WK_TRY(mark_node(w, in->node));
+        } else if (in->leaf && !w->ask->inputs) {
+            WK_TRY(count_leaf(w, in->leaf));
         }
     }
+    return WK_OK;
+}
+
+/* Whether a contribution to this operand is of use. */
+static bool is_useful(const walk *w, const wk_tensor *in) {
+    if (!in || !wk__wants_grad(in)) return false;
+    if (!w->ask->inputs) return in->node || in->leaf;
+    return is_input(w, in) || (in->node && in->node->mark == w->serial && in->node->leads_to_input);
+}
+
+static wk_status mark_reachable(walk *w) {
+    struct wk_node *above = NULL;
+    for (struct wk_node *node = w->highest; w->waiting > 0; node = node->previous) {
+        if (!node) return wk_fail(WK_STATE, "backward: the graph was made in another context, or goes on in one");
+        if (node->mark != w->serial) continue;
+        w->waiting--;
+        node->above = above;
+        above = w->lowest = node;
+        WK_TRY(mark_operands(w, node));
+    }
+    for (struct wk_node *node = w->lowest; node; node = node->above)
+        for (int i = 0; i < node->n_in && !node->leads_to_input; i++) node->leads_to_input = is_useful(w, node->in[i]);
     return WK_OK;
 }
 
@@ -80,194 +131,228 @@ static wk_status accumulate(wk_tensor *leaf, wk_tensor *contribution) {
     return wk_op_run_into(row("add", &add_row), (wk_tensor *[]){ gradient, contribution }, 2, out, NULL, gradient);
 }
 
-static void collect(walk *w, const wk_tensor *in, wk_tensor *contribution) {
-    for (int k = 0; k < w->n_inputs; k++) {
-        const wk_tensor *wanted = w->inputs[k];
-        if (!wanted) continue;
-        bool same = wanted == in || (in->node && wanted->node == in->node && wanted->output == in->output);
-        if (same && contribution)
-            w->gradients[k] = w->gradients[k] ? wk_add(w->gradients[k], contribution) : contribution;
+/* *sum = contribution, or their sum; both are taken over. */
+static wk_status add_up(const walk *w, wk_tensor **sum, wk_tensor *contribution) {
+    if (!*sum) {
+        *sum = contribution;
+        return WK_OK;
     }
+    wk_tensor *total = wk_add(*sum, contribution);
+    if (!w->ask->create) {
+        wk__tensor_drop(*sum);
+        wk__tensor_drop(contribution);
+    }
+    *sum = total;
+    return total ? WK_OK : wk_error_code();
 }
 
-static wk_status deliver(walk *w, wk_tensor *in, wk_tensor *contribution) {
-    if (w->inputs) collect(w, in, contribution);
-    if (in->node) {
-        if (!contribution) return WK_OK;
-        wk_tensor **sum = &in->node->dout[in->output];
-        *sum = *sum ? wk_add(*sum, contribution) : contribution;
-        return *sum ? WK_OK : wk_error_code();
+static wk_status collect(const walk *w, const wk_tensor *in, const wk_tensor *contribution) {
+    for (int k = 0; k < w->ask->n_inputs; k++) {
+        if (!is_same(w->ask->inputs[k], in)) continue;
+        wk_tensor *own = wk__header_copy(w->context, contribution);
+        if (!own) return wk_error_code();
+        WK_TRY(add_up(w, &w->ask->gradients[k], own));
     }
-    if (w->inputs || !in->leaf) return WK_OK;
-    if (contribution) WK_TRY(accumulate(in, contribution));
-    if (--in->leaf->expected == 0 && in->leaf->on_ready) in->leaf->on_ready(in->leaf->on_ready_context, in);
+    return WK_OK;
+}
+
+static wk_status deliver_to_leaf(const walk *w, wk_tensor *in, wk_tensor *contribution) {
+    struct wk_leaf *leaf = in->leaf;
+    if (contribution && leaf->hooks) {
+        WK_TRY(add_up(w, &leaf->arriving, contribution));
+    } else if (contribution) {
+        WK_TRY(accumulate(in, contribution));
+        wk__tensor_drop(contribution);
+    }
+    if (--leaf->expected > 0) return WK_OK;
+    leaf->mark = 0;
+    if (leaf->arriving) {
+        wk_tensor *whole = wk__hooks_run(leaf->hooks, 0, leaf->arriving, w->ask->create);
+        leaf->arriving = NULL;
+        if (!whole) return wk_error_code();
+        WK_TRY(accumulate(in, whole));
+    }
+    if (leaf->ready) wk__ready_hooks_run(in);
     return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* Takes the contribution (which may be NULL) over. */
+static wk_status deliver(const walk *w, wk_tensor *in, wk_tensor *contribution) {
+    if (in->node && in->node->mark == w->serial)
+        return contribution ? add_up(w, &in->node->dout[in->output], contribution) : WK_OK;
+    if (!w->ask->inputs) return in->leaf ? deliver_to_leaf(w, in, contribution) : WK_OK;
+    if (!contribution) return WK_OK;
+    wk_status status = collect(w, in, contribution);
+    if (!w->ask->create) wk__tensor_drop(contribution);
+    return status;
 }
 
 /* ---- one node ---- */
 
-/* An operand as the rule sees it: with its values where they were saved, else for its shape. */
-static wk_tensor *restore(walk *w, const struct wk_node *node, wk_tensor *header, const wk__saved *saved) {
-    if (!header || !saved->storage) return header;
-    if (saved->storage->version != saved->version)
-        return wk_fail_null(
-            WK_VERSION,
-            "backward of \"%s\" [%s]: a tensor it needs was changed in place since, by the call at [%s]; "
-            "change a copy instead",
-            node->op->name, place(node->call_site), place(saved->storage->changed_at));
-    if (header->life == WK__ALIVE && header->storage == saved->storage) return header;
-    wk_tensor *live = wk__header_create(w->context);
-    if (!live) return NULL;
-    wk_tensor *next = live->next;
-    *live = *header;
-    live->next = next;
-    live->life = WK__ALIVE;
-    live->storage = wk__storage_hold(saved->storage);
-    live->data = saved->data;
-    live->flags &= (uint8_t)~WK_TENSOR_KEPT;
-    return live;
-}
-
-static wk_tensor *sink_of(const walk *w, wk_tensor *in) {
-    if (w->create || w->inputs || in->node || !in->leaf || !in->leaf->empty) return NULL;
-    return wk__leaf_gradient_for_writing(in);
-}
-
 enum { SMALL = 16 };
 
-static wk_status run_rule(walk *w, struct wk_node *node, wk_tensor **din, wk_tensor **operands, wk_tensor **sinks,
-                          bool *needs) {
-    int n_in = node->n_in;
-    for (int i = 0; i < n_in + node->n_out; i++) {
-        wk_tensor *header = i < n_in ? node->in[i] : node->out[i - n_in];
-        operands[i] = restore(w, node, header, &node->saved[i]);
-        if (header && !operands[i]) return wk_error_code();
-        if (i >= n_in) continue;
-        sinks[i] = needs[i] ? sink_of(w, header) : NULL;
-    }
-    wk_call call = {
-        .op = node->op, .in = operands, .out = operands + n_in, .attrs = node->attrs, .n_in = n_in, .n_out = node->n_out
-    };
-    wk_grad grad = { .call = &call,
-                     .in = operands,
-                     .out = operands + n_in,
-                     .dout = node->dout,
-                     .attrs = node->attrs,
-                     .din = din,
-                     .needs = needs,
-                     .sink = sinks };
-    wk_status status = node->op->grad(&grad);
-    if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
-    if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, place(node->call_site));
-    return status;
-}
-
-/* Carry a rule's result out of its scope, checked against the shape it must have. */
-static wk_tensor *carry_out(walk *w, const struct wk_node *node, int i, wk_tensor *din) {
-    if (!din) return NULL;
-    const wk_tensor *in = node->in[i];
-    bool fits = din->rank == in->rank && din->dtype == in->dtype;
-    for (int axis = 0; fits && axis < din->rank; axis++) fits = din->shape[axis] == in->shape[axis];
-    if (!fits) {
-        char a[160], b[160];
-        return wk_fail_null(WK_INTERNAL, "gradient rule of \"%s\": input %d is %s, its gradient %s", node->op->name, i,
-                            wk_describe(in, a, sizeof a), wk_describe(din, b, sizeof b));
-    }
-    return wk__header_copy(w->context, din);
-}
-
-/* What the node's rule gives for each input, carried out of the rule's scope; NULL where nothing comes. */
-static wk_status contributions(walk *w, struct wk_node *node, wk_tensor **din, wk_tensor **sinks, wk_tensor **operands,
-                               bool *needs) {
-    bool any = false;
-    for (int i = 0; i < node->n_out; i++) any = any || node->dout[i] != NULL;
-    for (int i = 0; i < node->n_in; i++) {
-        din[i] = NULL;
-        needs[i] = node->in[i] && wk__wants_grad(node->in[i]);
-    }
-    if (!any) return WK_OK;
-    wk_scope inner = wk_scope_begin();
-    wk__scope *rule_scope = w->context->scope;
-    wk_status status = inner.record ? run_rule(w, node, din, operands, sinks, needs) : wk_error_code();
-    if (status == WK_OK) {
-        /* Headers made from here on belong to the scope around. */
-        w->context->scope = rule_scope->outer;
-        for (int i = 0; i < node->n_in && status == WK_OK; i++) {
-            wk_tensor *given = needs[i] ? din[i] : NULL;
-            din[i] = carry_out(w, node, i, given);
-            if (given && !din[i]) status = wk_error_code();
-        }
-        w->context->scope = rule_scope;
-    }
-    wk_scope_end(inner);
-    return status;
-}
-
-static wk_status step_back(walk *w, struct wk_node *node) {
+static wk_status run_rule(const walk *w, struct wk_node *node) {
     int n_in = node->n_in;
     wk_tensor *small[4 * SMALL];
-    bool small_needs[SMALL];
+    bool small_needs[SMALL], *needs = small_needs;
     wk_tensor **block = small;
-    bool *needs = small_needs;
     if (n_in + node->n_out > SMALL) { /* a list */
         block = wk__arena_take(&w->context->arena, (size_t)(3 * n_in + node->n_out) * sizeof(wk_tensor *));
         needs = wk__arena_take(&w->context->arena, (size_t)n_in * sizeof *needs);
         if (!block || !needs) return WK_NO_MEMORY;
     }
-    wk_tensor **din = block, **sinks = block + n_in, **operands = block + 2 * n_in;
-    wk_status status = contributions(w, node, din, sinks, operands, needs);
-    for (int i = 0; i < n_in && status == WK_OK; i++) {
-        if (!needs[i]) continue;
-        wk_tensor *in = node->in[i];
-        bool is_leaf = in->node == NULL;
-        status = deliver(w, in, din[i]);
-        if (is_leaf && !w->inputs && din[i]) wk__tensor_drop(din[i]);
+    wk__rule_call call = { .context = w->context,
+                           .node = node,
+                           .din = block,
+                           .sinks = block + n_in,
+                           .operands = block + 2 * n_in,
+                           .needs = needs,
+                           .use_sinks = !w->ask->create && !w->ask->inputs };
+    for (int i = 0; i < n_in; i++) needs[i] = is_useful(w, node->in[i]);
+    wk_status status = wk__rule_run(&call);
+    for (int i = 0; i < n_in && status == WK_OK; i++)
+        if (needs[i]) status = deliver(w, node->in[i], call.din[i]);
+    return status;
+}
+
+/* The gradients of a node's results are complete: hooks see them, and whoever asked for them. */
+static wk_status complete(const walk *w, const struct wk_node *node) {
+    for (int i = 0; i < node->n_out; i++) {
+        if (!node->dout[i]) continue;
+        if (node->hooks) {
+            node->dout[i] = wk__hooks_run(node->hooks, i, node->dout[i], w->ask->create);
+            if (!node->dout[i]) return wk_error_code();
+        }
+        const wk_tensor result = { .node = (struct wk_node *)(uintptr_t)node, .output = (uint16_t)i };
+        if (w->ask->inputs) WK_TRY(collect(w, &result, node->dout[i]));
     }
-    for (int i = 0; i < node->n_out; i++)
-        if (node->dout[i] && !w->create && !w->inputs) wk__tensor_drop(node->dout[i]);
-    if (!w->retain) wk__node_release(node);
+    return WK_OK;
+}
+
+static wk_status step_back(const walk *w, struct wk_node *node) {
+    wk_status status = complete(w, node);
+    if (status == WK_OK && node->leads_to_input) status = run_rule(w, node);
+    node->mark = 0;
+    for (int i = 0; i < node->n_out; i++) {
+        if (node->dout[i] && !w->ask->create) wk__tensor_drop(node->dout[i]);
+        node->dout[i] = NULL;
+    }
+    if (node->leads_to_input && !w->ask->retain && !w->ask->create) wk__node_release(node);
     return status;
 }
 
 /* ---- the walk ---- */
 
-static wk_status check_start(wk_tensor *output, wk_tensor *gradient) {
+static wk_status check_output(wk_tensor *output, const wk_tensor *seed) {
+    char text[160], given[160];
     if (!output) return wk_failed() ? wk_error_code() : wk_fail(WK_INVALID, "backward: the output is NULL");
     if (wk_failed()) return WK_PENDING;
     if (output->life != WK__ALIVE) return wk_fail(WK_DEAD_TENSOR, "backward: the output's scope has ended");
-    char text[160];
-    if (!output->node)
+    if (!wk__wants_grad(output))
         return wk_fail(WK_INVALID,
                        "backward: %s depends on no tensor that wants a gradient (was it made under no_grad?)",
                        wk_describe(output, text, sizeof text));
-    if (!gradient && output->count != 1)
+    if (!seed && output->count != 1)
         return wk_fail(WK_SHAPE, "backward: the output is %s, expected one element; reduce it, or give its gradient",
                        wk_describe(output, text, sizeof text));
+    if (!seed) return WK_OK;
+    if (seed->life != WK__ALIVE) return wk_fail(WK_DEAD_TENSOR, "backward: the scope of the gradient given has ended");
+    bool fits = seed->rank == output->rank && seed->dtype == output->dtype;
+    for (int axis = 0; fits && axis < seed->rank; axis++) fits = seed->shape[axis] == output->shape[axis];
+    if (!fits)
+        return wk_fail(WK_SHAPE, "backward: the gradient given is %s, the output %s",
+                       wk_describe(seed, given, sizeof given), wk_describe(output, text, sizeof text));
     return WK_OK;
 }
 
-static wk_status walk_back(walk *w, wk_tensor *output, wk_tensor *gradient) {
+static const wk_tensor *seed_of(const wk__request *ask, int o) {
+    return ask->seeds ? ask->seeds[o] : NULL;
+}
+
+/* Outputs of a rule's parts that nobody used, or that depend on nothing, are left out. */
+static bool is_left_out(const wk__request *ask, int o) {
+    const wk_tensor *output = ask->outputs[o];
+    return ask->in_parts && (!seed_of(ask, o) || !output || !wk__wants_grad(output));
+}
+
+static wk_status mark_outputs(walk *w) {
+    const wk__request *ask = w->ask;
+    for (int o = 0; o < ask->n_outputs; o++) {
+        if (is_left_out(ask, o)) continue;
+        wk_tensor *output = ask->outputs[o];
+        WK_TRY(check_output(output, seed_of(ask, o)));
+        char text[160];
+        if (!output->node && !ask->inputs)
+            return wk_fail(WK_INVALID, "backward: %s is a leaf, not the result of an operation",
+                           wk_describe(output, text, sizeof text));
+        if (output->node && !(ask->stop_at_inputs && is_input(w, output))) WK_TRY(mark_node(w, output->node));
+    }
+    return mark_reachable(w);
+}
+
+static wk_status plant_seeds(const walk *w) {
+    const wk__request *ask = w->ask;
+    for (int o = 0; o < ask->n_outputs; o++) {
+        if (is_left_out(ask, o)) continue;
+        wk_tensor *output = ask->outputs[o];
+        const wk_tensor *seed = seed_of(ask, o);
+        if (!seed) seed = wk_full((wk_dtype)output->dtype, wk__dims(output), 1.0);
+        wk_tensor *own = seed ? wk__header_copy(w->context, seed) : NULL;
+        if (!own) return wk_error_code();
+        WK_TRY(deliver(w, output, own));
+    }
+    return WK_OK;
+}
+
+uint64_t wk__walk_serial(void) {
     static uint64_t serials;
+    return __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+}
+
+static wk_status walk_back(walk *w) {
     wk_context *context = w->context;
-    w->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
-    WK_TRY(mark_reachable(w, output->node));
-    if (!gradient) gradient = wk_full((wk_dtype)output->dtype, wk__dims(output), 1.0);
-    wk_tensor *first = gradient ? wk__header_copy(context, gradient) : NULL;
-    if (!first) return wk_error_code();
-    struct wk_node *last = output->node;
-    last->dout[output->output] = first;
-    if (w->inputs) collect(w, output, first);
-    uint32_t mode = context->mode;
-    if (w->create)
-        context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
-    else
-        context->mode |= WK__MODE_NO_GRAD;
-    wk_status status = WK_OK;
-    for (struct wk_node *node = last; node && status == WK_OK; node = node->previous)
-        if (node->mark == w->serial) status = step_back(w, node);
-    context->mode = mode;
+    w->serial = wk__walk_serial();
+    wk_status status = mark_outputs(w);
+    /* Each rule runs in its forward's dtypes, and the casts' nodes are consumed unless the graph is retained. */
+    const uint32_t switched = WK__MODE_NO_GRAD | WK__MODE_AUTOCAST;
+    uint32_t kept = context->mode & switched;
+    if (!w->ask->retain && !w->ask->create) wk__autocast_forget(context);
+    context->mode &= ~switched;
+    if (!w->ask->create) context->mode |= WK__MODE_NO_GRAD;
+    if (status == WK_OK) status = plant_seeds(w);
+    if (w->lowest)
+        for (struct wk_node *node = w->highest; status == WK_OK; node = node->previous) {
+            if (node->mark == w->serial) status = step_back(w, node);
+            if (node == w->lowest) break;
+        }
+    context->mode = (context->mode & ~switched) | kept;
     return status;
 }
+
+wk_status wk__gradients(const wk__request *ask) {
+    wk_context *context = wk__context();
+    if (!context) return WK_NO_MEMORY;
+    for (int k = 0; k < ask->n_inputs; k++) ask->gradients[k] = NULL;
+    /* With create_graph the new nodes must outlive this call: no scope of its own. */
+    wk_scope scope = ask->create ? (wk_scope){ 0 } : wk_scope_begin();
+    walk w = { .context = context, .ask = ask, .outer = context->walk };
+    context->walk = &w;
+    wk_status status = walk_back(&w);
+    context->walk = w.outer;
+    for (int k = 0; k < ask->n_inputs; k++) {
+        if (status == WK_OK && !ask->stop_at_inputs && ask->gradients[k] && !ask->inputs[k]->node
+            && ask->inputs[k]->leaf && ask->inputs[k]->leaf->hooks) {
+            ask->gradients[k] = wk__hooks_run(ask->inputs[k]->leaf->hooks, 0, ask->gradients[k], ask->create);
+            if (!ask->gradients[k]) status = wk_error_code();
+        }
+        if (status != WK_OK) ask->gradients[k] = NULL;
+        (void)wk_scope_return(scope, ask->gradients[k]);
+    }
+    wk_scope_end(scope);
+    return status == WK_OK && wk_failed() ? wk_error_code() : status;
+}
+
+/* ---- what users call ---- */
 
 void wk__backward_hook_add(wk__backward_hook *hook) {
     wk_context *context = wk__context();
@@ -290,20 +375,12 @@ void wk__backward_ended(wk_status status) {
         hook->ended(hook->argument, status);
 }
 
-static wk_status backward(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
-    WK_TRY(check_start(output, gradient));
-    walk w = { .context = wk__context(),
-               .retain = opts.retain_graph || opts.create_graph,
-               .create = opts.create_graph };
-    /* With create_graph the new nodes must outlive this call: no scope of its own. */
-    wk_scope scope = opts.create_graph ? (wk_scope){ 0 } : wk_scope_begin();
-    wk_status status = walk_back(&w, output, gradient);
-    wk_scope_end(scope);
-    return status;
-}
-
 wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
-    wk_status status = backward(output, gradient, opts);
+    wk_status status = wk__gradients(&(wk__request){ .outputs = &output,
+                                                     .seeds = &gradient,
+                                                     .n_outputs = 1,
+                                                     .retain = opts.retain_graph,
+                                                     .create = opts.create_graph });
     wk__backward_ended(status);
     return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }
@@ -312,44 +389,32 @@ wk_status wk_backward(wk_tensor *scalar) {
     return wk_backward_from(scalar, NULL, (wk_backward_opts){ 0 });
 }
 
-wk_status wk_gradients(wk_tensor *output, wk_tensor *gradient, wk_tensor *const *inputs, int count,
-                       wk_tensor **gradients, wk_backward_opts opts) {
-    for (int i = 0; i < count; i++) gradients[i] = NULL;
-    WK_TRY(check_start(output, gradient));
-    walk w = { .context = wk__context(),
-               .inputs = inputs,
-               .gradients = gradients,
-               .n_inputs = count,
-               .retain = opts.retain_graph || opts.create_graph,
-               .create = opts.create_graph };
-    return walk_back(&w, output, gradient);
-}
-
-/* ---- rules of fused rows ---- */
-
-wk_status wk__grad_by_parts(wk_grad *grad) {
-    wk_context *context = wk__context();
-    const wk_op_def *op = grad->call->op;
-    if (!(context->mode & WK__MODE_NO_GRAD))
-        return wk_fail(WK_UNSUPPORTED, "the third derivative through \"%s\" is not supported", op->name);
-    /* Operands cut off from the tape that still ask to be noted: gradients are collected by their headers. */
-    wk_tensor *in[WK_MAX_IN], *out[WK_MAX_OUT];
-    for (int i = 0; i < grad->call->n_in; i++) {
-        in[i] = grad->in[i] ? wk_detach(grad->in[i]) : NULL;
-        if (in[i] && grad->needs[i]) in[i]->flags |= WK_TENSOR_REQUIRES_GRAD;
+wk_status wk_gradients(wk_tensor *const *outputs, int n_outputs, wk_tensor *const *grad_outputs,
+                       wk_tensor *const *inputs, int n_inputs, wk_tensor **gradients, wk_grad_opts opts) {
+    for (int k = 0; k < n_inputs; k++) gradients[k] = NULL;
+    if (wk_failed()) return WK_PENDING;
+    if (n_outputs < 1 || n_inputs < 1)
+        return wk_fail(WK_INVALID, "wk_gradients: %d outputs and %d inputs, expected at least one of each", n_outputs,
+                       n_inputs);
+    char text[160];
+    for (int k = 0; k < n_inputs; k++) {
+        if (!inputs[k]) return wk_fail(WK_INVALID, "wk_gradients: input %d is NULL", k);
+        if (!wk__wants_grad(inputs[k]))
+            return wk_fail(WK_INVALID, "wk_gradients: input %d, %s, wants no gradient; use wk_require_grad", k,
+                           wk_describe(inputs[k], text, sizeof text));
     }
-    wk_call call = *grad->call;
-    call.in = in;
-    call.out = out;
-    context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
-    wk_status status = op->decompose(&call, out);
-    context->mode |= WK__MODE_NO_GRAD;
-    for (int k = 0; k < op->n_out && status == WK_OK; k++) {
-        if (!grad->dout[k] || !out[k] || !out[k]->node) continue;
-        wk_tensor *parts[WK_MAX_IN];
-        status = wk_gradients(out[k], grad->dout[k], in, call.n_in, parts, (wk_backward_opts){ .retain_graph = true });
-        for (int i = 0; i < call.n_in && status == WK_OK; i++)
-            if (parts[i] && grad->needs[i]) grad->din[i] = grad->din[i] ? wk_add(grad->din[i], parts[i]) : parts[i];
-    }
-    return status == WK_OK && wk_failed() ? wk_error_code() : status;
+    WK_TRY(wk__gradients(&(wk__request){ .outputs = outputs,
+                                         .seeds = grad_outputs,
+                                         .n_outputs = n_outputs,
+                                         .inputs = inputs,
+                                         .gradients = gradients,
+                                         .n_inputs = n_inputs,
+                                         .retain = opts.retain_graph,
+                                         .create = opts.create_graph }));
+    for (int k = 0; k < n_inputs && !opts.allow_unused; k++)
+        if (!gradients[k])
+            return wk_fail(WK_INVALID,
+                           "wk_gradients: no output depends on input %d, %s; set allow_unused if that may be", k,
+                           wk_describe(inputs[k], text, sizeof text));
+    return WK_OK;
 }

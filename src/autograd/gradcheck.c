@@ -15,6 +15,7 @@ typedef struct check {
     wk_tensor *const *in;
     int n_in;
     double step, tolerance;
+    const char *row; /* that made the function's result */
 } check;
 
 static wk_tensor *weighted_sum(wk_tensor *y) {
@@ -26,19 +27,21 @@ static wk_tensor *weighted_sum(wk_tensor *y) {
 }
 
 static wk_tensor *scalar_of(void *context, wk_tensor *const *in, int n_in) {
-    const check *c = context;
-    return weighted_sum(c->function(c->context, in, n_in));
+    check *c = context;
+    wk_tensor *y = c->function(c->context, in, n_in);
+    if (y && y->node) c->row = y->node->op->name;
+    return weighted_sum(y);
 }
 
 /* The scalar's gradients, weighted and summed: the function whose gradient is of second order. */
 static wk_tensor *gradient_sum(void *context, wk_tensor *const *in, int n_in) {
+    const wk_grad_opts both = { .create_graph = true, .allow_unused = true };
     wk_tensor *scalar = scalar_of(context, in, n_in), *total = NULL;
     if (!scalar || !scalar->node) return scalar;
     for (int i = 0; i < n_in; i++) {
         if (!in[i] || !in[i]->leaf) continue;
         wk_tensor *gradient;
-        if (wk_gradients(scalar, NULL, &in[i], 1, &gradient, (wk_backward_opts){ .create_graph = true }) != WK_OK)
-            return NULL;
+        if (wk_gradients(&scalar, 1, NULL, &in[i], 1, &gradient, both) != WK_OK) return NULL;
         if (!gradient) continue;
         wk_tensor *part = weighted_sum(gradient);
         total = total ? wk_add(total, part) : part;
@@ -68,8 +71,10 @@ static wk_status compare(const check *c, wk_gradcheck_function scalar, int i, co
         if (wk_failed()) return wk_error_code();
         double analytic = gradient ? wk_at(gradient, k) : 0;
         if (!(fabs(analytic - numeric) <= c->tolerance * (1 + fabs(numeric))))
-            return wk_fail(WK_INVALID, "gradcheck: %s gradient of input %d, element %lld: analytic %.9g, numeric %.9g",
-                           order, i, (long long)k, analytic, numeric);
+            return wk_fail(WK_INVALID,
+                           "gradcheck: %s gradient of input %d, element %lld: analytic %.9g, numeric %.9g, through "
+                           "\"%s\"",
+                           order, i, (long long)k, analytic, numeric, c->row ? c->row : "nothing differentiable");
     }
     return WK_OK;
 }
@@ -81,7 +86,7 @@ static wk_status check_order(const check *c, wk_gradcheck_function scalar, const
         wk_tensor *y = scalar((void *)(uintptr_t)c, c->in, c->n_in), *gradient = NULL;
         wk_status status = !y ? wk_error_code() : WK_OK;
         if (status == WK_OK && y->node)
-            status = wk_gradients(y, NULL, &c->in[i], 1, &gradient, (wk_backward_opts){ 0 });
+            status = wk_gradients(&y, 1, NULL, &c->in[i], 1, &gradient, (wk_grad_opts){ .allow_unused = true });
         if (status == WK_OK) status = compare(c, scalar, i, gradient, order);
         wk_scope_end(scope);
         WK_TRY(status);
@@ -91,9 +96,12 @@ static wk_status check_order(const check *c, wk_gradcheck_function scalar, const
 
 wk_status wk_gradcheck(wk_gradcheck_function function, void *context, wk_tensor *const *in, int n_in,
                        wk_gradcheck_opts opts) {
-    check c = {
-        function, context, in, n_in, opts.step > 0 ? opts.step : 1e-6, opts.tolerance > 0 ? opts.tolerance : 1e-5
-    };
+    check c = { .function = function,
+                .context = context,
+                .in = in,
+                .n_in = n_in,
+                .step = opts.step > 0 ? opts.step : 1e-6,
+                .tolerance = opts.tolerance > 0 ? opts.tolerance : 1e-5 };
     for (int i = 0; i < n_in; i++)
         if (in[i] && in[i]->leaf && (in[i]->dtype != WK_F64 || !wk_is_contiguous(in[i])))
             return wk_fail(WK_DTYPE, "gradcheck: input %d must be f64 and row major", i);

@@ -25,9 +25,12 @@ wk_status wk__tape_record(wk_context *context, const wk_call *call) {
     char *block = wk__arena_take(&context->arena, sizeof(struct wk_node) + saves + pointers + op->attrs_size + 16);
     if (!block) return WK_NO_MEMORY;
     struct wk_node *node = (struct wk_node *)(void *)block;
-    *node = (struct wk_node){
-        .previous = context->tape, .op = op, .call_site = context->call_site, .n_in = n_in, .n_out = n_out
-    };
+    *node = (struct wk_node){ .previous = context->tape,
+                              .op = op,
+                              .call_site = context->call_site,
+                              .n_in = n_in,
+                              .n_out = n_out,
+                              .number = context->tape_length + 1 };
     node->saved = (wk__saved *)(void *)(block + sizeof *node);
     node->in = (wk_tensor **)(void *)(block + sizeof *node + saves);
     node->out = node->in + n_in;
@@ -77,16 +80,21 @@ void wk__node_release(struct wk_node *node) {
         }
 }
 
+void wk__tape_cut(wk_context *context, struct wk_node *last) {
+    for (struct wk_node *node = context->tape; node != last; node = node->previous) wk__node_release(node);
+    context->tape = last;
+    context->tape_length = last ? last->number : 0;
+}
+
 void wk__tape_clear(wk_context *context) {
-    for (struct wk_node *node = context->tape; node; node = node->previous) wk__node_release(node);
-    context->tape = NULL;
-    context->tape_length = 0;
+    wk__tape_cut(context, NULL);
 }
 
 /* ---- leaves ---- */
 
 void wk__leaf_destroy(struct wk_leaf *leaf) {
     wk_release(leaf->gradient);
+    wk__leaf_hooks_free(leaf);
     wk_free(leaf);
 }
 
@@ -113,10 +121,6 @@ bool wk_requires_grad(const wk_tensor *tensor) {
     return tensor && wk__wants_grad(tensor);
 }
 
-wk_tensor *wk_gradient(const wk_tensor *leaf) {
-    return leaf && leaf->leaf && !leaf->leaf->empty ? leaf->leaf->gradient : NULL;
-}
-
 void wk_clear_grad(wk_tensor *leaf) {
     if (leaf && leaf->leaf) leaf->leaf->empty = true;
 }
@@ -133,14 +137,6 @@ wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf) {
     return state->gradient;
 }
 
-wk_status wk_on_gradient_ready(wk_tensor *leaf, void (*hook)(void *context, wk_tensor *leaf), void *context) {
-    if (!leaf || !leaf->leaf)
-        return wk_fail(WK_INVALID, "wk_on_gradient_ready: the tensor is no leaf; use wk_require_grad");
-    leaf->leaf->on_ready = hook;
-    leaf->leaf->on_ready_context = context;
-    return WK_OK;
-}
-
 /* ---- modes ---- */
 
 bool wk_no_grad_begin(void) {
@@ -154,6 +150,19 @@ bool wk_no_grad_begin(void) {
 void wk_no_grad_end(bool was) {
     wk_context *context = wk__context();
     if (context && !was) context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
+}
+
+bool wk_enable_grad_begin(void) {
+    wk_context *context = wk__context();
+    if (!context) return true;
+    bool was = !(context->mode & WK__MODE_NO_GRAD);
+    context->mode &= ~(uint32_t)WK__MODE_NO_GRAD;
+    return was;
+}
+
+void wk_enable_grad_end(bool was) {
+    wk_context *context = wk__context();
+    if (context && !was) context->mode |= WK__MODE_NO_GRAD;
 }
 
 wk_tensor *wk_detach(wk_tensor *tensor) {

@@ -12,6 +12,24 @@ typedef struct wk__saved {
     uint32_t version;
 } wk__saved;
 
+/* A function on the gradient of one output of a node or of a leaf; or, without one, the order to keep that gradient. */
+typedef struct wk__gradient_hook {
+    struct wk__gradient_hook *next;
+    wk_gradient_hook function;
+    void *context;
+    wk_hook id;
+    int output;          /* of the node; 0 for a leaf */
+    wk_tensor *retained; /* what was kept, without a function */
+} wk__gradient_hook;
+
+/* A function that is told when a leaf's gradient is complete. */
+typedef struct wk__ready_hook {
+    struct wk__ready_hook *next;
+    void (*function)(void *context, wk_tensor *leaf);
+    void *context;
+    wk_hook id;
+} wk__ready_hook;
+
 /* One call.  Headers of operands live as long as the node (kept ones are held), so edges are in them: in[i]->node. */
 struct wk_node {
     struct wk_node *previous;
@@ -22,7 +40,11 @@ struct wk_node {
     wk__saved *saved; /* n_in, then n_out */
     wk_tensor **dout; /* while a backward runs */
     int n_in, n_out;
-    uint64_t mark; /* serial of the backward that reached it */
+    uint64_t number;          /* grows along the tape */
+    uint64_t mark;            /* serial of the backward that reached it and has not passed it yet */
+    struct wk_node *above;    /* the node that this backward reached before */
+    wk__gradient_hook *hooks; /* in the step arena */
+    bool leads_to_input;      /* this backward runs its rule */
     bool consumed;
 };
 
@@ -31,9 +53,49 @@ struct wk_leaf {
     bool empty;
     int expected; /* contributions still to come in this backward */
     uint64_t mark;
-    void (*on_ready)(void *context, wk_tensor *leaf);
-    void *on_ready_context;
+    wk_tensor *arriving;      /* their sum, where hooks must see it whole */
+    wk__gradient_hook *hooks; /* of its own memory */
+    wk__ready_hook *ready;
 };
+
+/* Gradients of several outputs: added to leaves, or (inputs given) handed back. */
+typedef struct wk__request {
+    wk_tensor *const *outputs, *const *seeds;
+    int n_outputs;
+    wk_tensor *const *inputs;
+    wk_tensor **gradients;
+    int n_inputs;
+    bool retain, create;
+    bool stop_at_inputs; /* what lies behind an input is somebody else's */
+    bool in_parts;       /* part of a rule: outputs that lead nowhere are left out */
+} wk__request;
+wk_status wk__gradients(const wk__request *request);
+/* Never the same twice. */
+uint64_t wk__walk_serial(void);
+
+/* ---- hooks.c ---- */
+/* The gradient as its hooks leave it; NULL with an error pending. */
+wk_tensor *wk__hooks_run(wk__gradient_hook *hooks, int output, wk_tensor *gradient, bool keep_connected);
+void wk__ready_hooks_run(wk_tensor *leaf);
+void wk__leaf_hooks_free(struct wk_leaf *leaf);
+
+/* ---- rule.c ---- */
+
+/* What one node's rule gives for each input, carried out of a scope of its own; NULL where nothing comes. */
+typedef struct wk__rule_call {
+    wk_context *context;
+    struct wk_node *node;
+    wk_tensor **din, **operands, **sinks;
+    bool *needs; /* set by the caller */
+    bool use_sinks;
+} wk__rule_call;
+wk_status wk__rule_run(wk__rule_call *call);
+const char *wk__place(const char *call_site);
+/* Operands for a second run of a call: cut off from the tape, or (create) connected to it through a view. */
+wk_tensor *wk__stand_in(wk_tensor *operand, bool wants, bool create);
+
+/* A NaN that a rule has given, while anomaly mode is on. */
+wk_status wk__anomaly_check(const struct wk_node *node, int input, const wk_tensor *gradient);
 
 /* Told when a backward of this context has ended, well or not, and when an optimizer refuses to step because an error
  * is pending: DDP finishes its exchange there, or ends the other ranks. */
@@ -51,5 +113,7 @@ WK_API void wk__leaf_place_gradient(wk_tensor *leaf, wk_tensor *gradient);
 /* The gradient's memory whatever its state (made if there is none), marked as full. */
 WK_API wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf);
 void wk__node_release(struct wk_node *node);
+/* Forget the calls noted after `last` (NULL: all). */
+void wk__tape_cut(wk_context *context, struct wk_node *last);
 
 #endif

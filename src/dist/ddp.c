@@ -30,6 +30,7 @@ typedef struct slot {
     wk_tensor *parameter;
     int bucket;
     bool ready;
+    wk_hook hook; /* on the parameter */
 } slot;
 
 struct wk_ddp {
@@ -219,7 +220,8 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     if (status == WK_OK) assign(d, opts);
     for (int i = 0; status == WK_OK && i < d->bucket_count; i++) status = lay_out(&d->buckets[i], d->slots);
     for (int i = 0; status == WK_OK && i < d->count; i++)
-        status = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i]);
+        if (!(d->slots[i].hook = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i])))
+            status = wk_error_code();
     if (status != WK_OK) {
         wk_ddp_destroy(d);
         return NULL;
@@ -233,9 +235,7 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
 void wk_ddp_destroy(wk_ddp *d) {
     if (!d) return;
     if (d->started) wk__backward_hook_remove(&d->hook);
-    for (int i = 0; d->slots && i < d->count; i++)
-        if (d->slots[i].parameter && d->slots[i].parameter->leaf)
-            (void)wk_on_gradient_ready(d->slots[i].parameter, NULL, NULL);
+    for (int i = 0; d->slots && i < d->count; i++) wk_unhook(d->slots[i].parameter, d->slots[i].hook);
     for (int i = 0; d->buckets && i < d->bucket_count; i++) {
         (void)wk_work_wait(d->buckets[i].work);
         wk_release(d->buckets[i].whole);

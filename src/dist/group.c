@@ -317,7 +317,7 @@ wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work)
         .kind = WK_ALL_REDUCE, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype
     };
     set_operation(g, &transfer, op);
-    t->storage->version++;
+    wk__storage_changed(t->storage, "wk_all_reduce");
     return submit(g, transfer, t, NULL, work);
 }
 
@@ -330,7 +330,7 @@ wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
                              .count = t->count,
                              .dtype = (wk_dtype)t->dtype,
                              .root = root };
-    t->storage->version++;
+    wk__storage_changed(t->storage, "wk_broadcast");
     return submit(g, transfer, t, NULL, work);
 }
 
@@ -348,7 +348,7 @@ wk_status wk_all_gather(wk_group *g, wk_tensor *in, wk_tensor *out, wk_work **wo
     wk_transfer transfer = {
         .kind = WK_ALL_GATHER, .in = in->data, .out = out->data, .count = in->count, .dtype = (wk_dtype)in->dtype
     };
-    out->storage->version++;
+    wk__storage_changed(out->storage, "wk_all_gather");
     return submit(g, transfer, in, out, work);
 }
 
@@ -361,7 +361,7 @@ wk_status wk_reduce_scatter(wk_group *g, wk_tensor *in, wk_tensor *out, wk_reduc
         .kind = WK_REDUCE_SCATTER, .in = in->data, .out = out->data, .count = out->count, .dtype = (wk_dtype)in->dtype
     };
     set_operation(g, &transfer, op);
-    out->storage->version++;
+    wk__storage_changed(out->storage, "wk_reduce_scatter");
     return submit(g, transfer, in, out, work);
 }
 

@@ -225,7 +225,10 @@ wk_tensor *wk_safetensors_get(wk_safetensors *file, const char *name) {
     if ((uintptr_t)data % wk_dtype_size(e->dtype) != 0) return wk_from_array(e->dtype, e->dims, data);
     (void)atomic_fetch_add(&file->references, 1);
     wk_tensor *tensor = wk_from_memory(e->dtype, e->dims, data, drop, file);
-    if (!tensor) drop(file, NULL);
+    if (tensor)
+        tensor->storage->read_only = true;
+    else
+        drop(file, NULL);
     return tensor;
 }
 
@@ -404,8 +407,7 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         const entry *e = find(file, full);
         memcpy(targets.tensor[i]->data, file->data + e->begin, (size_t)(e->end - e->begin));
-        targets.tensor[i]->storage->version++;
-        targets.tensor[i]->storage->changed_at = "wk_load_named";
+        wk__storage_changed(targets.tensor[i]->storage, "wk_load_named");
     }
     return WK_OK;
 }

@@ -1,7 +1,7 @@
 /* layers.c: the layers with parameters: Linear, Conv2d, BatchNorm2d. */
 #define WK_NO_CALL_SITES
 #include "tensor/tensor.h"
-#include "wick/nn.h"
+#include "nn/nn.h"
 
 #include <math.h>
 
@@ -154,6 +154,10 @@ static void batch_norm_describe(const wk_module *self, char *buffer, size_t size
 static const wk_module_class batch_norm_class = {
     .name = "BatchNorm2d", .size = sizeof(batch_norm), .forward = batch_norm_forward, .describe = batch_norm_describe
 };
+
+wk_optional *wk__batch_norm_momentum(wk_module *module) {
+    return module->class_ == &batch_norm_class ? &((batch_norm *)module)->opts.momentum : NULL;
+}
 
 static wk_tensor *ones(int64_t count) {
     wk_tensor *tensor = wk_kept_zeros(WK_F32, WK_DIMS(count));

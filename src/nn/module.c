@@ -3,8 +3,9 @@
  * Lists are made once and kept until the tree changes, for optimizers ask for them once but examples do so in loops.
  */
 #define WK_NO_CALL_SITES
+#include "nn/hooks.h"
+#include "nn/nn.h"
 #include "tensor/tensor.h"
-#include "wick/nn.h"
 
 #include <string.h>
 
@@ -26,7 +27,12 @@ typedef struct wk_module_members {
     member *items; /* in order of addition */
     int count, capacity;
     named_list parameters, state;
+    wk__module_hook *hooks;
 } wk_module_members;
+
+wk__module_hook **wk__module_hooks(wk_module *module) {
+    return &module->members->hooks;
+}
 
 static void list_clear(named_list *list) {
     for (int i = 0; i < list->count; i++) wk_free(list->name[i]);
@@ -80,6 +86,7 @@ void wk_module_destroy(wk_module *module) {
     }
     list_clear(&members->parameters);
     list_clear(&members->state);
+    wk__module_hooks_free(members->hooks);
     wk_free(members->items);
     wk_free(members);
     wk_free(module->path);
@@ -161,24 +168,35 @@ wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_tensor *
 
 /* ---- forward ---- */
 
-wk_tensor *wk_forward(wk_module *module, wk_tensor *x) {
-    wk_context *context = wk__context();
-    if (!module || !x || !context || context->pending->code != WK_OK) return NULL;
+wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+    const wk_module_class *class_ = module->class_;
+    if (class_->forward_args && (by_slots || !class_->forward)) return class_->forward_args(module, in, out);
+    if (in->count != 1)
+        return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path, class_->name,
+                       in->count);
+    out->slot[0].tensor = class_->forward(module, in->slot[0].tensor);
+    out->count = 1;
+    return out->slot[0].tensor ? WK_OK : wk_failed() ? wk_error_code() : WK_INVALID;
+}
+
+/* In a scope of its own, with the module's path for messages. */
+static wk_status run_forward(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const char *outer = context->layer;
     context->layer = *module->path ? module->path : NULL;
     wk_scope scope = wk_scope_begin();
-    wk_tensor *y = NULL;
-    if (module->class_->forward) {
-        y = module->class_->forward(module, x);
-    } else {
-        wk_args in = { .count = 1, .slot = { { NULL, x } } }, out = { 0 };
-        if (module->class_->forward_args && module->class_->forward_args(module, &in, &out) == WK_OK)
-            y = out.slot[0].tensor;
-    }
-    if (y != x) y = wk_scope_return(scope, y);
+    wk_status status = WK_UNLIKELY(module->members->hooks != NULL) ? wk__forward_hooked(module, by_slots, in, out)
+                                                                   : wk__forward_plain(module, by_slots, in, out);
+    for (int i = 0; i < out->count; i++) (void)wk_scope_return(scope, out->slot[i].tensor);
     wk_scope_end(scope);
     context->layer = outer;
-    return y;
+    return status;
+}
+
+wk_tensor *wk_forward(wk_module *module, wk_tensor *x) {
+    wk_context *context = wk__context();
+    if (!module || !x || !context || context->pending->code != WK_OK) return NULL;
+    wk_args in = { .count = 1, .slot = { { NULL, x } } }, out = { 0 };
+    return run_forward(context, module, false, &in, &out) == WK_OK ? out.slot[0].tensor : NULL;
 }
 
 wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out) {
@@ -187,22 +205,7 @@ wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out) {
     if (!context) return WK_NO_MEMORY;
     if (context->pending->code != WK_OK) return WK_PENDING;
     if (!module) return wk_fail(WK_INVALID, "wk_forward_args: the module is NULL");
-    if (!module->class_->forward_args) {
-        if (in->count != 1)
-            return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path,
-                           module->class_->name, in->count);
-        out->slot[0].tensor = wk_forward(module, in->slot[0].tensor);
-        out->count = 1;
-        return out->slot[0].tensor ? WK_OK : wk_error_code();
-    }
-    const char *outer = context->layer;
-    context->layer = *module->path ? module->path : NULL;
-    wk_scope scope = wk_scope_begin();
-    wk_status status = module->class_->forward_args(module, in, out);
-    for (int i = 0; i < out->count; i++) (void)wk_scope_return(scope, out->slot[i].tensor);
-    wk_scope_end(scope);
-    context->layer = outer;
-    return status;
+    return run_forward(context, module, true, in, out);
 }
 
 /* ---- the whole tree ---- */
@@ -211,6 +214,12 @@ void wk_module_train(wk_module *module, bool training) {
     if (!module) return;
     module->training = training;
     for (int i = 0; i < module->members->count; i++) wk_module_train(module->members->items[i].child, training);
+}
+
+void wk__module_visit(wk_module *module, void (*visit)(void *context, wk_module *module), void *context) {
+    if (!module) return;
+    visit(context, module);
+    for (int i = 0; i < module->members->count; i++) wk__module_visit(module->members->items[i].child, visit, context);
 }
 
 /* PyTorch's order: a module's own parameters (and buffers), then its children. */

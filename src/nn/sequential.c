@@ -1,7 +1,7 @@
 /* sequential.c: Sequential, and the layers without parameters. */
 #define WK_NO_CALL_SITES
+#include "nn/hooks.h"
 #include "tensor/tensor.h"
-#include "wick/nn.h"
 
 /* ---- layers without parameters ---- */
 
@@ -97,13 +97,19 @@ static wk_tensor *run_activated(wk_module *child, wk_tensor *x, int activation) 
     return y;
 }
 
+/* Hooks want to see both results. */
+static bool runs_activated(wk_module *child, wk_module *activation) {
+    return child->class_->forward_activated && activation->class_->activation && !*wk__module_hooks(child)
+           && !*wk__module_hooks(activation);
+}
+
 static wk_tensor *sequential_forward(wk_module *self, wk_tensor *x) {
     const sequential *m = (sequential *)self;
     const wk_tensor *input = x;
     for (int i = 0; i < m->count && x; i++) {
         wk_module *child = m->child[i];
         wk_tensor *y;
-        if (i + 1 < m->count && child->class_->forward_activated && m->child[i + 1]->class_->activation) {
+        if (i + 1 < m->count && runs_activated(child, m->child[i + 1])) {
             y = run_activated(child, x, m->child[i + 1]->class_->activation);
             i++;
         } else {

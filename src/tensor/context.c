@@ -42,6 +42,7 @@ void wk_context_destroy(wk_context *context) {
     while (context->scope) wk_scope_end((wk_scope){ context->scope, context->scope->serial });
     wk_memory_trim();
     wk__arena_destroy(&context->arena);
+    wk__autocast_forget(context);
     (void)wk_context_bind(bound == context ? NULL : bound);
     if (own_context == context) own_context = NULL;
     wk_free(context);
@@ -121,6 +122,10 @@ static void end_innermost(wk_context *context) {
     wk__scope *scope = context->scope;
     for (wk_tensor *tensor = scope->tensors; tensor; tensor = tensor->next) wk__tensor_drop(tensor);
     context->scope = scope->outer;
+    if (WK_UNLIKELY(scope == context->autocast.scope)) { /* kept casts lived in it */
+        context->autocast.scope = NULL;
+        wk__autocast_forget(context);
+    }
     if (scope->outer) return;
     wk__tape_clear(context);
     wk__arena_rewind(&context->arena, scope->mark);

@@ -144,21 +144,33 @@ static wk_status check_dtypes(const wk_call *call) {
     return WK_OK;
 }
 
+/* bool, integers, floats */
+static int category(wk_dtype dtype) {
+    return dtype == WK_BOOL ? 0 : wk_dtype_is_float(dtype) ? 2 : 1;
+}
+
+/* The common dtype of the inputs named by the rule; -1 if there is none.  Tensors without axes do not raise the dtype
+ * of those with axes, unless they are of a higher category. */
+static int common_dtype(const wk_call *call, bool *differ) {
+    int common[2] = { -1, -1 }, first = -1; /* of tensors without and with axes */
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *in = call->in[i];
+        if (!(call->op->dtype.same >> i & 1) || !in) continue;
+        int *of = &common[in->rank > 0];
+        *of = *of < 0 ? in->dtype : (int)promote((wk_dtype)*of, (wk_dtype)in->dtype);
+        if (first < 0) first = in->dtype;
+        *differ = *differ || first != in->dtype;
+    }
+    if (common[0] < 0 || common[1] < 0) return common[0] < 0 ? common[1] : common[0];
+    bool higher = category((wk_dtype)common[0]) > category((wk_dtype)common[1]);
+    return higher ? common[0] : common[1];
+}
+
 /* Convert operands of a promoting row to their common dtype, into `converted`. */
 static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]) {
     const wk_dtype_rule *rule = &call->op->dtype;
-    int common = -1;
     bool differ = false;
-    for (int i = 0; i < call->n_in; i++) {
-        if (!(rule->same >> i & 1) || !call->in[i]) continue;
-        wk_dtype dtype = (wk_dtype)call->in[i]->dtype;
-        if (common < 0)
-            common = (int)dtype;
-        else if ((wk_dtype)common != dtype) {
-            common = (int)promote((wk_dtype)common, dtype);
-            differ = true;
-        }
-    }
+    int common = common_dtype(call, &differ);
     if (!differ) return WK_OK;
     for (int i = 0; i < call->n_in; i++) {
         converted[i] = call->in[i];
@@ -196,7 +208,7 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
     if (target && fits(target, desc)) {
         out->storage = wk__storage_hold(target->storage);
         out->data = target->data;
-        target->storage->version++;
+        wk__storage_changed(target->storage, context->call_site);
         return out;
     }
     if (desc->strided) {
@@ -219,8 +231,10 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
             return wk_bad_call(
                 call, WK_INVALID,
                 "input %d is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy", i);
-        tensor->storage->version++;
-        tensor->storage->changed_at = context->call_site;
+        char why[300];
+        if (wk__not_writable(tensor, why, sizeof why))
+            return wk_bad_call(call, WK_INVALID, "input %d is written in place but %s", i, why);
+        wk__storage_changed(tensor->storage, context->call_site);
     }
     return WK_OK;
 }
@@ -277,6 +291,13 @@ static wk_status run_parts(wk_context *context, const wk_call *call) {
     return status;
 }
 
+/* A row without a gradient is noted too where its result could have one: a backward that gets there says so, instead of
+ * taking the result for a constant. */
+static bool is_noted(const wk_call *call) {
+    if (call->op->grad) return true;
+    return call->n_out > 0 && wk_dtype_is_float((wk_dtype)call->out[0]->dtype);
+}
+
 /* ---- the call ---- */
 
 void wk__fail_after_ops(int64_t count) {
@@ -297,11 +318,13 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
-    wk_tensor *converted[WK_MAX_IN];
+    wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
     bool wants_grad;
     if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
         return wk_bad_call(&call, WK_INTERNAL, "was made to fail by a test");
     WK_TRY(check_operands(&call, &wants_grad));
+    if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && op->dtype.autocast != WK_CAST_AS_IS)
+        WK_TRY(wk__autocast_operands(context, &call, lowered));
     if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
     WK_TRY(check_dtypes(&call));
     if (op->composite) {
@@ -324,7 +347,8 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         if (!out[i]) goto failed;
     }
     if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
-    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && op->grad && !target
+    if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
+    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
         && wk__tape_record(context, &call) != WK_OK)
         goto failed;
     return WK_OK;

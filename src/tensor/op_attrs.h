@@ -58,24 +58,68 @@ typedef struct wk_index_grad_attrs {
     wk_dims dims;
 } wk_index_grad_attrs;
 
-/* sgd_step (scalars, parameter…, gradient…, momentum…)     scalars: f64 (4): lr, step count (from 1), gradient factor,
- * found_inf d = g · factor + weight_decay · p;  m = step == 1 ? d : momentum · m + (1 − dampening) · d;  d = nesterov ?
- * d + momentum · m : m; p −= lr · d            (torch.optim.SGD).  Without momentum the third list is left out. Nothing
- * moves if found_inf ≠ 0. */
-typedef struct wk_sgd_attrs {
-    double momentum, dampening, weight_decay;
-    bool nesterov;
-    int64_t count; /* parameters in the list */
-} wk_sgd_attrs;
-/* adam_step (scalars, parameter…, gradient…, m…, v…)
- *   g = g · factor;  decoupled: p *= 1 − lr · weight_decay, else g += weight_decay · p;
- *   m += (g − m)(1 − beta1);  v = beta2 · v + (1 − beta2) · g²;
- *   p −= lr / (1 − beta1^t) · m / (sqrt(v) / sqrt(1 − beta2^t) + eps)            (torch.optim.Adam, AdamW) */
-typedef struct wk_adam_attrs {
-    double beta1, beta2, eps, weight_decay;
-    bool decoupled;
+/* NAME_step (scalars, parameter…, gradient…, step…, number…, state…, stored…): one step of the optimizer NAME over
+ * `count` parameters.
+ *   scalars    f64 (16), see below; nothing is written if scalars[FOUND_INF] ≠ 0
+ *   parameter  f32 or f64, row major; updated
+ *   gradient   like the parameter, or like `stored`
+ *   step       i64 scalar for each parameter: steps taken; counted up
+ *   number     `numbers` lists of f64 scalars: what the rule keeps for a whole parameter
+ *   state      a list like the parameters for each bit of `states`
+ *   stored     only with `masters`: the bf16 or f16 tensor whose f32 master the parameter is (written, rounded), or the
+ *              parameter itself
+ * Every gradient is multiplied by scalars[FACTOR] first, which is where clipping, unscaling and maximising (a negative
+ * factor) happen.  Formulas stand at the rules in kernels/cpu/simd/optim/optimizer_body.h. */
+typedef struct wk_step_attrs {
     int64_t count;
-} wk_adam_attrs;
-/* global_norm (tensor…) -> f64 scalar: square root of the sum of all squares, accumulated in f64, in a fixed order */
+    int64_t numbers;
+    int64_t states;
+    bool masters;
+} wk_step_attrs;
+/* The scalars; from OPTION on stand the rule's own, in the order of its options in src/optim/kinds.c. */
+enum {
+    WK_STEP_LR,
+    WK_STEP_FACTOR,
+    WK_STEP_FOUND_INF,
+    WK_STEP_DECAY, /* weight_decay */
+    WK_STEP_OPTION,
+    WK_STEP_SCALARS = 16
+};
+enum { WK_STEP_STATES = 4, WK_STEP_NUMBERS = 2 }; /* at most */
+/* Every optimizer that is a function of one element: NAME, states (masks: of its largest and of its smallest form),
+ * numbers. */
+#define WK_STEP_ROWS(X)  \
+    X(sgd, 1, 0, 0)      \
+    X(adam, 7, 3, 0)     \
+    X(adamax, 3, 3, 0)   \
+    X(nadam, 3, 3, 1)    \
+    X(radam, 3, 3, 0)    \
+    X(adagrad, 1, 1, 0)  \
+    X(adadelta, 3, 3, 0) \
+    X(rmsprop, 7, 1, 0)  \
+    X(rprop, 3, 3, 0)    \
+    X(asgd, 1, 1, 2)     \
+    X(lion, 1, 1, 0)
+/* global_norm (tensor…) -> f64 scalar: (Σ |x|^p)^(1/p), accumulated in f64, in a fixed order; p = ∞: the largest |x| */
+typedef struct wk_norm_attrs {
+    double p; /* 0 means 2 */
+} wk_norm_attrs;
+/* any_nonfinite (tensor…) -> f64 scalar: 1 if an element is infinite or NaN, else 0
+ * adjust_list (limits, tensor…): x = clamp(x · limits[0], −limits[1], limits[1]);  limits: f64 (2) */
+
+/* elu_backward (dy, x) -> dx of scale · (x > 0 ? x : alpha · (e^(input_scale · x) − 1)), which elu, selu and celu are
+ */
+typedef struct wk_elu_attrs {
+    double alpha, scale, input_scale;
+} wk_elu_attrs;
+#define WK_SELU_ALPHA 1.6732632423543772848170429916717
+#define WK_SELU_SCALE 1.0507009873554804934193349852946
+
+/* piecewise_backward (dy, x) -> dy times one of three slopes: x below `low`, between, above `high`; with `open` the two
+ * ends belong to what is outside of them */
+typedef struct wk_piecewise_attrs {
+    double low, high, below, between, above;
+    bool open;
+} wk_piecewise_attrs;
 
 #endif

@@ -25,6 +25,7 @@ static wk_status missing(wk_kernel_ctx *ctx, const wk_call *call) {
 static void add(wk_op_def *op) {
     int id = atomic_load_explicit(&count, memory_order_relaxed);
     op->id = id;
+    wk__autocast_classify(op);
     table[id] = op;
     atomic_store_explicit(&count, id + 1, memory_order_release);
 }

@@ -5,18 +5,19 @@
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
-#define WK__ROW_FAMILIES(X) \
-    X(pointwise)            \
-    X(reduce)               \
-    X(softmax)              \
-    X(layout)               \
-    X(index)                \
-    X(matmul)               \
-    X(conv_transpose)       \
-    X(conv)                 \
-    X(pool)                 \
-    X(norm)                 \
-    X(dropout) X(loss) X(optimizer) X(views) X(windows) X(join) X(arrange) X(scatter) X(lookup) X(condition) X(random)
+/* clang-format off */
+#define WK__ROW_FAMILIES(X)                                                              \
+    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                    \
+    X(reduce) X(softmax)                                                                 \
+    X(layout) X(views) X(windows) X(join) X(arrange)                                     \
+    X(index) X(scatter) X(lookup) X(condition)                                           \
+    X(matmul)                                                                            \
+    X(conv) X(conv_transpose) X(pool)\
+    X(norm) X(dropout)                                                                   \
+    X(loss)                                                                              \
+    X(random)                                                                            \
+    X(tensor_list) X(optimizer_steps)
+/* clang-format on */
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE

@@ -330,7 +330,9 @@ wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes) {
 wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
     if (!readable(target, "wk_copy_into") || !readable(source, "wk_copy_into")) return wk_error_code();
     if (wk_failed()) return WK_PENDING;
+    char why[300];
     if (target->node) return wk_fail(WK_INVALID, "wk_copy_into: the target is part of a graph");
+    if (wk__not_writable(target, why, sizeof why)) return wk_fail(WK_INVALID, "wk_copy_into: %s", why);
     bool same = target->rank == source->rank;
     for (int axis = 0; same && axis < target->rank; axis++) same = target->shape[axis] == source->shape[axis];
     if (!same) {
@@ -351,8 +353,7 @@ wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
             wk__element_set(target->data, (wk_dtype)target->dtype, offset_of(target, i),
                             wk__element_get(source->data, (wk_dtype)source->dtype, offset_of(source, i)));
     }
-    target->storage->version++;
-    target->storage->changed_at = "wk_copy_into";
+    wk__storage_changed(target->storage, "wk_copy_into");
     return WK_OK;
 }
 

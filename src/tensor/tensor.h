@@ -22,6 +22,7 @@ typedef struct wk_storage {
     uint32_t version; /* counts changes in place */
     uint8_t device;
     uint8_t size_class; /* of the cache; WK__NOT_CACHED for the caller's memory */
+    bool read_only;     /* a mapped file, or memory that its owner shares for reading */
     void *data;
     size_t bytes;
     const char *changed_at; /* call site of the last change in place */
@@ -41,9 +42,31 @@ typedef struct wk__scope {
 } wk__scope;
 
 /* The mode word: zero is the fast path (gradients on, nothing else). */
-enum { WK__MODE_NO_GRAD = 1, WK__MODE_FAIL = 2 };
+enum {
+    WK__MODE_NO_GRAD = 1,
+    WK__MODE_FAIL = 2,
+    WK__MODE_ANOMALY = 4,
+    WK__MODE_CHECK_RESULTS = 8,
+    WK__MODE_AUTOCAST = 16
+};
+
+/* Mixed precision: the half type, and the casts of weights that are kept (autocast.c). */
+typedef struct wk__cast_of_leaf {
+    const wk_tensor *leaf; /* NULL: a free slot */
+    const wk_storage *storage;
+    uint32_t version; /* of the storage when it was cast */
+    wk_tensor *cast;
+} wk__cast_of_leaf;
+typedef struct wk__autocast {
+    wk_dtype dtype;
+    int depth;        /* open wk_autocast_begin */
+    wk__scope *scope; /* where the outermost began; NULL: outside of all, casts are not kept */
+    wk__cast_of_leaf *cache;
+    int used, capacity;
+} wk__autocast;
 
 struct wk_node;
+struct wk__walk;
 struct wk_context {
     wk__error *pending; /* this line of execution's error: `error`, or the thread's own slot */
     wk__error error;
@@ -58,10 +81,12 @@ struct wk_context {
     wk__arena arena;
     struct wk_node *tape; /* last node */
     uint64_t tape_length;
+    struct wk__walk *walk; /* the innermost backward that runs */
     wk_storage *cache[WK__SIZE_CLASSES];
     size_t cached_bytes;
     int64_t ops_until_failure; /* of WK__MODE_FAIL */
     wk_generator generator;
+    wk__autocast autocast;
     struct wk__backward_hook *backward_hooks;
     int process; /* to refuse use in a forked child */
 };
@@ -103,6 +128,17 @@ double wk__element_get(const void *data, wk_dtype dtype, int64_t index);
 void wk__element_set(void *data, wk_dtype dtype, int64_t index, double value);
 wk_dims wk__dims(const wk_tensor *tensor);
 
+/* A change in place, by the call at `place`. */
+static inline void wk__storage_changed(wk_storage *storage, const char *place) {
+    storage->version++;
+    storage->changed_at = place;
+}
+/* Whether elements may not be written one by one, and the reason in words. */
+bool wk__not_writable(const wk_tensor *tensor, char *why, size_t size);
+/* An output of a call has a NaN, while results are checked (anomaly mode). */
+wk_status wk__check_results(const wk_call *call);
+WK_API bool wk__has_nan(const wk_tensor *tensor);
+
 /* ---- recording: declared here, defined by the autograd floor ---- */
 wk_status wk__tape_record(wk_context *context, const wk_call *call);
 /* Release what the nodes since `mark` hold (at the end of the outermost scope). */
@@ -114,6 +150,16 @@ static inline bool wk__wants_grad(const wk_tensor *tensor) {
 
 /* For tests: the call number `count` from now (1: the next) fails; 0 takes that back. */
 WK_API void wk__fail_after_ops(int64_t count);
+
+/* ---- mixed precision ---- */
+/* Convert the operands of a row that has a class, into `converted`. */
+wk_status wk__autocast_operands(wk_context *context, wk_call *call, wk_tensor *converted[WK_MAX_IN]);
+/* Drop the kept casts. */
+void wk__autocast_forget(wk_context *context);
+/* Give a row the class of torch.autocast's lists, if it says none itself. */
+void wk__autocast_classify(wk_op_def *op);
+/* For functions made of operations that belong to the f32 list: a half tensor as f32 while autocast is on. */
+WK_API wk_tensor *wk__autocast_f32(wk_tensor *tensor);
 
 /* ---- rows ---- */
 /* Kernels of one row on one backend, by dtype of the key tensor. */

@@ -216,6 +216,39 @@ static wk_status take_random(wk_tensor *stored, const char *path, wk__standing *
     return WK_OK;
 }
 
+/* Older checkpoints count steps once for all parameters: the count is given to each. */
+static wk_status load_shared_step(wk_safetensors *file, wk_named_tensors state, bool check_only) {
+    wk_tensor *shared = wk_kept_zeros(WK_I64, WK_SCALAR);
+    wk_tensor **tensor = wk_alloc(((size_t)state.count + 1) * sizeof *tensor);
+    const char **name = wk_alloc(((size_t)state.count + 1) * sizeof *name);
+    wk_status status = shared && tensor && name ? WK_OK : wk_error_code();
+    if (status == WK_OK) {
+        wk_named_tensors list = { tensor, name, 1 };
+        tensor[0] = shared;
+        name[0] = "step";
+        for (int i = 0; i < state.count; i++) {
+            if (strncmp(state.name[i], "step.", 5) == 0) continue;
+            tensor[list.count] = state.tensor[i];
+            name[list.count++] = state.name[i];
+        }
+        status = check_only ? wk_check_named(file, "optimizer.", list, "the optimizer")
+                            : wk_load_named(file, "optimizer.", list, "the optimizer");
+    }
+    for (int i = 0; i < state.count && status == WK_OK && !check_only; i++)
+        if (strncmp(state.name[i], "step.", 5) == 0) status = wk_copy_into(state.tensor[i], shared);
+    wk_free(name);
+    wk_free(tensor);
+    wk_release(shared);
+    return status;
+}
+
+static wk_status load_optimizer(wk_safetensors *file, wk_optim *optimizer, bool check_only) {
+    wk_named_tensors state = wk_optim_state(optimizer);
+    if (wk_safetensors_has(file, "optimizer.step")) return load_shared_step(file, state, check_only);
+    return check_only ? wk_check_named(file, "optimizer.", state, "the optimizer")
+                      : wk_load_named(file, "optimizer.", state, "the optimizer");
+}
+
 static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
     wk__standing read = { 0 };
     WK_TRY(read_standing(file, path, c, &read));
@@ -226,10 +259,10 @@ static wk_status load_open(wk_safetensors *file, const char *path, const wk__che
     wk_named_tensors one = { &random, &state_name, 1 };
     wk_status status = random ? wk_load_named(file, "random.", one, "the random state") : wk_error_code();
     if (status == WK_OK) status = wk_check_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = wk_check_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
+    if (status == WK_OK) status = load_optimizer(file, c->optimizer, true);
     if (status == WK_OK) status = take_random(random, path, &read);
     if (status == WK_OK) status = wk_load_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = wk_load_named(file, "optimizer.", wk_optim_state(c->optimizer), "the optimizer");
+    if (status == WK_OK) status = load_optimizer(file, c->optimizer, false);
     if (status == WK_OK) status = wk_optim_state_changed(c->optimizer);
     if (status == WK_OK) *s = read;
     wk_release(random);

@@ -85,9 +85,11 @@ wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
     bool has_decay = decay >= 0;
     if (strcasecmp(spec->name, "SGD") == 0) {
         if (wk__check_args(spec, "optimizer", sgd_args) != WK_OK) return NULL;
-        wk_sgd_opts opts = { lr, wk_config_double(args, "momentum", 0, DBL_MAX, 0),
-                             wk_config_double(args, "dampening", 0, DBL_MAX, 0), has_decay ? decay : 0,
-                             wk_config_bool(args, "nesterov", false) };
+        wk_sgd_opts opts = { .lr = lr,
+                             .momentum = wk_config_double(args, "momentum", 0, DBL_MAX, 0),
+                             .dampening = wk_config_double(args, "dampening", 0, DBL_MAX, 0),
+                             .weight_decay = has_decay ? decay : 0,
+                             .nesterov = wk_config_bool(args, "nesterov", false) };
         return wk_sgd(parameters, opts);
     }
     bool is_adamw = strcasecmp(spec->name, "AdamW") == 0;
@@ -99,8 +101,13 @@ wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
     wk_optional beta1 = WK_SET(wk_config_double(args, "beta1", 0, 1, 0.9)),
                 beta2 = WK_SET(wk_config_double(args, "beta2", 0, 1, 0.999));
     double eps = wk_config_double(args, "eps", DBL_MIN, DBL_MAX, 1e-8);
-    if (is_adamw) return wk_adamw(parameters, (wk_adamw_opts){ lr, beta1, beta2, eps, { has_decay, decay } });
-    return wk_adam(parameters, (wk_adam_opts){ lr, beta1, beta2, eps, has_decay ? decay : 0 });
+    const wk_adamw_opts adamw = {
+        .lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = { has_decay, decay }
+    };
+    const wk_adam_opts adam = {
+        .lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = has_decay ? decay : 0
+    };
+    return is_adamw ? wk_adamw(parameters, adamw) : wk_adam(parameters, adam);
 }
 
 wk_status wk__build_schedule(const wk__run_config *c, const wk_optim *optimizer, int64_t total_steps,

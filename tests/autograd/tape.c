@@ -148,15 +148,16 @@ static void note(void *context, wk_tensor *x) {
 Test(tape, a_hook_runs_once_when_the_gradient_is_complete) {
     wk_tensor *x = leaf(2, 5), *other = leaf(2, 1);
     calls of_x = { 0 }, of_other = { 0 };
-    cr_assert_eq(wk_on_gradient_ready(x, note, &of_x), WK_OK);
-    cr_assert_eq(wk_on_gradient_ready(other, note, &of_other), WK_OK);
+    wk_hook hook = wk_on_gradient_ready(x, note, &of_x);
+    cr_assert_neq(hook, 0);
+    cr_assert_neq(wk_on_gradient_ready(other, note, &of_other), 0);
     wk_scope scope = wk_scope_begin();
     wk_tensor *y = wk_add(wk_add(wk_mul(x, x), x), wk_scale(x, 4)); /* three uses: 2 x + 1 + 4 */
     cr_assert_eq(wk_backward(wk_sum(y, all)), WK_OK);
     cr_expect_eq(of_x.count, 1);
     cr_expect_eq(of_x.seen, 15.0);
     cr_expect_eq(of_other.count, 0, "nothing depends on it");
-    cr_assert_eq(wk_on_gradient_ready(x, NULL, NULL), WK_OK);
+    wk_unhook(x, hook);
     cr_assert_eq(wk_backward(squares(x)), WK_OK);
     cr_expect_eq(of_x.count, 1, "taken away");
     wk_scope_end(scope);
@@ -170,8 +171,11 @@ Test(tape, gradients_of_intermediate_tensors) {
     wk_tensor *x = leaf(1, 3);
     wk_scope scope = wk_scope_begin();
     wk_tensor *square = wk_mul(x, x), *unrelated = wk_scale(x, 2), *y = wk_sum(wk_mul(square, square), all), *d[3];
-    cr_assert_eq(wk_gradients(y, NULL, (wk_tensor *[]){ x, square, unrelated }, 3, d, (wk_backward_opts){ 0 }), WK_OK,
-                 "%s", wk_message());
+    const wk_grad_opts keep = { .retain_graph = true };
+    wk_tensor *const inputs[] = { x, square, unrelated };
+    cr_expect_eq(wk_grad(&y, 1, NULL, inputs, 3, d, keep), WK_INVALID);
+    expect_begins("wk_gradients: no output depends on input 2, (1) f32; set allow_unused if that may be");
+    cr_assert_eq(wk_grad(&y, 1, NULL, inputs, 3, d, (wk_grad_opts){ .allow_unused = true }), WK_OK, "%s", wk_message());
     cr_expect_eq(wk_item(d[0]), 108.0); /* 4 x³ */
     cr_expect_eq(wk_item(d[1]), 18.0);  /* 2 x² */
     cr_expect_null(d[2]);
@@ -184,10 +188,10 @@ Test(tape, gradients_of_gradients) {
     wk_tensor *x = leaf(1, 3);
     wk_scope scope = wk_scope_begin();
     wk_tensor *y = wk_sum(wk_mul(wk_mul(x, x), x), all), *first, *second, *third;
-    const wk_backward_opts create = { .create_graph = true };
-    cr_assert_eq(wk_gradients(y, NULL, &x, 1, &first, create), WK_OK);
-    cr_assert_eq(wk_gradients(first, NULL, &x, 1, &second, create), WK_OK);
-    cr_assert_eq(wk_gradients(second, NULL, &x, 1, &third, (wk_backward_opts){ 0 }), WK_OK, "%s", wk_message());
+    const wk_grad_opts create = { .create_graph = true };
+    cr_assert_eq(wk_grad(&y, 1, NULL, &x, 1, &first, create), WK_OK);
+    cr_assert_eq(wk_grad(&first, 1, NULL, &x, 1, &second, create), WK_OK);
+    cr_assert_eq(wk_grad(&second, 1, NULL, &x, 1, &third, (wk_grad_opts){ 0 }), WK_OK, "%s", wk_message());
     cr_expect_eq(wk_item(first), 27.0);
     cr_expect_eq(wk_item(second), 18.0);
     cr_expect_eq(wk_item(third), 6.0);

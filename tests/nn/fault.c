@@ -47,6 +47,54 @@ static void copy_weights(wk_module *net, copy_of_weights *copy) {
     }
 }
 
+/* A step through hooks of all kinds and a checkpoint, and a Hessian's product, none of which lives in step(). */
+static wk_status nothing_before(void *context, wk_module *module, wk_args *in) {
+    (void)context, (void)module, (void)in;
+    return WK_OK;
+}
+static wk_status nothing_backward(void *context, wk_module *module, wk_args *grad_in, const wk_args *grad_out) {
+    (void)context, (void)module, (void)grad_in, (void)grad_out;
+    return WK_OK;
+}
+static wk_tensor *halve(void *context, wk_tensor *gradient) {
+    (void)context;
+    return wk_scale(gradient, 0.5);
+}
+static void nothing_ready(void *context, wk_tensor *leaf) {
+    (void)context, (void)leaf;
+}
+static wk_status net_loss(void *net, wk_tensor *const *in, int n_in, wk_tensor **out, int n_out) {
+    (void)n_in, (void)n_out;
+    wk_tensor *target = wk_from_array(WK_I64, WK_DIMS(3), (int64_t[]){ 0, 4, 2 });
+    out[0] = wk_cross_entropy(wk_forward(net, in[0]), target, (wk_cross_entropy_opts){ 0 });
+    return out[0] ? WK_OK : wk_error_code();
+}
+static wk_status hooked_step(wk_module *net) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_full(WK_F32, WK_DIMS(3, 1, 8, 8), 0.5), *loss = NULL, *product, *first = NULL;
+    wk_hook before = wk_on_forward_pre(net, nothing_before, NULL);
+    wk_hook backward = before ? wk_on_backward(net, nothing_backward, NULL) : 0;
+    wk_named_tensors parameters = wk_parameters(net);
+    if (backward && parameters.count) first = parameters.tensor[0];
+    wk_hook gradient = first ? wk_on_gradient(first, halve, NULL) : 0;
+    wk_hook ready = gradient ? wk_on_gradient_ready(first, nothing_ready, NULL) : 0;
+    wk_status status = ready ? wk_checkpoint(net_loss, net, &x, 1, &loss, 1) : wk_error_code();
+    if (status == WK_OK) status = wk_retain_grad(loss);
+    char *text = status == WK_OK ? wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ 0 }) : NULL;
+    if (status == WK_OK && !text) status = wk_error_code();
+    wk_free(text);
+    if (status == WK_OK) status = wk_backward(loss);
+    if (status == WK_OK) status = wk_hvp(net_loss, net, &x, 1, &x, &product);
+    wk_scope_end(scope);
+    if (first) {
+        wk_unhook(first, gradient);
+        wk_unhook(first, ready);
+    }
+    wk_module_unhook(net, before);
+    wk_module_unhook(net, backward);
+    return wk_failed() ? wk_error_code() : status;
+}
+
 typedef struct trial {
     long k;
     bool reached; /* the k-th allocation came */
@@ -84,6 +132,25 @@ static void *step_trial(void *argument) {
     cr_expect_eq(step(net, optim), WK_OK, "the step after failure %ld: %s", t->k, wk_message());
     wk_clear_error();
     wk_optim_destroy(optim);
+    wk_module_destroy(net);
+    return NULL;
+}
+
+static void *hooked_trial(void *argument) {
+    trial *t = argument;
+    wk_set_threads(1);
+    wk_module *net = make_net();
+    cr_assert(net, "%s", wk_message());
+    allocator_fail_at(t->k);
+    wk_status status = hooked_step(net);
+    t->reached = allocator_has_failed();
+    allocator_fail_at(0);
+    if (t->reached)
+        check_failure(status, t->k);
+    else
+        cr_expect_eq(status, WK_OK, "%s", wk_message());
+    cr_expect_eq(hooked_step(net), WK_OK, "the step after failure %ld: %s", t->k, wk_message());
+    wk_clear_error();
     wk_module_destroy(net);
     return NULL;
 }
@@ -153,6 +220,9 @@ static void run_trials(void *(*run)(void *), long least) {
 
 Test(fault, every_allocation_of_a_step) {
     run_trials(step_trial, 20);
+}
+Test(fault, every_allocation_of_a_step_with_hooks_and_checkpoints) {
+    run_trials(hooked_trial, 25);
 }
 Test(fault, every_allocation_of_making_a_model) {
     run_trials(make_trial, 40);

@@ -3,8 +3,6 @@
 #include "support/golden.h"
 #include "wick/optim.h"
 
-#include <string.h>
-
 typedef wk_optim *make(wk_named_tensors p);
 #define MAKE(name, call)                        \
     static wk_optim *name(wk_named_tensors p) { \
@@ -119,7 +117,7 @@ Test(optimizers, bad_options_are_named) {
     cr_expect_str_eq(wk_message(), "SGD: nesterov needs momentum > 0 and dampening 0");
     wk_clear_error();
     cr_assert_null(wk_adamw(none, (wk_adamw_opts){ .beta1 = WK_SET(1) }));
-    cr_expect(strstr(wk_message(), "AdamW: beta1 1, ") == wk_message(), "%s", wk_message());
+    cr_expect_str_eq(wk_message(), "AdamW: beta1 is 1, expected in [0, 1)");
     wk_clear_error();
 }
 

@@ -93,8 +93,14 @@ static bool is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
+bool sample_is_step(const wk_op_def *row) {
+    const char *end = strstr(row->name, "_step");
+    return row->n_in == WK_LIST && row->mutates && end && !end[5];
+}
+
 bool sample_serves(const wk_op_def *row, wk_dtype dtype) {
-    if (row->n_in == WK_LIST && row->mutates) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
+    if (sample_is_step(row)) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
+    if (row->n_in == WK_LIST && row->mutates) return wk_dtype_is_float(dtype);
     int key = row->n_in == WK_LIST ? 0 : row->key;
     return !row->dtype.allowed[key] || (row->dtype.allowed[key] >> dtype & 1);
 }
@@ -104,11 +110,10 @@ wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk
     if (in->kind == WK_SAMPLE_BOOL) return WK_BOOL;
     if (in->kind == WK_SAMPLE_INDEX) return allowed == WK_SET_OF(WK_U8) ? WK_U8 : WK_I64;
     /* Statistics and losses are kept in f32 for the half types; an optimizer's scalars are always f64. */
-    static const char *const optimizers[] = { "sgd_step", "adam_step", NULL };
     static const char *const norms[] = { "batch_norm_backward", "batch_norm", NULL };
     static const char *const losses[] = { "cross_entropy_backward", NULL };
     wk_dtype wide = dtype == WK_F64 ? WK_F64 : WK_F32;
-    if (is_one_of(row->name, optimizers)) return slot == 0 ? WK_F64 : dtype;
+    if (row->n_in == WK_LIST && row->mutates) return slot == 0 || in->dims.rank == 0 ? WK_F64 : dtype;
     if (is_one_of(row->name, norms) && slot >= (row->n_out == 3 && row->key == 1 ? 2 : 1)) return wide;
     if (is_one_of(row->name, losses) && (slot == 0 || slot == 3)) return wide;
     return dtype;

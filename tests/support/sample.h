@@ -16,6 +16,8 @@ typedef enum sample_layout {
 wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
 /* The same with floats rounded to eight significant bits, so that every float type holds the same numbers. */
 wk_tensor *sample_draw_exact(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
+/* An optimizer's step over lists of parameters, gradients and states. */
+bool sample_is_step(const wk_op_def *row);
 /* The dtype of an input when the row runs in `dtype`. */
 wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype);
 /* Whether the row can be run in this dtype: its key input takes it. */

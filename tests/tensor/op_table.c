@@ -6,6 +6,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "tensor/reference.h"
+#include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
 #include "support/golden_rows.h"
@@ -31,9 +32,9 @@ static const exception thread_dependent[] = {
 /* Rows that need one layout: views of arbitrary strides have no reshape, optimizer state is row major. */
 static const exception one_layout[] = {
     { "reshape", "a view of gaps has no other shape" },
-    { "sgd_step", "parameters are row major" },
-    { "adam_step", "parameters are row major" },
     { "global_norm", "gradients are row major" },
+    { "any_nonfinite", "gradients are row major" },
+    { "adjust_list", "gradients are row major" },
     { NULL, NULL },
 };
 
@@ -69,10 +70,16 @@ static bool writes(const wk_op_def *row, int i) {
     return row->n_in == WK_LIST ? row->mutates && i > 0 : (row->mutates >> i & 1) != 0;
 }
 
-/* Samples cannot say that an optimizer's step count is a whole number and that nothing overflowed. */
+/* Parameters, states and gradients of an optimizer's step are row major. */
+static bool has_one_layout(const wk_op_def *row) {
+    return sample_is_step(row) || is_listed(one_layout, row->name);
+}
+
+/* Samples cannot say that nothing overflowed: rate, factor, found_inf, weight decay, and options that fit every rule.
+ */
 static void set_scalars(const walk *w, wk_tensor *scalars) {
-    static const double values[] = { 0.01, 3, 0.5, 0 };
-    if (w->row->mutates == 255) memcpy(wk_data(scalars), values, sizeof values);
+    static const double values[WK_STEP_SCALARS] = { 0.01, 0.5, 0, 0.1, 0.6, 0.8, 0.01, 0.5, 0.4 };
+    if (sample_is_step(w->row)) memcpy(wk_data(scalars), values, sizeof values);
 }
 
 static trial run_once(const walk *w, const wk_sample_in *in, int n_in, const void *attrs, int threads) {
@@ -230,7 +237,7 @@ static walk walk_row(const wk_op_def *row) {
     for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
         if (!sample_serves(row, (wk_dtype)dtype)) continue;
         w.dtype = (wk_dtype)dtype;
-        for (int layout = 0; layout < (is_listed(one_layout, row->name) ? 1 : SAMPLE_LAYOUTS); layout++) {
+        for (int layout = 0; layout < (has_one_layout(row) ? 1 : SAMPLE_LAYOUTS); layout++) {
             w.layout = (sample_layout)layout;
             row->samples(&sampler);
         }

@@ -33,7 +33,7 @@ typedef struct ref_row {
 
 /* NULL if the row has no reference. */
 const ref_row *reference_of(const char *name);
-extern const ref_row reference_networks[]; /* ended by a NULL name */
+extern const ref_row reference_networks[], reference_optimizers[]; /* ended by a NULL name */
 
 /* Where element `o` of an output of shape `out` comes from in an operand that broadcasts to it. */
 int64_t ref_broadcast(const ref_tensor *operand, const ref_tensor *out, int64_t o);

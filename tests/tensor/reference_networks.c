@@ -1,5 +1,4 @@
-/* reference_networks.c: products, convolution, pooling, normalisation, losses and optimizer steps, as their definitions
- * say. */
+/* reference_networks.c: products, convolution, pooling, normalisation and losses, as their definitions say. */
 #include "tensor/reference.h"
 
 #include "tensor/op_attrs.h"
@@ -351,60 +350,6 @@ static void cross_entropy_backward_ref(ref_call *c) {
     d->known = true;
 }
 
-/* ---- optimizers: torch.optim ---- */
-
-enum { LR, STEP, FACTOR, FOUND_INF };
-
-static void sgd_step_ref(ref_call *c) {
-    const wk_sgd_attrs *a = c->attrs;
-    const double *s = c->in[0]->v;
-    for (int64_t k = 0; k < a->count && s[FOUND_INF] == 0; k++) {
-        const double *g = c->in[1 + a->count + k]->v;
-        ref_tensor *p = c->in[1 + k], *m = a->momentum != 0 ? c->in[1 + 2 * a->count + k] : NULL;
-        for (int64_t i = 0; i < p->count; i++) {
-            double d = g[i] * s[FACTOR] + a->weight_decay * p->v[i], size = fabs(g[i]) + fabs(p->v[i]);
-            if (m) {
-                size += fabs(m->v[i]);
-                m->v[i] = s[STEP] == 1 ? d : a->momentum * m->v[i] + (1 - a->dampening) * d;
-                m->size[i] = size;
-                d = a->nesterov ? d + a->momentum * m->v[i] : m->v[i];
-            }
-            p->size[i] = fabs(p->v[i]) + s[LR] * size;
-            p->v[i] -= s[LR] * d;
-        }
-    }
-}
-
-static void adam_step_ref(ref_call *c) {
-    const wk_adam_attrs *a = c->attrs;
-    const double *s = c->in[0]->v;
-    for (int64_t k = 0; k < a->count && s[FOUND_INF] == 0; k++) {
-        const double *gradient = c->in[1 + a->count + k]->v;
-        ref_tensor *p = c->in[1 + k], *m = c->in[1 + 2 * a->count + k], *v = c->in[1 + 3 * a->count + k];
-        for (int64_t i = 0; i < p->count; i++) {
-            double g = gradient[i] * s[FACTOR];
-            p->size[i] = fabs(p->v[i]) + s[LR] * (fabs(m->v[i]) + fabs(g));
-            if (a->decoupled)
-                p->v[i] *= 1 - s[LR] * a->weight_decay;
-            else
-                g += a->weight_decay * p->v[i];
-            m->size[i] = fabs(m->v[i]) + fabs(g);
-            m->v[i] += (g - m->v[i]) * (1 - a->beta1);
-            v->v[i] = a->beta2 * v->v[i] + (1 - a->beta2) * g * g;
-            double root = sqrt(v->v[i]) / sqrt(1 - pow(a->beta2, s[STEP])) + a->eps;
-            p->v[i] -= s[LR] / (1 - pow(a->beta1, s[STEP])) * m->v[i] / root;
-        }
-    }
-}
-
-static void global_norm_ref(ref_call *c) {
-    double sum = 0;
-    for (int t = 0; t < c->n_in; t++)
-        for (int64_t i = 0; i < c->in[t]->count; i++) sum += c->in[t]->v[i] * c->in[t]->v[i];
-    c->out[0].v[0] = sqrt(sum);
-    c->out[0].known = true;
-}
-
 const ref_row reference_networks[] = {
     { "matmul", matmul_ref, 2 },
     { "linear", linear_ref, 2 },
@@ -419,8 +364,5 @@ const ref_row reference_networks[] = {
     { "batch_norm_backward", batch_norm_backward_ref, 3 },
     { "cross_entropy", cross_entropy_ref, 2 },
     { "cross_entropy_backward", cross_entropy_backward_ref, 3 },
-    { "sgd_step", sgd_step_ref, 4 },
-    { "adam_step", adam_step_ref, 8 },
-    { "global_norm", global_norm_ref, 2 },
     { NULL, NULL, 0 },
 };

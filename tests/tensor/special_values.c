@@ -3,6 +3,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
+#include "tensor/op_attrs.h"
 #include "wick/ops.h"
 #include "wick/random.h"
 
@@ -179,21 +180,36 @@ Test(dropout, nothing_dropped_is_nothing_changed) {
 
 /* ---- optimizers ---- */
 
-Test(optimizer_rows, nothing_moves_when_an_infinity_was_found) {
+/* A call of a rule's largest form: scalars, and one operand of 40 elements a list (numbers and the step count: one). */
+static int make_call(wk_tensor *list[], const wk_step_attrs *attrs, double found_inf) {
+    const double scalars[WK_STEP_SCALARS] = { 0.1, 1, found_inf, 0.1, 0.6, 0.8, 0.01, 0.5, 0.4 };
+    int n = 0;
+    list[n++] = wk_from_array(WK_F64, WK_DIMS(WK_STEP_SCALARS), scalars);
+    list[n++] = wk_full(WK_F32, WK_DIMS(40), 1);
+    list[n++] = wk_full(WK_F32, WK_DIMS(40), 2);
+    list[n++] = wk_full(WK_I64, WK_SCALAR, 6);
+    for (int i = 0; i < attrs->numbers; i++) list[n++] = wk_full(WK_F64, WK_SCALAR, 0.5);
+    for (int i = 0; i < WK_STEP_STATES; i++)
+        if (attrs->states >> i & 1) list[n++] = wk_full(WK_F32, WK_DIMS(40), i ? 0.5 : 3);
+    return n;
+}
+
+static void check_predicate(const char *row, int64_t states, int64_t numbers) {
     wk_scope scope = wk_scope_begin();
-    wk_tensor *scalars = wk_from_array(WK_F64, WK_DIMS(4), (double[]){ 0.1, 1, 1, 1 });
-    struct {
-        double beta1, beta2, eps, weight_decay;
-        bool decoupled;
-        int64_t count;
-    } attrs = { 0.9, 0.999, 1e-8, 0.1, true, 1 };
-    wk_tensor *list[5] = { scalars };
-    for (int i = 1; i < 5; i++) list[i] = wk_full(WK_F32, WK_DIMS(40), i);
-    cr_assert_eq(wk_op_run(wk_op_find("adam_step"), list, 5, NULL, &attrs), WK_OK, "%s", wk_message());
-    for (int i = 1; i < 5; i++)
-        for (int64_t k = 0; k < 40; k++) cr_expect_eq(wk_at(list[i], k), (double)i);
-    ((double *)wk_data(scalars))[3] = 0;
-    cr_assert_eq(wk_op_run(wk_op_find("adam_step"), list, 5, NULL, &attrs), WK_OK);
-    cr_expect_neq(wk_at(list[1], 39), 1.0);
+    const wk_step_attrs attrs = { 1, numbers, states, false };
+    wk_tensor *list[16], *untouched[16];
+    int n = make_call(list, &attrs, 1);
+    (void)make_call(untouched, &attrs, 1);
+    cr_assert_eq(wk_op_run(wk_op_find(row), list, n, NULL, &attrs), WK_OK, "%s", wk_message());
+    for (int i = 0; i < n; i++) cr_expect(same_bits(list[i], untouched[i]), "%s moved operand %d", row, i);
+    (void)make_call(list, &attrs, 0);
+    cr_assert_eq(wk_op_run(wk_op_find(row), list, n, NULL, &attrs), WK_OK, "%s", wk_message());
+    cr_expect_neq(wk_at(list[1], 39), 1.0, "%s", row);
+    cr_expect_eq(wk_item(list[3]), 7.0, "%s", row);
     wk_scope_end(scope);
+}
+
+Test(optimizer_rows, nothing_moves_when_an_infinity_was_found) {
+#define CHECK(name, states, least, numbers) check_predicate(#name "_step", states, numbers);
+    WK_STEP_ROWS(CHECK)
 }

@@ -113,6 +113,71 @@ static void shared_model(void) {
     wk_module_destroy(net);
 }
 
+/* ---- gradients through one model, by its input ---- */
+
+typedef struct asker {
+    wk_module *net;
+    float gradient[28 * 28];
+} asker;
+
+static int passages;
+static wk_status count_passage(void *context, wk_module *module, const wk_args *in, wk_args *out) {
+    (void)context, (void)module, (void)in, (void)out;
+    (void)__atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED);
+    return WK_OK;
+}
+static wk_status count_gradient(void *context, wk_module *module, wk_args *grad_in, const wk_args *grad_out) {
+    (void)context, (void)module, (void)grad_in, (void)grad_out;
+    (void)__atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED);
+    return WK_OK;
+}
+
+static wk_status whole_net(void *net, wk_tensor *const *in, int n_in, wk_tensor **out, int n_out) {
+    (void)n_in, (void)n_out;
+    out[0] = wk_forward(net, in[0]);
+    return out[0] ? WK_OK : wk_error_code();
+}
+static wk_status recomputed(void *net, wk_tensor *const *in, int n_in, wk_tensor **out, int n_out) {
+    wk_tensor *y;
+    WK_TRY(wk_checkpoint(whole_net, net, in, n_in, &y, n_out));
+    out[0] = wk_sum(wk_mul(y, y), (wk_reduce_opts){ .keep_dims = false });
+    return WK_OK;
+}
+
+static void *ask_for_gradients(void *argument) {
+    asker *a = argument;
+    wk_set_threads(1);
+    for (int i = 0; i < 4; i++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *x = wk_full(WK_F32, WK_DIMS(1, 1, 28, 28), 0.5), *gradient = NULL;
+        expect(wk_vjp(recomputed, a->net, &x, 1, NULL, 1, NULL, &gradient) == WK_OK
+                   && wk_copy_out(gradient, a->gradient, sizeof a->gradient) == WK_OK,
+               "gradients in a thread failed");
+        wk_scope_end(scope);
+    }
+    return NULL;
+}
+
+static void shared_gradients(void) {
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    static asker a[THREADS];
+    wk_module *net = make_cnn();
+    wk_module_train(net, false);
+    (void)wk_on_forward(net, count_passage, NULL);
+    (void)wk_on_backward(net, count_gradient, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        a[i].net = net;
+        (void)pthread_create(&thread[i], NULL, ask_for_gradients, &a[i]);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+    for (int i = 1; i < THREADS; i++)
+        expect(memcmp(a[i].gradient, a[0].gradient, sizeof a[0].gradient) == 0,
+               "threads asking one model got different gradients");
+    expect(passages == THREADS * 4 * 3, "hooks: twice forward and once backward a call");
+    wk_module_destroy(net);
+}
+
 static void *move_context(void *context) {
     wk_context *former = wk_context_bind(context);
     wk_tensor *x = wk_full(WK_F32, WK_DIMS(3), 2);
@@ -196,6 +261,7 @@ int main(void) {
     team();
     contexts();
     shared_model();
+    shared_gradients();
     wandering_context();
     loader();
     group();

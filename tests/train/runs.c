@@ -150,6 +150,67 @@ Test(runs, cnn_with_dropout_resumes_in_the_middle_of_an_epoch) {
     cr_expect(same_bytes(first, inside("checkpoints/last.safetensors")), "checkpoints differ");
 }
 
+/* The checkpoint at `path` as older versions wrote it: one "optimizer.step" for all parameters. */
+static void make_older(const char *path) {
+    static const char *const keys[] = { "format",  "wick_version", "model",       "optimizer",     "epoch",
+                                        "batch",   "step",         "loss_sum",    "best_accuracy", "ranks",
+                                        "threads", "batch_size",   "window_loss", "window_steps",  "instruction_set" };
+    enum { KEYS = sizeof keys / sizeof keys[0], MOST = 64 };
+    wk_metadata metadata[KEYS];
+    wk_tensor *tensors[MOST];
+    const char *names[MOST];
+    int count = 0, steps = 0;
+    wk_scope scope = wk_scope_begin();
+    wk_safetensors *file = wk_safetensors_open(path);
+    cr_assert_not_null(file, "%s", wk_message());
+    for (int i = 0; i < KEYS; i++) metadata[i] = (wk_metadata){ keys[i], wk_safetensors_metadata(file, keys[i]) };
+    for (int i = 0; i < wk_safetensors_count(file); i++) {
+        const char *name = wk_safetensors_name(file, i);
+        bool is_step = strncmp(name, "optimizer.step.", 15) == 0;
+        if (is_step && steps++) continue;
+        names[count] = is_step ? "optimizer.step" : name;
+        tensors[count++] = wk_safetensors_get(file, name);
+    }
+    cr_assert_eq(steps, 4);
+    char other[800];
+    (void)snprintf(other, sizeof other, "%s.older", path);
+    cr_assert_eq(wk_safetensors_save(other, (wk_named_tensors){ tensors, names, count }, metadata, KEYS), WK_OK, "%s",
+                 wk_message());
+    wk_safetensors_close(file);
+    wk_scope_end(scope);
+    cr_assert_eq(rename(other, path), 0);
+}
+
+Test(runs, an_older_checkpoint_goes_on_with_the_same_bytes) {
+    char *err = NULL, kept[700], text[1200];
+    int size = snprintf(text, sizeof text,
+                        "seed: 7\n"
+                        "data: { name: idx, args: { root: %s, batch_size: 32 } }\n"
+                        "model: { name: mlp, args: { hidden: 32 } }\n"
+                        "optimizer: { name: AdamW, args: { lr: 1e-3 } }\n"
+                        "output: %s\n",
+                        folder, output);
+    write_bytes(config, text, (size_t)size);
+    cr_assert_eq(train(&err, "-o", "trainer.max_epochs=1", NULL, NULL), 0, "%s", err);
+    free(err);
+    (void)snprintf(kept, sizeof kept, "%s", inside("checkpoints/last.safetensors"));
+    size_t bytes, wanted_bytes, found_bytes;
+    char *then = read_bytes(kept, &bytes);
+    cr_assert_eq(train(&err, "--resume", "-o", "trainer.max_epochs=2", NULL), 0, "%s", err);
+    free(err);
+    char *wanted = read_bytes(kept, &wanted_bytes);
+    write_bytes(kept, then, bytes);
+    make_older(kept);
+    cr_assert_eq(train(&err, "--resume", "-o", "trainer.max_epochs=2", NULL), 0, "%s", err);
+    cr_expect_not_null(strstr(err, "resumed after step 20"), "%s", err);
+    free(err);
+    char *found = read_bytes(kept, &found_bytes);
+    cr_expect(wanted_bytes == found_bytes && memcmp(wanted, found, found_bytes) == 0, "checkpoints differ");
+    free(then);
+    free(wanted);
+    free(found);
+}
+
 /* ---- what is refused ---- */
 
 static char *text_of(const char *name) {

@@ -13,6 +13,10 @@ def number(a, name, default=0.0):
     return float(a[name]) if a[name] else default
 
 
+def optional(a, name, default=None):
+    return float(a[name]) if a[name] else default
+
+
 def whole(a, name, default=0):
     return int(float(a[name])) if a[name] else default
 

@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     wk_sampler sampler = { .emit = one_case };
     for (int id = 0; id < wk_op_count(); id++) {
         dump.row = wk_op_get(id);
-        if (dump.row->internal || dump.row->random) continue;
+        if (dump.row->random || (dump.row->internal && dump.row->mutates)) continue;
         for (size_t k = 0; k < sizeof classes / sizeof classes[0]; k++) {
             dump.dtype = classes[k];
             if (sample_serves(dump.row, dump.dtype)) dump.row->samples(&sampler);

@@ -38,8 +38,6 @@ FLOAT_KERNEL(tangent, wk_tanh_f32(x), tanh(x))
 FLOAT_KERNEL(error_function, wk_erf_f32(x), erf(x))
 FLOAT_KERNEL(sigmoid, wk_sigmoid_f32(x), x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)))
 FLOAT_KERNEL(relu, x < 0 ? 0 : x, x < 0 ? 0 : x) /* NaN is not below 0 */
-FLOAT_KERNEL(gelu, x == -INFINITY ? 0 : x * wk_normal_cdf_f32(x),
-             x == -(double)INFINITY ? 0 : 0.5 * x * erfc(-0.70710678118654752 * x))
 
 /* Large arguments are rare and go to libm afterwards. */
 #define TRIGONOMETRY(name, quadrant, from_libm)                                                         \
@@ -97,9 +95,18 @@ KERNEL(affine)
 
 #define SIGNED ((wk_dtype_set)(WK_NUMBERS & ~WK_SET_OF(WK_U8)))
 WK_CPU_TABLE(unary) = {
-    { "neg", SIGNED, negate },         { "abs", WK_NUMBERS, absolute },   { "sign", WK_NUMBERS, sign },
-    { "exp", WK_FLOATS, exponential }, { "log", WK_FLOATS, logarithm },   { "sqrt", WK_FLOATS, square_root },
-    { "sin", WK_FLOATS, sine },        { "cos", WK_FLOATS, cosine },      { "erf", WK_FLOATS, error_function },
-    { "tanh", WK_FLOATS, tangent },    { "sigmoid", WK_FLOATS, sigmoid }, { "relu", WK_FLOATS, relu },
-    { "gelu", WK_FLOATS, gelu },       { "affine", WK_FLOATS, affine },   { 0 },
+    { "neg", SIGNED, negate },
+    { "abs", WK_NUMBERS, absolute },
+    { "sign", WK_NUMBERS, sign },
+    { "exp", WK_FLOATS, exponential },
+    { "log", WK_FLOATS, logarithm },
+    { "sqrt", WK_FLOATS, square_root },
+    { "sin", WK_FLOATS, sine },
+    { "cos", WK_FLOATS, cosine },
+    { "erf", WK_FLOATS, error_function },
+    { "tanh", WK_FLOATS, tangent },
+    { "sigmoid", WK_FLOATS, sigmoid },
+    { "relu", WK_FLOATS, relu },
+    { "affine", WK_FLOATS, affine },
+    { 0 },
 };

@@ -98,6 +98,34 @@ static wk_status avg_backward_grad(wk_grad *g) {
     return WK_OK;
 }
 
+/* Where in its plane (H · W) each result's maximum stood, (N · C, P · Q): the window's corner, then down by
+ * offset / width rows of it and right by the rest.  The division is of small whole numbers, and safe from below. */
+static wk_tensor *positions(wk_tensor *offsets /* (N, C, P, Q) u8 */, const wk_pool_grad_attrs *attrs) {
+    const wk_pool_opts *pool = &attrs->pool;
+    int64_t n = offsets->shape[0], c = offsets->shape[1], p = offsets->shape[2], q = offsets->shape[3];
+    int64_t width = attrs->dims.size[3];
+    double across = (double)pool->kernel[1];
+    wk_tensor *offset = wk_cast(wk_contiguous(offsets), WK_F64);
+    wk_tensor *row = wk_cast(wk_affine(offset, (wk_affine_opts){ 1 / across, 0.5 / across }), WK_I64);
+    wk_tensor *jump = wk_full(WK_I64, WK_SCALAR, (double)(width - pool->kernel[1]));
+    wk_tensor *inside = wk_add(wk_cast(offset, WK_I64), wk_mul(row, jump));
+    wk_tensor *down = wk_mul(wk_arange(p), wk_full(WK_I64, WK_SCALAR, (double)(pool->stride[0] * width)));
+    wk_tensor *right = wk_mul(wk_arange(q), wk_full(WK_I64, WK_SCALAR, (double)pool->stride[1]));
+    wk_tensor *first = wk_full(WK_I64, WK_SCALAR, (double)(-pool->padding[0] * width - pool->padding[1]));
+    wk_tensor *corner = wk_add(wk_add(wk_reshape(down, WK_DIMS(p, 1)), right), first);
+    return wk_reshape(wk_add(inside, corner), WK_DIMS(n * c, p * q));
+}
+
+/* dx is dy put where the maxima stood: backwards, what stands there is picked. */
+static wk_status max_backward_grad(wk_grad *g) {
+    const wk_pool_grad_attrs *attrs = g->attrs;
+    const int64_t *x = attrs->dims.size;
+    if (!g->needs[0]) return WK_OK;
+    wk_tensor *planes = wk_reshape(wk_contiguous(g->dout[0]), WK_DIMS(x[0] * x[1], x[2] * x[3]));
+    g->din[0] = wk_reshape(wk_gather(planes, positions(g->in[1], attrs), 1), wk__dims(g->in[0]));
+    return WK_OK;
+}
+
 static const wk_pool_opts two = { .kernel = { 2, 2 }, .stride = { 2, 2 } },
                           overlap = { .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 } },
                           hang = { .kernel = { 3, 2 }, .stride = { 2, 2 }, .ceil_mode = true, .exclude_padding = true };
@@ -149,23 +177,21 @@ static wk_op_def max_row = { .name = "max_pool2d",
                              .grad = max_grad,
                              .cost = pool_cost,
                              .samples = pool_samples };
-static wk_op_def max_backward_row = {
-    .name = "max_pool2d_backward",
-    .internal = true,
-    .doc = "gradient of max_pool2d",
-    .n_in = 2,
-    .n_out = 1,
-    .saves_in = 2,
-    .attrs = grad_attrs,
-    .n_attrs = 7,
-    .attrs_size = sizeof(wk_pool_grad_attrs),
-    .zero_sized_runs = true,
-    .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_U8) } },
-    .shape = backward_shape,
-    .not_differentiable = "linear in dy, but its transpose needs a gather by window offsets, which no row offers yet",
-    .cost = backward_cost,
-    .samples = max_backward_samples
-};
+static wk_op_def max_backward_row = { .name = "max_pool2d_backward",
+                                      .internal = true,
+                                      .doc = "gradient of max_pool2d",
+                                      .n_in = 2,
+                                      .n_out = 1,
+                                      .saves_in = 2,
+                                      .attrs = grad_attrs,
+                                      .n_attrs = 7,
+                                      .attrs_size = sizeof(wk_pool_grad_attrs),
+                                      .zero_sized_runs = true,
+                                      .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_U8) } },
+                                      .shape = backward_shape,
+                                      .grad = max_backward_grad,
+                                      .cost = backward_cost,
+                                      .samples = max_backward_samples };
 static wk_op_def avg_row = { .name = "avg_pool2d",
                              .doc = "mean of each window",
                              .n_in = 1,

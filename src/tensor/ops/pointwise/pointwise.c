@@ -4,18 +4,9 @@
  * Gradients of operands that were broadcast are summed back to their shape.
  */
 #define WK_NO_CALL_SITES
-#include "tensor/op_attrs.h"
-#include "tensor/registry.h"
+#include "tensor/ops/pointwise/rows.h"
 
-/* ---- shape, cost, samples ---- */
-
-static wk_status like_operands(const wk_call *call, wk_desc out[]) {
-    return wk_desc_broadcast(call, (wk_dtype)call->in[0]->dtype, out);
-}
-
-static wk_status like_operands_bool(const wk_call *call, wk_desc out[]) {
-    return wk_desc_broadcast(call, WK_BOOL, out);
-}
+/* ---- shapes, samples ---- */
 
 static wk_status where_shape(const wk_call *call, wk_desc out[]) {
     return wk_desc_broadcast(call, (wk_dtype)call->in[1]->dtype, out);
@@ -27,48 +18,11 @@ static wk_status cast_shape(const wk_call *call, wk_desc out[]) {
     return wk_desc_broadcast(call, opts->dtype, out);
 }
 
-static wk_cost cheap(const wk_call *call) {
-    return wk__cost_elements(call, 1);
-}
-static wk_cost dear(const wk_call *call) {
-    return wk__cost_elements(call, 10);
-}
-
-static void unary_samples(wk_sampler *s) {
-    WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .margin = 0.05 });
-    WK_CASE(s, "odd", NULL, { .dims = WK_DIMS(7, 13, 3), .margin = 0.05 });
-    WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .margin = 0.05 });
-    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(3, 0, 2) });
-    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.05, .strided = true });
-    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.05 });
-}
-
-static void positive_samples(wk_sampler *s) {
-    WK_CASE(s, "small", NULL, { .dims = WK_DIMS(2, 3), .low = 0.1, .high = 4 });
-    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .low = 0.1, .high = 4, .strided = true });
-    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });
-    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = 0.1, .high = 4 });
-}
-
 static void affine_samples(wk_sampler *s) {
     const wk_affine_opts half = { 0.5, 0 }, both = { -1.5, 0.25 };
     WK_CASE(s, "scale", &half, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "large", &both, { .dims = WK_DIMS(129, 257) });
-}
-
-static void binary_samples(wk_sampler *s) {
-    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .margin = 0.1 }, { .dims = WK_DIMS(4, 5), .margin = 0.1 });
-    WK_CASE(s, "row", NULL, { .dims = WK_DIMS(3, 4, 5), .margin = 0.1 }, { .dims = WK_DIMS(5), .margin = 0.1 });
-    WK_CASE(s, "column", NULL, { .dims = WK_DIMS(3, 1), .margin = 0.1 }, { .dims = WK_DIMS(3, 7), .margin = 0.1 });
-    WK_CASE(s, "both", NULL, { .dims = WK_DIMS(3, 1, 5), .margin = 0.1 }, { .dims = WK_DIMS(4, 1), .margin = 0.1 });
-    WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .margin = 0.1 }, { .dims = WK_DIMS(2, 3), .margin = 0.1 });
-    WK_CASE(s, "one", NULL, { .dims = WK_DIMS(1), .margin = 0.1 }, { .dims = WK_DIMS(1), .margin = 0.1 });
-    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.1, .strided = true },
-            { .dims = WK_DIMS(5, 6, 7), .margin = 0.1 });
-    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3) });
-    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 },
-            { .dims = WK_DIMS(129, 257), .margin = 0.1 });
 }
 
 static void where_samples(wk_sampler *s) {
@@ -88,10 +42,6 @@ static void cast_samples(wk_sampler *s) {
 }
 
 /* ---- gradients ---- */
-
-static wk_tensor *zero(const wk_tensor *like) {
-    return wk_full((wk_dtype)like->dtype, WK_SCALAR, 0);
-}
 
 static wk_status add_grad(wk_grad *g) {
     for (int i = 0; i < 2; i++)
@@ -180,14 +130,6 @@ static wk_status sigmoid_grad(wk_grad *g) {
     g->din[0] = wk_mul(g->dout[0], wk_mul(g->out[0], wk_affine(g->out[0], (wk_affine_opts){ -1, 1 })));
     return WK_OK;
 }
-/* Φ(x) + x φ(x) */
-static wk_status gelu_grad(wk_grad *g) {
-    wk_tensor *x = g->in[0], *z = wk_scale(x, 0.7071067811865476);
-    wk_tensor *cdf = wk_affine(wk_erf(z), (wk_affine_opts){ 0.5, 0.5 });
-    wk_tensor *density = wk_scale(erf_slope(z), 0.35355339059327373); /* φ(x) = erf'(x/√2) / (2√2) */
-    g->din[0] = wk_mul(g->dout[0], wk_add(cdf, wk_mul(x, density)));
-    return WK_OK;
-}
 static wk_status affine_grad(wk_grad *g) {
     g->din[0] = wk_scale(g->dout[0], ((const wk_affine_opts *)g->attrs)->scale);
     return WK_OK;
@@ -212,59 +154,7 @@ static wk_status relu_backward_grad(wk_grad *g) {
     if (g->needs[0]) g->din[0] = wk__sum_to(wk_op_run2(&relu_backward_row, NULL, g->dout[0], g->in[1]), g->in[0]);
     return WK_OK;
 }
-static wk_status flat_grad(wk_grad *g) {
-    if (g->needs[0]) g->din[0] = wk_zeros((wk_dtype)g->in[0]->dtype, wk__dims(g->in[0]));
-    return WK_OK;
-}
-
 /* ---- rows ---- */
-
-enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
-#define SIGNED ((wk_dtype_set)(WK_NUMBERS & ~WK_SET_OF(WK_U8)))
-
-#define UNARY(id, text, dtypes, keep_in, keep_out, rule, price, cases) \
-    static wk_op_def id##_row = { .name = #id,                         \
-                                  .doc = text,                         \
-                                  .n_in = 1,                           \
-                                  .n_out = 1,                          \
-                                  .saves_in = keep_in,                 \
-                                  .saves_out = keep_out,               \
-                                  .dtype = { .allowed = { dtypes } },  \
-                                  .shape = like_operands,              \
-                                  .grad = rule,                        \
-                                  .cost = price,                       \
-                                  .samples = cases };                  \
-    wk_tensor *wk_##id(wk_tensor *x) {                                 \
-        return wk_op_run1(&id##_row, NULL, x);                         \
-    }
-#define BINARY(id, text, dtypes, keep_in, keep_out, rule)                                                 \
-    static wk_op_def id##_row = { .name = #id,                                                            \
-                                  .doc = text,                                                            \
-                                  .n_in = 2,                                                              \
-                                  .n_out = 1,                                                             \
-                                  .saves_in = keep_in,                                                    \
-                                  .saves_out = keep_out,                                                  \
-                                  .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true }, \
-                                  .shape = like_operands,                                                 \
-                                  .grad = rule,                                                           \
-                                  .cost = cheap,                                                          \
-                                  .samples = binary_samples };                                            \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                                      \
-        return wk_op_run2(&id##_row, NULL, a, b);                                                         \
-    }
-#define COMPARISON(id, text)                                                           \
-    static wk_op_def id##_row = { .name = #id,                                         \
-                                  .doc = text,                                         \
-                                  .n_in = 2,                                           \
-                                  .n_out = 1,                                          \
-                                  .dtype = { .same = 3, .promote = true },             \
-                                  .shape = like_operands_bool,                         \
-                                  .not_differentiable = "its result is a truth value", \
-                                  .cost = cheap,                                       \
-                                  .samples = binary_samples };                         \
-    wk_tensor *wk_##id(wk_tensor *a, wk_tensor *b) {                                   \
-        return wk_op_run2(&id##_row, NULL, a, b);                                      \
-    }
 
 BINARY(add, "a + b", WK_NUMBERS, 0, 0, add_grad)
 BINARY(sub, "a - b", WK_NUMBERS, 0, 0, sub_grad)
@@ -278,7 +168,7 @@ COMPARISON(lt, "a < b")
 COMPARISON(le, "a ≤ b")
 COMPARISON(gt, "a > b")
 COMPARISON(ge, "a ≥ b")
-UNARY(neg, "-x", SIGNED, 0, 0, neg_grad, cheap, unary_samples)
+UNARY(neg, "-x", WK__SIGNED, 0, 0, neg_grad, cheap, unary_samples)
 UNARY(abs, "|x|", WK_NUMBERS, IN0, 0, abs_grad, cheap, unary_samples)
 UNARY(sign, "-1, 0 or 1", WK_NUMBERS, 0, 0, flat_grad, cheap, unary_samples)
 UNARY(exp, "e^x", WK_FLOATS, 0, OUT0, exp_grad, dear, unary_samples)
@@ -290,7 +180,6 @@ UNARY(erf, "error function", WK_FLOATS, IN0, 0, erf_grad, dear, unary_samples)
 UNARY(tanh, "hyperbolic tangent", WK_FLOATS, 0, OUT0, tanh_grad, dear, unary_samples)
 UNARY(sigmoid, "1 / (1 + e^-x)", WK_FLOATS, 0, OUT0, sigmoid_grad, dear, unary_samples)
 UNARY(relu, "max(x, 0); NaN stays NaN", WK_FLOATS, 0, OUT0, relu_grad, cheap, unary_samples)
-UNARY(gelu, "x Φ(x)", WK_FLOATS, IN0, 0, gelu_grad, dear, unary_samples)
 
 static wk_op_def relu_backward_row = { .name = "relu_backward",
                                        .internal = true,
@@ -359,21 +248,12 @@ wk_tensor *wk_where(wk_tensor *condition, wk_tensor *a, wk_tensor *b) {
 }
 
 wk_op_def *const wk__rows_pointwise[] = {
-    &add_row,     &sub_row,
-    &mul_row,     &div_row,
-    &maximum_row, &minimum_row,
-    &eq_row,      &ne_row,
-    &lt_row,      &le_row,
-    &gt_row,      &ge_row,
-    &neg_row,     &abs_row,
-    &sign_row,    &exp_row,
-    &log_row,     &sqrt_row,
-    &sin_row,     &cos_row,
-    &erf_row,     &tanh_row,
-    &sigmoid_row, &relu_row,
-    &gelu_row,    &relu_backward_row,
-    &affine_row,  &cast_row,
-    &where_row,   NULL,
+    &add_row,     &sub_row,  &mul_row,     &div_row,  &maximum_row,
+    &minimum_row, &eq_row,   &ne_row,      &lt_row,   &le_row,
+    &gt_row,      &ge_row,   &neg_row,     &abs_row,  &sign_row,
+    &exp_row,     &log_row,  &sqrt_row,    &sin_row,  &cos_row,
+    &erf_row,     &tanh_row, &sigmoid_row, &relu_row, &relu_backward_row,
+    &affine_row,  &cast_row, &where_row,   NULL,
 };
 
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y) {

@@ -1,0 +1,164 @@
+/* rule.c: one node's gradient rule.
+ *
+ * Operands are given back to the rule as they were: the memory that the tape saved, checked against its version.  The
+ * rule runs in a scope of its own; what it gives is carried out as a header on the same storage, so that everything
+ * else it made dies at once.
+ */
+#define WK_NO_CALL_SITES
+#include "autograd/tape.h"
+#include "tensor/registry.h"
+#include "wick/ops.h"
+
+#include <string.h>
+
+const char *wk__place(const char *call_site) {
+    const char *slash = call_site ? strrchr(call_site, '/') : NULL;
+    return slash ? slash + 1 : call_site ? call_site : "?";
+}
+
+/* An operand as the rule sees it: with its values where they were saved, else for its shape. */
+static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_tensor *header, const wk__saved *saved) {
+    if (!header || !saved->storage) return header;
+    if (saved->storage->version != saved->version)
+        return wk_fail_null(
+            WK_VERSION,
+            "backward of \"%s\" [%s]: a tensor it needs was changed in place since, by the call at [%s]; "
+            "change a copy instead",
+            node->op->name, wk__place(node->call_site), wk__place(saved->storage->changed_at));
+    if (header->life == WK__ALIVE && header->storage == saved->storage) return header;
+    wk_tensor *live = wk__header_create(context);
+    if (!live) return NULL;
+    wk_tensor *next = live->next;
+    *live = *header;
+    live->next = next;
+    live->life = WK__ALIVE;
+    live->storage = wk__storage_hold(saved->storage);
+    live->data = saved->data;
+    live->flags &= (uint8_t)~WK_TENSOR_KEPT;
+    return live;
+}
+
+static wk_tensor *sink_of(wk_tensor *in) {
+    if (in->node || !in->leaf || !in->leaf->empty || in->leaf->hooks) return NULL;
+    return wk__leaf_gradient_for_writing(in);
+}
+
+static wk_status run(const wk__rule_call *c) {
+    struct wk_node *node = c->node;
+    int n_in = node->n_in;
+    if (!node->op->grad)
+        return wk_fail(WK_UNSUPPORTED, "backward: \"%s\" [%s] has no gradient: %s", node->op->name,
+                       wk__place(node->call_site), node->op->not_differentiable);
+    for (int i = 0; i < n_in + node->n_out; i++) {
+        wk_tensor *header = i < n_in ? node->in[i] : node->out[i - n_in];
+        c->operands[i] = restore(c->context, node, header, &node->saved[i]);
+        if (header && !c->operands[i]) return wk_error_code();
+        if (i < n_in) c->sinks[i] = c->use_sinks && c->needs[i] ? sink_of(header) : NULL;
+    }
+    wk_call call = { .op = node->op,
+                     .in = c->operands,
+                     .out = c->operands + n_in,
+                     .attrs = node->attrs,
+                     .n_in = n_in,
+                     .n_out = node->n_out };
+    wk_grad grad = { .call = &call,
+                     .in = c->operands,
+                     .out = c->operands + n_in,
+                     .dout = node->dout,
+                     .attrs = node->attrs,
+                     .din = c->din,
+                     .needs = c->needs,
+                     .sink = c->sinks };
+    wk_status status = node->op->grad(&grad);
+    if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
+    if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, wk__place(node->call_site));
+    return status;
+}
+
+/* Carry a rule's result out of its scope, checked against the shape it must have. */
+static wk_tensor *carry_out(const wk__rule_call *c, int i, wk_tensor *din) {
+    if (!din) return NULL;
+    const wk_tensor *in = c->node->in[i];
+    bool fits = din->rank == in->rank && din->dtype == in->dtype;
+    for (int axis = 0; fits && axis < din->rank; axis++) fits = din->shape[axis] == in->shape[axis];
+    if (!fits) {
+        char a[160], b[160];
+        return wk_fail_null(WK_INTERNAL, "gradient rule of \"%s\": input %d is %s, its gradient %s", c->node->op->name,
+                            i, wk_describe(in, a, sizeof a), wk_describe(din, b, sizeof b));
+    }
+    if (WK_UNLIKELY(c->context->mode & WK__MODE_ANOMALY) && wk__anomaly_check(c->node, i, din) != WK_OK) return NULL;
+    return wk__header_copy(c->context, din);
+}
+
+wk_status wk__rule_run(wk__rule_call *c) {
+    struct wk_node *node = c->node;
+    bool any = false;
+    for (int i = 0; i < node->n_out; i++) any = any || node->dout[i] != NULL;
+    for (int i = 0; i < node->n_in; i++) c->din[i] = NULL;
+    if (!any) return WK_OK;
+    wk_scope inner = wk_scope_begin();
+    wk__scope *rule_scope = c->context->scope;
+    wk_status status = inner.record ? run(c) : wk_error_code();
+    if (status == WK_OK) {
+        /* Headers made from here on belong to the scope around. */
+        c->context->scope = rule_scope->outer;
+        for (int i = 0; i < node->n_in && status == WK_OK; i++) {
+            wk_tensor *given = c->needs[i] ? c->din[i] : NULL;
+            c->din[i] = carry_out(c, i, given);
+            if (given && !c->din[i]) status = wk_error_code();
+        }
+        c->context->scope = rule_scope;
+    }
+    wk_scope_end(inner);
+    return status;
+}
+
+/* ---- rules of fused rows ---- */
+
+wk_tensor *wk__stand_in(wk_tensor *operand, bool wants, bool create) {
+    if (!operand || (!wants && !wk__wants_grad(operand))) return operand;
+    if (create) return wk_reshape(operand, wk__dims(operand));
+    wk_tensor *alone = wk_detach(operand);
+    if (alone && wants) alone->flags |= WK_TENSOR_REQUIRES_GRAD;
+    return alone;
+}
+
+/* The parts are run again on stand-ins for the operands, and their gradient is taken with respect to those.  While a
+ * graph is made of the walk, a stand-in is a view of its operand and the parts' own walk is noted too: the result is
+ * then a function of operands and incoming gradients like any other, to be derived again to any order. */
+wk_status wk__grad_by_parts(wk_grad *grad) {
+    wk_context *context = wk__context();
+    const wk_op_def *op = grad->call->op;
+    int n_in = grad->call->n_in;
+    bool create = !(context->mode & WK__MODE_NO_GRAD);
+    wk_tensor *in[WK_MAX_IN], *out[WK_MAX_OUT] = { NULL }, *given[WK_MAX_IN] = { NULL };
+    if (n_in > WK_MAX_IN) return wk_fail(WK_INTERNAL, "\"%s\": a tensor list has no gradient by parts", op->name);
+    bool was = wk_enable_grad_begin();
+    wk_status status = WK_OK;
+    for (int i = 0; i < n_in && status == WK_OK; i++) {
+        in[i] = wk__stand_in(grad->in[i], grad->needs[i], create);
+        if (grad->in[i] && !in[i]) status = wk_error_code();
+    }
+    wk_call call = *grad->call;
+    call.in = in;
+    call.out = out;
+    if (status == WK_OK) status = op->decompose(&call, out);
+    wk_enable_grad_end(was);
+    if (status != WK_OK || wk_failed()) return wk_failed() ? wk_error_code() : status;
+    /* Every stand-in ends the walk, also those whose gradient nobody asks for: what lies behind them is being walked. */
+    wk_tensor *wanted[WK_MAX_IN], *seeds[WK_MAX_OUT] = { NULL };
+    for (int i = 0; i < n_in; i++) wanted[i] = in[i] && wk__wants_grad(in[i]) ? in[i] : NULL;
+    for (int k = 0; k < op->n_out; k++) /* parts may give more digits than the row does */
+        if (out[k] && grad->dout[k]) seeds[k] = wk_cast(grad->dout[k], (wk_dtype)out[k]->dtype);
+    status = wk__gradients(&(wk__request){ .outputs = out,
+                                           .seeds = seeds,
+                                           .n_outputs = op->n_out,
+                                           .inputs = wanted,
+                                           .gradients = given,
+                                           .n_inputs = n_in,
+                                           .create = create,
+                                           .stop_at_inputs = true,
+                                           .in_parts = true });
+    for (int i = 0; i < n_in; i++) grad->din[i] = grad->needs[i] ? given[i] : NULL;
+    return status;
+}

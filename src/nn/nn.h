@@ -1,0 +1,12 @@
+/* nn.h: what the floors beside nn need of modules and do not find in wick/nn.h. */
+#ifndef WICK_SRC_NN_H
+#define WICK_SRC_NN_H
+
+#include "wick/nn.h"
+
+/* Each module of the tree, the root first. */
+void wk__module_visit(wk_module *module, void (*visit)(void *context, wk_module *module), void *context);
+/* The momentum of a batch normalisation's running statistics, to change; NULL for other modules. */
+wk_optional *wk__batch_norm_momentum(wk_module *module);
+
+#endif

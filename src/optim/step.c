@@ -1,0 +1,208 @@
+/* step.c: the step of all optimizers: by one row a group, or computed parameter by parameter and then put in place.
+ */
+#define WK_NO_CALL_SITES
+#include "optim/optim.h"
+
+#include "autograd/tape.h"
+#include "wick/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A parameter that was written by somebody else since the last step is the master from now on. */
+static wk_status refresh_master(wk__entry *e) {
+    if (!e->master || e->version == e->parameter->storage->version) return WK_OK;
+    WK_TRY(wk_copy_into(e->master, e->parameter));
+    e->version = e->parameter->storage->version;
+    return WK_OK;
+}
+
+/* Fill the call's list with the group's parameters that have a gradient; gives their number. */
+static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *attrs) {
+    wk__entry *entries = o->entry + group->first;
+    int64_t n = 0;
+    bool masters = false;
+    for (int i = 0; i < group->count; i++)
+        if (wk_gradient(entries[i].parameter)) n++, masters = masters || entries[i].master;
+    *attrs = (wk_step_attrs){ .count = n, .states = o->plan.states, .masters = masters };
+    o->list[0] = group->scalars;
+    int64_t k = 1;
+    for (int i = 0; i < group->count; i++) {
+        wk__entry *e = &entries[i];
+        wk_tensor *gradient = wk_gradient(e->parameter);
+        if (!gradient) continue;
+        int64_t at = k++;
+        o->list[at] = e->master ? e->master : e->parameter;
+        o->list[at += n] = gradient;
+        o->list[at += n] = e->step;
+        for (attrs->numbers = 0; attrs->numbers < WK_STEP_NUMBERS && e->number[attrs->numbers]; attrs->numbers++)
+            o->list[at += n] = e->number[attrs->numbers];
+        for (int m = 0; m < WK_STEP_STATES; m++)
+            if (e->state[m]) o->list[at += n] = e->state[m];
+        if (masters) o->list[at + n] = e->parameter;
+    }
+    return n;
+}
+
+static wk_status step_by_row(wk_optim *o, const wk__group *group) {
+    wk_step_attrs attrs;
+    int64_t n = fill_list(o, group, &attrs);
+    if (n == 0) return WK_OK;
+    for (int i = 0; i < group->count; i++) WK_TRY(refresh_master(&o->entry[group->first + i]));
+    int64_t lists = 3 + attrs.numbers + attrs.masters;
+    for (int m = 0; m < WK_STEP_STATES; m++) lists += attrs.states >> m & 1;
+    WK_TRY(wk_op_run(o->row, o->list, (int)(1 + lists * n), NULL, &attrs));
+    for (int i = 0; i < group->count; i++) {
+        wk__entry *e = &o->entry[group->first + i];
+        e->version = e->parameter->storage->version;
+    }
+    return WK_OK;
+}
+
+wk_status wk__stage(wk_optim *o, wk_tensor *target, wk_tensor *source) {
+    wk_tensor *rounded = source ? wk_contiguous(wk_cast(source, (wk_dtype)target->dtype)) : NULL;
+    if (!rounded) return wk_failed() ? wk_error_code() : WK_INTERNAL;
+    o->staged[o->staged_count++] = (wk__staged){ target, rounded };
+    return WK_OK;
+}
+
+static wk_status compute_group(wk_optim *o, const wk__group *group) {
+    for (int i = 0; i < group->count; i++) {
+        wk__entry *e = &o->entry[group->first + i];
+        wk_tensor *gradient = wk_gradient(e->parameter), *p = e->master ? e->master : e->parameter;
+        if (!gradient) continue;
+        WK_TRY(refresh_master(e));
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *g = wk_scale(wk_cast(gradient, (wk_dtype)p->dtype), wk__scalars(group)[WK_STEP_FACTOR]);
+        int from = o->staged_count;
+        wk_status status = g ? o->plan.kind->update(o, group, e, p, g) : wk_error_code();
+        for (int k = from; k < o->staged_count; k++) {
+            if (e->master && o->staged[k].target == e->master && status == WK_OK)
+                status = wk__stage(o, e->parameter, o->staged[k].source);
+            (void)wk_scope_return(scope, o->staged[k].source);
+        }
+        wk_scope_end(scope);
+        WK_TRY(status);
+    }
+    return WK_OK;
+}
+
+/* Nothing that can fail: all values are there. */
+static void commit(wk_optim *o) {
+    for (int i = 0; i < o->staged_count; i++) {
+        wk_tensor *target = o->staged[i].target, *source = o->staged[i].source;
+        memcpy(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
+        target->storage->version++;
+        target->storage->changed_at = "wk_optim_step";
+    }
+    for (int i = 0; i < o->count; i++) {
+        wk__entry *e = &o->entry[i];
+        if (!wk_gradient(e->parameter)) continue;
+        ++*(int64_t *)e->step->data;
+        e->version = e->parameter->storage->version;
+    }
+}
+
+static wk_status step_by_parts(wk_optim *o) {
+    if (wk__scalars(&o->group[0])[WK_STEP_FOUND_INF] != 0) return WK_OK;
+    wk_scope scope = wk_scope_begin();
+    o->staged_count = 0;
+    wk_status status = WK_OK;
+    for (int i = 0; i < o->groups && status == WK_OK; i++) status = compute_group(o, &o->group[i]);
+    if (status == WK_OK) commit(o);
+    wk_scope_end(scope);
+    return status;
+}
+
+wk_status wk_optim_step(wk_optim *o) {
+    if (wk_failed()) {
+        wk__backward_ended(WK_PENDING);
+        return WK_PENDING;
+    }
+    if (!o) return wk_fail(WK_INVALID, "wk_optim_step: the optimizer is NULL");
+    if (o->lbfgs) return wk_fail(WK_INVALID, "%s steps by wk_optim_step_closure", o->plan.name);
+    wk_context *context = wk__context();
+    uint32_t mode = context->mode;
+    context->mode = (mode | WK__MODE_NO_GRAD) & ~(uint32_t)WK__MODE_AUTOCAST;
+    wk_note_call("wk_optim_step"); /* what a backward says that comes too late */
+    wk_status status = WK_OK;
+    if (o->row)
+        for (int i = 0; i < o->groups && status == WK_OK; i++) status = step_by_row(o, &o->group[i]);
+    else
+        status = step_by_parts(o);
+    context->mode = mode;
+    if (status != WK_OK) wk__backward_ended(status);
+    wk__optim_reset_factor(o);
+    wk__optim_set_found_inf(o, false);
+    return status;
+}
+
+wk_status wk_optim_step_closure(wk_optim *o, wk_closure closure, void *context, double *loss) {
+    if (wk_failed()) return WK_PENDING;
+    if (!o || !closure) return wk_fail(WK_INVALID, "wk_optim_step_closure: the optimizer or the closure is NULL");
+    double value = 0;
+    if (o->lbfgs) {
+        WK_TRY(wk__lbfgs_step(o, closure, context, &value));
+    } else {
+        wk_status status = closure(context, &value);
+        if (status != WK_OK) return status;
+        WK_TRY(wk_optim_step(o));
+    }
+    if (loss) *loss = value;
+    return WK_OK;
+}
+
+void wk_zero_grad(wk_optim *o) {
+    for (int i = 0; o && i < o->count; i++) wk_clear_grad(o->entry[i].parameter);
+    if (o) wk__optim_reset_factor(o);
+}
+
+int64_t wk_optim_steps(const wk_optim *o) {
+    int64_t most = 0;
+    for (int i = 0; o && i < o->count; i++) {
+        int64_t steps = *(const int64_t *)o->entry[i].step->data;
+        if (steps > most) most = steps;
+    }
+    return most;
+}
+
+const char *wk_optim_name(const wk_optim *o) {
+    return o ? o->plan.name : "";
+}
+
+/* ---- what the next step does with gradients ---- */
+
+int wk__optim_gradients(wk_optim *o, int at) {
+    int n = 0;
+    for (int i = 0; i < o->count; i++) {
+        wk_tensor *gradient = wk_gradient(o->entry[i].parameter);
+        if (gradient) o->list[at + n++] = gradient;
+    }
+    return n;
+}
+
+void wk__optim_scale_factor(wk_optim *o, double factor) {
+    for (int i = 0; i < o->groups; i++) wk__scalars(&o->group[i])[WK_STEP_FACTOR] *= factor;
+}
+
+double wk__optim_factor(const wk_optim *o) {
+    return fabs(wk__scalars(&o->group[0])[WK_STEP_FACTOR]);
+}
+
+void wk__optim_reset_factor(wk_optim *o) {
+    for (int i = 0; i < o->groups; i++) wk__scalars(&o->group[i])[WK_STEP_FACTOR] = o->plan.maximize ? -1 : 1;
+}
+
+void wk__optim_set_found_inf(wk_optim *o, bool found) {
+    for (int i = 0; i < o->groups; i++) wk__scalars(&o->group[i])[WK_STEP_FOUND_INF] = found;
+}
+
+/* ---- small helpers of composed optimizers ---- */
+
+wk_tensor *wk__sum_all(wk_tensor *x) {
+    return wk_sum(x, (wk_reduce_opts){ 0 });
+}
+
+wk_tensor *wk__lerp(wk_tensor *a, wk_tensor *b, double weight) {
+    return wk_add(a, wk_scale(wk_sub(b, a), weight));
+}
