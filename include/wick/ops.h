@@ -15,6 +15,7 @@
 #include "wick/ops/index.h"
 #include "wick/ops/linalg.h"
 #include "wick/ops/image.h"
+#include "wick/ops/pool.h"
 #include "wick/ops/network.h"
 #include "wick/ops/loss.h"
 #include "wick/ops/random.h"

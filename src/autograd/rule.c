@@ -145,7 +145,8 @@ wk_status wk__grad_by_parts(wk_grad *grad) {
     if (status == WK_OK) status = op->decompose(&call, out);
     wk_enable_grad_end(was);
     if (status != WK_OK || wk_failed()) return wk_failed() ? wk_error_code() : status;
-    /* Every stand-in ends the walk, also those whose gradient nobody asks for: what lies behind them is being walked. */
+    /* Every stand-in ends the walk, also those whose gradient nobody asks for: what lies behind them is being walked.
+     */
     wk_tensor *wanted[WK_MAX_IN], *seeds[WK_MAX_OUT] = { NULL };
     for (int i = 0; i < n_in; i++) wanted[i] = in[i] && wk__wants_grad(in[i]) ? in[i] : NULL;
     for (int k = 0; k < op->n_out; k++) /* parts may give more digits than the row does */

@@ -22,11 +22,12 @@ static inline void wk__conv_padding(const wk_conv_opts *opts, int axes, const in
     }
 }
 
-/* max_pool2d_backward (dy, indices) -> dx;  avg_pool2d_backward (dy) -> dx */
+/* max_pool_backward (dy, taps) -> dx;  avg_pool_backward (dy) -> dx;  max_pool_positions (taps) -> i64 */
 typedef struct wk_pool_grad_attrs {
     wk_pool_opts pool;
     wk_dims dims;       /* of dx */
     bool channels_last; /* layout of dx */
+    bool adaptive;      /* the windows follow from the sizes, not from `pool` */
 } wk_pool_grad_attrs;
 
 /* slice_backward (dy) -> dx;  index_select_backward, gather_backward (dy, index) -> dx: dy added into zeros of `dims`

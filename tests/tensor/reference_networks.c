@@ -153,6 +153,10 @@ static int64_t pool_stride(const wk_pool_opts *opts, int i) {
     return opts->stride[i] ? opts->stride[i] : opts->kernel[i];
 }
 
+static int64_t pool_dilation(const wk_pool_opts *opts, int i) {
+    return opts->dilation[i] ? opts->dilation[i] : 1;
+}
+
 /* PyTorch's: the first largest of the window in row-major order; NaN wins. */
 static void max_pool2d_ref(ref_call *c) {
     const wk_pool_opts *opts = c->attrs;
@@ -165,8 +169,8 @@ static void max_pool2d_ref(ref_call *c) {
         int64_t place = -1;
         for (int64_t r = 0; r < opts->kernel[0]; r++)
             for (int64_t s = 0; s < opts->kernel[1]; s++) {
-                int64_t h = at[2] * pool_stride(opts, 0) - opts->padding[0] + r;
-                int64_t w = at[3] * pool_stride(opts, 1) - opts->padding[1] + s;
+                int64_t h = at[2] * pool_stride(opts, 0) - opts->padding[0] + r * pool_dilation(opts, 0);
+                int64_t w = at[3] * pool_stride(opts, 1) - opts->padding[1] + s * pool_dilation(opts, 1);
                 if (h < 0 || h >= x->shape[2] || w < 0 || w >= x->shape[3]) continue;
                 double value = x->v[((at[0] * x->shape[1] + at[1]) * x->shape[2] + h) * x->shape[3] + w];
                 if (place >= 0 && !(value > best) && !(isnan(value) && !isnan(best))) continue;
@@ -209,6 +213,7 @@ static void avg_pool_walk(const wk_pool_opts *opts, const ref_tensor *y, const r
         int64_t top = at[2] * pool_stride(opts, 0) - opts->padding[0],
                 left = at[3] * pool_stride(opts, 1) - opts->padding[1];
         double by = divisor(opts, 0, top, x->shape[2]) * divisor(opts, 1, left, x->shape[3]);
+        if (opts->divisor) by = (double)opts->divisor;
         for (int64_t h = top; h < top + opts->kernel[0]; h++)
             for (int64_t w = left; w < left + opts->kernel[1]; w++) {
                 if (h < 0 || h >= x->shape[2] || w < 0 || w >= x->shape[3]) continue;
@@ -357,9 +362,9 @@ const ref_row reference_networks[] = {
     { "conv2d_backward_input", conv2d_backward_input_ref, 6 },
     { "conv2d_backward_weight", conv2d_backward_weight_ref, 6 },
     { "max_pool2d", max_pool2d_ref, 0 },
-    { "max_pool2d_backward", max_pool2d_backward_ref, 1 },
+    { "max_pool_backward", max_pool2d_backward_ref, 1 },
     { "avg_pool2d", avg_pool2d_ref, 2 },
-    { "avg_pool2d_backward", avg_pool2d_backward_ref, 2 },
+    { "avg_pool_backward", avg_pool2d_backward_ref, 2 },
     { "batch_norm", batch_norm_ref, 3 },
     { "batch_norm_backward", batch_norm_backward_ref, 3 },
     { "cross_entropy", cross_entropy_ref, 2 },

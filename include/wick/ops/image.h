@@ -1,4 +1,4 @@
-/* wick/ops/image.h: convolution and pooling.  See wick/ops.h. */
+/* wick/ops/image.h: convolution of images of one to three axes.  See wick/ops.h. */
 #ifndef WICK_OPS_IMAGE_H
 #define WICK_OPS_IMAGE_H
 
@@ -9,9 +9,7 @@
 extern "C" {
 #endif
 
-/* ---- convolution ----
- *
- * Options of images of one to three axes; arrays hold one number for each axis, in their order.  Results are laid out
+/* Arrays hold one number for each axis, in their order.  Results are laid out
  * channels last (the strides say so, the shape does not).  f16 and bf16 are computed in f32. */
 
 typedef enum wk_conv_pad {
@@ -47,16 +45,6 @@ WK_API wk_tensor *wk_conv_transpose1d(wk_tensor *x, wk_tensor *weight, wk_tensor
 WK_API wk_tensor *wk_conv_transpose2d(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_conv_transpose_opts opts);
 WK_API wk_tensor *wk_conv_transpose3d(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_conv_transpose_opts opts);
 
-typedef struct wk_pool_opts {
-    int64_t kernel[2];
-    int64_t stride[2];    /* 0 means the kernel's size */
-    int64_t padding[2];   /* at most half the kernel */
-    bool ceil_mode;       /* round the output's size up: windows may hang over the end */
-    bool exclude_padding; /* average: divide by the elements that are there */
-} wk_pool_opts;
-WK_API wk_tensor *wk_max_pool2d(wk_tensor *x, wk_pool_opts opts); /* (N, C, H, W); NaN wins */
-WK_API wk_tensor *wk_avg_pool2d(wk_tensor *x, wk_pool_opts opts);
-
 #ifndef WK_NO_CALL_SITES
 #    define wk_conv1d(...)           (WK_HERE, wk_conv1d(__VA_ARGS__))
 #    define wk_conv2d(...)           (WK_HERE, wk_conv2d(__VA_ARGS__))
@@ -64,8 +52,6 @@ WK_API wk_tensor *wk_avg_pool2d(wk_tensor *x, wk_pool_opts opts);
 #    define wk_conv_transpose1d(...) (WK_HERE, wk_conv_transpose1d(__VA_ARGS__))
 #    define wk_conv_transpose2d(...) (WK_HERE, wk_conv_transpose2d(__VA_ARGS__))
 #    define wk_conv_transpose3d(...) (WK_HERE, wk_conv_transpose3d(__VA_ARGS__))
-#    define wk_max_pool2d(...)       (WK_HERE, wk_max_pool2d(__VA_ARGS__))
-#    define wk_avg_pool2d(...)       (WK_HERE, wk_avg_pool2d(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

@@ -1,8 +1,7 @@
 """Convolution, pooling, resizing, sampling."""
-import torch
 import torch.nn.functional as F
 
-from rows.attrs import flag, number, text, whole, wholes
+from rows.attrs import flag, text, whole, wholes
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -24,6 +23,41 @@ def conv_transpose(x, a):
                                      output_padding=wholes(a, "output_padding"), groups=whole(a, "groups") or 1)
 
 
+MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+UNPOOL = {1: F.max_unpool1d, 2: F.max_unpool2d, 3: F.max_unpool3d}
+
+
+def max_pool(x, a, indices=True, keep=True):
+    got = MAX[x[0].dim() - 2](x[0], wholes(a, "kernel"), [s or None for s in wholes(a, "stride")], wholes(a, "padding"), ones(a, "dilation"),
+                              flag(a, "ceil_mode"), return_indices=True)
+    return list(got) if keep else [got[0], None] if indices else got[0]
+
+
+def avg_pool(x, a):
+    stride = [s or k for s, k in zip(wholes(a, "stride"), wholes(a, "kernel"))]
+    options = {"stride": stride, "padding": wholes(a, "padding"), "ceil_mode": flag(a, "ceil_mode"),
+               "count_include_pad": not flag(a, "exclude_padding")}
+    if x[0].dim() == 3:
+        return F.avg_pool1d(x[0], wholes(a, "kernel"), **options)
+    return (F.avg_pool2d if x[0].dim() == 4 else F.avg_pool3d)(x[0], wholes(a, "kernel"), divisor_override=whole(a, "divisor") or None, **options)
+
+
+def sizes(a):
+    return [s or None for s in wholes(a, "size")]
+
+
+def adaptive_max(x, a, keep=True):
+    axes = x[0].dim() - 2
+    got = ADAPTIVE_MAX[axes](x[0], sizes(a) if axes > 1 else sizes(a)[0], return_indices=True)
+    return list(got) if keep else [got[0], None]
+
+
+def unpool(x, a):
+    axes = x[0].dim() - 2
+    return UNPOOL[axes](x[0], x[1], wholes(a, "size"), wholes(a, "size"), 0)
+
+
 ROWS = {
     "conv1d": conv,
     "conv2d": conv,
@@ -31,4 +65,22 @@ ROWS = {
     "conv_transpose1d": conv_transpose,
     "conv_transpose2d": conv_transpose,
     "conv_transpose3d": conv_transpose,
+    "max_pool1d": lambda x, a: max_pool(x, a, indices=False, keep=False),
+    "max_pool2d": lambda x, a: max_pool(x, a, keep=False),
+    "max_pool3d": lambda x, a: max_pool(x, a, keep=False),
+    "max_pool1d_with_indices": max_pool,
+    "max_pool2d_with_indices": max_pool,
+    "max_pool3d_with_indices": max_pool,
+    "avg_pool1d": avg_pool,
+    "avg_pool2d": avg_pool,
+    "avg_pool3d": avg_pool,
+    "adaptive_max_pool1d": lambda x, a: adaptive_max(x, a, keep=False)[0],
+    "adaptive_max_pool2d": lambda x, a: adaptive_max(x, a, keep=False),
+    "adaptive_max_pool3d": lambda x, a: adaptive_max(x, a, keep=False),
+    "adaptive_max_pool1d_with_indices": adaptive_max,
+    "adaptive_max_pool2d_with_indices": adaptive_max,
+    "adaptive_max_pool3d_with_indices": adaptive_max,
+    "max_unpool1d": unpool,
+    "max_unpool2d": unpool,
+    "max_unpool3d": unpool,
 }

@@ -41,8 +41,8 @@ static void conv1d_samples(wk_sampler *s) {
             { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "groups", &grouped, { .dims = WK_DIMS(1, 4, 5) }, { .dims = WK_DIMS(2, 2, 2) }, { .dims = WK_DIMS(2) });
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 2, 5) }, { .dims = WK_DIMS(3, 2, 3) }, { .dims = WK_DIMS(3) });
-    WK_CASE(s, "large", &plain, { .dims = WK_DIMS(4, 32, 200) }, { .dims = WK_DIMS(48, 32, 5), .low = -0.2, .high = 0.2 },
-            { .dims = WK_DIMS(48) });
+    WK_CASE(s, "large", &plain, { .dims = WK_DIMS(4, 32, 200) },
+            { .dims = WK_DIMS(48, 32, 5), .low = -0.2, .high = 0.2 }, { .dims = WK_DIMS(48) });
 }
 static const wk_attr_def conv1d_attrs[] = {
     { "stride", WK_ATTR_INTS, offsetof(wk_conv_opts, stride), 1, NULL, 0, "0 means 1" },
@@ -85,8 +85,8 @@ static bool transposed_dims(wk_dims *dims, const wk_tensor *x, const wk_tensor *
     *dims = (wk_dims){ .rank = x->rank, .size = { x->shape[0], weight->shape[1] * opts->groups } };
     for (int i = 0; i + 2 < x->rank; i++) {
         int64_t reach = opts->dilation[i] * (weight->shape[2 + i] - 1) + 1;
-        dims->size[2 + i] = (x->shape[2 + i] - 1) * opts->stride[i] - 2 * opts->padding[i] + reach
-                            + opts->output_padding[i];
+        dims->size[2 + i] =
+            (x->shape[2 + i] - 1) * opts->stride[i] - 2 * opts->padding[i] + reach + opts->output_padding[i];
         if (x->shape[2 + i] < 1 || weight->shape[2 + i] < 1 || dims->size[2 + i] < 1) return false;
     }
     return true;
@@ -148,15 +148,16 @@ static void conv_transpose1d_samples(wk_sampler *s) {
     WK_CASE(s, "small", &plain, { .dims = WK_DIMS(2, 3, 5) }, { .dims = WK_DIMS(3, 2, 3) }, { .dims = WK_DIMS(2) });
     WK_CASE(s, "stride", &strided, { .dims = WK_DIMS(2, 2, 4), .strided = true }, { .dims = WK_DIMS(2, 3, 3) },
             { .kind = WK_SAMPLE_ABSENT });
-    WK_CASE(s, "large", &strided, { .dims = WK_DIMS(4, 32, 100) }, { .dims = WK_DIMS(32, 24, 5), .low = -0.2, .high = 0.2 },
-            { .dims = WK_DIMS(24) });
+    WK_CASE(s, "large", &strided, { .dims = WK_DIMS(4, 32, 100) },
+            { .dims = WK_DIMS(32, 24, 5), .low = -0.2, .high = 0.2 }, { .dims = WK_DIMS(24) });
 }
 static void conv_transpose2d_samples(wk_sampler *s) {
     const wk_conv_transpose_opts plain = { 0 },
                                  strided = { .stride = { 2, 3 }, .padding = { 1, 2 }, .output_padding = { 1, 0 } },
                                  grouped = { .groups = 2, .dilation = { 1, 2 }, .padding = { 0, 1 } },
                                  wide = { .dilation = { 3, 1 }, .padding = { 1, 0 }, .output_padding = { 2, 0 } };
-    WK_CASE(s, "small", &plain, { .dims = WK_DIMS(2, 2, 3, 4) }, { .dims = WK_DIMS(2, 3, 2, 2) }, { .dims = WK_DIMS(3) });
+    WK_CASE(s, "small", &plain, { .dims = WK_DIMS(2, 2, 3, 4) }, { .dims = WK_DIMS(2, 3, 2, 2) },
+            { .dims = WK_DIMS(3) });
     WK_CASE(s, "stride", &strided, { .dims = WK_DIMS(1, 3, 3, 4), .strided = true }, { .dims = WK_DIMS(3, 2, 3, 4) },
             { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "groups", &grouped, { .dims = WK_DIMS(1, 4, 3, 3) }, { .dims = WK_DIMS(4, 2, 2, 3) },
@@ -166,24 +167,26 @@ static void conv_transpose2d_samples(wk_sampler *s) {
             { .dims = WK_DIMS(32, 24, 4, 4), .low = -0.1, .high = 0.1 }, { .dims = WK_DIMS(24) });
 }
 static void conv_transpose3d_samples(wk_sampler *s) {
-    const wk_conv_transpose_opts strided = { .stride = { 1, 2, 2 }, .padding = { 0, 1, 1 }, .output_padding = { 0, 1, 0 } };
+    const wk_conv_transpose_opts strided = { .stride = { 1, 2, 2 },
+                                             .padding = { 0, 1, 1 },
+                                             .output_padding = { 0, 1, 0 } };
     WK_CASE(s, "stride", &strided, { .dims = WK_DIMS(1, 2, 2, 3, 3) }, { .dims = WK_DIMS(2, 2, 2, 3, 3) },
             { .dims = WK_DIMS(2) });
     WK_CASE(s, "large", &strided, { .dims = WK_DIMS(1, 16, 6, 10, 10) },
             { .dims = WK_DIMS(16, 12, 3, 3, 3), .low = -0.1, .high = 0.1 }, { .kind = WK_SAMPLE_ABSENT });
 }
 
-#define TRANSPOSE(id, axes)                                                                                             \
-    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                                \
-        return transpose_parts(call, out, axes);                                                                        \
-    }                                                                                                                   \
-    static const wk_attr_def id##_attrs[] = {                                                                           \
-        { "stride", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, stride), axes, NULL, 0, "0 means 1" },               \
-        { "padding", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, padding), axes, NULL, 0, "cut off on each side" },  \
-        { "output_padding", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, output_padding), axes, NULL, 0,              \
-          "more at the end" },                                                                                          \
-        { "dilation", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, dilation), axes, NULL, 0, "0 means 1" },           \
-        { "groups", WK_ATTR_INT, offsetof(wk_conv_transpose_opts, groups), 0, NULL, 0, "0 means 1" },                   \
+#define TRANSPOSE(id, axes)                                                                                            \
+    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                               \
+        return transpose_parts(call, out, axes);                                                                       \
+    }                                                                                                                  \
+    static const wk_attr_def id##_attrs[] = {                                                                          \
+        { "stride", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, stride), axes, NULL, 0, "0 means 1" },              \
+        { "padding", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, padding), axes, NULL, 0, "cut off on each side" }, \
+        { "output_padding", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, output_padding), axes, NULL, 0,             \
+          "more at the end" },                                                                                         \
+        { "dilation", WK_ATTR_INTS, offsetof(wk_conv_transpose_opts, dilation), axes, NULL, 0, "0 means 1" },          \
+        { "groups", WK_ATTR_INT, offsetof(wk_conv_transpose_opts, groups), 0, NULL, 0, "0 means 1" },                  \
     };
 TRANSPOSE(conv_transpose1d, 1)
 TRANSPOSE(conv_transpose2d, 2)
@@ -194,23 +197,24 @@ static wk_cost cost(const wk_call *call) {
     double operations = 2 * (double)call->out[0]->count * (double)weight->count;
     return (wk_cost){ operations / (double)(weight->shape[0] ? weight->shape[0] : 1), wk__operand_bytes(call) };
 }
-#define COMPOSITE(id, text, count, type)                                                                              \
-    static wk_op_def id##_row = { .name = #id,                                                                        \
-                                  .doc = text,                                                                        \
-                                  .n_in = 3,                                                                          \
-                                  .n_out = 1,                                                                         \
-                                  .optional_in = 4,                                                                   \
-                                  .composite = true,                                                                  \
-                                  .attrs = id##_attrs,                                                                \
-                                  .n_attrs = count,                                                                   \
-                                  .attrs_size = sizeof(type),                                                         \
-                                  .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7,               \
-                                             .autocast = WK_CAST_LOW },                                               \
-                                  .decompose = id##_parts,                                                            \
-                                  .cost = cost,                                                                       \
-                                  .samples = id##_samples };                                                          \
-    wk_tensor *wk_##id(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, type opts) {                                 \
-        return wk_op_run3(&id##_row, &opts, x, weight, bias);                                                         \
+#define COMPOSITE(id, text, count, type)                                                                 \
+    static wk_op_def id##_row = {                                                                        \
+        .name = #id,                                                                                     \
+        .doc = text,                                                                                     \
+        .n_in = 3,                                                                                       \
+        .n_out = 1,                                                                                      \
+        .optional_in = 4,                                                                                \
+        .composite = true,                                                                               \
+        .attrs = id##_attrs,                                                                             \
+        .n_attrs = count,                                                                                \
+        .attrs_size = sizeof(type),                                                                      \
+        .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW }, \
+        .decompose = id##_parts,                                                                         \
+        .cost = cost,                                                                                    \
+        .samples = id##_samples                                                                          \
+    };                                                                                                   \
+    wk_tensor *wk_##id(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, type opts) {                    \
+        return wk_op_run3(&id##_row, &opts, x, weight, bias);                                            \
     }
 COMPOSITE(conv1d, "activation(cross-correlation + bias) along one axis", 6, wk_conv_opts)
 COMPOSITE(conv_transpose1d, "transposed convolution along one axis", 5, wk_conv_transpose_opts)
