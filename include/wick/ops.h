@@ -16,6 +16,7 @@
 #include "wick/ops/linalg.h"
 #include "wick/ops/image.h"
 #include "wick/ops/pool.h"
+#include "wick/ops/resize.h"
 #include "wick/ops/network.h"
 #include "wick/ops/loss.h"
 #include "wick/ops/random.h"

@@ -30,6 +30,19 @@ typedef struct wk_pool_grad_attrs {
     bool adaptive;      /* the windows follow from the sizes, not from `pool` */
 } wk_pool_grad_attrs;
 
+/* resize_axis (x) -> y: an axis of `from` elements becomes one of `to`, or, transposed, the gradient the other way. */
+typedef struct wk_resize_axis_attrs {
+    int64_t axis, from, to;
+    double scale; /* to / from as given; 0: of the sizes */
+    int mode;     /* wk_interpolation */
+    bool align_corners, transposed;
+} wk_resize_axis_attrs;
+/* grid_sample_backward (dy, x, grid) -> dx, dgrid;  grid_taps (grid) -> …: see src/tensor/ops/image/grid_sample.c */
+typedef struct wk_grid_attrs {
+    wk_grid_sample_opts sample;
+    wk_dims image; /* shape of x */
+} wk_grid_attrs;
+
 /* slice_backward (dy) -> dx;  index_select_backward, gather_backward (dy, index) -> dx: dy added into zeros of `dims`
  */
 typedef struct wk_slice_grad_attrs {

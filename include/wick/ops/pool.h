@@ -1,6 +1,6 @@
 /* wick/ops/pool.h: pooling of images of one to three axes.  See wick/ops.h.
  *
- * x is (N, C, …) of a float type; arrays of options hold one number for each axis of the image, in their order.  Results
+ * x is (N, C, …) of a float type; arrays of options hold one number for each axis of the image, in their order. Results
  * keep x's layout.  NaN wins a maximum; the first among equals is taken.  As torch.nn.functional's of the same name.
  */
 #ifndef WICK_OPS_POOL_H
@@ -52,6 +52,21 @@ WK_API wk_tensor *wk_adaptive_max_pool1d_with_indices(wk_tensor *x, wk_adaptive_
 WK_API wk_tensor *wk_adaptive_max_pool2d_with_indices(wk_tensor *x, wk_adaptive_pool_opts opts, wk_tensor **indices);
 WK_API wk_tensor *wk_adaptive_max_pool3d_with_indices(wk_tensor *x, wk_adaptive_pool_opts opts, wk_tensor **indices);
 
+WK_API wk_tensor *wk_adaptive_avg_pool1d(wk_tensor *x, wk_adaptive_pool_opts opts);
+WK_API wk_tensor *wk_adaptive_avg_pool2d(wk_tensor *x, wk_adaptive_pool_opts opts);
+WK_API wk_tensor *wk_adaptive_avg_pool3d(wk_tensor *x, wk_adaptive_pool_opts opts);
+
+typedef struct wk_lp_pool_opts {
+    double p;
+    int64_t kernel[3];
+    int64_t stride[3]; /* 0 means the kernel's size */
+    bool ceil_mode;
+} wk_lp_pool_opts;
+/* (Σ x^p)^(1/p) of each window. */
+WK_API wk_tensor *wk_lp_pool1d(wk_tensor *x, wk_lp_pool_opts opts);
+WK_API wk_tensor *wk_lp_pool2d(wk_tensor *x, wk_lp_pool_opts opts);
+WK_API wk_tensor *wk_lp_pool3d(wk_tensor *x, wk_lp_pool_opts opts);
+
 #ifndef WK_NO_CALL_SITES
 #    define wk_max_pool1d(...)                       (WK_HERE, wk_max_pool1d(__VA_ARGS__))
 #    define wk_max_pool2d(...)                       (WK_HERE, wk_max_pool2d(__VA_ARGS__))
@@ -71,6 +86,12 @@ WK_API wk_tensor *wk_adaptive_max_pool3d_with_indices(wk_tensor *x, wk_adaptive_
 #    define wk_adaptive_max_pool1d_with_indices(...) (WK_HERE, wk_adaptive_max_pool1d_with_indices(__VA_ARGS__))
 #    define wk_adaptive_max_pool2d_with_indices(...) (WK_HERE, wk_adaptive_max_pool2d_with_indices(__VA_ARGS__))
 #    define wk_adaptive_max_pool3d_with_indices(...) (WK_HERE, wk_adaptive_max_pool3d_with_indices(__VA_ARGS__))
+#    define wk_adaptive_avg_pool1d(...)              (WK_HERE, wk_adaptive_avg_pool1d(__VA_ARGS__))
+#    define wk_adaptive_avg_pool2d(...)              (WK_HERE, wk_adaptive_avg_pool2d(__VA_ARGS__))
+#    define wk_adaptive_avg_pool3d(...)              (WK_HERE, wk_adaptive_avg_pool3d(__VA_ARGS__))
+#    define wk_lp_pool1d(...)                        (WK_HERE, wk_lp_pool1d(__VA_ARGS__))
+#    define wk_lp_pool2d(...)                        (WK_HERE, wk_lp_pool2d(__VA_ARGS__))
+#    define wk_lp_pool3d(...)                        (WK_HERE, wk_lp_pool3d(__VA_ARGS__))
 #endif
 
 #ifdef __cplusplus

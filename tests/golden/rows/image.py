@@ -1,7 +1,7 @@
 """Convolution, pooling, resizing, sampling."""
 import torch.nn.functional as F
 
-from rows.attrs import flag, text, whole, wholes
+from rows.attrs import flag, number, text, whole, wholes
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -58,6 +58,35 @@ def unpool(x, a):
     return UNPOOL[axes](x[0], x[1], wholes(a, "size"), wholes(a, "size"), 0)
 
 
+ADAPTIVE_AVG = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def adaptive_avg(x, a):
+    axes = x[0].dim() - 2
+    return ADAPTIVE_AVG[axes](x[0], sizes(a) if axes > 1 else sizes(a)[0])
+
+
+def interpolate(x, a):
+    axes, mode = x[0].dim() - 2, text(a, "mode")
+    mode = {"linear": LINEAR[axes], "cubic": "bicubic"}.get(mode, mode)
+    size, scale = wholes(a, "size")[:axes], number(a, "scale")
+    scales = [scale, number(a, "scale_2") or scale, number(a, "scale_3") or scale][:axes]
+    corners = {"align_corners": flag(a, "align_corners")} if "linear" in mode or mode == "bicubic" else {}
+    place = {"size": size} if size[0] else {"scale_factor": scales, "recompute_scale_factor": flag(a, "recompute_scale")}
+    return F.interpolate(x[0], mode=mode, **place, **corners)
+
+
+LP = {1: F.lp_pool1d, 2: F.lp_pool2d, 3: F.lp_pool3d}
+
+
+def lp_pool(x, a):
+    axes = x[0].dim() - 2
+    stride = [s or k for s, k in zip(wholes(a, "stride"), wholes(a, "kernel"))]
+    one = (lambda v: v[0]) if axes == 1 else (lambda v: v)
+    return LP[axes](x[0], number(a, "p"), one(wholes(a, "kernel")), one(stride), flag(a, "ceil_mode"))
+
+
 ROWS = {
     "conv1d": conv,
     "conv2d": conv,
@@ -80,6 +109,14 @@ ROWS = {
     "adaptive_max_pool1d_with_indices": adaptive_max,
     "adaptive_max_pool2d_with_indices": adaptive_max,
     "adaptive_max_pool3d_with_indices": adaptive_max,
+    "adaptive_avg_pool1d": adaptive_avg,
+    "adaptive_avg_pool2d": adaptive_avg,
+    "adaptive_avg_pool3d": adaptive_avg,
+    "interpolate": interpolate,
+    "channel_shuffle": lambda x, a: F.channel_shuffle(x[0], whole(a, "groups")),
+    "lp_pool1d": lp_pool,
+    "lp_pool2d": lp_pool,
+    "lp_pool3d": lp_pool,
     "max_unpool1d": unpool,
     "max_unpool2d": unpool,
     "max_unpool3d": unpool,

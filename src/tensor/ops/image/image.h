@@ -5,6 +5,7 @@
 #include "wick/op.h"
 #include "wick/ops/image.h"
 #include "wick/ops/pool.h"
+#include "wick/ops/resize.h"
 
 /* Dense, channels last: shape (N, C, …). */
 wk_desc wk__channels_last(wk_dtype dtype, int rank, const int64_t *shape);

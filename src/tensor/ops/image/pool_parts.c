@@ -55,6 +55,26 @@ static wk_status max_parts(const wk_call *call, wk_tensor *out[], int axes, bool
     return WK_OK;
 }
 
+/* (Σ x^p)^(1/p), by the mean of powers; the sign is PyTorch's way to let 0 through without a gradient. */
+static wk_status lp_parts(const wk_call *call, wk_tensor *out[], int axes) {
+    const wk_lp_pool_opts *opts = call->attrs;
+    WK_TRY(check_rank(call, axes));
+    if (!(opts->p != 0)) return wk_bad_call(call, WK_INVALID, "p is %g, expected another number than 0", opts->p);
+    wk_pool_opts pool = { .ceil_mode = opts->ceil_mode };
+    double taps = 1;
+    for (int i = 0; i < axes; i++) {
+        pool.kernel[i] = opts->kernel[i], pool.stride[i] = opts->stride[i];
+        taps *= (double)opts->kernel[i];
+    }
+    wk_tensor *powers = wk_pow_scalar(call->in[0], opts->p);
+    wk_tensor *mean = axes == 1   ? wk_avg_pool1d(powers, pool)
+                      : axes == 2 ? wk_avg_pool2d(powers, pool)
+                                  : wk_avg_pool3d(powers, pool);
+    wk_tensor *kept = wk_mul(wk_sign(mean), wk_relu(wk_abs(mean)));
+    out[0] = wk_pow_scalar(wk_scale(kept, taps), 1 / opts->p);
+    return WK_OK;
+}
+
 /* ---- the reverse ---- */
 
 static wk_status unpool_parts(const wk_call *call, wk_tensor *out[], int axes) {
@@ -99,8 +119,9 @@ static void max_pool3d_with_indices_samples(wk_sampler *s) {
 }
 #define max_pool1d_with_indices_samples max_pool1d_samples
 static void avg_pool1d_samples(wk_sampler *s) {
-    const wk_pool_opts hang = { .kernel = { 3 }, .stride = { 2 }, .padding = { 1 }, .ceil_mode = true,
-                                .exclude_padding = true };
+    const wk_pool_opts hang = {
+        .kernel = { 3 }, .stride = { 2 }, .padding = { 1 }, .ceil_mode = true, .exclude_padding = true
+    };
     WK_CASE(s, "line", &line, { .dims = WK_DIMS(2, 3, 9) });
     WK_CASE(s, "ceil", &hang, { .dims = WK_DIMS(2, 2, 8), .strided = true });
     WK_CASE(s, "large", &line, { .dims = WK_DIMS(4, 16, 301) });
@@ -119,7 +140,8 @@ static void adaptive_max_pool3d_with_indices_samples(wk_sampler *s) {
 /* A single column of windows, so that no two positions drawn are the same element's. */
 static void max_unpool1d_samples(wk_sampler *s) {
     const wk_unpool_opts nine = { { 9 } };
-    WK_CASE(s, "one", &nine, { .dims = WK_DIMS(3, 4, 1) }, { .dims = WK_DIMS(3, 4, 1), .kind = WK_SAMPLE_INDEX, .high = 9 });
+    WK_CASE(s, "one", &nine, { .dims = WK_DIMS(3, 4, 1) },
+            { .dims = WK_DIMS(3, 4, 1), .kind = WK_SAMPLE_INDEX, .high = 9 });
 }
 static void max_unpool2d_samples(wk_sampler *s) {
     const wk_unpool_opts six = { { 3, 2 } };
@@ -132,20 +154,39 @@ static void max_unpool3d_samples(wk_sampler *s) {
             { .dims = WK_DIMS(3, 4, 1, 1, 1), .kind = WK_SAMPLE_INDEX, .high = 8 });
 }
 
+static void lp_pool1d_samples(wk_sampler *s) {
+    const wk_lp_pool_opts square = { .p = 2, .kernel = { 3 }, .stride = { 2 } };
+    WK_CASE(s, "square", &square, { .dims = WK_DIMS(2, 3, 7), .low = 0.5, .high = 2 });
+}
+static void lp_pool2d_samples(wk_sampler *s) {
+    const wk_lp_pool_opts square = { .p = 2, .kernel = { 2, 3 } },
+                          broken = { .p = 1.5, .kernel = { 2, 2 }, .stride = { 2, 1 }, .ceil_mode = true };
+    WK_CASE(s, "square", &square, { .dims = WK_DIMS(2, 2, 4, 6), .low = 0.5, .high = 2 });
+    WK_CASE(s, "broken", &broken, { .dims = WK_DIMS(1, 2, 5, 4), .low = 0.5, .high = 2, .strided = true });
+}
+static void lp_pool3d_samples(wk_sampler *s) {
+    const wk_lp_pool_opts cube = { .p = 3, .kernel = { 2, 2, 2 } };
+    WK_CASE(s, "cube", &cube, { .dims = WK_DIMS(1, 2, 2, 4, 4), .low = 0.5, .high = 2 });
+}
+
 /* ---- rows ---- */
 
 static wk_cost cost(const wk_call *call) {
     return (wk_cost){ 2 * (double)call->in[0]->count, wk__operand_bytes(call) };
 }
 
-#define POOL_ATTRS(axes)                                                                                   \
-    { "kernel", WK_ATTR_INTS, offsetof(wk_pool_opts, kernel), axes, NULL, 0, "window" },                   \
-        { "stride", WK_ATTR_INTS, offsetof(wk_pool_opts, stride), axes, NULL, 0, "0 means the window" },   \
-        { "padding", WK_ATTR_INTS, offsetof(wk_pool_opts, padding), axes, NULL, 0, "at most half of it" }, \
-        { "ceil_mode", WK_ATTR_BOOL, offsetof(wk_pool_opts, ceil_mode), 0, NULL, 0, "round sizes up" }
-#define MAX_ATTRS(axes) \
-    POOL_ATTRS(axes), { "dilation", WK_ATTR_INTS, offsetof(wk_pool_opts, dilation), axes, NULL, 0, "0 means 1" }
-#define SIZE_ATTRS(type, axes, text) { "size", WK_ATTR_INTS, offsetof(type, size), axes, NULL, 0, text }
+#define POOL_ATTRS(axes)                                                                                     \
+    { "kernel", WK_ATTR_INTS, offsetof(wk_pool_opts, kernel), axes, NULL, 0, "window" },                     \
+        { "stride", WK_ATTR_INTS, offsetof(wk_pool_opts, stride), axes, NULL, 0, "0 means the window" },     \
+        { "padding", WK_ATTR_INTS, offsetof(wk_pool_opts, padding), axes, NULL, 0, "at most half of it" }, { \
+        "ceil_mode", WK_ATTR_BOOL, offsetof(wk_pool_opts, ceil_mode), 0, NULL, 0, "round sizes up"           \
+    }
+#define MAX_ATTRS(axes)                                                                        \
+    POOL_ATTRS(axes), {                                                                        \
+        "dilation", WK_ATTR_INTS, offsetof(wk_pool_opts, dilation), axes, NULL, 0, "0 means 1" \
+    }
+#define SIZE_ATTRS(type, axes, text) \
+    { "size", WK_ATTR_INTS, offsetof(type, size), axes, NULL, 0, text }
 static const wk_attr_def avg_attrs[] = { POOL_ATTRS(1),
                                          { "exclude_padding", WK_ATTR_BOOL, offsetof(wk_pool_opts, exclude_padding), 0,
                                            NULL, 0, "average over what is there" },
@@ -159,7 +200,7 @@ static const wk_attr_def unpool_attrs[3][1] = { { SIZE_ATTRS(wk_unpool_opts, 1, 
                                                 { SIZE_ATTRS(wk_unpool_opts, 2, "of the result") },
                                                 { SIZE_ATTRS(wk_unpool_opts, 3, "of the result") } };
 
-#define COMPOSITE(id, text, inputs, outputs, attrs_, n, type, allowed_)  \
+#define COMPOSITE(id, text, inputs, outputs, attrs_, n, type, allowed_) \
     static wk_op_def id##_row = { .name = #id,                          \
                                   .doc = text,                          \
                                   .n_in = inputs,                       \
@@ -173,24 +214,25 @@ static const wk_attr_def unpool_attrs[3][1] = { { SIZE_ATTRS(wk_unpool_opts, 1, 
                                   .decompose = id##_parts,              \
                                   .cost = cost,                         \
                                   .samples = id##_samples };
-#define ONE(...) { __VA_ARGS__ }
-#define MAX_ROW(id, axes, adaptive, with, attrs_, n, type)                                                      \
-    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                        \
-        return max_parts(call, out, axes, adaptive, with);                                                      \
-    }                                                                                                           \
-    COMPOSITE(id, with ? "largest of each window, and where it stood" : "largest of each window along an axis", \
-              1, 1 + with, attrs_[axes - 1], n, type, ONE(WK_FLOATS))
-#define WITH_INDICES(id, axes, adaptive, attrs_, n, type)                      \
-    MAX_ROW(id, axes, adaptive, 1, attrs_, n, type)                            \
-    wk_tensor *wk_##id(wk_tensor *x, type opts, wk_tensor **indices) {         \
-        wk_tensor *out[WK_MAX_OUT] = { NULL };                                 \
-        wk_status status = wk_op_run(&id##_row, &x, 1, out, &opts);            \
-        *indices = status == WK_OK ? out[1] : NULL;                            \
-        return status == WK_OK ? out[0] : NULL;                                \
+#define ONE(...) \
+    { __VA_ARGS__ }
+#define MAX_ROW(id, axes, adaptive, with, attrs_, n, type)                                                         \
+    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                           \
+        return max_parts(call, out, axes, adaptive, with);                                                         \
+    }                                                                                                              \
+    COMPOSITE(id, with ? "largest of each window, and where it stood" : "largest of each window along an axis", 1, \
+              1 + with, attrs_[axes - 1], n, type, ONE(WK_FLOATS))
+#define WITH_INDICES(id, axes, adaptive, attrs_, n, type)              \
+    MAX_ROW(id, axes, adaptive, 1, attrs_, n, type)                    \
+    wk_tensor *wk_##id(wk_tensor *x, type opts, wk_tensor **indices) { \
+        wk_tensor *out[WK_MAX_OUT] = { NULL };                         \
+        wk_status status = wk_op_run(&id##_row, &x, 1, out, &opts);    \
+        *indices = status == WK_OK ? out[1] : NULL;                    \
+        return status == WK_OK ? out[0] : NULL;                        \
     }
-#define PLAIN(id, type)                          \
+#define PLAIN(id, type)                           \
     wk_tensor *wk_##id(wk_tensor *x, type opts) { \
-        return wk_op_run1(&id##_row, &opts, x);  \
+        return wk_op_run1(&id##_row, &opts, x);   \
     }
 MAX_ROW(max_pool1d, 1, false, 0, max_attrs, 5, wk_pool_opts)
 PLAIN(max_pool1d, wk_pool_opts)
@@ -205,18 +247,37 @@ WITH_INDICES(adaptive_max_pool3d_with_indices, 3, true, adaptive_attrs, 1, wk_ad
 COMPOSITE(avg_pool1d, "mean of each window along an axis", 1, 1, avg_attrs, 6, wk_pool_opts, ONE(WK_FLOATS))
 PLAIN(avg_pool1d, wk_pool_opts)
 
-#define UNPOOL(id, axes)                                                                                  \
-    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                  \
-        return unpool_parts(call, out, axes);                                                             \
-    }                                                                                                     \
-    COMPOSITE(id, "zeros with maxima where they stood", 2, 1, unpool_attrs[axes - 1], 1, wk_unpool_opts,  \
+#define UNPOOL(id, axes)                                                                                 \
+    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                 \
+        return unpool_parts(call, out, axes);                                                            \
+    }                                                                                                    \
+    COMPOSITE(id, "zeros with maxima where they stood", 2, 1, unpool_attrs[axes - 1], 1, wk_unpool_opts, \
               ONE(WK_FLOATS, WK_SET_OF(WK_I64)))                                                         \
-    wk_tensor *wk_##id(wk_tensor *x, wk_tensor *indices, wk_unpool_opts opts) {                           \
-        return wk_op_run2(&id##_row, &opts, x, indices);                                                  \
+    wk_tensor *wk_##id(wk_tensor *x, wk_tensor *indices, wk_unpool_opts opts) {                          \
+        return wk_op_run2(&id##_row, &opts, x, indices);                                                 \
     }
 UNPOOL(max_unpool1d, 1)
 UNPOOL(max_unpool2d, 2)
 UNPOOL(max_unpool3d, 3)
+
+#define LP_ATTRS(axes)                                                                                       \
+    {                                                                                                        \
+        { "p", WK_ATTR_FLOAT, offsetof(wk_lp_pool_opts, p), 0, NULL, 0, "of the norm" },                     \
+            { "kernel", WK_ATTR_INTS, offsetof(wk_lp_pool_opts, kernel), axes, NULL, 0, "window" },          \
+            { "stride", WK_ATTR_INTS, offsetof(wk_lp_pool_opts, stride), axes, NULL, 0, "0: the window" }, { \
+            "ceil_mode", WK_ATTR_BOOL, offsetof(wk_lp_pool_opts, ceil_mode), 0, NULL, 0, "round sizes up"    \
+        }                                                                                                    \
+    }
+static const wk_attr_def lp_attrs[3][4] = { LP_ATTRS(1), LP_ATTRS(2), LP_ATTRS(3) };
+#define LP(id, axes)                                                                                   \
+    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                               \
+        return lp_parts(call, out, axes);                                                              \
+    }                                                                                                  \
+    COMPOSITE(id, "norm of each window", 1, 1, lp_attrs[axes - 1], 4, wk_lp_pool_opts, ONE(WK_FLOATS)) \
+    PLAIN(id, wk_lp_pool_opts)
+LP(lp_pool1d, 1)
+LP(lp_pool2d, 2)
+LP(lp_pool3d, 3)
 
 wk_op_def *const wk__rows_pool_parts[] = { &max_pool1d_row,
                                            &max_pool1d_with_indices_row,
@@ -227,6 +288,9 @@ wk_op_def *const wk__rows_pool_parts[] = { &max_pool1d_row,
                                            &adaptive_max_pool2d_with_indices_row,
                                            &adaptive_max_pool3d_with_indices_row,
                                            &avg_pool1d_row,
+                                           &lp_pool1d_row,
+                                           &lp_pool2d_row,
+                                           &lp_pool3d_row,
                                            &max_unpool1d_row,
                                            &max_unpool2d_row,
                                            &max_unpool3d_row,
