@@ -29,7 +29,7 @@ typedef struct wk_cpu_entry {
     X(arithmetic) X(functions) X(special) X(activation) X(logic)                               \
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
     X(dropout) X(index) X(tensor_list) X(optimizer_steps) X(matmul) X(conv) X(pool)          \
-    X(resize) X(batch_norm) X(arrange) X(scatter) X(random)
+    X(resize) X(grid_sample) X(batch_norm) X(arrange) X(scatter) X(random)
 /* clang-format on */
 #define WK_CPU_DECLARE(name)                              \
     extern const wk_cpu_entry wk__cpu_##name##_generic[]; \

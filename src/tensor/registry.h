@@ -12,7 +12,7 @@
     X(layout) X(views) X(windows) X(join) X(arrange)                                     \
     X(index) X(scatter) X(lookup) X(condition)                                           \
     X(matmul)                                                                            \
-    X(conv) X(conv_transpose) X(pool) X(pool_parts) X(resize)\
+    X(conv) X(conv_transpose) X(pool) X(pool_parts) X(resize) X(grid_sample)\
     X(norm) X(dropout)                                                                   \
     X(loss)                                                                              \
     X(random)                                                                            \

@@ -87,6 +87,11 @@ def lp_pool(x, a):
     return LP[axes](x[0], number(a, "p"), one(wholes(a, "kernel")), one(stride), flag(a, "ceil_mode"))
 
 
+def grid_sample(x, a):
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(text(a, "mode"), text(a, "mode"))
+    return F.grid_sample(x[0], x[1], mode=mode, padding_mode=text(a, "padding"), align_corners=flag(a, "align_corners"))
+
+
 ROWS = {
     "conv1d": conv,
     "conv2d": conv,
@@ -117,6 +122,8 @@ ROWS = {
     "lp_pool1d": lp_pool,
     "lp_pool2d": lp_pool,
     "lp_pool3d": lp_pool,
+    "grid_sample": grid_sample,
+    "affine_grid": lambda x, a: F.affine_grid(x[0], wholes(a, "dims"), align_corners=flag(a, "align_corners")),
     "max_unpool1d": unpool,
     "max_unpool2d": unpool,
     "max_unpool3d": unpool,

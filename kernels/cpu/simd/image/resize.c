@@ -1,7 +1,7 @@
 /* resize.c: interpolation along one axis, and its transpose.
  *
- * A call begins with a table: for each result, which elements it is made of and with what weights.  The transposed table
- * is the same one sorted by element.  Where the axis is not the innermost one, whole rows are added (the compiler
+ * A call begins with a table: for each result, which elements it is made of and with what weights.  The transposed
+ * table is the same one sorted by element.  Where the axis is not the innermost one, whole rows are added (the compiler
  * vectorises that); along the innermost axis each line is gathered element by element.
  */
 #include "cpu/scratch.h"
@@ -32,7 +32,7 @@ typedef struct resizing {
 } resizing;
 
 #define WEIGHT(t, at) (sizeof(REAL) == sizeof(double) ? (REAL)(t)->weight[at] : (REAL)(t)->weight_f32[at])
-#define WK_BODY     "cpu/simd/image/resize_body.h"
+#define WK_BODY       "cpu/simd/image/resize_body.h"
 #include "cpu/simd/each_float.h"
 
 /* ---- the table ---- */
@@ -62,7 +62,8 @@ static double cubic_far(double t) {
 }
 
 /* The entries of result o; their number. */
-static int entries_of(const wk_resize_axis_attrs *a, double step, bool wide, int64_t o, int32_t *index, double *weight) {
+static int entries_of(const wk_resize_axis_attrs *a, double step, bool wide, int64_t o, int32_t *index,
+                      double *weight) {
     double at = a->align_corners ? step * (double)o : step * ((double)o + 0.5) - 0.5;
     if (a->mode == WK_INTERPOLATE_NEAREST || a->mode == WK_INTERPOLATE_NEAREST_EXACT) {
         double place = (double)o + (a->mode == WK_INTERPOLATE_NEAREST ? 0 : 0.5);
@@ -161,7 +162,8 @@ static wk_status resize_axis(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_resize_axis_attrs *a = call->attrs;
     const wk_tensor *x = call->in[0], *y = call->out[0];
     if (y->count == 0) return WK_OK;
-    if (a->from >= INT32_MAX || a->to >= INT32_MAX) return wk_bad_call(call, WK_UNSUPPORTED, "an axis of 2^31 elements");
+    if (a->from >= INT32_MAX || a->to >= INT32_MAX)
+        return wk_bad_call(call, WK_UNSUPPORTED, "an axis of 2^31 elements");
     table both[2] = { { 0 } };
     const table *t = make_table(both, a, x->dtype == WK_F64);
     if (!t) return WK_NO_MEMORY;
@@ -173,8 +175,13 @@ static wk_status resize_axis(wk_kernel_ctx *ctx, const wk_call *call) {
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
-    const resizing r = { .t = t, .y = y->data, .x = x->data, .y_axis = y->stride[a->axis], .x_axis = x->stride[a->axis],
-                         .y_step = walk.stride[0][last], .x_step = walk.stride[1][last] };
+    const resizing r = { .t = t,
+                         .y = y->data,
+                         .x = x->data,
+                         .y_axis = y->stride[a->axis],
+                         .x_axis = x->stride[a->axis],
+                         .y_step = walk.stride[0][last],
+                         .x_step = walk.stride[1][last] };
     int64_t size = (int64_t)wk_size_of(x->dtype);
     wk_walk_split(&walk, wk_moving_team(ctx, 2 * (x->count + y->count) * size), 16, visits[x->dtype], &r);
     return WK_OK;

@@ -1,9 +1,9 @@
 /* resize.c: images of other sizes, and adaptive average pooling, one axis after the other.
  *
  * Every way of resizing is linear in x and separable: along one axis, each result is a sum of a few elements with
- * weights that depend on sizes alone.  So there is one row, whose gradient is the same row transposed.  Axes that shrink
- * go first and those that grow last, the outermost of the shrinking ones first (whole rows are added) and the innermost
- * of the growing ones first (the slow pass then has the least to do).
+ * weights that depend on sizes alone.  So there is one row, whose gradient is the same row transposed.  Axes that
+ * shrink go first and those that grow last, the outermost of the shrinking ones first (whole rows are added) and the
+ * innermost of the growing ones first (the slow pass then has the least to do).
  */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
@@ -54,7 +54,9 @@ static wk_cost resize_axis_cost(const wk_call *call) {
 static void resize_axis_samples(wk_sampler *s) {
     const wk_resize_axis_attrs up = { .axis = 1, .from = 4, .to = 7, .mode = WK_INTERPOLATE_LINEAR },
                                down = { .axis = 2, .from = 7, .to = 3, .mode = WK_INTERPOLATE_CUBIC },
-                               back = { .axis = 0, .from = 3, .to = 5, .mode = WK_INTERPOLATE_LINEAR, .transposed = true };
+                               back = {
+                                   .axis = 0, .from = 3, .to = 5, .mode = WK_INTERPOLATE_LINEAR, .transposed = true
+                               };
     WK_CASE(s, "up", &up, { .dims = WK_DIMS(2, 4, 3) });
     WK_CASE(s, "down", &down, { .dims = WK_DIMS(2, 3, 7), .strided = true });
     WK_CASE(s, "back", &back, { .dims = WK_DIMS(5, 4) });
@@ -64,7 +66,8 @@ static const wk_attr_def resize_axis_attrs[] = {
     { "from", WK_ATTR_INT, offsetof(wk_resize_axis_attrs, from), 0, NULL, 0, "its size" },
     { "to", WK_ATTR_INT, offsetof(wk_resize_axis_attrs, to), 0, NULL, 0, "its new size" },
     { "scale", WK_ATTR_FLOAT, offsetof(wk_resize_axis_attrs, scale), 0, NULL, 0, "to / from; 0: of the sizes" },
-    { "mode", WK_ATTR_ENUM, offsetof(wk_resize_axis_attrs, mode), 0, "nearest|linear|cubic|area|nearest-exact", 0, "how" },
+    { "mode", WK_ATTR_ENUM, offsetof(wk_resize_axis_attrs, mode), 0, "nearest|linear|cubic|area|nearest-exact", 0,
+      "how" },
     { "align_corners", WK_ATTR_BOOL, offsetof(wk_resize_axis_attrs, align_corners), 0, NULL, 0, "keep the end points" },
     { "transposed", WK_ATTR_BOOL, offsetof(wk_resize_axis_attrs, transposed), 0, NULL, 0, "the gradient's way" },
 };
@@ -97,8 +100,12 @@ static bool moves(const wk_tensor *x, const resizing *r, int i) {
            || (r->scale[i] != 0 && r->mode != WK_INTERPOLATE_LINEAR && r->mode != WK_INTERPOLATE_AREA);
 }
 static wk_tensor *along(wk_tensor *x, const resizing *r, int i) {
-    const wk_resize_axis_attrs attrs = { .axis = 2 + i, .from = x->shape[2 + i], .to = r->size[i], .scale = r->scale[i],
-                                         .mode = r->mode, .align_corners = r->align_corners };
+    const wk_resize_axis_attrs attrs = { .axis = 2 + i,
+                                         .from = x->shape[2 + i],
+                                         .to = r->size[i],
+                                         .scale = r->scale[i],
+                                         .mode = r->mode,
+                                         .align_corners = r->align_corners };
     return wk_op_run1(&resize_axis_row, &attrs, x);
 }
 
@@ -124,7 +131,8 @@ static wk_status check_image(const wk_call *call, int axes) {
     if (x->rank != axes + 2)
         return wk_bad_call(call, WK_SHAPE, "x %s, expected (N, C, %s)", wk_describe(x, text, sizeof text), names[axes]);
     for (int i = 2; i < x->rank; i++)
-        if (x->shape[i] < 1) return wk_bad_call(call, WK_SHAPE, "x %s has no pixels", wk_describe(x, text, sizeof text));
+        if (x->shape[i] < 1)
+            return wk_bad_call(call, WK_SHAPE, "x %s has no pixels", wk_describe(x, text, sizeof text));
     return WK_OK;
 }
 
@@ -186,18 +194,19 @@ static wk_status channel_shuffle_parts(const wk_call *call, wk_tensor *out[]) {
 /* ---- samples ---- */
 
 static void interpolate_samples(wk_sampler *s) {
-    const wk_interpolate_opts
-        nearest = { .scale = { 2 } },
-        line = { .size = { 9 }, .mode = WK_INTERPOLATE_LINEAR }, plane = { .size = { 3, 7 }, .mode = WK_INTERPOLATE_LINEAR },
-        corners = { .size = { 5, 7 }, .mode = WK_INTERPOLATE_LINEAR, .align_corners = true },
-        odd = { .scale = { 1.7, 0.6 }, .mode = WK_INTERPOLATE_LINEAR },
-        again = { .scale = { 1.7 }, .mode = WK_INTERPOLATE_LINEAR, .recompute_scale = true },
-        cubic = { .size = { 6, 3 }, .mode = WK_INTERPOLATE_CUBIC },
-        cubic_corners = { .size = { 2, 6 }, .mode = WK_INTERPOLATE_CUBIC, .align_corners = true },
-        cubic_scale = { .scale = { 1.3 }, .mode = WK_INTERPOLATE_CUBIC },
-        volume = { .size = { 2, 5, 3 }, .mode = WK_INTERPOLATE_LINEAR }, area = { .size = { 3, 2 }, .mode = WK_INTERPOLATE_AREA },
-        exact = { .size = { 3, 7 }, .mode = WK_INTERPOLATE_NEAREST_EXACT }, same = { .size = { 4, 3 } },
-        down = { .scale = { 0.7, 1.3 } }, large = { .scale = { 2 }, .mode = WK_INTERPOLATE_LINEAR };
+    const wk_interpolate_opts nearest = { .scale = { 2 } }, line = { .size = { 9 }, .mode = WK_INTERPOLATE_LINEAR },
+                              plane = { .size = { 3, 7 }, .mode = WK_INTERPOLATE_LINEAR },
+                              corners = { .size = { 5, 7 }, .mode = WK_INTERPOLATE_LINEAR, .align_corners = true },
+                              odd = { .scale = { 1.7, 0.6 }, .mode = WK_INTERPOLATE_LINEAR },
+                              again = { .scale = { 1.7 }, .mode = WK_INTERPOLATE_LINEAR, .recompute_scale = true },
+                              cubic = { .size = { 6, 3 }, .mode = WK_INTERPOLATE_CUBIC },
+                              cubic_corners = { .size = { 2, 6 }, .mode = WK_INTERPOLATE_CUBIC, .align_corners = true },
+                              cubic_scale = { .scale = { 1.3 }, .mode = WK_INTERPOLATE_CUBIC },
+                              volume = { .size = { 2, 5, 3 }, .mode = WK_INTERPOLATE_LINEAR },
+                              area = { .size = { 3, 2 }, .mode = WK_INTERPOLATE_AREA },
+                              exact = { .size = { 3, 7 }, .mode = WK_INTERPOLATE_NEAREST_EXACT },
+                              same = { .size = { 4, 3 } }, down = { .scale = { 0.7, 1.3 } },
+                              large = { .scale = { 2 }, .mode = WK_INTERPOLATE_LINEAR };
     WK_CASE(s, "nearest", &nearest, { .dims = WK_DIMS(2, 2, 3, 4) });
     WK_CASE(s, "nearest line", &nearest, { .dims = WK_DIMS(2, 2, 5) });
     WK_CASE(s, "nearest odd", &down, { .dims = WK_DIMS(1, 2, 7, 5), .strided = true });
@@ -253,13 +262,13 @@ static const wk_attr_def interpolate_attrs[] = {
 static const wk_attr_def channel_shuffle_attrs[] = {
     { "groups", WK_ATTR_INT, offsetof(wk_channel_shuffle_opts, groups), 0, NULL, 0, "that take turns" },
 };
-#define ADAPTIVE(id, axes)                                                                                              \
-    static const wk_attr_def id##_attrs[] = { { "size", WK_ATTR_INTS, offsetof(wk_adaptive_pool_opts, size), axes, NULL, \
-                                                0, "of the result; 0: as x" } };                                        \
-    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                                \
-        return adaptive_parts(call, out, axes);                                                                         \
-    }                                                                                                                   \
-    COMPOSITE(id, "mean of windows that share the image", wk_adaptive_pool_opts, WK_FLOATS, WK_CAST_AS_IS)              \
+#define ADAPTIVE(id, axes)                                                                                         \
+    static const wk_attr_def id##_attrs[] = { { "size", WK_ATTR_INTS, offsetof(wk_adaptive_pool_opts, size), axes, \
+                                                NULL, 0, "of the result; 0: as x" } };                             \
+    static wk_status id##_parts(const wk_call *call, wk_tensor *out[]) {                                           \
+        return adaptive_parts(call, out, axes);                                                                    \
+    }                                                                                                              \
+    COMPOSITE(id, "mean of windows that share the image", wk_adaptive_pool_opts, WK_FLOATS, WK_CAST_AS_IS)         \
     PLAIN(id, wk_adaptive_pool_opts)
 #define PLAIN(id, type)                           \
     wk_tensor *wk_##id(wk_tensor *x, type opts) { \
@@ -294,6 +303,10 @@ wk_tensor *wk_channel_shuffle(wk_tensor *x, int64_t groups) {
     return wk_op_run1(&channel_shuffle_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_resize[] = { &resize_axis_row,         &interpolate_row,         &channel_shuffle_row,
-                                       &adaptive_avg_pool1d_row, &adaptive_avg_pool2d_row, &adaptive_avg_pool3d_row,
+wk_op_def *const wk__rows_resize[] = { &resize_axis_row,
+                                       &interpolate_row,
+                                       &channel_shuffle_row,
+                                       &adaptive_avg_pool1d_row,
+                                       &adaptive_avg_pool2d_row,
+                                       &adaptive_avg_pool3d_row,
                                        NULL };
