@@ -9,6 +9,8 @@
 #define WICK_NN_H
 
 #include "wick/autograd.h"
+#include "wick/nn/activations.h"
+#include "wick/nn/containers.h"
 #include "wick/nn/init.h"
 #include "wick/ops.h"
 #include "wick/random.h"
@@ -16,8 +18,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct wk_module wk_module;
 
 /* Named tensors in and out of a module: an LSTM's (h, c), a transformer's masks. */
 enum { WK_MAX_SLOTS = 8 };
@@ -122,7 +122,6 @@ typedef struct wk_nn_batch_norm_opts {
 } wk_nn_batch_norm_opts;
 /* weight (ones), bias; buffers running_mean, running_var, num_batches_tracked */
 WK_API wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts);
-WK_API wk_module *wk_nn_relu(void);
 WK_API wk_module *wk_nn_max_pool2d(wk_pool_opts opts);
 /* In training, a mask of the context's counter-based stream; in evaluation, nothing. */
 WK_API wk_module *wk_nn_dropout(double p);
@@ -136,8 +135,15 @@ static inline wk_module *wk_nn_sequential_list(std::initializer_list<wk_module *
     return wk_nn_sequential_of(children.begin(), (int)children.size());
 }
 #    define wk_nn_sequential(...) wk_nn_sequential_list({ __VA_ARGS__ })
+static inline wk_module *wk_nn_module_list_from(std::initializer_list<wk_module *> children) {
+    return wk_nn_module_list_of(children.begin(), (int)children.size());
+}
+#    define wk_nn_module_list(...) wk_nn_module_list_from({ __VA_ARGS__ })
 extern "C" {
 #else
+#    define wk_nn_module_list(...)                                \
+        wk_nn_module_list_of((wk_module *const[]){ __VA_ARGS__ }, \
+                             (int)(sizeof((wk_module *const[]){ __VA_ARGS__ }) / sizeof(wk_module *)))
 #    define wk_nn_sequential(...)                                \
         wk_nn_sequential_of((wk_module *const[]){ __VA_ARGS__ }, \
                             (int)(sizeof((wk_module *const[]){ __VA_ARGS__ }) / sizeof(wk_module *)))

@@ -99,6 +99,11 @@ typedef struct wk_cost {
     double operations, bytes;
 } wk_cost;
 
+/* Between begin and end the cost of every call of this context is added up; they do not nest. */
+WK_API void wk_cost_begin(void);
+WK_API wk_cost wk_cost_so_far(void);
+WK_API wk_cost wk_cost_end(void);
+
 /* A gradient rule's view of one call.  in[] and out[] have data where the row said it saves them, shapes always. */
 typedef struct wk_grad {
     const wk_call *call;
@@ -116,9 +121,10 @@ typedef struct wk_sample_in {
     enum {
         WK_SAMPLE_UNIFORM, /* floats in [low, high) (default -2, 2), kept `margin` away from 0 and from each other's
                               ties */
-        WK_SAMPLE_INDEX,   /* i64 in [0, high) */
+        WK_SAMPLE_INDEX,   /* i64 in [low, high) */
         WK_SAMPLE_BOOL,
-        WK_SAMPLE_ABSENT /* an optional input left out */
+        WK_SAMPLE_ABSENT, /* an optional input left out */
+        WK_SAMPLE_SIGN    /* −1 or 1 */
     } kind;
     double low, high, margin;
     bool strided; /* laid out with gaps and permuted axes */

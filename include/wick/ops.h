@@ -11,6 +11,7 @@
 #include "wick/ops/pointwise.h"
 #include "wick/ops/activation.h"
 #include "wick/ops/reduce.h"
+#include "wick/ops/order.h"
 #include "wick/ops/layout.h"
 #include "wick/ops/index.h"
 #include "wick/ops/linalg.h"

@@ -166,6 +166,18 @@ wk_tensor *wk_module_add_buffer(wk_module *module, const char *name, wk_tensor *
     return add_tensor(module, name, kept, true);
 }
 
+int wk_module_count(const wk_module *module) {
+    int count = 0;
+    for (int i = 0; module && i < module->members->count; i++) count += module->members->items[i].child != NULL;
+    return count;
+}
+
+wk_module *wk_module_child(const wk_module *module, int i) {
+    for (int k = 0; module && k < module->members->count; k++)
+        if (module->members->items[k].child && i-- == 0) return module->members->items[k].child;
+    return NULL;
+}
+
 /* ---- forward ---- */
 
 wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
@@ -174,6 +186,8 @@ wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in,
     if (in->count != 1)
         return wk_fail(WK_INVALID, "module \"%s\" (%s) takes one tensor, %d were given", module->path, class_->name,
                        in->count);
+    if (!class_->forward)
+        return wk_fail(WK_INVALID, "module \"%s\" (%s) has no forward; run its children", module->path, class_->name);
     out->slot[0].tensor = class_->forward(module, in->slot[0].tensor);
     out->count = 1;
     return out->slot[0].tensor ? WK_OK : wk_failed() ? wk_error_code() : WK_INVALID;
@@ -222,13 +236,24 @@ void wk__module_visit(wk_module *module, void (*visit)(void *context, wk_module 
     for (int i = 0; i < module->members->count; i++) wk__module_visit(module->members->items[i].child, visit, context);
 }
 
-/* PyTorch's order: a module's own parameters (and buffers), then its children. */
+static bool is_listed(const named_list *list, const wk_tensor *tensor) {
+    for (int i = 0; i < list->count; i++)
+        if (list->tensor[i] == tensor) return true;
+    return false;
+}
+
+/* A parameter that stands in several places (shared weights) is listed under its first name among the parameters, under
+ * each in the state, as PyTorch does.
+ *
+ * PyTorch's order: a module's own parameters (and buffers), then its children. */
 static bool collect(const wk_module *module, named_list *list, const char *path, bool with_buffers) {
     const wk_module_members *members = module->members;
     for (int pass = 0; pass < (with_buffers ? 2 : 1); pass++)
         for (int i = 0; i < members->count; i++) {
             const member *m = &members->items[i];
-            if (m->tensor && m->is_buffer == (pass == 1) && !list_add(list, path, m->name, m->tensor)) return false;
+            if (!m->tensor || m->is_buffer != (pass == 1)) continue;
+            if (!with_buffers && is_listed(list, m->tensor)) continue;
+            if (!list_add(list, path, m->name, m->tensor)) return false;
         }
     for (int i = 0; i < members->count; i++) {
         const member *m = &members->items[i];

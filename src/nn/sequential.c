@@ -5,17 +5,6 @@
 
 /* ---- layers without parameters ---- */
 
-static wk_tensor *relu_forward(wk_module *self, wk_tensor *x) {
-    (void)self;
-    return wk_relu(x);
-}
-static const wk_module_class relu_class = {
-    .name = "ReLU", .size = sizeof(wk_module), .forward = relu_forward, .activation = WK_ACTIVATION_RELU
-};
-wk_module *wk_nn_relu(void) {
-    return wk_failed() ? NULL : wk_module_create(&relu_class);
-}
-
 static wk_tensor *flatten_forward(wk_module *self, wk_tensor *x) {
     (void)self;
     return wk_flatten(x, 1);

@@ -19,10 +19,11 @@ uint32_t wk__count_decompositions(void) {
 /* ---- messages ---- */
 
 /* " in huber_loss (layer "fc1")  [train.c:12]": where the call stands, as far as it is known. */
-static const char *where(const wk_context *context, char *text, size_t size) {
+static const char *where(const wk_context *context, const char *op, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
-    if (context->composite) used = (size_t)snprintf(text, size, " in %s", context->composite);
+    if (context->composite && strcmp(context->composite, op) != 0)
+        used = (size_t)snprintf(text, size, " in %s", context->composite);
     if (context->layer && used < size)
         used += (size_t)snprintf(text + used, size - used, " (layer \"%s\")", context->layer);
     if (context->call_site && used < size) {
@@ -37,7 +38,7 @@ static wk_status fail_list(const char *op, wk_status code, const char *format, v
     if (!context || wk_failed()) return code;
     char what[600], place[320];
     (void)vsnprintf(what, sizeof what, format, list);
-    return wk_fail(code, "%s: %s%s", op, what, where(context, place, sizeof place));
+    return wk_fail(code, "%s: %s%s", op, what, where(context, op, place, sizeof place));
 }
 
 wk_status wk_bad_call(const wk_call *call, wk_status code, const char *format, ...) {
@@ -61,7 +62,7 @@ static void add_place(const wk_context *context) {
     char *message = context->pending->message, place[320];
     size_t used = strlen(message), size = sizeof context->pending->message;
     if (used && message[used - 1] != ']')
-        (void)snprintf(message + used, size - used, "%s", where(context, place, sizeof place));
+        (void)snprintf(message + used, size - used, "%s", where(context, "", place, sizeof place));
 }
 
 static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {
@@ -277,6 +278,30 @@ static bool runs_as_parts(const wk_call *call) {
     return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
 }
 
+static void count_cost(wk_context *context, const wk_call *call) {
+    wk_cost cost = call->op->cost(call);
+    context->cost.operations += cost.operations;
+    context->cost.bytes += cost.bytes;
+}
+
+void wk_cost_begin(void) {
+    wk_context *context = wk__context();
+    if (!context) return;
+    context->cost = (wk_cost){ 0 };
+    context->mode |= WK__MODE_COST;
+}
+
+wk_cost wk_cost_so_far(void) {
+    wk_context *context = wk__context();
+    return context ? context->cost : (wk_cost){ 0 };
+}
+
+wk_cost wk_cost_end(void) {
+    wk_context *context = wk__context();
+    if (context) context->mode &= ~(uint32_t)WK__MODE_COST;
+    return wk_cost_so_far();
+}
+
 /* In a scope of its own, so that what the parts made besides the results dies at once. */
 static wk_status run_parts(wk_context *context, const wk_call *call) {
     if (!context->scope) return wk__header_create(context) ? WK_OK : wk_error_code(); /* which says what is missing */
@@ -347,6 +372,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         if (!out[i]) goto failed;
     }
     if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
+    if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, &call);
     if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
     if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
         && wk__tape_record(context, &call) != WK_OK)

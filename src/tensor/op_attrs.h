@@ -136,4 +136,11 @@ typedef struct wk_piecewise_attrs {
     bool open;
 } wk_piecewise_attrs;
 
+/* magnitude (x) -> squares, absolute values, the largest or the least of these, over axes: what norms are made of */
+typedef enum wk_magnitude { WK_SUM_OF_SQUARES, WK_SUM_OF_SIZES, WK_LARGEST_SIZE, WK_LEAST_SIZE } wk_magnitude;
+typedef struct wk_magnitude_attrs {
+    wk_reduce_opts over; /* first: the kernel of reductions reads it */
+    int kind;            /* wk_magnitude */
+} wk_magnitude_attrs;
+
 #endif

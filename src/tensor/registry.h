@@ -2,19 +2,20 @@
 #ifndef WICK_SRC_TENSOR_REGISTRY_H
 #define WICK_SRC_TENSOR_REGISTRY_H
 
+#include "tensor/op_attrs.h"
 #include "tensor/tensor.h"
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
 /* clang-format off */
 #define WK__ROW_FAMILIES(X)                                                              \
-    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                    \
-    X(reduce) X(softmax)                                                                 \
+    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                       \
+    X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                         \
     X(layout) X(views) X(windows) X(join) X(arrange)                                     \
     X(index) X(scatter) X(lookup) X(condition)                                           \
     X(matmul)                                                                            \
     X(conv) X(conv_transpose) X(pool) X(pool_parts) X(resize) X(grid_sample)\
     X(norm) X(dropout)                                                                   \
-    X(loss)                                                                              \
+    X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                               \
     X(random)                                                                            \
     X(tensor_list) X(optimizer_steps)
 /* clang-format on */
@@ -38,6 +39,12 @@ wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
 /* Rows (K, …) added by index (K) into zeros of `dims`: what index_select along axis 0 gives back. */
 wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, wk_dims dims);
+/* For each element of the last axis, the product of the others. */
+wk_tensor *wk__product_of_others(wk_tensor *x);
+/* The row "magnitude". */
+wk_tensor *wk__magnitude(wk_tensor *x, wk_reduce_opts over, wk_magnitude kind);
+/* dy (…, K) added into zeros of `dims` at `index` along an axis: the gradient of gather. */
+wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims);
 /* Run a row of a gradient rule whose first output goes straight into `sink` (may be NULL). */
 wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink);
 /* The gradient rule of a fused row by its decomposition: the parts are run again on detached operands, and their

@@ -47,7 +47,8 @@ enum {
     WK__MODE_FAIL = 2,
     WK__MODE_ANOMALY = 4,
     WK__MODE_CHECK_RESULTS = 8,
-    WK__MODE_AUTOCAST = 16
+    WK__MODE_AUTOCAST = 16,
+    WK__MODE_COST = 32
 };
 
 /* Mixed precision: the half type, and the casts of weights that are kept (autocast.c). */
@@ -84,6 +85,7 @@ struct wk_context {
     struct wk__walk *walk; /* the innermost backward that runs */
     wk_storage *cache[WK__SIZE_CLASSES];
     size_t cached_bytes;
+    wk_cost cost;              /* of WK__MODE_COST */
     int64_t ops_until_failure; /* of WK__MODE_FAIL */
     wk_generator generator;
     wk__autocast autocast;

@@ -37,8 +37,9 @@ static double uniform(const wk_sample_in *in, int slot, int64_t i, uint64_t *sta
 
 /* Integers get sixteen values, so that sums and products fit eight bits. */
 static double drawn_value(const wk_sample_in *in, int slot, wk_dtype dtype, int64_t i, uint64_t *state) {
-    if (in->kind == WK_SAMPLE_INDEX) return floor(unit(state) * in->high);
+    if (in->kind == WK_SAMPLE_INDEX) return floor(in->low + unit(state) * (in->high - in->low));
     if (in->kind == WK_SAMPLE_BOOL) return unit(state) < 0.5;
+    if (in->kind == WK_SAMPLE_SIGN) return unit(state) < 0.5 ? -1 : 1;
     double value = uniform(in, slot, i, state);
     if (wk_dtype_is_float(dtype)) return value;
     if (dtype == WK_BOOL) return value > 0;

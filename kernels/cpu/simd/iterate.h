@@ -180,6 +180,31 @@ static inline void wk_walk_lines(const wk_walk *walk, int team, wk_walk_visit vi
     wk_walk_split(walk, team, 1, visit, context);
 }
 
+/* The axes of a reduction as two walks: the kept ones over (out, x), the others over (x). */
+static inline void wk_split_axes(wk_walk *kept, wk_walk *rest, const wk_tensor *x, const wk_tensor *out,
+                                 const wk_reduce_opts *opts) {
+    bool reduced[WK_MAX_RANK] = { false };
+    for (int i = 0; i < opts->axes.rank; i++)
+        reduced[opts->axes.size[i] < 0 ? opts->axes.size[i] + x->rank : opts->axes.size[i]] = true;
+    int out_axis = 0;
+    *kept = (wk_walk){ .operands = 2 };
+    *rest = (wk_walk){ .operands = 1 };
+    for (int i = 0; i < x->rank; i++) {
+        bool reduce = reduced[i] || opts->axes.rank == 0;
+        if (reduce) {
+            rest->stride[0][rest->rank] = x->stride[i];
+            rest->shape[rest->rank++] = x->shape[i];
+        } else {
+            kept->stride[0][kept->rank] = out->stride[out_axis];
+            kept->stride[1][kept->rank] = x->stride[i];
+            kept->shape[kept->rank++] = x->shape[i];
+        }
+        if (!reduce || opts->keep_dims) out_axis++;
+    }
+    wk_walk_simplify(kept);
+    wk_walk_simplify(rest);
+}
+
 /* ---- row kernels ----------------------------------------------------------------------------------------------------
  */
 

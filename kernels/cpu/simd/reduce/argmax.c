@@ -1,4 +1,5 @@
-/* argmax.c: where the largest element of each line along an axis is; the first among equals, NaN before everything.
+/* argmax.c: where the largest or least element of each line along an axis is; the first among equals, NaN before
+ * everything.
  *
  * Two passes over a line: the largest value (vector code), then the first element that equals it.  One pass that
  * carries value and index would be a chain of dependent selections: 4 cycles an element instead of less than one.
@@ -6,44 +7,47 @@
 #include "cpu/simd/iterate.h"
 
 /* Index of the largest of n elements, `step` apart.  x == x is false for NaN alone. */
-#define LINE(name, type, load, value_type)                                                         \
-    static int64_t name(const void *x_, int64_t step, int64_t n) {                                 \
-        const type *x = x_;                                                                        \
-        value_type lane[16], best = load(x[0]);                                                    \
-        int64_t i = 0;                                                                             \
-        for (int j = 0; j < 16; j++) lane[j] = best;                                               \
-        for (; i + 16 <= n && step == 1; i += 16)                                                  \
-            for (int j = 0; j < 16; j++) {                                                         \
-                value_type v = load(x[i + j]);                                                     \
-                lane[j] = v > lane[j] || v != v ? v : lane[j];                                     \
-            }                                                                                      \
-        for (; i < n; i++) {                                                                       \
-            value_type v = load(x[i * step]);                                                      \
-            best = v > best || v != v ? v : best;                                                  \
-        }                                                                                          \
-        for (int j = 0; j < 16; j++) best = lane[j] > best || lane[j] != lane[j] ? lane[j] : best; \
-        for (i = 0; i < n - 1; i++) {                                                              \
-            value_type v = load(x[i * step]);                                                      \
-            if (v == best || v != v) break;                                                        \
-        }                                                                                          \
-        return i;                                                                                  \
+#define LINE(name, type, load, value_type, operator)                                                      \
+    static int64_t name(const void *x_, int64_t step, int64_t n) {                                        \
+        const type *x = x_;                                                                               \
+        value_type lane[16], best = load(x[0]);                                                           \
+        int64_t i = 0;                                                                                    \
+        for (int j = 0; j < 16; j++) lane[j] = best;                                                      \
+        for (; i + 16 <= n && step == 1; i += 16)                                                         \
+            for (int j = 0; j < 16; j++) {                                                                \
+                value_type v = load(x[i + j]);                                                            \
+                lane[j] = v operator lane[j] || v != v ? v : lane[j];                                     \
+            }                                                                                             \
+        for (; i < n; i++) {                                                                              \
+            value_type v = load(x[i * step]);                                                             \
+            best = v operator best || v != v ? v : best;                                                  \
+        }                                                                                                 \
+        for (int j = 0; j < 16; j++) best = lane[j] operator best || lane[j] != lane[j] ? lane[j] : best; \
+        for (i = 0; i < n - 1; i++) {                                                                     \
+            value_type v = load(x[i * step]);                                                             \
+            if (v == best || v != v) break;                                                               \
+        }                                                                                                 \
+        return i;                                                                                         \
     }
 #define AS_IS(x) (x)
-LINE(line_f32, float, AS_IS, float)
-LINE(line_f64, double, AS_IS, double)
-LINE(line_bf16, uint16_t, wk_load_bf16, float)
-LINE(line_f16, uint16_t, wk_load_f16, float)
-LINE(line_i64, int64_t, AS_IS, int64_t)
-LINE(line_i32, int32_t, AS_IS, int32_t)
-LINE(line_i16, int16_t, AS_IS, int16_t)
-LINE(line_i8, int8_t, AS_IS, int8_t)
-LINE(line_u8, uint8_t, AS_IS, uint8_t)
-
+#define LINES(name, operator)                                                                         \
+    LINE(name##_f32, float, AS_IS, float, operator)                                                   \
+    LINE(name##_f64, double, AS_IS, double, operator)                                                 \
+    LINE(name##_bf16, uint16_t, wk_load_bf16, float, operator)                                        \
+    LINE(name##_f16, uint16_t, wk_load_f16, float, operator)                                          \
+    LINE(name##_i64, int64_t, AS_IS, int64_t, operator)                                               \
+    LINE(name##_i32, int32_t, AS_IS, int32_t, operator)                                               \
+    LINE(name##_i16, int16_t, AS_IS, int16_t, operator)                                               \
+    LINE(name##_i8, int8_t, AS_IS, int8_t, operator)                                                  \
+    LINE(name##_u8, uint8_t, AS_IS, uint8_t, operator)                                                \
+    static const line_kernel name##_of[WK_DTYPE_COUNT] = {                                            \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16, \
+        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16,   [WK_I8] = name##_i8,   \
+        [WK_U8] = name##_u8,   [WK_BOOL] = name##_u8,                                                 \
+    }
 typedef int64_t (*line_kernel)(const void *x, int64_t step, int64_t n);
-static const line_kernel line_of[WK_DTYPE_COUNT] = {
-    [WK_F32] = line_f32, [WK_F64] = line_f64, [WK_BF16] = line_bf16, [WK_F16] = line_f16, [WK_I64] = line_i64,
-    [WK_I32] = line_i32, [WK_I16] = line_i16, [WK_I8] = line_i8,     [WK_U8] = line_u8,   [WK_BOOL] = line_u8,
-};
+LINES(largest, >);
+LINES(least, <);
 
 typedef struct argmax_plan {
     int64_t *out;
@@ -60,7 +64,7 @@ static void argmax_visit(const void *context, const int64_t offset[], int64_t n)
             plan->line(plan->x + (offset[1] + i * plan->x_step) * plan->size, plan->step, plan->length);
 }
 
-static wk_status argmax(wk_kernel_ctx *ctx, const wk_call *call) {
+static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *line_of) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     if (!out->count) return WK_OK;
     const wk_axis_opts *opts = call->attrs;
@@ -82,4 +86,12 @@ static wk_status argmax(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
-WK_CPU_TABLE(argmax) = { { "argmax", (wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)), argmax }, { 0 } };
+static wk_status argmax(wk_kernel_ctx *ctx, const wk_call *call) {
+    return run(ctx, call, largest_of);
+}
+static wk_status argmin(wk_kernel_ctx *ctx, const wk_call *call) {
+    return run(ctx, call, least_of);
+}
+
+#define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
+WK_CPU_TABLE(argmax) = { { "argmax", ANY, argmax }, { "argmin", ANY, argmin }, { 0 } };

@@ -1,4 +1,4 @@
-/* reduce.c: sum, mean, amax, amin over any axes of any layout.
+/* reduce.c: sums, products, counts and extrema over any axes of any layout.
  *
  * Everything is accumulated in f64 (integers in i64).  For f32, bf16 and f16 that makes the error of a sum that of one
  * rounding, whatever the number of elements, and the result independent of the vector width except for f64 itself;
@@ -10,121 +10,44 @@
  * shape only, never on the number of threads, and the blocks' results are joined in order: results repeat bit for bit
  * on any team.
  */
-#include "cpu/simd/iterate.h"
-
-#include <math.h>
+#include "cpu/simd/reduce/reduce_rows.h"
 
 enum { TILE = 128, MAX_BLOCKS = 32, BLOCK_BYTES = 64 * 1024 };
 
-typedef union wide {
-    double f;
-    int64_t i;
-    uint64_t u; /* sums of integers wrap around, which signed ones may not */
-} wide;
-
-/* Reduce n elements, `step` apart, into *total. */
-typedef void (*row_reduction)(wide *total, const void *x, int64_t step, int64_t n);
-/* Add n rows, `step` apart, of `columns` elements, `column_step` apart, to totals (columns). */
-typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int64_t n, int64_t column_step,
-                                 int64_t columns);
-
-/* Four independent sums, each a vector: the chain of additions is then not what limits. */
-#define SUM_ROW(name, type, total_type, field, load)                                              \
-    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                      \
-        const type *x = x_;                                                                       \
-        total_type s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                \
-        int64_t quarter = step == 1 ? n / 4 : 0;                                                  \
-        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)") for (int64_t i = 0; i < quarter; i++) { \
-            s0 += (total_type)load(x[i]);                                                         \
-            s1 += (total_type)load(x[i + quarter]);                                               \
-            s2 += (total_type)load(x[i + 2 * quarter]);                                           \
-            s3 += (total_type)load(x[i + 3 * quarter]);                                           \
-        }                                                                                         \
-        for (int64_t i = 4 * quarter; i < n; i++) s0 += (total_type)load(x[i * step]);            \
-        total->field += (s0 + s1) + (s2 + s3);                                                    \
-    }
-#define SUM_COLUMNS(name, type, total_type, field, load)                                                            \
-    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
-        total_type *restrict total = &totals->field;                                                                \
-        int64_t i = 0;                                                                                              \
-        for (; i + 4 <= n && column_step == 1; i += 4) {                                                            \
-            const type *x0 = (const type *)x_ + i * step, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;        \
-            for (int64_t j = 0; j < columns; j++)                                                                   \
-                total[j] += ((total_type)load(x0[j]) + (total_type)load(x1[j]))                                     \
-                            + ((total_type)load(x2[j]) + (total_type)load(x3[j]));                                  \
-        }                                                                                                           \
-        for (; i < n; i++) {                                                                                        \
-            const type *x = (const type *)x_ + i * step;                                                            \
-            for (int64_t j = 0; j < columns; j++) total[j] += (total_type)load(x[j * column_step]);                 \
-        }                                                                                                           \
-    }
-
-/* NaN wins: a total that is NaN stays, since no comparison with it holds; a NaN element is asked for. */
-#define BETTER(v, total, operator) ((v) operator(total) || (v) != (v))
-#define EXTREMUM_ROW(name, type, total_type, field, load, operator)                           \
-    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                  \
-        const type *x = x_;                                                                   \
-        total_type lane[32];                                                                  \
-        int64_t i = 0;                                                                        \
-        for (int j = 0; j < 32; j++) lane[j] = total->field;                                  \
-        for (; i + 32 <= n && step == 1; i += 32)                                             \
-            for (int j = 0; j < 32; j++) {                                                    \
-                total_type v = (total_type)load(x[i + j]);                                    \
-                lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                         \
-            }                                                                                 \
-        for (; i < n; i++) {                                                                  \
-            total_type v = (total_type)load(x[i * step]);                                     \
-            lane[0] = BETTER(v, lane[0], operator) ? v : lane[0];                             \
-        }                                                                                     \
-        total_type best = lane[0];                                                            \
-        for (int j = 1; j < 32; j++) best = BETTER(lane[j], best, operator) ? lane[j] : best; \
-        total->field = best;                                                                  \
-    }
-#define EXTREMUM_COLUMNS(name, type, total_type, field, load, operator)                                             \
-    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
-        total_type *restrict total = &totals->field;                                                                \
-        for (int64_t i = 0; i < n; i++) {                                                                           \
-            const type *x = (const type *)x_ + i * step;                                                            \
-            for (int64_t j = 0; j < columns; j++) {                                                                 \
-                total_type v = (total_type)load(x[j * column_step]);                                                \
-                total[j] = BETTER(v, total[j], operator) ? v : total[j];                                            \
-            }                                                                                                       \
-        }                                                                                                           \
-    }
-
-#define AS_IS(x)   (x)
-#define IS_TRUE(x) ((x) != 0)
-#define NUMBER_TYPES(X)                                   \
-    X(f32, float, double, f, double, f, AS_IS)            \
-    X(f64, double, double, f, double, f, AS_IS)           \
-    X(bf16, uint16_t, double, f, double, f, wk_load_bf16) \
-    X(f16, uint16_t, double, f, double, f, wk_load_f16)   \
-    X(i64, int64_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i32, int32_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i16, int16_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i8, int8_t, uint64_t, u, int64_t, i, AS_IS)         \
-    X(u8, uint8_t, uint64_t, u, int64_t, i, AS_IS)        \
-    X(bool, uint8_t, uint64_t, u, int64_t, i, IS_TRUE)
-
-#define DEFINE(text, type, sum_type, sum_field, best_type, best_field, load)   \
-    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                   \
-    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)           \
-    EXTREMUM_ROW(max_row_##text, type, best_type, best_field, load, >)         \
-    EXTREMUM_COLUMNS(max_columns_##text, type, best_type, best_field, load, >) \
-    EXTREMUM_ROW(min_row_##text, type, best_type, best_field, load, <)         \
-    EXTREMUM_COLUMNS(min_columns_##text, type, best_type, best_field, load, <)
-NUMBER_TYPES(DEFINE)
-
-typedef enum operation { SUM, MAX, MIN } operation;
+typedef enum operation {
+    SUM,
+    MAX,
+    MIN,
+    PRODUCT,
+    COUNT,        /* of what is not 0 */
+    PRESENT,      /* sum of what is not NaN */
+    SQUARES,      /* sum of squares */
+    SIZES,        /* sum of absolute values */
+    LARGEST_SIZE, /* of the absolute values */
+    LEAST_SIZE,
+    OPERATIONS
+} operation;
 #define BY_DTYPE(prefix)                                                                                      \
     {                                                                                                         \
         [WK_F32] = prefix##_f32, [WK_F64] = prefix##_f64, [WK_BF16] = prefix##_bf16, [WK_F16] = prefix##_f16, \
         [WK_I64] = prefix##_i64, [WK_I32] = prefix##_i32, [WK_I16] = prefix##_i16, [WK_I8] = prefix##_i8,     \
         [WK_U8] = prefix##_u8, [WK_BOOL] = prefix##_bool,                                                     \
     }
-static const row_reduction row_of[3][WK_DTYPE_COUNT] = { BY_DTYPE(sum_row), BY_DTYPE(max_row), BY_DTYPE(min_row) };
-static const column_reduction columns_of[3][WK_DTYPE_COUNT] = { BY_DTYPE(sum_columns), BY_DTYPE(max_columns),
-                                                                BY_DTYPE(min_columns) };
+#define FLOATS_BY_DTYPE(prefix) \
+    { [WK_F32] = prefix##_f32, [WK_F64] = prefix##_f64, [WK_BF16] = prefix##_bf16, [WK_F16] = prefix##_f16 }
+#define BY_OPERATION(form)                                                                                           \
+    {                                                                                                                \
+        BY_DTYPE(sum_##form), BY_DTYPE(max_##form), BY_DTYPE(min_##form), BY_DTYPE(product_##form),                  \
+            BY_DTYPE(count_##form), FLOATS_BY_DTYPE(present_##form), FLOATS_BY_DTYPE(squares_##form),                \
+            FLOATS_BY_DTYPE(sizes_##form), FLOATS_BY_DTYPE(largest_size_##form), FLOATS_BY_DTYPE(least_size_##form), \
+    }
+static const row_reduction row_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(row);
+static const column_reduction columns_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(columns);
+/* What joins the totals of two blocks. */
+static const operation join_of[OPERATIONS] = {
+    [SUM] = SUM,     [MAX] = MAX,     [MIN] = MIN,   [PRODUCT] = PRODUCT,  [COUNT] = SUM,
+    [PRESENT] = SUM, [SQUARES] = SUM, [SIZES] = SUM, [LARGEST_SIZE] = MAX, [LEAST_SIZE] = MIN,
+};
 
 typedef struct reduction {
     wk_walk kept;    /* (out, x); in column mode without the tile's axis */
@@ -133,8 +56,9 @@ typedef struct reduction {
     const char *x;
     operation what;
     double divisor; /* of a mean, else 1 */
+    int64_t least;  /* a count of truth values that makes the result true */
     unsigned dtype, out_dtype;
-    bool is_float;
+    bool is_float;                          /* the totals are */
     int64_t columns, column_step, out_step; /* the tile's axis in column mode; 1, 0, 0 in row mode */
     int64_t tiles;                          /* along that axis */
     row_reduction row;
@@ -161,15 +85,17 @@ static void reduce_visit(const void *context, const int64_t offset[], int64_t n)
 }
 
 static wide first_total(const reduction *plan) {
-    if (plan->what == SUM) return plan->is_float ? (wide){ .f = 0 } : (wide){ .i = 0 };
-    if (plan->is_float) return (wide){ .f = plan->what == MAX ? -(double)INFINITY : (double)INFINITY };
-    return (wide){ .i = plan->what == MAX ? INT64_MIN : INT64_MAX };
+    double least = -(double)INFINITY, most = (double)INFINITY;
+    switch (join_of[plan->what]) {
+    case MAX: return plan->is_float ? (wide){ .f = least } : (wide){ .i = INT64_MIN };
+    case MIN: return plan->is_float ? (wide){ .f = most } : (wide){ .i = INT64_MAX };
+    case PRODUCT: return plan->is_float ? (wide){ .f = 1 } : (wide){ .i = 1 };
+    default: return plan->is_float ? (wide){ .f = 0 } : (wide){ .i = 0 };
+    }
 }
 
 static void join(const reduction *plan, wide *totals, const wide *more, int64_t count) {
-    static const row_reduction of_f64[] = { sum_row_f64, max_row_f64, min_row_f64 };
-    static const row_reduction of_i64[] = { sum_row_i64, max_row_i64, min_row_i64 };
-    row_reduction row = plan->is_float ? of_f64[plan->what] : of_i64[plan->what];
+    row_reduction row = row_of[join_of[plan->what]][plan->is_float ? WK_F64 : WK_I64];
     for (int64_t j = 0; j < count; j++) row(&totals[j], &more[j], 1, 1);
 }
 
@@ -184,6 +110,7 @@ static void store(const reduction *plan, char *out, const wide *totals, int64_t 
         case WK_I64: *(int64_t *)(void *)out = totals[j].i; break;
         case WK_I32: *(int32_t *)(void *)out = (int32_t)totals[j].i; break;
         case WK_I16: *(int16_t *)(void *)out = (int16_t)totals[j].i; break;
+        case WK_BOOL: *(uint8_t *)(void *)out = totals[j].i >= plan->least; break;
         default: *(uint8_t *)(void *)out = (uint8_t)totals[j].i;
         }
     }
@@ -274,32 +201,6 @@ static void run(const reduction *plan, const wk_kernel_ctx *ctx) {
     }
 }
 
-/* Sort x's axes into the two walks. */
-static void split_axes(reduction *plan, const wk_tensor *x, const wk_tensor *out, const wk_reduce_opts *opts) {
-    bool reduced[WK_MAX_RANK] = { false };
-    for (int i = 0; i < opts->axes.rank; i++) {
-        int64_t axis = opts->axes.size[i] < 0 ? opts->axes.size[i] + x->rank : opts->axes.size[i];
-        reduced[axis] = true;
-    }
-    int out_axis = 0;
-    plan->kept.operands = 2;
-    plan->reduced.operands = 1;
-    for (int i = 0; i < x->rank; i++) {
-        bool reduce = reduced[i] || opts->axes.rank == 0;
-        if (reduce) {
-            plan->reduced.stride[0][plan->reduced.rank] = x->stride[i];
-            plan->reduced.shape[plan->reduced.rank++] = x->shape[i];
-        } else {
-            plan->kept.stride[0][plan->kept.rank] = out->stride[out_axis];
-            plan->kept.stride[1][plan->kept.rank] = x->stride[i];
-            plan->kept.shape[plan->kept.rank++] = x->shape[i];
-        }
-        if (!reduce || opts->keep_dims) out_axis++;
-    }
-    wk_walk_simplify(&plan->kept);
-    wk_walk_simplify(&plan->reduced);
-}
-
 /* Column mode if some kept axis has a smaller stride than every reduced one; it becomes the tile's axis. */
 static void choose_mode(reduction *plan) {
     int inner = -1;
@@ -319,7 +220,7 @@ static void choose_mode(reduction *plan) {
     plan->kept.shape[inner] = 1;
 }
 
-static wk_status reduce(wk_kernel_ctx *ctx, const wk_call *call, operation what, bool mean) {
+static wk_status reduce_to(const wk_kernel_ctx *ctx, const wk_call *call, operation what, bool mean, bool all) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     if (!out->count) return WK_OK;
     reduction plan = { .out = out->data,
@@ -327,29 +228,59 @@ static wk_status reduce(wk_kernel_ctx *ctx, const wk_call *call, operation what,
                        .what = what,
                        .dtype = x->dtype,
                        .out_dtype = out->dtype,
-                       .is_float = WK_FLOATS & WK_SET_OF(x->dtype),
+                       .is_float = (WK_FLOATS & WK_SET_OF(x->dtype)) && what != COUNT,
                        .row = row_of[what][x->dtype] };
     plan.divisor = mean ? (double)x->count / (double)out->count : 1;
-    split_axes(&plan, x, out, call->attrs);
+    plan.least = all ? x->count / out->count : 1;
+    wk_split_axes(&plan.kept, &plan.reduced, x, out, call->attrs);
     choose_mode(&plan);
     run(&plan, ctx);
     return WK_OK;
 }
 
+static wk_status reduce(const wk_kernel_ctx *ctx, const wk_call *call, operation what) {
+    return reduce_to(ctx, call, what, false, false);
+}
 static wk_status sum(wk_kernel_ctx *ctx, const wk_call *call) {
-    return reduce(ctx, call, SUM, false);
+    return reduce(ctx, call, SUM);
 }
 static wk_status mean(wk_kernel_ctx *ctx, const wk_call *call) {
-    return reduce(ctx, call, SUM, true);
+    return reduce_to(ctx, call, SUM, true, false);
 }
 static wk_status amax(wk_kernel_ctx *ctx, const wk_call *call) {
-    return reduce(ctx, call, MAX, false);
+    return reduce(ctx, call, MAX);
 }
 static wk_status amin(wk_kernel_ctx *ctx, const wk_call *call) {
-    return reduce(ctx, call, MIN, false);
+    return reduce(ctx, call, MIN);
+}
+static wk_status product(wk_kernel_ctx *ctx, const wk_call *call) {
+    return reduce(ctx, call, PRODUCT);
+}
+static wk_status any(wk_kernel_ctx *ctx, const wk_call *call) {
+    return reduce(ctx, call, COUNT);
+}
+static wk_status all(wk_kernel_ctx *ctx, const wk_call *call) {
+    return reduce_to(ctx, call, COUNT, false, true);
+}
+static wk_status nansum(wk_kernel_ctx *ctx, const wk_call *call) {
+    return reduce(ctx, call, PRESENT);
+}
+static wk_status magnitude(wk_kernel_ctx *ctx, const wk_call *call) {
+    static const operation of[] = { SQUARES, SIZES, LARGEST_SIZE, LEAST_SIZE };
+    return reduce(ctx, call, of[((const wk_magnitude_attrs *)call->attrs)->kind]);
 }
 
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 WK_CPU_TABLE(reduce) = {
-    { "sum", ANY, sum }, { "mean", WK_FLOATS, mean }, { "amax", ANY, amax }, { "amin", ANY, amin }, { 0 },
+    { "sum", ANY, sum },
+    { "mean", WK_FLOATS, mean },
+    { "amax", ANY, amax },
+    { "amin", ANY, amin },
+    { "prod", ANY, product },
+    { "any", ANY, any },
+    { "all", ANY, all },
+    { "count_nonzero", ANY, any },
+    { "nansum", WK_FLOATS, nansum },
+    { "magnitude", WK_FLOATS, magnitude },
+    { 0 },
 };

@@ -141,5 +141,10 @@ wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, wk_dims dims) {
     return wk_op_run2(&index_select_backward_row, &attrs, rows, index);
 }
 
+wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims) {
+    const wk_index_grad_attrs attrs = { axis, dims };
+    return wk_op_run2(&gather_backward_row, &attrs, dy, index);
+}
+
 wk_op_def *const wk__rows_index[] = { &index_select_row, &index_select_backward_row, &gather_row, &gather_backward_row,
                                       NULL };

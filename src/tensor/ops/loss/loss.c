@@ -1,7 +1,5 @@
-/* loss.c: losses.
- *
- * Cross-entropy is one row: from log_softmax and gather it would write and read the probabilities twice, and its
- * gradient would pass through a mostly zero matrix.  Forward keeps one log-sum-exp a row; backward makes the
+/* loss.c: cross-entropy as one row: from log_softmax and gather it would write and read the probabilities twice, and
+ * its gradient would pass through a mostly zero matrix.  Forward keeps one log-sum-exp a row; backward makes the
  * probabilities again.
  */
 #define WK_NO_CALL_SITES
@@ -153,52 +151,4 @@ wk_tensor *wk_cross_entropy(wk_tensor *logits, wk_tensor *target, wk_cross_entro
     return per_pixel && opts.reduction == WK_REDUCTION_NONE ? wk_reshape(out[0], shape) : out[0];
 }
 
-/* ---- losses made of operations ---- */
-
-static wk_tensor *reduced(wk_tensor *loss, int reduction) {
-    if (reduction == WK_REDUCTION_NONE) return loss;
-    return reduction == WK_REDUCTION_SUM ? wk_sum(loss, (wk_reduce_opts){ 0 }) : wk_mean(loss, (wk_reduce_opts){ 0 });
-}
-
-static wk_status mse_parts(const wk_call *call, wk_tensor *out[]) {
-    const wk_loss_opts *opts = call->attrs;
-    wk_tensor *difference = wk_sub(call->in[0], call->in[1]);
-    out[0] = reduced(wk_mul(difference, difference), opts->reduction);
-    return WK_OK;
-}
-
-static wk_cost pair_cost(const wk_call *call) {
-    return (wk_cost){ 3 * (double)call->in[0]->count, wk__operand_bytes(call) };
-}
-
-static void pair_samples(wk_sampler *s) {
-    const wk_loss_opts mean = { 0 }, sum = { WK_REDUCTION_SUM }, none = { WK_REDUCTION_NONE };
-    WK_CASE(s, "mean", &mean, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
-    WK_CASE(s, "sum", &sum, { .dims = WK_DIMS(3, 7), .strided = true }, { .dims = WK_DIMS(3, 7) });
-    WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3, 5) }, { .dims = WK_DIMS(2, 3, 5) });
-    WK_CASE(s, "broadcast", &mean, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(5) });
-    WK_CASE(s, "large", &mean, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257) });
-}
-
-static const wk_attr_def reduction_attrs[] = {
-    { "reduction", WK_ATTR_ENUM, offsetof(wk_loss_opts, reduction), 0, "mean|sum|none", 0, "over elements" },
-};
-static wk_op_def mse_row = {
-    .name = "mse_loss",
-    .doc = "(a - b)², reduced",
-    .n_in = 2,
-    .n_out = 1,
-    .composite = true,
-    .attrs = reduction_attrs,
-    .n_attrs = 1,
-    .attrs_size = sizeof(wk_loss_opts),
-    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
-    .decompose = mse_parts,
-    .cost = pair_cost,
-    .samples = pair_samples
-};
-wk_tensor *wk_mse_loss(wk_tensor *a, wk_tensor *b, wk_loss_opts opts) {
-    return wk_op_run2(&mse_row, &opts, a, b);
-}
-
-wk_op_def *const wk__rows_loss[] = { &forward_row, &backward_row, &mse_row, NULL };
+wk_op_def *const wk__rows_loss[] = { &forward_row, &backward_row, NULL };

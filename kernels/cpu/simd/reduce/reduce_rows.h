@@ -1,0 +1,172 @@
+/* reduce_rows.h: the loops of reduce.c, once for each operation and type: along a row, and down a tile of columns. */
+#ifndef WICK_KERNELS_REDUCE_ROWS_H
+#define WICK_KERNELS_REDUCE_ROWS_H
+
+#include "cpu/simd/iterate.h"
+
+#include <math.h>
+
+typedef union wide {
+    double f;
+    int64_t i;
+    uint64_t u; /* sums of integers wrap around, which signed ones may not */
+} wide;
+
+/* Reduce n elements, `step` apart, into *total. */
+typedef void (*row_reduction)(wide *total, const void *x, int64_t step, int64_t n);
+/* Add n rows, `step` apart, of `columns` elements, `column_step` apart, to totals (columns). */
+typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int64_t n, int64_t column_step,
+                                 int64_t columns);
+
+/* Four independent sums, each a vector: the chain of additions is then not what limits. */
+#define SUM_ROW(name, type, total_type, field, load)                                              \
+    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                      \
+        const type *x = x_;                                                                       \
+        total_type s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                \
+        int64_t quarter = step == 1 ? n / 4 : 0;                                                  \
+        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)") for (int64_t i = 0; i < quarter; i++) { \
+            s0 += (total_type)load(x[i]);                                                         \
+            s1 += (total_type)load(x[i + quarter]);                                               \
+            s2 += (total_type)load(x[i + 2 * quarter]);                                           \
+            s3 += (total_type)load(x[i + 3 * quarter]);                                           \
+        }                                                                                         \
+        for (int64_t i = 4 * quarter; i < n; i++) s0 += (total_type)load(x[i * step]);            \
+        total->field += (s0 + s1) + (s2 + s3);                                                    \
+    }
+#define SUM_COLUMNS(name, type, total_type, field, load)                                                            \
+    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
+        total_type *restrict total = &totals->field;                                                                \
+        int64_t i = 0;                                                                                              \
+        for (; i + 4 <= n && column_step == 1; i += 4) {                                                            \
+            const type *x0 = (const type *)x_ + i * step, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;        \
+            for (int64_t j = 0; j < columns; j++)                                                                   \
+                total[j] += ((total_type)load(x0[j]) + (total_type)load(x1[j]))                                     \
+                            + ((total_type)load(x2[j]) + (total_type)load(x3[j]));                                  \
+        }                                                                                                           \
+        for (; i < n; i++) {                                                                                        \
+            const type *x = (const type *)x_ + i * step;                                                            \
+            for (int64_t j = 0; j < columns; j++) total[j] += (total_type)load(x[j * column_step]);                 \
+        }                                                                                                           \
+    }
+
+#define PRODUCT_ROW(name, type, total_type, field, load)                                          \
+    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                      \
+        const type *x = x_;                                                                       \
+        total_type p0 = 1, p1 = 1, p2 = 1, p3 = 1;                                                \
+        int64_t quarter = step == 1 ? n / 4 : 0;                                                  \
+        _Pragma("omp simd reduction(* : p0, p1, p2, p3)") for (int64_t i = 0; i < quarter; i++) { \
+            p0 *= (total_type)load(x[i]);                                                         \
+            p1 *= (total_type)load(x[i + quarter]);                                               \
+            p2 *= (total_type)load(x[i + 2 * quarter]);                                           \
+            p3 *= (total_type)load(x[i + 3 * quarter]);                                           \
+        }                                                                                         \
+        for (int64_t i = 4 * quarter; i < n; i++) p0 *= (total_type)load(x[i * step]);            \
+        total->field *= (p0 * p1) * (p2 * p3);                                                    \
+    }
+#define PRODUCT_COLUMNS(name, type, total_type, field, load)                                                        \
+    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
+        total_type *restrict total = &totals->field;                                                                \
+        for (int64_t i = 0; i < n; i++) {                                                                           \
+            const type *x = (const type *)x_ + i * step;                                                            \
+            for (int64_t j = 0; j < columns; j++) total[j] *= (total_type)load(x[j * column_step]);                 \
+        }                                                                                                           \
+    }
+
+/* NaN wins: a total that is NaN stays, since no comparison with it holds; a NaN element is asked for. */
+#define BETTER(v, total, operator) ((v) operator(total) || (v) != (v))
+#define EXTREMUM_ROW(name, type, total_type, field, load, operator)                           \
+    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                  \
+        const type *x = x_;                                                                   \
+        total_type lane[32];                                                                  \
+        int64_t i = 0;                                                                        \
+        for (int j = 0; j < 32; j++) lane[j] = total->field;                                  \
+        for (; i + 32 <= n && step == 1; i += 32)                                             \
+            for (int j = 0; j < 32; j++) {                                                    \
+                total_type v = (total_type)load(x[i + j]);                                    \
+                lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                         \
+            }                                                                                 \
+        for (; i < n; i++) {                                                                  \
+            total_type v = (total_type)load(x[i * step]);                                     \
+            lane[0] = BETTER(v, lane[0], operator) ? v : lane[0];                             \
+        }                                                                                     \
+        total_type best = lane[0];                                                            \
+        for (int j = 1; j < 32; j++) best = BETTER(lane[j], best, operator) ? lane[j] : best; \
+        total->field = best;                                                                  \
+    }
+#define EXTREMUM_COLUMNS(name, type, total_type, field, load, operator)                                             \
+    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
+        total_type *restrict total = &totals->field;                                                                \
+        for (int64_t i = 0; i < n; i++) {                                                                           \
+            const type *x = (const type *)x_ + i * step;                                                            \
+            for (int64_t j = 0; j < columns; j++) {                                                                 \
+                total_type v = (total_type)load(x[j * column_step]);                                                \
+                total[j] = BETTER(v, total[j], operator) ? v : total[j];                                            \
+            }                                                                                                       \
+        }                                                                                                           \
+    }
+
+#define AS_IS(x)   (x)
+#define IS_TRUE(x) ((x) != 0)
+#define NUMBER_TYPES(X)                                   \
+    X(f32, float, double, f, double, f, AS_IS)            \
+    X(f64, double, double, f, double, f, AS_IS)           \
+    X(bf16, uint16_t, double, f, double, f, wk_load_bf16) \
+    X(f16, uint16_t, double, f, double, f, wk_load_f16)   \
+    X(i64, int64_t, uint64_t, u, int64_t, i, AS_IS)       \
+    X(i32, int32_t, uint64_t, u, int64_t, i, AS_IS)       \
+    X(i16, int16_t, uint64_t, u, int64_t, i, AS_IS)       \
+    X(i8, int8_t, uint64_t, u, int64_t, i, AS_IS)         \
+    X(u8, uint8_t, uint64_t, u, int64_t, i, AS_IS)        \
+    X(bool, uint8_t, uint64_t, u, int64_t, i, IS_TRUE)
+
+/* What an operation takes of an element. */
+#define LOADS(text, type, sum_type, sum_field, best_type, best_field, load) \
+    static inline uint64_t is_true_##text(type x) {                         \
+        return load(x) != 0;                                                \
+    }
+NUMBER_TYPES(LOADS)
+#define FLOAT_LOADS(text, type, load)             \
+    static inline double present_##text(type x) { \
+        double v = (double)load(x);               \
+        return v != v ? 0 : v;                    \
+    }                                             \
+    static inline double square_##text(type x) {  \
+        double v = (double)load(x);               \
+        return v * v;                             \
+    }                                             \
+    static inline double size_##text(type x) {    \
+        return fabs((double)load(x));             \
+    }
+#define FLOAT_TYPES(X)              \
+    X(f32, float, AS_IS)            \
+    X(f64, double, AS_IS)           \
+    X(bf16, uint16_t, wk_load_bf16) \
+    X(f16, uint16_t, wk_load_f16)
+FLOAT_TYPES(FLOAT_LOADS)
+
+#define DEFINE(text, type, sum_type, sum_field, best_type, best_field, load)   \
+    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                   \
+    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)           \
+    PRODUCT_ROW(product_row_##text, type, sum_type, sum_field, load)           \
+    PRODUCT_COLUMNS(product_columns_##text, type, sum_type, sum_field, load)   \
+    SUM_ROW(count_row_##text, type, uint64_t, u, is_true_##text)               \
+    SUM_COLUMNS(count_columns_##text, type, uint64_t, u, is_true_##text)       \
+    EXTREMUM_ROW(max_row_##text, type, best_type, best_field, load, >)         \
+    EXTREMUM_COLUMNS(max_columns_##text, type, best_type, best_field, load, >) \
+    EXTREMUM_ROW(min_row_##text, type, best_type, best_field, load, <)         \
+    EXTREMUM_COLUMNS(min_columns_##text, type, best_type, best_field, load, <)
+NUMBER_TYPES(DEFINE)
+#define DEFINE_OF_FLOATS(text, type, load)                                         \
+    SUM_ROW(present_row_##text, type, double, f, present_##text)                   \
+    SUM_COLUMNS(present_columns_##text, type, double, f, present_##text)           \
+    SUM_ROW(squares_row_##text, type, double, f, square_##text)                    \
+    SUM_COLUMNS(squares_columns_##text, type, double, f, square_##text)            \
+    SUM_ROW(sizes_row_##text, type, double, f, size_##text)                        \
+    SUM_COLUMNS(sizes_columns_##text, type, double, f, size_##text)                \
+    EXTREMUM_ROW(largest_size_row_##text, type, double, f, size_##text, >)         \
+    EXTREMUM_COLUMNS(largest_size_columns_##text, type, double, f, size_##text, >) \
+    EXTREMUM_ROW(least_size_row_##text, type, double, f, size_##text, <)           \
+    EXTREMUM_COLUMNS(least_size_columns_##text, type, double, f, size_##text, <)
+FLOAT_TYPES(DEFINE_OF_FLOATS)
+
+#endif

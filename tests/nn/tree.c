@@ -1,0 +1,114 @@
+/* tree.c: containers, finding, freezing, shared weights, activations, the table of layers. */
+#define WK_NO_CALL_SITES
+#include "support/golden.h"
+#include "wick/nn.h"
+#include "wick/optim.h"
+
+#include <math.h>
+#include <string.h>
+
+static wk_module *block(void) {
+    return wk_nn_sequential(wk_nn_linear(4, 3, (wk_layer_opts){ 0 }), wk_nn_relu(),
+                            wk_nn_linear(3, 2, (wk_layer_opts){ .no_bias = true }));
+}
+
+Test(tree, lists_and_dictionaries_hold_children) {
+    wk_module *list = wk_nn_module_list(block(), wk_nn_identity());
+    cr_assert_not_null(list, "%s", wk_message());
+    cr_expect_not_null(wk_module_append(list, wk_nn_tanh()));
+    cr_expect_eq(wk_module_count(list), 3);
+    cr_expect_str_eq(wk_module_child(list, 2)->class_->name, "Tanh");
+    cr_expect_null(wk_module_child(list, 3));
+    const char *const names[] = { "encoder", "decoder" };
+    wk_module *dict = wk_nn_module_dict_of(names, (wk_module *const[]){ list, block() }, 2);
+    cr_assert_not_null(dict, "%s", wk_message());
+    wk_named_tensors all = wk_parameters(dict);
+    cr_assert_eq(all.count, 6);
+    cr_expect_str_eq(all.name[0], "encoder.0.0.weight");
+    cr_expect_str_eq(all.name[5], "decoder.2.weight");
+    cr_expect_eq(wk_module_find(dict, "encoder.0.2"), wk_module_child(wk_module_child(list, 0), 2));
+    cr_expect_eq(wk_module_find(list, "0.2"), wk_module_child(wk_module_child(list, 0), 2));
+    cr_expect_eq(wk_module_tensor(dict, "decoder.0.bias"), all.tensor[4]);
+    cr_expect_null(wk_module_find(dict, "encoder.0.3"));
+    cr_expect(strstr(wk_message(), "there is no module \"encoder.0.3\"; did you mean \"encoder.0"), "%s", wk_message());
+    wk_clear_error();
+    cr_expect_null(wk_module_tensor(dict, "decoder.0.bios"));
+    cr_expect_str_eq(wk_message(),
+                     "there is no parameter or buffer \"decoder.0.bios\"; did you mean \"decoder.0.bias\"?");
+    wk_clear_error();
+    wk_module_destroy(dict);
+}
+
+Test(tree, a_list_has_no_forward) {
+    wk_module *list = wk_nn_module_list(wk_nn_identity());
+    wk_scope scope = wk_scope_begin();
+    cr_expect_null(wk_forward(list, wk_zeros(WK_F32, WK_DIMS(2))));
+    cr_expect_str_eq(wk_message(), "module \"\" (ModuleList) has no forward; run its children");
+    wk_clear_error();
+    wk_scope_end(scope);
+    wk_module_destroy(list);
+}
+
+Test(tree, frozen_parameters_get_no_gradient) {
+    wk_module *net = block();
+    wk_module_freeze(wk_module_child(net, 0), true);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *y = wk_sum(wk_forward(net, wk_full(WK_F32, WK_DIMS(5, 4), 1)), (wk_reduce_opts){ 0 });
+    cr_assert_eq(wk_backward(y), WK_OK, "%s", wk_message());
+    cr_expect_null(wk_gradient(wk_module_tensor(net, "0.weight")));
+    cr_expect_not_null(wk_gradient(wk_module_tensor(net, "2.weight")));
+    wk_module_freeze(net, false);
+    cr_expect(wk_requires_grad(wk_module_tensor(net, "0.weight")));
+    wk_scope_end(scope);
+    wk_module_destroy(net);
+}
+
+Test(tree, shared_weights_count_once) {
+    wk_module *net = wk_nn_module_list(wk_nn_linear(3, 3, (wk_layer_opts){ .no_bias = true }), wk_nn_identity());
+    wk_tensor *weight = wk_module_tensor(net, "0.weight");
+    cr_assert_not_null(wk_module_add_parameter(wk_module_child(net, 1), "weight", wk_keep(weight)));
+    cr_expect_eq(wk_parameters(net).count, 1);
+    cr_expect_eq(wk_state(net).count, 2);
+    cr_expect_eq(wk_parameter_count(net), 9);
+    wk_module_destroy(net);
+}
+
+Test(tree, activations_are_their_operations) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_affine(wk_cast(wk_arange(12), WK_F32), (wk_affine_opts){ 0.5, -3 });
+    x = wk_reshape(x, WK_DIMS(3, 4));
+#define SAME(made, expected)                                         \
+    do {                                                             \
+        wk_module *module = made;                                    \
+        cr_assert_not_null(module, "%s", wk_message());              \
+        golden_expect_equal(wk_forward(module, x), expected, #made); \
+        wk_module_destroy(module);                                   \
+    } while (0)
+    SAME(wk_nn_gelu(), wk_gelu(x));
+    SAME(wk_nn_gelu_tanh(), wk_gelu_tanh(x));
+    SAME(wk_nn_silu(), wk_silu(x));
+    SAME(wk_nn_mish(), wk_mish(x));
+    SAME(wk_nn_leaky_relu((wk_leaky_relu_opts){ WK_SET(0.2) }), wk_leaky_relu(x, (wk_leaky_relu_opts){ WK_SET(0.2) }));
+    SAME(wk_nn_elu((wk_elu_opts){ 0 }), wk_elu(x, (wk_elu_opts){ 0 }));
+    SAME(wk_nn_softmax((wk_axis_opts){ WK_SET(0) }), wk_softmax(x, (wk_axis_opts){ WK_SET(0) }));
+    SAME(wk_nn_prelu((wk_nn_prelu_opts){ 0 }), wk_leaky_relu(x, (wk_leaky_relu_opts){ WK_SET(0.25) }));
+    SAME(wk_nn_glu((wk_glu_opts){ 0 }), wk_glu(x, (wk_glu_opts){ 0 }));
+    wk_scope_end(scope);
+}
+
+Test(tree, the_table_tells_shapes_parameters_and_operations) {
+    wk_module *net = wk_nn_sequential(wk_nn_conv2d(1, 8, 3, (wk_nn_conv2d_opts){ 0 }), wk_nn_relu(), wk_nn_flatten(),
+                                      wk_nn_linear(8 * 26 * 26, 10, (wk_layer_opts){ 0 }));
+    wk_scope scope = wk_scope_begin();
+    char *table = wk_module_table(net, wk_zeros(WK_F32, WK_DIMS(2, 1, 28, 28)));
+    cr_assert_not_null(table, "%s", wk_message());
+    cr_expect(strstr(table, "0: Conv2d                        (2, 8, 26, 26) f32                   80"), "%s", table);
+    cr_expect(
+        strstr(table, "3: Linear                        (2, 10) f32                      54,090          216,320"),
+        "%s", table);
+    cr_expect(strstr(table, "54,170"), "%s", table);
+    wk_free(table);
+    cr_expect(net->training);
+    wk_scope_end(scope);
+    wk_module_destroy(net);
+}
