@@ -34,7 +34,7 @@ typedef struct wk_pool_grad_attrs {
 typedef struct wk_resize_axis_attrs {
     int64_t axis, from, to;
     double scale; /* to / from as given; 0: of the sizes */
-    int mode;     /* wk_interpolation */
+    int mode;     /* wk_interpolate_mode */
     bool align_corners, transposed;
 } wk_resize_axis_attrs;
 /* grid_sample_backward (dy, x, grid) -> dx, dgrid;  grid_taps (grid) -> …: see src/tensor/ops/image/grid_sample.c */

@@ -12,17 +12,17 @@
 extern "C" {
 #endif
 
-typedef enum wk_interpolation {
+typedef enum wk_interpolate_mode {
     WK_INTERPOLATE_NEAREST,
     WK_INTERPOLATE_LINEAR,       /* linear, bilinear or trilinear, by the rank of x */
     WK_INTERPOLATE_CUBIC,        /* bicubic: Keys 1981 with a = -0.75; two axes */
     WK_INTERPOLATE_AREA,         /* the mean of what falls together: adaptive average pooling */
     WK_INTERPOLATE_NEAREST_EXACT /* by the centres of pixels */
-} wk_interpolation;
+} wk_interpolate_mode;
 typedef struct wk_interpolate_opts {
     int64_t size[3];      /* of the result's image; 0: by scale */
     double scale[3];      /* of an axis; 0: scale[0] */
-    int mode;             /* wk_interpolation */
+    int mode;             /* wk_interpolate_mode */
     bool align_corners;   /* linear, cubic: the corners' centres stay where they are, not their edges */
     bool recompute_scale; /* take places from the sizes, not from the scale that was given */
 } wk_interpolate_opts;

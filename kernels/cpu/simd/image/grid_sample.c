@@ -1,7 +1,7 @@
 /* grid_sample.c: images sampled at given places, and the gradients of that.
  *
- * A place becomes a few taps: offsets into the image and weights, which all channels share.  Forward and the gradient of
- * the grid are split by places; the gradient of the image is split by channels, since several places meet in one
+ * A place becomes a few taps: offsets into the image and weights, which all channels share.  Forward and the gradient
+ * of the grid are split by places; the gradient of the image is split by channels, since several places meet in one
  * element: each sum is one thread's, in the order of the places.
  */
 #include "cpu/scratch.h"
@@ -19,9 +19,9 @@ static const double cubic[4][4] = {
 
 typedef struct sampling {
     wk_grid_sample_opts opts;
-    int axes, width, taps;   /* width: taps along one axis */
-    int64_t size[3], by[3];  /* of the image: D, H, W or H, W; and its strides */
-    int64_t places;          /* of one image */
+    int axes, width, taps;               /* width: taps along one axis */
+    int64_t size[3], by[3];              /* of the image: D, H, W or H, W; and its strides */
+    int64_t places;                      /* of one image */
     int64_t out[3], grid_by[3], y_by[3]; /* shape of the places, strides of grid and result along it */
     const wk_tensor *grid, *x, *y;
 } sampling;
@@ -31,7 +31,7 @@ typedef struct axis_taps {
     int64_t index[4];
     bool inside[4];
     double weight[4], slant[4]; /* and its derivative by the place */
-    double slope, start; /* the way from the tap below is slope · g + start */
+    double slope, start;        /* the way from the tap below is slope · g + start */
 } axis_taps;
 
 static double reflected(double u, double low, double span, double *sign) {

@@ -5,7 +5,7 @@ typedef struct NAME(block) {
     REAL weight[BLOCK * MOST_TAPS];
 } NAME(block);
 
-static void NAME(load_block)(const sampling *s, NAME(block) *b, int64_t n, int64_t first, int64_t count) {
+static void NAME(load_block)(const sampling *s, NAME(block) * b, int64_t n, int64_t first, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         place_taps p;
         taps_of_place(s, &p, n, first + i);
@@ -16,7 +16,7 @@ static void NAME(load_block)(const sampling *s, NAME(block) *b, int64_t n, int64
 }
 
 /* Channels lie together in x and y. */
-static void NAME(forward_last)(const sampling *s, const NAME(block) *b, const T *x, T *y, int64_t count) {
+static void NAME(forward_last)(const sampling *s, const NAME(block) * b, const T *x, T *y, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         const int64_t *offset = b->offset + i * s->taps;
         const REAL *weight = b->weight + i * s->taps;
@@ -33,7 +33,7 @@ static void NAME(forward_last)(const sampling *s, const NAME(block) *b, const T 
     }
 }
 
-static void NAME(forward_planes)(const sampling *s, const NAME(block) *b, const T *x, T *y, int64_t count) {
+static void NAME(forward_planes)(const sampling *s, const NAME(block) * b, const T *x, T *y, int64_t count) {
     for (int64_t c = 0; c < s->x->shape[1]; c++) {
         const T *plane = x + c * s->x->stride[1];
         T *to = y + c * s->y->stride[1];
@@ -110,8 +110,7 @@ static void NAME(backward_planes)(const sampling *s, const wk_tensor *dx /* row 
             REAL *plane = sums + (c - from) * area;
             for (int64_t i = 0; i < count; i++) {
                 REAL value = LOAD(dy[b.y[i] + c * s->y->stride[1]]);
-                for (int t = 0; t < s->taps; t++)
-                    plane[b.offset[i * s->taps + t]] += b.weight[i * s->taps + t] * value;
+                for (int t = 0; t < s->taps; t++) plane[b.offset[i * s->taps + t]] += b.weight[i * s->taps + t] * value;
             }
         }
     }

@@ -78,11 +78,11 @@ static const double cubic[4][4] = {
 
 typedef struct parts {
     int axes, width, taps;
-    wk_tensor *index, *inside;                /* (N, P, taps) */
-    wk_tensor *slope[3];                      /* (N, P) */
-    wk_tensor *weight[3][4], *slant[3][4];    /* of one axis, (N, P); slant: its derivative by the place; NULL: zero */
-    wk_tensor *image;                         /* x (N, C, pixels) */
-    wk_dims dims;                             /* of x */
+    wk_tensor *index, *inside;             /* (N, P, taps) */
+    wk_tensor *slope[3];                   /* (N, P) */
+    wk_tensor *weight[3][4], *slant[3][4]; /* of one axis, (N, P); slant: its derivative by the place; NULL: zero */
+    wk_tensor *image;                      /* x (N, C, pixels) */
+    wk_dims dims;                          /* of x */
 } parts;
 
 static wk_tensor *polynomial(wk_tensor *t, const double *c) {
@@ -119,8 +119,8 @@ static wk_status make_parts(parts *p, wk_tensor *x, wk_tensor *grid, const wk_gr
 static wk_tensor *tap_weight(const parts *p, int t, int by) {
     wk_tensor *product = wk_select(p->inside, 2, t);
     for (int d = 0, rest = t; d < p->axes && p->width > 1; d++, rest /= p->width)
-        product = wk_mul(product, d == by ? wk_mul(p->slant[d][rest % p->width], p->slope[d])
-                                          : p->weight[d][rest % p->width]);
+        product = wk_mul(product,
+                         d == by ? wk_mul(p->slant[d][rest % p->width], p->slope[d]) : p->weight[d][rest % p->width]);
     return product;
 }
 
@@ -168,14 +168,17 @@ static wk_cost taps_cost(const wk_call *call) {
     return wk__cost_elements(call, 4);
 }
 
-#define GRID(...) { .dims = WK_DIMS(__VA_ARGS__), .low = -1.3, .high = 1.3 }
+#define GRID(...) \
+    { .dims = WK_DIMS(__VA_ARGS__), .low = -1.3, .high = 1.3 }
 static void grid_sample_samples(wk_sampler *s) {
     const wk_grid_sample_opts plain = { 0 }, corners = { .align_corners = true },
                               border = { .padding = WK_GRID_BORDER }, mirror = { .padding = WK_GRID_REFLECTION },
                               mirror_corners = { .padding = WK_GRID_REFLECTION, .align_corners = true },
                               nearest = { .mode = WK_GRID_NEAREST, .padding = WK_GRID_BORDER },
                               cubic_zeros = { .mode = WK_GRID_CUBIC },
-                              cubic_mirror = { .mode = WK_GRID_CUBIC, .padding = WK_GRID_REFLECTION, .align_corners = true },
+                              cubic_mirror = { .mode = WK_GRID_CUBIC,
+                                               .padding = WK_GRID_REFLECTION,
+                                               .align_corners = true },
                               cubic_border = { .mode = WK_GRID_CUBIC, .padding = WK_GRID_BORDER };
     WK_CASE(s, "zeros", &plain, { .dims = WK_DIMS(2, 2, 3, 4) }, GRID(2, 2, 3, 2));
     WK_CASE(s, "corners", &corners, { .dims = WK_DIMS(1, 2, 3, 5), .strided = true }, GRID(1, 2, 3, 2));
@@ -204,29 +207,35 @@ static void taps_samples(wk_sampler *s) {
 
 /* ---- rows ---- */
 
-#define SAMPLE_ATTRS(base)                                                                                            \
-    { "mode", WK_ATTR_ENUM, base + offsetof(wk_grid_sample_opts, mode), 0, "linear|nearest|cubic", 0, "between pixels" }, \
-        { "padding", WK_ATTR_ENUM, base + offsetof(wk_grid_sample_opts, padding), 0, "zeros|border|reflection", 0,    \
-          "what stands outside" },                                                                                    \
-        { "align_corners", WK_ATTR_BOOL, base + offsetof(wk_grid_sample_opts, align_corners), 0, NULL, 0,             \
-          "-1 and 1 are the corners' centres" }
+#define SAMPLE_ATTRS(base)                                                                                               \
+    {                                                                                                                    \
+        "mode", WK_ATTR_ENUM, base + offsetof(wk_grid_sample_opts, mode), 0, "linear|nearest|cubic", 0, "between pixels" \
+    },                                                                                                                   \
+        { "padding", WK_ATTR_ENUM,         base + offsetof(wk_grid_sample_opts, padding), 0, "zeros|border|reflection",  \
+          0,         "what stands outside" },                                                                            \
+    {                                                                                                                    \
+        "align_corners", WK_ATTR_BOOL, base + offsetof(wk_grid_sample_opts, align_corners), 0, NULL, 0,                  \
+            "-1 and 1 are the corners' centres"                                                                          \
+    }
 static const wk_attr_def sample_attrs[] = { SAMPLE_ATTRS(0) };
-static const wk_attr_def taps_attrs[] = { SAMPLE_ATTRS(0),
-                                          { "image", WK_ATTR_DIMS, offsetof(wk_grid_attrs, image), 0, NULL, 0,
-                                            "shape of x" } };
-static wk_op_def grid_sample_row = { .name = "grid_sample",
-                                     .doc = "an image at given places",
-                                     .n_in = 2,
-                                     .n_out = 1,
-                                     .saves_in = 3,
-                                     .attrs = sample_attrs,
-                                     .n_attrs = 3,
-                                     .attrs_size = sizeof(wk_grid_sample_opts),
-                                     .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .autocast = WK_CAST_F32 },
-                                     .shape = grid_sample_shape,
-                                     .grad = grid_sample_grad,
-                                     .cost = sample_cost,
-                                     .samples = grid_sample_samples };
+static const wk_attr_def taps_attrs[] = {
+    SAMPLE_ATTRS(0), { "image", WK_ATTR_DIMS, offsetof(wk_grid_attrs, image), 0, NULL, 0, "shape of x" }
+};
+static wk_op_def grid_sample_row = {
+    .name = "grid_sample",
+    .doc = "an image at given places",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 3,
+    .attrs = sample_attrs,
+    .n_attrs = 3,
+    .attrs_size = sizeof(wk_grid_sample_opts),
+    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .autocast = WK_CAST_F32 },
+    .shape = grid_sample_shape,
+    .grad = grid_sample_grad,
+    .cost = sample_cost,
+    .samples = grid_sample_samples
+};
 static wk_op_def backward_row = { .name = "grid_sample_backward",
                                   .internal = true,
                                   .doc = "gradient of grid_sample for x and grid",
@@ -280,8 +289,10 @@ static wk_status affine_grid_parts(const wk_call *call, wk_tensor *out[]) {
     char text[160];
     if (theta->rank != 3 || (axes != 2 && axes != 3) || theta->shape[0] != opts->dims.size[0] || theta->shape[1] != axes
         || theta->shape[2] != axes + 1)
-        return wk_bad_call(call, WK_SHAPE, "theta %s, dims of rank %d: expected (N, 2, 3) and (N, C, H, W), or (N, 3, 4) "
-                           "and (N, C, D, H, W)", wk_describe(theta, text, sizeof text), opts->dims.rank);
+        return wk_bad_call(call, WK_SHAPE,
+                           "theta %s, dims of rank %d: expected (N, 2, 3) and (N, C, H, W), or (N, 3, 4) "
+                           "and (N, C, D, H, W)",
+                           wk_describe(theta, text, sizeof text), opts->dims.rank);
     wk_dims dims = { .rank = axes + 2, .size = { opts->dims.size[0], 1, 1, 1, 1 } };
     dims.size[axes + 1] = axes;
     wk_tensor *sum = wk_reshape(wk_select(theta, 2, axes), dims);
