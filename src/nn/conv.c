@@ -69,8 +69,9 @@ static void describe(const wk_module *self, char *buffer, size_t size, bool tran
     }
     int64_t in = m->weight->shape[transposed ? 0 : 1] * (transposed ? 1 : groups);
     int64_t out = m->weight->shape[transposed ? 1 : 0] * (transposed ? groups : 1);
-    const char *pad = m->opts.pad ? pads[m->opts.pad]
-                                  : sizes_text(padding, transposed ? m->transpose.padding : m->opts.padding, m->axes, true);
+    const char *pad = m->opts.pad
+                          ? pads[m->opts.pad]
+                          : sizes_text(padding, transposed ? m->transpose.padding : m->opts.padding, m->axes, true);
     (void)snprintf(buffer, size, "%lld, %lld, kernel=%s, stride=%s, padding=%s, bias=%s", (long long)in, (long long)out,
                    sizes_text(kernel, &m->weight->shape[2], m->axes, false), sizes_text(by, stride, m->axes, true), pad,
                    m->bias ? "true" : "false");
@@ -122,32 +123,31 @@ static wk_module *make(const wk_module_class *class_, int axes, int64_t in, int6
     return NULL;
 }
 
-#define CONV(id, title, count)                                                                                          \
-    static const wk_module_class id##_class = { .name = title,                                                          \
-                                                .size = sizeof(conv),                                                   \
-                                                .forward = conv_forward,                                                \
-                                                .forward_activated = conv_activated,                                    \
-                                                .describe = conv_describe };                                            \
-    wk_module *wk_nn_##id(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv_opts opts) {            \
-        conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups,    \
-                               false, !opts.no_bias);                                                                   \
-        if (m) m->opts = opts.conv, m->padding_mode = opts.padding_mode;                                                \
-        return m ? &m->base : NULL;                                                                                     \
+#define CONV(id, title, count)                                                                                       \
+    static const wk_module_class id##_class = { .name = title,                                                       \
+                                                .size = sizeof(conv),                                                \
+                                                .forward = conv_forward,                                             \
+                                                .forward_activated = conv_activated,                                 \
+                                                .describe = conv_describe };                                         \
+    wk_module *wk_nn_##id(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv_opts opts) {         \
+        conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups, \
+                               false, !opts.no_bias);                                                                \
+        if (m) m->opts = opts.conv, m->padding_mode = opts.padding_mode;                                             \
+        return m ? &m->base : NULL;                                                                                  \
     }
 CONV(conv1d, "Conv1d", 1)
 CONV(conv2d, "Conv2d", 2)
 CONV(conv3d, "Conv3d", 3)
 
-#define TRANSPOSE(id, title, count)                                                                                   \
-    static const wk_module_class id##_class = { .name = title,                                                        \
-                                                .size = sizeof(conv),                                                 \
-                                                .forward = transpose_forward,                                         \
-                                                .describe = transpose_describe };                                     \
+#define TRANSPOSE(id, title, count)                                                                                    \
+    static const wk_module_class id##_class = {                                                                        \
+        .name = title, .size = sizeof(conv), .forward = transpose_forward, .describe = transpose_describe              \
+    };                                                                                                                 \
     wk_module *wk_nn_##id(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv_transpose_opts opts) { \
-        conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups,  \
-                               true, !opts.no_bias);                                                                  \
-        if (m) m->transpose = opts.conv;                                                                              \
-        return m ? &m->base : NULL;                                                                                   \
+        conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups,   \
+                               true, !opts.no_bias);                                                                   \
+        if (m) m->transpose = opts.conv;                                                                               \
+        return m ? &m->base : NULL;                                                                                    \
     }
 TRANSPOSE(conv_transpose1d, "ConvTranspose1d", 1)
 TRANSPOSE(conv_transpose2d, "ConvTranspose2d", 2)

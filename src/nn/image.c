@@ -6,26 +6,26 @@
 
 #include <string.h>
 
-#define WITH_OPTIONS(id, title, opts_type, call, text)                                          \
-    typedef struct id##_module {                                                                \
-        wk_module base;                                                                         \
-        opts_type opts;                                                                         \
-    } id##_module;                                                                              \
-    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {                             \
-        const opts_type opts = ((const id##_module *)self)->opts;                               \
-        return call;                                                                            \
-    }                                                                                           \
-    static void id##_describe(const wk_module *self, char *buffer, size_t size) {               \
-        const opts_type *opts = &((const id##_module *)self)->opts;                             \
-        text;                                                                                   \
-    }                                                                                           \
-    static const wk_module_class id##_class = {                                                 \
+#define WITH_OPTIONS(id, title, opts_type, call, text)                                                 \
+    typedef struct id##_module {                                                                       \
+        wk_module base;                                                                                \
+        opts_type opts;                                                                                \
+    } id##_module;                                                                                     \
+    static wk_tensor *id##_forward(wk_module *self, wk_tensor *x) {                                    \
+        const opts_type opts = ((const id##_module *)self)->opts;                                      \
+        return call;                                                                                   \
+    }                                                                                                  \
+    static void id##_describe(const wk_module *self, char *buffer, size_t size) {                      \
+        const opts_type *opts = &((const id##_module *)self)->opts;                                    \
+        text;                                                                                          \
+    }                                                                                                  \
+    static const wk_module_class id##_class = {                                                        \
         .name = title, .size = sizeof(id##_module), .forward = id##_forward, .describe = id##_describe \
-    };                                                                                          \
-    static wk_module *make_##id(opts_type opts) {                                               \
-        id##_module *m = wk_failed() ? NULL : (id##_module *)wk_module_create(&id##_class);     \
-        if (m) m->opts = opts;                                                                  \
-        return m ? &m->base : NULL;                                                             \
+    };                                                                                                 \
+    static wk_module *make_##id(opts_type opts) {                                                      \
+        id##_module *m = wk_failed() ? NULL : (id##_module *)wk_module_create(&id##_class);            \
+        if (m) m->opts = opts;                                                                         \
+        return m ? &m->base : NULL;                                                                    \
     }
 
 /* "kernel=3x3" */
@@ -46,10 +46,10 @@ static bool has_kernel(const char *who, const int64_t *kernel, int axes) {
     return true;
 }
 
-#define POOL(id, title, axes, type)                                                                             \
-    WITH_OPTIONS(id, title, type, wk_##id(x, opts), sizes_text(buffer, size, "kernel", opts->kernel, axes))     \
-    wk_module *wk_nn_##id(type opts) {                                                                          \
-        return wk_failed() || !has_kernel(title, opts.kernel, axes) ? NULL : make_##id(opts);                   \
+#define POOL(id, title, axes, type)                                                                         \
+    WITH_OPTIONS(id, title, type, wk_##id(x, opts), sizes_text(buffer, size, "kernel", opts->kernel, axes)) \
+    wk_module *wk_nn_##id(type opts) {                                                                      \
+        return wk_failed() || !has_kernel(title, opts.kernel, axes) ? NULL : make_##id(opts);               \
     }
 POOL(max_pool1d, "MaxPool1d", 1, wk_pool_opts)
 POOL(max_pool2d, "MaxPool2d", 2, wk_pool_opts)
@@ -61,11 +61,11 @@ POOL(lp_pool1d, "LPPool1d", 1, wk_lp_pool_opts)
 POOL(lp_pool2d, "LPPool2d", 2, wk_lp_pool_opts)
 POOL(lp_pool3d, "LPPool3d", 3, wk_lp_pool_opts)
 
-#define ADAPTIVE(id, title, axes)                                                                              \
-    WITH_OPTIONS(id, title, wk_adaptive_pool_opts, wk_##id(x, opts),                                           \
-                 sizes_text(buffer, size, "size", opts->size, axes))                                           \
-    wk_module *wk_nn_##id(wk_adaptive_pool_opts opts) {                                                        \
-        return make_##id(opts);                                                                                \
+#define ADAPTIVE(id, title, axes)                                    \
+    WITH_OPTIONS(id, title, wk_adaptive_pool_opts, wk_##id(x, opts), \
+                 sizes_text(buffer, size, "size", opts->size, axes)) \
+    wk_module *wk_nn_##id(wk_adaptive_pool_opts opts) {              \
+        return make_##id(opts);                                      \
     }
 ADAPTIVE(adaptive_max_pool1d, "AdaptiveMaxPool1d", 1)
 ADAPTIVE(adaptive_max_pool2d, "AdaptiveMaxPool2d", 2)
@@ -102,15 +102,15 @@ static void unpool_describe(const wk_module *self, char *buffer, size_t size) {
     const unpool *m = (const unpool *)self;
     sizes_text(buffer, size, "kernel", m->opts.kernel, m->axes);
 }
-#define UNPOOL(id, title, count)                                                                              \
-    static const wk_module_class id##_class = {                                                               \
-        .name = title, .size = sizeof(unpool), .forward_args = unpool_forward, .describe = unpool_describe    \
-    };                                                                                                        \
-    wk_module *wk_nn_##id(wk_pool_opts opts) {                                                                \
-        if (wk_failed() || !has_kernel(title, opts.kernel, count)) return NULL;                               \
-        unpool *m = (unpool *)wk_module_create(&id##_class);                                                  \
-        if (m) m->opts = opts, m->axes = count;                                                               \
-        return m ? &m->base : NULL;                                                                           \
+#define UNPOOL(id, title, count)                                                                           \
+    static const wk_module_class id##_class = {                                                            \
+        .name = title, .size = sizeof(unpool), .forward_args = unpool_forward, .describe = unpool_describe \
+    };                                                                                                     \
+    wk_module *wk_nn_##id(wk_pool_opts opts) {                                                             \
+        if (wk_failed() || !has_kernel(title, opts.kernel, count)) return NULL;                            \
+        unpool *m = (unpool *)wk_module_create(&id##_class);                                               \
+        if (m) m->opts = opts, m->axes = count;                                                            \
+        return m ? &m->base : NULL;                                                                        \
     }
 UNPOOL(max_unpool1d, "MaxUnpool1d", 1)
 UNPOOL(max_unpool2d, "MaxUnpool2d", 2)
@@ -145,9 +145,12 @@ static void pad_describe(const wk_module *self, char *buffer, size_t size) {
 #define PAD_CLASS(title) \
     { .name = title, .size = sizeof(pad), .forward = pad_forward, .describe = pad_describe }
 static const wk_module_class pad_classes[3][4] = {
-    { PAD_CLASS("ConstantPad1d"), PAD_CLASS("ReflectionPad1d"), PAD_CLASS("ReplicationPad1d"), PAD_CLASS("CircularPad1d") },
-    { PAD_CLASS("ConstantPad2d"), PAD_CLASS("ReflectionPad2d"), PAD_CLASS("ReplicationPad2d"), PAD_CLASS("CircularPad2d") },
-    { PAD_CLASS("ConstantPad3d"), PAD_CLASS("ReflectionPad3d"), PAD_CLASS("ReplicationPad3d"), PAD_CLASS("CircularPad3d") },
+    { PAD_CLASS("ConstantPad1d"), PAD_CLASS("ReflectionPad1d"), PAD_CLASS("ReplicationPad1d"),
+      PAD_CLASS("CircularPad1d") },
+    { PAD_CLASS("ConstantPad2d"), PAD_CLASS("ReflectionPad2d"), PAD_CLASS("ReplicationPad2d"),
+      PAD_CLASS("CircularPad2d") },
+    { PAD_CLASS("ConstantPad3d"), PAD_CLASS("ReflectionPad3d"), PAD_CLASS("ReplicationPad3d"),
+      PAD_CLASS("CircularPad3d") },
 };
 static wk_module *make_pad(wk_pad_opts opts, int axes) {
     if (wk_failed()) return NULL;

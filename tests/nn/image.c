@@ -8,19 +8,20 @@
 #include <string.h>
 
 static wk_module *conv1d(void) {
-    return wk_nn_conv1d(4, 6, 3, (wk_nn_conv_opts){ .conv = { .stride = { 2 }, .padding = { 2 } },
-                                                    .padding_mode = WK_PAD_CIRCULAR });
+    return wk_nn_conv1d(
+        4, 6, 3, (wk_nn_conv_opts){ .conv = { .stride = { 2 }, .padding = { 2 } }, .padding_mode = WK_PAD_CIRCULAR });
 }
 static wk_module *conv2d(void) {
-    return wk_nn_conv2d(4, 6, 3, (wk_nn_conv_opts){ .conv = { .padding = { 1, 2 }, .groups = 2 },
-                                                    .kernel = { 0, 2 },
-                                                    .padding_mode = WK_PAD_REFLECT });
+    return wk_nn_conv2d(4, 6, 3,
+                        (wk_nn_conv_opts){ .conv = { .padding = { 1, 2 }, .groups = 2 },
+                                           .kernel = { 0, 2 },
+                                           .padding_mode = WK_PAD_REFLECT });
 }
 static wk_module *conv2d_same(void) {
-    return wk_nn_conv2d(2, 3, 3, (wk_nn_conv_opts){ .conv = { .pad = WK_CONV_SAME },
-                                                    .no_bias = true,
-                                                    .kernel = { 3, 2 },
-                                                    .padding_mode = WK_PAD_REPLICATE });
+    return wk_nn_conv2d(
+        2, 3, 3,
+        (wk_nn_conv_opts){
+            .conv = { .pad = WK_CONV_SAME }, .no_bias = true, .kernel = { 3, 2 }, .padding_mode = WK_PAD_REPLICATE });
 }
 static wk_module *conv3d(void) {
     return wk_nn_conv3d(2, 3, 2, (wk_nn_conv_opts){ .conv = { .dilation = { 1, 1, 2 } }, .kernel = { 2, 3, 2 } });
@@ -79,16 +80,32 @@ static wk_module *unflatten(void) {
     return wk_nn_unflatten(1, WK_DIMS(2, 3));
 }
 
-#define CASE(name) { #name, name }
+#define CASE(name) \
+    { #name, name }
 static const struct {
     const char *name;
     wk_module *(*make)(void);
 } cases[] = {
-    CASE(conv1d),           CASE(conv2d),          CASE(conv2d_same),         CASE(conv3d),
-    CASE(conv_transpose1d), CASE(conv_transpose2d), CASE(conv_transpose3d),   CASE(max_pool1d),
-    CASE(max_pool3d),       CASE(avg_pool2d),      CASE(lp_pool2d),           CASE(adaptive_avg_pool2d),
-    CASE(adaptive_max_pool1d), CASE(reflection_pad2d), CASE(constant_pad1d), CASE(replication_pad3d),
-    CASE(upsample),         CASE(pixel_shuffle),   CASE(fold),                CASE(unflatten),
+    CASE(conv1d),
+    CASE(conv2d),
+    CASE(conv2d_same),
+    CASE(conv3d),
+    CASE(conv_transpose1d),
+    CASE(conv_transpose2d),
+    CASE(conv_transpose3d),
+    CASE(max_pool1d),
+    CASE(max_pool3d),
+    CASE(avg_pool2d),
+    CASE(lp_pool2d),
+    CASE(adaptive_avg_pool2d),
+    CASE(adaptive_max_pool1d),
+    CASE(reflection_pad2d),
+    CASE(constant_pad1d),
+    CASE(replication_pad3d),
+    CASE(upsample),
+    CASE(pixel_shuffle),
+    CASE(fold),
+    CASE(unflatten),
 };
 
 static void check(wk_safetensors *file, const char *name, wk_module *module) {
@@ -129,7 +146,8 @@ Test(image, what_was_pooled_can_be_put_back) {
     const float values[] = { 1, 5, 2, 0, 3, 4, 8, 7, 6, 9, 1, 2, 0, 3, 5, 4 };
     const wk_pool_opts two = { .kernel = { 2, 2 } };
     wk_module *module = wk_nn_max_unpool2d(two);
-    wk_tensor *indices, *y = wk_max_pool2d_with_indices(wk_from_array(WK_F32, WK_DIMS(1, 1, 4, 4), values), two, &indices);
+    wk_tensor *indices,
+        *y = wk_max_pool2d_with_indices(wk_from_array(WK_F32, WK_DIMS(1, 1, 4, 4), values), two, &indices);
     wk_tensor *x = wk_max_unpool_forward(module, y, indices);
     cr_assert(x, "%s", wk_message());
     static const int places[] = { 1, 6, 9, 14 };

@@ -42,11 +42,11 @@ Test(errors_image, convolution) {
     REFUSED(wk_conv_transpose2d(f32(WK_DIMS(1, 2, 4, 4)), f32(WK_DIMS(2, 1, 3, 3)), NULL, more), WK_INVALID,
             "conv_transpose2d: stride 2, dilation 1, padding 0, output_padding 2: expected at least 1, 1, 0, and 0 to "
             "less than stride or dilation");
-    REFUSED(wk_conv_transpose2d(f32(WK_DIMS(1, 3, 4, 4)), f32(WK_DIMS(2, 1, 3, 3)), NULL,
-                                (wk_conv_transpose_opts){ 0 }),
-            WK_SHAPE,
-            "conv_transpose2d: x (1, 3, 4, 4) f32, weight (2, 1, 3, 3) f32: expected x (N, C, …) and weight (C, "
-            "K/groups, …) of rank 4");
+    REFUSED(
+        wk_conv_transpose2d(f32(WK_DIMS(1, 3, 4, 4)), f32(WK_DIMS(2, 1, 3, 3)), NULL, (wk_conv_transpose_opts){ 0 }),
+        WK_SHAPE,
+        "conv_transpose2d: x (1, 3, 4, 4) f32, weight (2, 1, 3, 3) f32: expected x (N, C, …) and weight (C, "
+        "K/groups, …) of rank 4");
 }
 
 Test(errors_image, pooling) {

@@ -15,8 +15,8 @@ extern "C" {
 typedef struct wk_nn_conv_opts {
     wk_conv_opts conv; /* stride, padding, dilation, groups, pad */
     bool no_bias;
-    int64_t kernel[3];  /* of each axis, where they differ; 0: the number given */
-    int padding_mode;   /* wk_pad_mode: what the padding is made of; constant means zeros */
+    int64_t kernel[3]; /* of each axis, where they differ; 0: the number given */
+    int padding_mode;  /* wk_pad_mode: what the padding is made of; constant means zeros */
 } wk_nn_conv_opts;
 typedef wk_nn_conv_opts wk_nn_conv2d_opts;
 /* weight (out, in / groups, kernel…) and bias (out), uniform in ± 1 / sqrt(in / groups · kernel…) */

@@ -25,6 +25,7 @@ typedef struct layout {
 
 typedef struct window_axis {
     int64_t size, steps, kernel, dilation;
+    int64_t stride;                      /* between windows; 0: adaptive */
     int64_t *start, *from, *to, *length; /* (steps): first element (padding is negative), taps inside, for means */
     int64_t *first, *last;               /* (size): the windows that may cover an element */
 } window_axis;
@@ -33,8 +34,9 @@ typedef struct pooling {
     int64_t n, c;
     window_axis axis[3];
     int64_t divisor; /* of means; 0: the product of the lengths */
-    bool by_channels, wide;
-    void *taps; /* of maxima, laid out as y: one byte, or `wide` i32 */
+    bool by_channels, wide, planes;
+    int64_t reach[256]; /* of tap k from its window's start, in elements of a row-major plane */
+    void *taps;         /* of maxima, laid out as y: one byte, or `wide` i32 */
 } pooling;
 
 static inline int64_t least(int64_t a, int64_t b) {
@@ -52,6 +54,13 @@ static inline int64_t tap_at(const window_axis *axis, int64_t o, int64_t i) {
     return axis->dilation == 1 ? reach : reach % axis->dilation ? -1 : reach / axis->dilation;
 }
 
+/* How far tap k lies from its window's start, in elements of a row-major plane. */
+static inline int64_t reach_of(const pooling *s, int64_t k) {
+    const window_axis *a = s->axis;
+    int64_t v = k % a[2].kernel, r = k / a[2].kernel % a[1].kernel, t = k / a[2].kernel / a[1].kernel;
+    return (t * a[0].dilation * a[1].size + r * a[1].dilation) * a[2].size + v * a[2].dilation;
+}
+
 #define WK_BODY "cpu/simd/image/pool_body.h"
 #include "cpu/simd/each_float.h"
 
@@ -60,6 +69,7 @@ static inline int64_t tap_at(const window_axis *axis, int64_t o, int64_t i) {
 static void regular_windows(window_axis *axis, const wk_pool_opts *opts, int i) {
     int64_t stride = opts->stride[i] ? opts->stride[i] : opts->kernel[i], padding = opts->padding[i];
     axis->kernel = opts->kernel[i];
+    axis->stride = stride;
     axis->dilation = opts->dilation[i] ? opts->dilation[i] : 1;
     for (int64_t o = 0; o < axis->steps; o++) {
         int64_t start = o * stride - padding, room = axis->size - start + axis->dilation - 1;
@@ -73,7 +83,7 @@ static void regular_windows(window_axis *axis, const wk_pool_opts *opts, int i) 
 
 /* Windows that share the axis as evenly as they can, overlapping where it does not divide. */
 static void adaptive_windows(window_axis *axis) {
-    axis->dilation = 1, axis->kernel = 0;
+    axis->dilation = 1, axis->kernel = axis->stride = 0;
     for (int64_t o = 0; o < axis->steps; o++) {
         axis->start[o] = o * axis->size / axis->steps;
         int64_t length = ((o + 1) * axis->size + axis->steps - 1) / axis->steps - axis->start[o];
@@ -219,12 +229,13 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, const wk_pool_
     pooling s = pooling_of(x, y);
     int threads = wk_cpu_team(ctx, x->count * size_of(x->dtype)), outputs = is_max ? 2 : 1;
     stand_in all[3] = { { .tensor = y }, { .tensor = is_max ? call->out[1] : x }, { .tensor = x } };
-    bool turned = x->shape[1] >= 8;
+    bool planes = opts && (x->flags & WK_TENSOR_CONTIGUOUS) && (y->flags & WK_TENSOR_CONTIGUOUS);
+    bool turned = x->shape[1] >= 8 && !planes;
     int64_t *room;
     WK_TRY(open_all(all, outputs + 1, turned, outputs, threads, tables_bytes(&s), &room));
     make_tables(&s, room, opts, x->rank - 2);
     const layout *to = &all[0].used, *from = &all[outputs].used;
-    s.by_channels = turned || (from->stride[1] == 1 && to->stride[1] == 1);
+    s.by_channels = turned || (!planes && from->stride[1] == 1 && to->stride[1] == 1);
     s.divisor = is_max ? 0 : opts->divisor;
     s.taps = is_max ? all[1].used.data : NULL;
     s.wide = is_max && call->out[1]->dtype == WK_I32;
@@ -244,11 +255,16 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tens
     pooling s = pooling_of(dx, dy);
     int threads = wk_cpu_team(ctx, dx->count * size_of(dx->dtype));
     stand_in all[3] = { { .tensor = dx }, { .tensor = dy }, { .tensor = taps } };
-    s.by_channels = dx->shape[1] >= 8 || (dx->shape[1] > 1 && dx->stride[1] == 1);
+    /* Planes of one's own take each window's share where it belongs; half types would round each time. */
+    bool wide_type = dx->dtype == WK_F32 || dx->dtype == WK_F64;
+    bool planes = wide_type && (dx->flags & WK_TENSOR_CONTIGUOUS) && dx->stride[1] != 1;
+    s.by_channels = !planes && (dx->shape[1] >= 8 || (dx->shape[1] > 1 && dx->stride[1] == 1));
+    s.planes = planes;
     int64_t *room;
     WK_TRY(open_all(all, taps ? 3 : 2, s.by_channels, 1, threads, tables_bytes(&s), &room));
     make_tables(&s, room, attrs->adaptive ? NULL : &attrs->pool, dx->rank - 2);
     s.divisor = attrs->pool.divisor;
+    for (int64_t k = 0; planes && k < 256; k++) s.reach[k] = reach_of(&s, k);
     s.wide = taps && taps->dtype == WK_I32;
     const layout *to = &all[0].used, *from = &all[1].used, *at = taps ? &all[2].used : NULL;
     switch (dx->dtype) {

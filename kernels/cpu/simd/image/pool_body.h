@@ -68,13 +68,80 @@ static inline WK_EXPANDED void NAME(forward_run)(const pooling *s, const layout 
         NAME(mean_window)(s, (T *)y->data + to, from, x, at, count);
 }
 
+/* Windows [first, first + count) of a row of a plane, all of whose taps along the row lie in the image. */
+static inline WK_EXPANDED void NAME(row_run)(const pooling *s, const layout *x, bool is_max, const T *plane, T *y,
+                                             int64_t to, const int64_t *at, int64_t step, int64_t count) {
+    const window_axis *a = s->axis;
+    REAL best[CHUNK];
+    int32_t taken[CHUNK];
+    int64_t o = at[0], p = at[1];
+    int32_t first = (int32_t)((a[0].from[o] * a[1].kernel + a[1].from[p]) * a[2].kernel);
+    for (int64_t c = 0; c < count; c++) best[c] = is_max ? -(REAL)INFINITY : 0, taken[c] = first;
+    for (int64_t t = a[0].from[o]; t < a[0].to[o]; t++)
+        for (int64_t r = a[1].from[p]; r < a[1].to[p]; r++) {
+            const T *row = plane + (a[0].start[o] + t * a[0].dilation) * x->stride[2]
+                           + (a[1].start[p] + r * a[1].dilation) * x->stride[3] + a[2].start[at[2]];
+            for (int64_t v = 0; v < a[2].kernel; v++) {
+                int32_t tap = (int32_t)((t * a[1].kernel + r) * a[2].kernel + v);
+                const T *restrict from = row + v * a[2].dilation;
+                for (int64_t c = 0; c < count; c++) {
+                    REAL value = LOAD(from[c * step]);
+                    bool better = (value > best[c]) | (value != value);
+                    best[c] = !is_max ? best[c] + value : better ? value : best[c];
+                    taken[c] = better ? tap : taken[c];
+                }
+            }
+        }
+    for (int64_t c = 0; c < count; c++) {
+        const int64_t place[3] = { o, p, at[2] + c };
+        y[to + c] = STORE(is_max ? best[c] : best[c] / (REAL)divisor_of(s, place));
+        if (is_max && s->wide)
+            ((int32_t *)s->taps)[to + c] = taken[c];
+        else if (is_max)
+            ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
+    }
+}
+
+/* A row of a row-major plane: 64 windows at once where they lie inside, one by one at its ends. */
+static void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t n, int64_t c,
+                            int64_t *at) {
+    const window_axis *a = &s->axis[2];
+    const T *plane = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
+    int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
+    for (at[2] = 0; at[2] < a->steps;) {
+        int64_t count = 0;
+        while (count < CHUNK && at[2] + count < a->steps && a->from[at[2] + count] == 0
+               && a->to[at[2] + count] == a->kernel)
+            count++;
+        if (count == 0)
+            NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
+        else if (a->stride == 1 && count == CHUNK)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
+        else if (a->stride == 2 && count == CHUNK)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 2, CHUNK);
+        else if (a->stride == 1)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, count);
+        else if (a->stride == 2)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 2, count);
+        else
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, a->stride, count);
+        at[2] += count;
+    }
+}
+
 /* Output row `line`: image, depth, height; all channels. */
 static void NAME(forward_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t line) {
     int64_t rows = s->axis[1].steps, deep = s->axis[0].steps, n = line / (rows * deep), c = 0;
     int64_t at[3] = { line / rows % deep, line % rows, 0 };
     if (!s->by_channels) {
-        for (c = 0; c < s->c; c++)
+        bool rows_of_memory = s->axis[2].stride > 0 && x->stride[4] == 1 && y->stride[4] == 1;
+        for (c = 0; c < s->c; c++) {
+            if (rows_of_memory) {
+                NAME(plane_row)(s, x, y, is_max, n, c, at);
+                continue;
+            }
             for (at[2] = 0; at[2] < s->axis[2].steps; at[2]++) NAME(forward_run)(s, x, y, is_max, n, c, at, 1);
+        }
         return;
     }
     for (at[2] = 0; at[2] < s->axis[2].steps; at[2]++) {
@@ -147,6 +214,46 @@ static void NAME(backward_row)(const pooling *s, const layout *dx, const layout 
     }
 }
 
+/* One window's share of a mean, added to all of its elements. */
+static inline void NAME(spread)(const pooling *s, REAL *dx, const layout *by, const int64_t *at, REAL value) {
+    const window_axis *a = s->axis;
+    for (int64_t t = a[0].from[at[0]]; t < a[0].to[at[0]]; t++)
+        for (int64_t r = a[1].from[at[1]]; r < a[1].to[at[1]]; r++) {
+            REAL *row = dx + (a[0].start[at[0]] + t) * by->stride[2] + (a[1].start[at[1]] + r) * by->stride[3]
+                        + a[2].start[at[2]];
+            for (int64_t v = a[2].from[at[2]]; v < a[2].to[at[2]]; v++) row[v] += value;
+        }
+}
+
+/* Plane i = n · C + c of a row-major dx, window by window: each sum is in the order of the windows. */
+static void NAME(backward_plane)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int64_t i) {
+    const window_axis *a = s->axis;
+    int64_t n = i / s->c, c = i % s->c, at[3];
+    REAL *plane = (REAL *)dx->data + n * dx->stride[0] + c * dx->stride[1];
+    int64_t area = a[0].size * a[1].size * a[2].size;
+    memset(plane, 0, (size_t)area * sizeof *plane);
+    for (at[0] = 0; at[0] < a[0].steps; at[0]++)
+        for (at[1] = 0; at[1] < a[1].steps; at[1]++) {
+            const T *from = (const T *)dy->data + n * dy->stride[0] + c * dy->stride[1] + at[0] * dy->stride[2]
+                            + at[1] * dy->stride[3];
+            int64_t line =
+                taps ? n * taps->stride[0] + c * taps->stride[1] + at[0] * taps->stride[2] + at[1] * taps->stride[3]
+                     : 0;
+            int64_t start = (a[0].start[at[0]] * a[1].size + a[1].start[at[1]]) * a[2].size;
+            for (at[2] = 0; at[2] < a[2].steps; at[2]++) {
+                REAL value = LOAD(from[at[2] * dy->stride[4]]);
+                if (!taps) {
+                    NAME(spread)(s, plane, dx, at, value * (1 / (REAL)divisor_of(s, at)));
+                    continue;
+                }
+                int64_t k = line + at[2] * taps->stride[4];
+                int64_t tap = s->wide ? ((const int32_t *)taps->data)[k] : ((const uint8_t *)taps->data)[k];
+                int64_t place = start + a[2].start[at[2]] + (s->wide ? reach_of(s, tap) : s->reach[tap]);
+                if (place >= 0 && place < area) plane[place] += value;
+            }
+        }
+}
+
 static void NAME(forward)(const pooling *s, const layout *x, const layout *y, bool is_max, int threads) {
     int64_t lines = s->n * s->axis[0].steps * s->axis[1].steps;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
@@ -154,6 +261,11 @@ static void NAME(forward)(const pooling *s, const layout *x, const layout *y, bo
 }
 
 static void NAME(backward)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int threads) {
+    if (s->planes) { /* only where T is REAL */
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+        for (int64_t i = 0; i < s->n * s->c; i++) NAME(backward_plane)(s, dx, dy, taps, i);
+        return;
+    }
     int64_t lines = s->n * s->axis[0].size * s->axis[1].size;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t line = 0; line < lines; line++) NAME(backward_row)(s, dx, dy, taps, line);

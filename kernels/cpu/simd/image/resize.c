@@ -131,6 +131,9 @@ static void transpose(table *to, const table *from, int64_t elements) {
     for (int64_t i = elements; i > 0; i--) to->begin[i] = to->begin[i - 1];
     to->begin[0] = 0;
     to->entries = from->entries, to->results = elements;
+    bool pairs = true;
+    for (int64_t i = 0; i < elements; i++) pairs = pairs && to->begin[i + 1] - to->begin[i] == 2;
+    to->taps = pairs ? 2 : 0;
 }
 
 static char *carve(table *t, char *room, int64_t results, int64_t entries) {

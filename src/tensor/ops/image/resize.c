@@ -169,12 +169,15 @@ static wk_status adaptive_parts(const wk_call *call, wk_tensor *out[], int axes)
     const wk_tensor *x = call->in[0];
     WK_TRY(check_image(call, axes));
     resizing r = { .mode = WK_INTERPOLATE_AREA };
+    bool to_one = true;
     for (int i = 0; i < axes; i++) {
         r.size[i] = opts->size[i] ? opts->size[i] : x->shape[2 + i];
         if (r.size[i] < 1 || r.size[i] > INT64_MAX / 2 / (x->shape[2 + i] + 1))
             return wk_bad_call(call, WK_INVALID, "size %lld, expected at least 1", (long long)r.size[i]);
+        to_one = to_one && r.size[i] == 1;
     }
-    out[0] = resize(call->in[0], &r);
+    const wk_reduce_opts image = { .axes = { axes, { 2, 3, 4 } }, .keep_dims = true };
+    out[0] = to_one ? wk_mean(call->in[0], image) : resize(call->in[0], &r);
     return WK_OK;
 }
 
