@@ -75,12 +75,10 @@ static wk_module *encoder(void) {
     return wk_nn_transformer_encoder(6, 2, 2, (wk_nn_transformer_opts){ .feedforward = 8, .dropout = WK_SET(0) }, NULL);
 }
 static wk_module *encoder_layer(void) {
-    return wk_nn_transformer_encoder_layer(6, 3,
-                                           (wk_nn_transformer_opts){ .feedforward = 8,
-                                                                     .dropout = WK_SET(0),
-                                                                     .gelu = true,
-                                                                     .norm_first = true,
-                                                                     .batch_first = true });
+    return wk_nn_transformer_encoder_layer(
+        6, 3,
+        (wk_nn_transformer_opts){
+            .feedforward = 8, .dropout = WK_SET(0), .gelu = true, .norm_first = true, .batch_first = true });
 }
 static wk_module *decoder_layer(void) {
     return wk_nn_transformer_decoder_layer(6, 2, (wk_nn_transformer_opts){ .feedforward = 8, .dropout = WK_SET(0) });
@@ -226,7 +224,8 @@ Test(network, cache_equals_the_whole_sequence) {
     wk_module *m = wk_nn_multihead_attention(8, 2, (wk_nn_attention_opts){ .batch_first = true });
     wk_kv_cache *cache = wk_kv_cache_create(2, 2, 7, 4, WK_F32);
     wk_scope scope = wk_scope_begin();
-    wk_tensor *x = wave(WK_DIMS(2, 7, 8)), *whole = wk_nn_attend(m, x, NULL, NULL, (wk_attend_opts){ .causal = true }, NULL);
+    wk_tensor *x = wave(WK_DIMS(2, 7, 8)),
+              *whole = wk_nn_attend(m, x, NULL, NULL, (wk_attend_opts){ .causal = true }, NULL);
     for (int64_t t = 0, n; t < 7; t += n) {
         n = t == 0 ? 3 : 1;
         wk_attend_opts opts = { .causal = true, .cache = cache };
@@ -268,7 +267,8 @@ Test(network, alpha_dropout_keeps_mean_and_variance) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_normal(wk_random_key(), (wk_normal_opts){ .dims = WK_DIMS(400, 500) });
     wk_tensor *y = wk_alpha_dropout(x, wk_random_key(), (wk_dropout_opts){ 0.3 });
-    double mean = wk_item(wk_mean(y, (wk_reduce_opts){ 0 })), square = wk_item(wk_mean(wk_mul(y, y), (wk_reduce_opts){ 0 }));
+    double mean = wk_item(wk_mean(y, (wk_reduce_opts){ 0 })),
+           square = wk_item(wk_mean(wk_mul(y, y), (wk_reduce_opts){ 0 }));
     cr_expect(fabs(mean) < 0.02, "mean %g", mean);
     cr_expect(fabs(square - 1) < 0.02, "variance %g", square);
     wk_scope_end(scope);
