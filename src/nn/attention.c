@@ -219,18 +219,21 @@ wk_module *wk_nn_multihead_attention(int64_t width, int64_t heads, wk_nn_attenti
         || !wk__positive("MultiheadAttention", "num_heads", heads))
         return NULL;
     if (width % heads || !(opts.dropout >= 0 && opts.dropout < 1))
-        return wk_fail_null(WK_INVALID,
-                            "MultiheadAttention: embed_dim %lld, num_heads %lld, dropout %g: expected heads that divide "
-                            "embed_dim, and 0 ≤ dropout < 1",
-                            (long long)width, (long long)heads, opts.dropout);
+        return wk_fail_null(
+            WK_INVALID,
+            "MultiheadAttention: embed_dim %lld, num_heads %lld, dropout %g: expected heads that divide "
+            "embed_dim, and 0 ≤ dropout < 1",
+            (long long)width, (long long)heads, opts.dropout);
     attention *m = (attention *)wk_module_create(&class_);
     if (!m) return NULL;
     m->width = width, m->heads = heads, m->opts = opts;
     /* Drawn in PyTorch's order: out_proj first, whose bias is cleared afterwards. */
-    m->in_weight = wk_module_add_parameter(&m->base, "in_proj_weight", wk_kept_zeros(WK_F32, WK_DIMS(3 * width, width)));
+    m->in_weight =
+        wk_module_add_parameter(&m->base, "in_proj_weight", wk_kept_zeros(WK_F32, WK_DIMS(3 * width, width)));
     if (!opts.no_bias)
         m->in_bias = wk_module_add_parameter(&m->base, "in_proj_bias", wk_kept_zeros(WK_F32, WK_DIMS(3 * width)));
-    m->out = wk_module_add(&m->base, "out_proj", wk_nn_linear(width, width, (wk_layer_opts){ .no_bias = opts.no_bias }));
+    m->out =
+        wk_module_add(&m->base, "out_proj", wk_nn_linear(width, width, (wk_layer_opts){ .no_bias = opts.no_bias }));
     if (!wk_failed()) (void)wk_init_xavier_uniform(m->in_weight, 1);
     if (!wk_failed() && !opts.no_bias) (void)wk_init_zeros(wk_module_tensor(m->out, "bias"));
     return wk__finished(&m->base);

@@ -30,12 +30,12 @@ static wk_module *make(const wk_module_class *class_, double p, int axes,
     if (m) m->p = p, m->axes = axes, m->apply = apply;
     return m ? &m->base : NULL;
 }
-#define DROPOUT(id, title, axes, apply)                                                          \
-    static const wk_module_class id##_class = {                                                  \
-        .name = title, .size = sizeof(dropout), .forward = forward, .describe = describe         \
-    };                                                                                           \
-    wk_module *wk_nn_##id(double p) {                                                            \
-        return make(&id##_class, p, axes, apply);                                                \
+#define DROPOUT(id, title, axes, apply)                                                  \
+    static const wk_module_class id##_class = {                                          \
+        .name = title, .size = sizeof(dropout), .forward = forward, .describe = describe \
+    };                                                                                   \
+    wk_module *wk_nn_##id(double p) {                                                    \
+        return make(&id##_class, p, axes, apply);                                        \
     }
 DROPOUT(dropout1d, "Dropout1d", 1, wk_feature_dropout)
 DROPOUT(dropout2d, "Dropout2d", 2, wk_feature_dropout)

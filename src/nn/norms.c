@@ -14,8 +14,7 @@ typedef struct row_norm {
 
 static bool fits(const row_norm *m, const wk_tensor *x) {
     bool same = x->rank >= m->shape.rank;
-    for (int i = 0; same && i < m->shape.rank; i++)
-        same = x->shape[x->rank - m->shape.rank + i] == m->shape.size[i];
+    for (int i = 0; same && i < m->shape.rank; i++) same = x->shape[x->rank - m->shape.rank + i] == m->shape.size[i];
     return same;
 }
 static wk_tensor *layer_norm_forward(wk_module *self, wk_tensor *x) {
@@ -110,7 +109,7 @@ wk_module *wk_nn_group_norm(int64_t groups, int64_t channels, wk_nn_norm_opts op
 
 typedef struct instance_norm {
     wk_module base;
-    wk_tensor *weight, *bias, *mean, *variance, *batches;
+    wk_tensor *weight, *bias, *mean, *variance;
     wk_optional eps;
     double momentum;
     int64_t channels;
@@ -120,7 +119,8 @@ typedef struct instance_norm {
 /* The batch's mean of what each sample has by itself; the unbiased variance.  PyTorch does not count these batches. */
 static void track(instance_norm *m, wk_tensor *x) {
     bool was = wk_no_grad_begin();
-    int64_t samples = x->shape[0], channels = x->shape[1], area = samples && channels ? x->count / samples / channels : 0;
+    int64_t samples = x->shape[0], channels = x->shape[1],
+            area = samples && channels ? x->count / samples / channels : 0;
     wk_tensor *rows = wk_cast(wk_reshape(x, WK_DIMS(samples, channels, area)), WK_F32);
     const wk_reduce_opts over = { .axes = WK_DIMS(2), .keep_dims = true }, batch = { .axes = WK_DIMS(0) };
     wk_tensor *mean = wk_mean(rows, over), *rest = wk_sub(rows, mean);
@@ -173,17 +173,17 @@ static wk_module *make_instance_norm(const wk_module_class *class_, int64_t chan
     if (opts.running_statistics) {
         m->mean = wk_module_add_buffer(&m->base, "running_mean", wk_kept_zeros(WK_F32, WK_DIMS(channels)));
         m->variance = wk_module_add_buffer(&m->base, "running_var", wk__ones(WK_DIMS(channels)));
-        m->batches = wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
+        (void)wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
     }
     return wk__finished(&m->base);
 }
-#define INSTANCE_NORM(n)                                                                                    \
-    static const wk_module_class instance_norm##n##d_class = { .name = "InstanceNorm" #n "d",               \
-                                                               .size = sizeof(instance_norm),               \
-                                                               .forward = instance_norm_forward,            \
-                                                               .describe = instance_norm_describe };        \
-    wk_module *wk_nn_instance_norm##n##d(int64_t channels, wk_nn_instance_norm_opts opts) {                 \
-        return make_instance_norm(&instance_norm##n##d_class, channels, opts, n);                           \
+#define INSTANCE_NORM(n)                                                                             \
+    static const wk_module_class instance_norm##n##d_class = { .name = "InstanceNorm" #n "d",        \
+                                                               .size = sizeof(instance_norm),        \
+                                                               .forward = instance_norm_forward,     \
+                                                               .describe = instance_norm_describe }; \
+    wk_module *wk_nn_instance_norm##n##d(int64_t channels, wk_nn_instance_norm_opts opts) {          \
+        return make_instance_norm(&instance_norm##n##d_class, channels, opts, n);                    \
     }
 INSTANCE_NORM(1)
 INSTANCE_NORM(2)

@@ -78,7 +78,8 @@ static wk_tensor *run_layers(const recurrent *m, wk_tensor *x, wk_nn_states firs
 
 static bool check_state(const recurrent *m, const wk_tensor *state, const char *name, int64_t batch, int64_t width) {
     int64_t count = (int64_t)m->layers * m->directions;
-    if (!state || (state->rank == 3 && state->shape[0] == count && state->shape[1] == batch && state->shape[2] == width))
+    if (!state
+        || (state->rank == 3 && state->shape[0] == count && state->shape[1] == batch && state->shape[2] == width))
         return true;
     char text[160];
     (void)wk_fail(WK_SHAPE, "%s (layer \"%s\"): %s %s, expected (%lld, %lld, %lld)", m->base.class_->name, m->base.path,
@@ -121,15 +122,15 @@ static wk_status forward_args(wk_module *self, const wk_args *in, wk_args *out) 
     wk_nn_states first = { named(in, "h0", 1), named(in, "c0", 2) }, last = { 0 };
     wk_tensor *y = sequence(m, in->slot[0].tensor, first, named(in, "lengths", 3), &last);
     if (!y) return wk_error_code();
-    *out = (wk_args){ .count = last.c ? 3 : 2,
-                      .slot = { { "output", y }, { "h_n", last.h }, { "c_n", last.c } } };
+    *out = (wk_args){ .count = last.c ? 3 : 2, .slot = { { "output", y }, { "h_n", last.h }, { "c_n", last.c } } };
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
 static void describe(const wk_module *self, char *buffer, size_t size) {
     const recurrent *m = (const recurrent *)self;
     size_t used = (size_t)snprintf(buffer, size, "%lld, %lld", (long long)m->inputs, (long long)m->hidden);
-    if (m->layers > 1 && used < size) used += (size_t)snprintf(buffer + used, size - used, ", num_layers=%d", m->layers);
+    if (m->layers > 1 && used < size)
+        used += (size_t)snprintf(buffer + used, size - used, ", num_layers=%d", m->layers);
     if (m->opts.projection && used < size)
         used += (size_t)snprintf(buffer + used, size - used, ", proj_size=%lld", (long long)m->opts.projection);
     if (m->opts.batch_first && used < size) used += (size_t)snprintf(buffer + used, size - used, ", batch_first=true");
@@ -142,9 +143,21 @@ static void destroy(wk_module *self) {
 }
 
 static const wk_module_class classes[] = {
-    { .name = "RNN", .size = sizeof(recurrent), .forward_args = forward_args, .destroy = destroy, .describe = describe },
-    { .name = "LSTM", .size = sizeof(recurrent), .forward_args = forward_args, .destroy = destroy, .describe = describe },
-    { .name = "GRU", .size = sizeof(recurrent), .forward_args = forward_args, .destroy = destroy, .describe = describe },
+    { .name = "RNN",
+      .size = sizeof(recurrent),
+      .forward_args = forward_args,
+      .destroy = destroy,
+      .describe = describe },
+    { .name = "LSTM",
+      .size = sizeof(recurrent),
+      .forward_args = forward_args,
+      .destroy = destroy,
+      .describe = describe },
+    { .name = "GRU",
+      .size = sizeof(recurrent),
+      .forward_args = forward_args,
+      .destroy = destroy,
+      .describe = describe },
 };
 
 static bool is_sequence(const wk_module *module) {
@@ -213,7 +226,8 @@ static void add_weights(wk_module *m, wk_recurrent_weights *w, const char *suffi
 }
 
 static bool check_sizes(const char *who, kind k, int64_t inputs, int64_t hidden, const wk_nn_recurrent_opts *o) {
-    if (wk_failed() || !wk__positive(who, "input_size", inputs) || !wk__positive(who, "hidden_size", hidden)) return false;
+    if (wk_failed() || !wk__positive(who, "input_size", inputs) || !wk__positive(who, "hidden_size", hidden))
+        return false;
     if (o->layers < 0 || o->layers > 1000)
         (void)wk_fail(WK_INVALID, "%s: num_layers is %lld, expected 1 to 1000", who, (long long)o->layers);
     else if (!(o->dropout >= 0 && o->dropout < 1))

@@ -61,12 +61,12 @@ static wk_status forward_args(wk_module *self, const wk_args *in, wk_args *out) 
     return x ? WK_OK : wk_error_code();
 }
 
-static const wk_module_class encoder_layer_class = {
-    .name = "TransformerEncoderLayer", .size = sizeof(layer), .forward_args = forward_args
-};
-static const wk_module_class decoder_layer_class = {
-    .name = "TransformerDecoderLayer", .size = sizeof(layer), .forward_args = forward_args
-};
+static const wk_module_class encoder_layer_class = { .name = "TransformerEncoderLayer",
+                                                     .size = sizeof(layer),
+                                                     .forward_args = forward_args };
+static const wk_module_class decoder_layer_class = { .name = "TransformerDecoderLayer",
+                                                     .size = sizeof(layer),
+                                                     .forward_args = forward_args };
 
 /* ---- construction ---- */
 
@@ -75,7 +75,8 @@ static wk_module *make_layer(bool decodes, int64_t width, int64_t heads, wk_nn_t
     layer *m = wk_failed() ? NULL : (layer *)wk_module_create(class_);
     if (!m) return NULL;
     m->opts = opts, m->decodes = decodes;
-    static const char *const norms[] = { "norm1", "norm2", "norm3" }, *const drops[] = { "dropout1", "dropout2", "dropout3" };
+    static const char *const norms[] = { "norm1", "norm2", "norm3" }, *const drops[] = { "dropout1", "dropout2",
+                                                                                         "dropout3" };
     double p = wk_optional_or(opts.dropout, 0.1);
     int64_t feedforward = opts.feedforward ? opts.feedforward : 2048;
     int blocks = decodes ? 3 : 2;
@@ -89,8 +90,7 @@ static wk_module *make_layer(bool decodes, int64_t width, int64_t heads, wk_nn_t
     m->linear1 = wk_module_add(base, "linear1", wk_nn_linear(width, feedforward, plain));
     m->dropout = wk_module_add(base, "dropout", wk_nn_dropout(p));
     m->linear2 = wk_module_add(base, "linear2", wk_nn_linear(feedforward, width, plain));
-    for (int i = 0; i < blocks; i++)
-        m->norm[i] = wk_module_add(base, norms[i], wk_nn_layer_norm(WK_DIMS(width), norm));
+    for (int i = 0; i < blocks; i++) m->norm[i] = wk_module_add(base, norms[i], wk_nn_layer_norm(WK_DIMS(width), norm));
     for (int i = 0; i < blocks; i++) m->drop[i] = wk_module_add(base, drops[i], wk_nn_dropout(p));
     return wk__finished(base);
 }
@@ -120,12 +120,12 @@ static wk_status stack_args(wk_module *self, const wk_args *in, wk_args *out) {
     *out = (wk_args){ .count = 1, .slot = { { NULL, y } } };
     return y ? WK_OK : wk_error_code();
 }
-static const wk_module_class encoder_class = {
-    .name = "TransformerEncoder", .size = sizeof(stack), .forward_args = stack_args
-};
-static const wk_module_class decoder_class = {
-    .name = "TransformerDecoder", .size = sizeof(stack), .forward_args = stack_args
-};
+static const wk_module_class encoder_class = { .name = "TransformerEncoder",
+                                               .size = sizeof(stack),
+                                               .forward_args = stack_args };
+static const wk_module_class decoder_class = { .name = "TransformerDecoder",
+                                               .size = sizeof(stack),
+                                               .forward_args = stack_args };
 
 /* Layers are drawn once: PyTorch copies the first one. */
 static wk_module *copies(bool decodes, int64_t width, int64_t heads, int count, wk_nn_transformer_opts opts) {
@@ -148,7 +148,8 @@ static wk_module *copies(bool decodes, int64_t width, int64_t heads, int count, 
 static wk_module *make_stack(bool decodes, int64_t width, int64_t heads, int count, wk_nn_transformer_opts opts,
                              wk_module *norm) {
     const wk_module_class *class_ = decodes ? &decoder_class : &encoder_class;
-    stack *m = wk_failed() || !wk__positive(class_->name, "num_layers", count) ? NULL : (stack *)wk_module_create(class_);
+    stack *m =
+        wk_failed() || !wk__positive(class_->name, "num_layers", count) ? NULL : (stack *)wk_module_create(class_);
     if (!m) {
         wk_module_destroy(norm);
         return NULL;

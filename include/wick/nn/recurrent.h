@@ -12,9 +12,9 @@ extern "C" {
 typedef struct wk_nn_recurrent_opts {
     int64_t layers; /* 0 means 1 */
     bool no_bias, batch_first, bidirectional;
-    double dropout;       /* between layers, in training */
-    int64_t projection;   /* LSTM only: features of h; 0: as many as hidden */
-    bool relu;            /* RNN only: instead of tanh */
+    double dropout;     /* between layers, in training */
+    int64_t projection; /* LSTM only: features of h; 0: as many as hidden */
+    bool relu;          /* RNN only: instead of tanh */
 } wk_nn_recurrent_opts;
 /* weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (weight_hr_l0), …_l0_reverse, …_l1, …; all uniform in
  * ± 1 / sqrt(hidden).
