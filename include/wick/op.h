@@ -124,7 +124,8 @@ typedef struct wk_sample_in {
         WK_SAMPLE_INDEX,   /* i64 in [low, high) */
         WK_SAMPLE_BOOL,
         WK_SAMPLE_ABSENT, /* an optional input left out */
-        WK_SAMPLE_SIGN    /* −1 or 1 */
+        WK_SAMPLE_SIGN,   /* −1 or 1 */
+        WK_SAMPLE_SPD     /* matrices that are symmetric and positive definite, in the last two axes */
     } kind;
     double low, high, margin;
     bool strided; /* laid out with gaps and permuted axes */

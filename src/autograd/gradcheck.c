@@ -46,7 +46,7 @@ static wk_tensor *gradient_sum(void *context, wk_tensor *const *in, int n_in) {
         wk_tensor *part = weighted_sum(gradient);
         total = total ? wk_add(total, part) : part;
     }
-    return total;
+    return total ? total : wk_full(WK_F64, WK_SCALAR, 0); /* a rule may give nothing: the gradient is 0 */
 }
 
 static double value_at(const check *c, wk_gradcheck_function scalar, double *element, double value) {

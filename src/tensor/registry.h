@@ -12,7 +12,7 @@
     X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                         \
     X(layout) X(views) X(windows) X(join) X(arrange)                                     \
     X(index) X(scatter) X(lookup) X(condition)                                           \
-    X(matmul)                                                                            \
+    X(matmul) X(products) X(einsum) X(factor) X(solve)                                                                         \
     X(conv) X(pool)                                                                      \
     X(norm) X(dropout)                                                                   \
     X(layer_norm) X(group_norm) X(dropouts) X(attention) X(rotary) X(recurrent)          \

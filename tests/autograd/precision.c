@@ -115,7 +115,7 @@ static void walk_rows(wk_dtype dtype) {
     wk_sampler sampler = { .emit = one_case, .context = &w };
     for (int id = 0; id < wk_op_count(); id++) {
         w.row = wk_op_get(id);
-        if (!w.row->grad) continue;
+        if (!w.row->grad || !sample_serves(w.row, dtype)) continue;
         for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++) {
             w.layout = (sample_layout)layout;
             if (!is_left_out(w.row, w.layout)) w.row->samples(&sampler);

@@ -61,6 +61,18 @@ wk_tensor *sample_lay_out(wk_tensor *values, sample_layout layout) {
     return view && wk_copy_into(view, values) == WK_OK ? view : NULL;
 }
 
+/* Uniform matrices X become X Xᵀ / n + 1. */
+static void make_definite(double *values, int64_t count, int64_t n) {
+    double product[32 * 32];
+    for (double *x = values; n > 0 && n <= 32 && x < values + count; x += n * n) {
+        for (int64_t i = 0; i < n * n; i++) {
+            product[i] = i / n == i % n;
+            for (int64_t k = 0; k < n; k++) product[i] += x[i / n * n + k] * x[i % n * n + k] / (double)n;
+        }
+        memcpy(x, product, (size_t)(n * n) * sizeof *x);
+    }
+}
+
 /* The nearest number of eight significant bits: the same in every float type. */
 static double eight_bits(double value) {
     int exponent;
@@ -74,6 +86,8 @@ static wk_tensor *draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_
     if (!values || !wide) return NULL;
     uint64_t state = 1000003u * (uint64_t)(slot + 1) + (uint64_t)wk_count(values);
     for (int64_t i = 0; i < wk_count(wide); i++) ((double *)wide->data)[i] = drawn_value(in, slot, dtype, i, &state);
+    if (in->kind == WK_SAMPLE_SPD)
+        make_definite(wk_data(wide), wk_count(wide), in->dims.rank ? in->dims.size[in->dims.rank - 1] : 0);
     for (int64_t i = 0; exact && i < wk_count(wide); i++)
         ((double *)wide->data)[i] = eight_bits(((double *)wide->data)[i]);
     if (wk_copy_into(values, wide) != WK_OK) return NULL;

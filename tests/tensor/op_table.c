@@ -275,16 +275,17 @@ Test(op_table, values_d) {
 
 static void check_attr(const wk_op_def *row, const wk_attr_def *attr) {
     static const size_t sizes[] = {
-        [WK_ATTR_INT] = sizeof(int64_t),  [WK_ATTR_FLOAT] = sizeof(double),        [WK_ATTR_BOOL] = sizeof(bool),
-        [WK_ATTR_ENUM] = sizeof(int),     [WK_ATTR_DTYPE] = sizeof(wk_dtype),      [WK_ATTR_INTS] = sizeof(int64_t),
-        [WK_ATTR_DIMS] = sizeof(wk_dims), [WK_ATTR_OPTIONAL] = sizeof(wk_optional)
+        [WK_ATTR_INT] = sizeof(int64_t),  [WK_ATTR_FLOAT] = sizeof(double),         [WK_ATTR_BOOL] = sizeof(bool),
+        [WK_ATTR_ENUM] = sizeof(int),     [WK_ATTR_DTYPE] = sizeof(wk_dtype),       [WK_ATTR_INTS] = sizeof(int64_t),
+        [WK_ATTR_DIMS] = sizeof(wk_dims), [WK_ATTR_OPTIONAL] = sizeof(wk_optional), [WK_ATTR_TEXT] = 1
     };
     cr_assert_lt((size_t)attr->type, sizeof sizes / sizeof sizes[0], "%s.%s", row->name, attr->name);
-    size_t size = sizes[attr->type] * (size_t)(attr->type == WK_ATTR_INTS ? attr->length : 1);
+    size_t size =
+        sizes[attr->type] * (size_t)(attr->type == WK_ATTR_INTS || attr->type == WK_ATTR_TEXT ? attr->length : 1);
     cr_expect(size > 0 && attr->offset + size <= row->attrs_size, "%s.%s lies outside the attributes", row->name,
               attr->name);
-    cr_expect(attr->offset % _Alignof(int) == 0 || attr->type == WK_ATTR_BOOL, "%s.%s is not aligned", row->name,
-              attr->name);
+    cr_expect(attr->offset % _Alignof(int) == 0 || attr->type == WK_ATTR_BOOL || attr->type == WK_ATTR_TEXT,
+              "%s.%s is not aligned", row->name, attr->name);
     cr_expect(attr->otherwise == 0 || attr->type == WK_ATTR_OPTIONAL, "%s.%s: default %g, expected 0", row->name,
               attr->name, attr->otherwise);
     cr_expect((attr->choices != NULL) == (attr->type == WK_ATTR_ENUM), "%s.%s: choices", row->name, attr->name);

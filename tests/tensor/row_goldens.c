@@ -32,6 +32,8 @@ static const struct {
 } exceptions[] = {
     { "scatter_add", true, 1, "values are added where they land, one after the other" },
     { "gelu", false, 2, "PyTorch's gradient of the form by tanh subtracts tanh² from 1" },
+    { "eigh", false, 64, "a vector is known as well as its value lies apart from the next" },
+    { "svd", false, 64, "likewise" },
     { NULL, false, 0, NULL },
 };
 
@@ -132,8 +134,9 @@ static void check_gradients(subject *s) {
         any = any || golden_rows_find(s->row->name, s->label, s->class_, "grad", i) != NULL;
     if (!any || !(s->row->grad || s->row->composite)) return;
     wk_tensor *total = weighted_total(s);
-    cr_expect(total && wk_backward(total) == WK_OK, "%s \"%s\" %s: backward: %s", s->row->name, s->label,
-              wk_dtype_name(s->dtype), wk_message());
+    /* Without a way from the inputs the gradients are zero. */
+    cr_expect(!wk_failed() && (!total || wk_backward(total) == WK_OK), "%s \"%s\" %s: backward: %s", s->row->name,
+              s->label, wk_dtype_name(s->dtype), wk_message());
     for (int i = 0; i < s->n_in && !wk_failed(); i++) {
         wk_tensor *golden = golden_rows_find(s->row->name, s->label, s->class_, "grad", i);
         if (!golden) continue;

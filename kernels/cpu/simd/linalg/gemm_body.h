@@ -250,7 +250,7 @@ static void NAME(thin)(const wk_gemm *g) {
     for (int64_t i = 0; i < g->m; i++) {
         const REAL *a = (const REAL *)g->a.data + i * g->a.row;
         REAL *restrict c = (REAL *)g->c + i * g->c_row;
-        if (g->b.row == 1) {
+        if (g->b.row == 1 && g->a.col == 1) {
             for (int64_t j = 0; j < g->n; j++) {
                 const REAL *restrict column = b + j * g->b.col;
                 NAME(vector) sum0 = { 0 }, sum1 = { 0 };

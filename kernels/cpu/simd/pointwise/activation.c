@@ -18,15 +18,15 @@ WK_FLOAT_KERNEL(hardtanh, 1, wk_hardtanh_opts,
                     ? (real)wk_optional_or(p->max, 1)
                     : x)
 WK_FLOAT_KERNEL(leaky_relu, 1, wk_leaky_relu_opts, x > 0 ? x : x * (real)wk_optional_or(p->slope, 0.01))
-WK_FLOAT_KERNEL(prelu_broadcast, 2, void, a > 0 ? a : a * b)
-WK_FLOAT_KERNEL(hardsigmoid, 1, void, x + 3 < 0 ? 0 : x + 3 > 6 ? 1 : (x + 3) / 6)
-WK_FLOAT_KERNEL(hardswish, 1, void, x + 3 < 0 ? 0 * x : x + 3 > 6 ? x : x * ((x + 3) / 6))
-WK_FLOAT_KERNEL(hardswish_backward, 2, void, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a)
+WK_FLOAT_KERNEL(prelu_broadcast, 2, wk_none, a > 0 ? a : a * b)
+WK_FLOAT_KERNEL(hardsigmoid, 1, wk_none, x + 3 < 0 ? 0 : x + 3 > 6 ? 1 : (x + 3) / 6)
+WK_FLOAT_KERNEL(hardswish, 1, wk_none, x + 3 < 0 ? 0 * x : x + 3 > 6 ? x : x * ((x + 3) / 6))
+WK_FLOAT_KERNEL(hardswish_backward, 2, wk_none, b <= -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a)
 #define LAMBDA (real) wk_optional_or(p->lambda, 0.5)
 WK_FLOAT_KERNEL(hardshrink, 1, wk_shrink_opts, x >= -LAMBDA && x <= LAMBDA ? 0 : x)
 WK_FLOAT_KERNEL(softshrink, 1, wk_shrink_opts, x > LAMBDA ? x - LAMBDA : x < -LAMBDA ? x + LAMBDA : 0 * x)
 WK_FLOAT_KERNEL(threshold, 1, wk_threshold_opts, x <= (real)p->threshold ? (real)p->value : x)
-WK_FLOAT_KERNEL(softsign, 1, void, x / (1 + fabs(x)))
+WK_FLOAT_KERNEL(softsign, 1, wk_none, x / (1 + fabs(x)))
 /* dy times the slope of the piece that b lies in. */
 WK_FLOAT_KERNEL(piecewise_backward, 2, wk_piecewise_attrs,
                 a *(b<(real)p->low || (p->open && b == (real)p->low) ? (real)p->below : b>(real) p->high
@@ -36,22 +36,23 @@ WK_FLOAT_KERNEL(piecewise_backward, 2, wk_piecewise_attrs,
 
 /* ---- curves ---- */
 
-WK_FLOAT_KERNEL(silu, 1, void, x *SIGMOID(x))
-WK_FLOAT_KERNEL(silu_backward, 2, void, a *SIGMOID(b) * (1 + b * (1 - SIGMOID(b))))
+WK_FLOAT_KERNEL(silu, 1, wk_none, x *SIGMOID(x))
+WK_FLOAT_KERNEL(silu_backward, 2, wk_none, a *SIGMOID(b) * (1 + b * (1 - SIGMOID(b))))
 
 /* 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
 #define TWICE_U(x) ((real)1.5957691216057308 * ((x) + (real)0.044715 * (x) * (x) * (x)))
 #define SLOPE_U(x) ((real)1.5957691216057308 * (1 + (real)0.134145 * (x) * (x)))
-WK_FLOAT_ROWS(WK_ROW_1, gelu_tanh, void, x == -(real)INFINITY ? 0 : x * SIGMOID(TWICE_U(x)))
-WK_FLOAT_ROWS(WK_ROW_2, gelu_tanh_backward, void,
+WK_FLOAT_ROWS(WK_ROW_1, gelu_tanh, wk_none, x == -(real)INFINITY ? 0 : x * SIGMOID(TWICE_U(x)))
+WK_FLOAT_ROWS(WK_ROW_2, gelu_tanh_backward, wk_none,
               a *SIGMOID(TWICE_U(b)) * (1 + b * (1 - SIGMOID(TWICE_U(b))) * SLOPE_U(b)))
 /* x Φ(x), and Φ(x) + x φ(x) */
 #define CDF(x) _Generic((x), float : wk_normal_cdf_f32, double : normal_cdf_f64)(x)
 static inline double normal_cdf_f64(double x) {
     return 0.5 * erfc(-0.70710678118654752 * x);
 }
-WK_FLOAT_ROWS(WK_ROW_1, gelu_erf, void, x == -(real)INFINITY ? 0 : x * CDF(x))
-WK_FLOAT_ROWS(WK_ROW_2, gelu_erf_backward, void, a *(CDF(b) + b * (real)0.39894228040143268 * EXP((real)-0.5 * b * b)))
+WK_FLOAT_ROWS(WK_ROW_1, gelu_erf, wk_none, x == -(real)INFINITY ? 0 : x * CDF(x))
+WK_FLOAT_ROWS(WK_ROW_2, gelu_erf_backward, wk_none,
+              a *(CDF(b) + b * (real)0.39894228040143268 * EXP((real)-0.5 * b * b)))
 static const wk_row gelu_rows[2][WK_DTYPE_COUNT] = { { WK_FLOAT_TABLE(gelu_erf) }, { WK_FLOAT_TABLE(gelu_tanh) } };
 static const wk_row gelu_backward_rows[2][WK_DTYPE_COUNT] = { { WK_FLOAT_TABLE(gelu_erf_backward) },
                                                               { WK_FLOAT_TABLE(gelu_tanh_backward) } };
@@ -68,8 +69,8 @@ static wk_status gelu_backward(wk_kernel_ctx *ctx, const wk_call *call) {
 #define W(x)        EXP((x) > 20 ? (real)20 : (x))
 #define TANH_OF(w)  ((w) * ((w) + 2) / ((w) * ((w) + 2) + 2))
 #define SECH2_OF(w) (4 * ((w) + 1) * ((w) + 1) / (((w) * ((w) + 2) + 2) * ((w) * ((w) + 2) + 2)))
-WK_FLOAT_KERNEL(mish, 1, void, x == -(real)INFINITY ? 0 : x * TANH_OF(W(x)))
-WK_FLOAT_KERNEL(mish_backward, 2, void, a *(TANH_OF(W(b)) + (b > 20 ? 0 : b * SECH2_OF(W(b)) * (W(b) / (1 + W(b))))))
+WK_FLOAT_KERNEL(mish, 1, wk_none, x == -(real)INFINITY ? 0 : x * TANH_OF(W(x)))
+WK_FLOAT_KERNEL(mish_backward, 2, wk_none, a *(TANH_OF(W(b)) + (b > 20 ? 0 : b * SECH2_OF(W(b)) * (W(b) / (1 + W(b))))))
 
 /* scale · (x > 0 ? x : alpha · (e^(input_scale · x) - 1)) */
 #define ELU_SCALE (real) p->scale
@@ -87,7 +88,7 @@ WK_FLOAT_FUNCTION_BY(exponential_unit, wk_elu_attrs, expm1, x > 0 ? 0 : x * (rea
 WK_FLOAT_KERNEL_BY(softplus, wk_softplus_opts, log1p, EXP(-fabs(x *BETA)),
                    FAR ? x : ((x * BETA > 0 ? x * BETA : 0) + t) / BETA)
 WK_FLOAT_KERNEL(softplus_backward, 2, wk_softplus_opts, a *(FAR_B ? 1 : SIGMOID(b *BETA)))
-WK_FLOAT_KERNEL_BY(logsigmoid, void, log1p, EXP(-fabs(x)), (x < 0 ? x : 0 * x) - t)
+WK_FLOAT_KERNEL_BY(logsigmoid, wk_none, log1p, EXP(-fabs(x)), (x < 0 ? x : 0 * x) - t)
 
 #define ELU_KERNEL(name, type, ...)                                                     \
     static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {                    \

@@ -42,19 +42,29 @@ static void wk_fmod_f64s(double *restrict out, const double *restrict a, const d
 /* The smallest integer divided by -1 is itself, as everywhere in arithmetic that wraps around; the instruction traps.
  */
 #define QUOTIENT(a, b) ((b) == -1 ? (int64_t)(0u - (uint64_t)(a)) : (a) / (b))
-#define REST(a, b)     ((b) == -1 ? 0 : (a) % (b))
+static inline int64_t rest_of(int64_t a, int64_t b) {
+    return b == -1 ? 0 : a % b;
+}
+static inline int64_t floored_rest(int64_t a, int64_t b) {
+    int64_t t = rest_of(a, b);
+    return OTHER_SIGN(t, b) ? t + b : t;
+}
+static inline int64_t floored_quotient(int64_t a, int64_t b) {
+    int64_t q = QUOTIENT(a, b);
+    return q - ((a ^ b) < 0 && (uint64_t)q * (uint64_t)b != (uint64_t)a);
+}
 
-#define QUOTIENT_ROWS(name, of_floats, of_integers)            \
-    MODULO_ROW(name##_f32, float, wk_fmod_f32s, of_floats)     \
-    MODULO_ROW(name##_f64, double, wk_fmod_f64s, of_floats)    \
-    WK_INTEGER_ROWS(WK_INTEGER_ROW_2, name, void, of_integers) \
+#define QUOTIENT_ROWS(name, of_floats, of_integers)               \
+    MODULO_ROW(name##_f32, float, wk_fmod_f32s, of_floats)        \
+    MODULO_ROW(name##_f64, double, wk_fmod_f64s, of_floats)       \
+    WK_INTEGER_ROWS(WK_INTEGER_ROW_2, name, wk_none, of_integers) \
     static const wk_row name##_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(name), WK_INTEGER_TABLE(name) }
-QUOTIENT_ROWS(floor_divide, FLOORED(a, b, t), LESS_ONE(QUOTIENT(a, b), REST(a, b), b));
-QUOTIENT_ROWS(remainder, OTHER_SIGN(t, b) ? t + b : t, OTHER_SIGN(REST(a, b), b) ? REST(a, b) + b : REST(a, b));
-QUOTIENT_ROWS(fmod, t, REST(a, b));
+QUOTIENT_ROWS(floor_divide, FLOORED(a, b, t), floored_quotient(a, b));
+QUOTIENT_ROWS(remainder, OTHER_SIGN(t, b) ? t + b : t, floored_rest(a, b));
+QUOTIENT_ROWS(fmod, t, rest_of(a, b));
 
-WK_FLOAT_ROWS(WK_ROW_2, trunc_divide, void, trunc(a / b))
-WK_INTEGER_ROWS(WK_INTEGER_ROW_2, trunc_divide, void, QUOTIENT(a, b))
+WK_FLOAT_ROWS(WK_ROW_2, trunc_divide, wk_none, trunc(a / b))
+WK_INTEGER_ROWS(WK_INTEGER_ROW_2, trunc_divide, wk_none, QUOTIENT(a, b))
 static const wk_row trunc_divide_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(trunc_divide),
                                                           WK_INTEGER_TABLE(trunc_divide) };
 
@@ -66,11 +76,20 @@ typedef struct zero_search {
     bool *found;
 } zero_search;
 
+#define SEARCH_ZERO(type)                                                           \
+    for (int64_t i = 0; i < n; i++) zero |= ((const type *)data)[i * s->step] == 0; \
+    break
 static void search_zero(const void *context, const int64_t offset[], int64_t n) {
     const zero_search *s = context;
-    static const uint8_t zero[8];
-    for (int64_t i = 0; i < n && !*s->found; i++)
-        *s->found = memcmp(s->data + (offset[0] + i * s->step) * s->size, zero, (size_t)s->size) == 0;
+    const void *data = s->data + offset[0] * s->size;
+    bool zero = false;
+    switch (s->size) {
+    case 1: SEARCH_ZERO(uint8_t);
+    case 2: SEARCH_ZERO(uint16_t);
+    case 4: SEARCH_ZERO(uint32_t);
+    default: SEARCH_ZERO(uint64_t);
+    }
+    *s->found |= zero;
 }
 
 static wk_status divide_map(const wk_kernel_ctx *ctx, const wk_call *call, const wk_row *rows) {
@@ -118,7 +137,7 @@ static inline int64_t integer_power(int64_t base, int64_t exponent) {
     }
 LIBRARY_ROW_2(power_f32, float, wk_pow_f32s)
 LIBRARY_ROW_2(power_f64, double, wk_pow_f64s)
-WK_INTEGER_ROWS(WK_INTEGER_ROW_2, power, void, integer_power(a, b))
+WK_INTEGER_ROWS(WK_INTEGER_ROW_2, power, wk_none, integer_power(a, b))
 static const wk_row power_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(power), WK_INTEGER_TABLE(power) };
 WK_MAP_KERNEL(power, 2)
 
@@ -137,12 +156,12 @@ WK_INTEGER_ROWS(WK_INTEGER_ROW_1, constant_power, wk_pow_scalar_opts, integer_po
 static const wk_row constant_power_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(constant_power),
                                                             WK_INTEGER_TABLE(constant_power) };
 
-WK_NUMBER_KERNEL(square, 1, void, x *x, (uint64_t)x *(uint64_t)x)
-WK_FLOAT_FUNCTION(cube, 1, void, x *x *x)
-WK_FLOAT_KERNEL(reciprocal, 1, void, 1 / x)
-WK_FLOAT_FUNCTION(reciprocal_square, 1, void, 1 / (x * x))
-WK_FLOAT_FUNCTION(square_root, 1, void, sqrt(x))
-WK_FLOAT_KERNEL(rsqrt, 1, void, 1 / sqrt(x))
+WK_NUMBER_KERNEL(square, 1, wk_none, x *x, (uint64_t)x *(uint64_t)x)
+WK_FLOAT_FUNCTION(cube, 1, wk_none, x *x *x)
+WK_FLOAT_KERNEL(reciprocal, 1, wk_none, 1 / x)
+WK_FLOAT_FUNCTION(reciprocal_square, 1, wk_none, 1 / (x * x))
+WK_FLOAT_FUNCTION(square_root, 1, wk_none, sqrt(x))
+WK_FLOAT_KERNEL(rsqrt, 1, wk_none, 1 / sqrt(x))
 
 /* The frequent exponents are cheaper than a power, and exact where a power is not. */
 static wk_status pow_scalar(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -170,19 +189,19 @@ LIBRARY_ROW_2(hypotenuse_f64, double, wk_hypot_f64s)
 static const wk_row hypotenuse_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(hypotenuse) };
 WK_MAP_KERNEL(hypotenuse, 2)
 
-WK_FLOAT_KERNEL(copy_sign, 2, void, copysign(a, b))
-WK_NUMBER_KERNEL(heaviside, 2, void, a != a ? a : a == 0 ? b : a > 0 ? 1 : 0, a == 0 ? b : a > 0)
+WK_FLOAT_KERNEL(copy_sign, 2, wk_none, copysign(a, b))
+WK_NUMBER_KERNEL(heaviside, 2, wk_none, a != a ? a : a == 0 ? b : a > 0 ? 1 : 0, a == 0 ? b : a > 0)
 /* max + log1p(exp(-|a - b|)); equal infinities have no difference. */
 #define EXPONENT_OF_DISTANCE exp(a == b ? (real)0 : -fabs(a - b))
-WK_ROW_BY_2(logaddexp_f32, void, float, wk_log1p_f32s, wk_exp_f32(a == b ? 0 : -fabsf(a - b)),
+WK_ROW_BY_2(logaddexp_f32, wk_none, float, wk_log1p_f32s, wk_exp_f32(a == b ? 0 : -fabsf(a - b)),
             (a > b || a != a ? a : b) + t)
-WK_ROW_BY_2(logaddexp_f64, void, double, wk_log1p_f64s, EXPONENT_OF_DISTANCE, (a > b || a != a ? a : b) + t)
+WK_ROW_BY_2(logaddexp_f64, wk_none, double, wk_log1p_f64s, EXPONENT_OF_DISTANCE, (a > b || a != a ? a : b) + t)
 static const wk_row logaddexp_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(logaddexp) };
 WK_MAP_KERNEL(logaddexp, 2)
-WK_FLOAT_KERNEL_BY_2(xlogy, void, log, b, a == 0 && b == b ? 0 : a * t)
+WK_FLOAT_KERNEL_BY_2(xlogy, wk_none, log, b, a == 0 && b == b ? 0 : a * t)
 
 /* From the nearer end, so that weight 1 gives b exactly. */
-WK_FLOAT_KERNEL(lerp, 3, void, fabs(c) < (real)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c))
+WK_FLOAT_KERNEL(lerp, 3, wk_none, fabs(c) < (real)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c))
 WK_NUMBER_KERNEL(addcmul, 3, wk_addcmul_opts, a + (real)wk_optional_or(p->value, 1) * b * c,
                  (uint64_t)a + (uint64_t)(int64_t)wk_optional_or(p->value, 1) * (uint64_t)b * (uint64_t)c)
 WK_FLOAT_KERNEL(addcdiv, 3, wk_addcmul_opts, a + (real)wk_optional_or(p->value, 1) * (b / c))
@@ -190,7 +209,7 @@ WK_FLOAT_KERNEL(addcdiv, 3, wk_addcmul_opts, a + (real)wk_optional_or(p->value, 
 /* NaN in any operand gives NaN; where the bounds cross, the upper one wins. */
 #define ABOVE(a, b) ((a) < (b) || (b) != (b) ? (b) : (a))
 #define BELOW(a, c) ((a) > (c) || (c) != (c) ? (c) : (a))
-WK_NUMBER_KERNEL(clamp_tensor, 3, void, BELOW(ABOVE(a, b), c), BELOW(ABOVE(a, b), c))
+WK_NUMBER_KERNEL(clamp_tensor, 3, wk_none, BELOW(ABOVE(a, b), c), BELOW(ABOVE(a, b), c))
 
 WK_CPU_TABLE(arithmetic) = {
     { "floor_divide", WK_NUMBERS, floor_divide },

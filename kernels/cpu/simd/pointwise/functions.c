@@ -30,11 +30,11 @@ LIBRARY_KERNEL(atanh_, atanh)
 LIBRARY_KERNEL(erfc_, erfc)
 
 /* Integers are whole already. */
-WK_NUMBER_KERNEL(floor_, 1, void, floor(x), x)
-WK_NUMBER_KERNEL(ceil_, 1, void, ceil(x), x)
-WK_NUMBER_KERNEL(round_, 1, void, rint(x), x)
-WK_NUMBER_KERNEL(trunc_, 1, void, trunc(x), x)
-WK_FLOAT_KERNEL(frac, 1, void, x - trunc(x))
+WK_NUMBER_KERNEL(floor_, 1, wk_none, floor(x), x)
+WK_NUMBER_KERNEL(ceil_, 1, wk_none, ceil(x), x)
+WK_NUMBER_KERNEL(round_, 1, wk_none, rint(x), x)
+WK_NUMBER_KERNEL(trunc_, 1, wk_none, trunc(x), x)
+WK_FLOAT_KERNEL(frac, 1, wk_none, x - trunc(x))
 
 /* log(z / (1 - z)), z = x brought into [eps, 1 - eps] where that is asked for. */
 #define INTO(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
@@ -97,7 +97,7 @@ WK_FLOAT_ROWS(WK_ROW_1, nan_to_num, replacements,
               : x == (real)INFINITY  ? (real)p->high
               : x == -(real)INFINITY ? (real)p->low
                                      : x)
-WK_INTEGER_ROWS(WK_INTEGER_ROW_1, nan_to_num, void, x)
+WK_INTEGER_ROWS(WK_INTEGER_ROW_1, nan_to_num, wk_none, x)
 static const wk_row nan_to_num_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(nan_to_num), WK_INTEGER_TABLE(nan_to_num) };
 
 static wk_status nan_to_num(wk_kernel_ctx *ctx, const wk_call *call) {

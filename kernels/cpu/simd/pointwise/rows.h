@@ -12,11 +12,22 @@
 
 #include <tgmath.h>
 
+/* Options are copied to the stack: a load that only one side of a choice makes would keep the loop scalar. */
+typedef struct wk_none {
+    bool unused;
+} wk_none;
+#define WK_OPTS(opts)                                             \
+    const opts held_opts = _Generic((opts *)NULL, wk_none *       \
+                                    : (wk_none){ false }, default \
+                                    : *(const opts *)params),     \
+               *p = &held_opts;                                   \
+    (void)params
+
 /* out[i] = expression of a, b, c; rows of fewer operands do not use the later ones. */
 #define WK_ROW_1(name, opts, in_type, out_type, expression)                                       \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         typedef in_type real;                                                                     \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         out_type *restrict out = out_;                                                            \
         const real *restrict first = in[0];                                                       \
         (void)p;                                                                                  \
@@ -28,7 +39,7 @@
 #define WK_ROW_2(name, opts, in_type, out_type, expression)                                       \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         typedef in_type real;                                                                     \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         out_type *restrict out = out_;                                                            \
         const real *restrict first = in[0], *restrict second = in[1];                             \
         (void)p;                                                                                  \
@@ -40,7 +51,7 @@
 #define WK_ROW_3(name, opts, in_type, out_type, expression)                                       \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         typedef in_type real;                                                                     \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         out_type *restrict out = out_;                                                            \
         const real *restrict first = in[0], *restrict second = in[1], *restrict third = in[2];    \
         (void)p;                                                                                  \
@@ -53,7 +64,7 @@
 /* Integers are computed in i64: `type` stores them. */
 #define WK_INTEGER_ROW_1(name, opts, type, expression)                                            \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         type *restrict out = out_;                                                                \
         const type *restrict first = in[0];                                                       \
         (void)p;                                                                                  \
@@ -65,7 +76,7 @@
 #define WK_INTEGER_ROW_2(name, opts, type, expression)                                            \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         enum { bits = 8 * sizeof(type) };                                                         \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         type *restrict out = out_;                                                                \
         const type *restrict first = in[0], *restrict second = in[1];                             \
         (void)p;                                                                                  \
@@ -77,7 +88,7 @@
     }
 #define WK_INTEGER_ROW_3(name, opts, type, expression)                                            \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         type *restrict out = out_;                                                                \
         const type *restrict first = in[0], *restrict second = in[1], *restrict third = in[2];    \
         (void)p;                                                                                  \
@@ -121,7 +132,7 @@
 #define WK_ROW_BY(name, opts, type, function, before, after)                                      \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         typedef type real;                                                                        \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         real *restrict out = out_, held[WK_CHUNK];                                                \
         const real *restrict first = in[0];                                                       \
         (void)p;                                                                                  \
@@ -143,7 +154,7 @@
 #define WK_ROW_BY_2(name, opts, type, function, before, after)                                    \
     static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
         typedef type real;                                                                        \
-        const opts *p = params;                                                                   \
+        WK_OPTS(opts);                                                                            \
         real *restrict out = out_, held[WK_CHUNK];                                                \
         const real *restrict first = in[0], *restrict second = in[1];                             \
         (void)p;                                                                                  \

@@ -143,8 +143,19 @@ static double log_gamma(double x) {
     return lgamma_r(x, &sign);
 }
 
-/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for whole s ≥ 2 and q > 0: the first terms, then Euler and Maclaurin's formula. */
-static double hurwitz_zeta(double s, double q) {
+/* out = x^-s for s ≥ 1; x is lost. */
+static void inverse_powers(double *restrict out, double *restrict x, int s, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = 1 / x[i], out[i] = 1;
+    for (int rest = s; rest; rest >>= 1) {
+        if (rest & 1)
+            for (int64_t i = 0; i < n; i++) out[i] *= x[i];
+        for (int64_t i = 0; i < n; i++) x[i] *= x[i];
+    }
+}
+
+/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for s ≥ 2, q > 0 and n ≤ WK_CHUNK: the terms below 16, then Euler and Maclaurin's
+ * formula. */
+static void hurwitz_zeta(double *restrict out, const double *restrict q, int s, int64_t n) {
     /* (2j)! / B(2j) */
     static const double terms[] = { 12,
                                     -720,
@@ -156,32 +167,65 @@ static double hurwitz_zeta(double s, double q) {
                                     -2.950130727918164224e12,
                                     1.1646782814350067249e14,
                                     -4.5979787224074726105e15 };
-    double sum = 0, a = q;
-    for (; a < 16; a++) sum += pow(a, -s);
-    double power = pow(a, -s), factor = s;
-    sum += power * a / (s - 1) + 0.5 * power;
-    power /= a;
+    double a[WK_CHUNK], lost[WK_CHUNK], power[WK_CHUNK], factors[10], factor = s;
     for (int j = 0; j < 10; j++) {
-        sum += factor * power / terms[j];
-        factor *= (s + 2 * j + 1) * (s + 2 * j + 2);
-        power /= a * a;
+        factors[j] = factor / terms[j];
+        factor *= (double)(s + 2 * j + 1) * (s + 2 * j + 2);
     }
-    return sum;
+    for (int64_t i = 0; i < n; i++) a[i] = q[i], out[i] = 0;
+    for (int k = 0; k < 16; k++) {
+        memcpy(lost, a, (size_t)n * sizeof *a);
+        inverse_powers(power, lost, s, n);
+        for (int64_t i = 0; i < n; i++) {
+            out[i] += a[i] < 16 ? power[i] : 0;
+            a[i] += a[i] < 16 ? 1 : 0;
+        }
+    }
+    memcpy(lost, a, (size_t)n * sizeof *a);
+    inverse_powers(power, lost, s, n);
+    for (int64_t i = 0; i < n; i++) {
+        double r = 1 / a[i], sum = power[i] * a[i] / (s - 1) + 0.5 * power[i], next = power[i] * r;
+        for (int j = 0; j < 10; j++, next *= r * r) sum += factors[j] * next;
+        out[i] += sum;
+    }
 }
 
 /* For x ≤ 0 the terms on both sides of 0 are two sums over positive numbers. */
-static double polygamma_of(double x, double order) {
-    double s = order + 1, sign = fmod(order, 2) != 0 ? 1 : -1, value;
-    if (x != x) return x;
-    if (x > 0) {
-        value = hurwitz_zeta(s, x);
-    } else if (x == floor(x)) {
-        return sign * (double)INFINITY;
-    } else {
-        double steps = -floor(x), part = x + steps, mirror = fmod(s, 2) != 0 ? -1 : 1;
-        value = hurwitz_zeta(s, part) + mirror * (hurwitz_zeta(s, 1 - part) - hurwitz_zeta(s, steps + 1 - part));
+static double mirrored_zeta(double x, int s) {
+    double steps = -floor(x), part = x + steps, q[3] = { part, 1 - part, steps + 1 - part }, zeta[3];
+    hurwitz_zeta(zeta, q, s, 3);
+    return zeta[0] + (s & 1 ? -1 : 1) * (zeta[1] - zeta[2]);
+}
+
+/* ψ⁽ⁿ⁾(x) = (-1)^(n+1) n! ζ(n + 1, x) */
+static void polygamma_chunk(double *y, const double *x, int order, int64_t n) {
+    double scale = (order & 1 ? 1 : -1) * tgamma(order + 1.0);
+    hurwitz_zeta(y, x, order + 1, n);
+    for (int64_t i = 0; i < n; i++) {
+        if (!(x[i] > 0))
+            y[i] = x[i] != x[i] || isinf(x[i]) ? (double)NAN
+                   : x[i] == floor(x[i])       ? (double)INFINITY
+                                               : mirrored_zeta(x[i], order + 1);
+        else if (isinf(x[i]))
+            y[i] = 0;
+        y[i] *= scale;
     }
-    return sign * tgamma(s) * value;
+}
+static void polygamma_f64(void *restrict out, const void *const *in, int64_t n, const void *params) {
+    for (int64_t at = 0; at < n; at += WK_CHUNK)
+        polygamma_chunk((double *)out + at, (const double *)in[0] + at, (int)((const wk_polygamma_opts *)params)->order,
+                        n - at < WK_CHUNK ? n - at : WK_CHUNK);
+}
+static void polygamma_f32(void *restrict out_, const void *const *in, int64_t n, const void *params) {
+    float *restrict out = out_;
+    const float *restrict x = in[0];
+    double wide[WK_CHUNK], result[WK_CHUNK];
+    for (int64_t at = 0; at < n; at += WK_CHUNK) {
+        int64_t part = n - at < WK_CHUNK ? n - at : WK_CHUNK;
+        for (int64_t i = 0; i < part; i++) wide[i] = (double)x[at + i];
+        polygamma_chunk(result, wide, (int)((const wk_polygamma_opts *)params)->order, part);
+        for (int64_t i = 0; i < part; i++) out[at + i] = (float)result[i];
+    }
 }
 
 /* ---- rows ---- */
@@ -208,10 +252,9 @@ static double polygamma_of(double x, double order) {
     }
 CHUNK_ROWS(erfinv, erfinv_chunk)
 WIDE_ROWS(log_gamma, lgamma_chunk)
-WK_ROW_1(log_gamma_f64, void, double, double, log_gamma(x))
+WK_ROW_1(log_gamma_f64, wk_none, double, double, log_gamma(x))
 CHUNK_ROWS(digamma, digamma_chunk)
 WIDE_ROWS(digamma, digamma_chunk)
-WK_FLOAT_ROWS(WK_ROW_1, polygamma, wk_polygamma_opts, polygamma_of((double)x, (double)p->order))
 
 #define TABLE(name)                                                             \
     static const wk_row name##_rows[WK_DTYPE_COUNT] = { WK_FLOAT_TABLE(name) }; \

@@ -4,12 +4,16 @@
 
 #include "cpu/simd/iterate.h"
 
+enum { WK_TILE = 64 };
+
 /* Where operand k has its lines: their start is given to the function, their elements are `step` apart. */
 typedef struct wk_along {
     char *data[WK_WALK_OPERANDS];
     int64_t length[WK_WALK_OPERANDS], step[WK_WALK_OPERANDS], row_step[WK_WALK_OPERANDS], size[WK_WALK_OPERANDS];
     int operands;
     void (*line)(const struct wk_along *along, char *const at[]);
+    /* Up to WK_TILE neighbouring lines at once, side by side; NULL: one by one. */
+    void (*tile)(const struct wk_along *along, char *const at[], int64_t lines);
     const void *params;
     char *scratch; /* `scratch_bytes` for each thread */
     size_t scratch_bytes;
@@ -23,10 +27,16 @@ static inline char *wk_along_scratch(const wk_along *along) {
 static inline void wk_along_visit(const void *context, const int64_t offset[], int64_t n) {
     const wk_along *along = context;
     char *at[WK_WALK_OPERANDS] = { NULL };
-    for (int64_t i = 0; i < n; i++) {
+    bool side_by_side = along->tile && along->row_step[0] == 1 && along->step[0] != 1;
+    for (int64_t i = 0, lines = 1; i < n; i += lines) {
         for (int k = 0; k < along->operands; k++)
             at[k] = along->data[k] + (offset[k] + i * along->row_step[k]) * along->size[k];
-        along->line(along, at);
+        if (side_by_side) {
+            lines = n - i < WK_TILE ? n - i : WK_TILE;
+            along->tile(along, at, lines);
+        } else {
+            along->line(along, at);
+        }
     }
 }
 

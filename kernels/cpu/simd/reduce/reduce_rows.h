@@ -74,24 +74,27 @@ typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int6
 
 /* NaN wins: a total that is NaN stays, since no comparison with it holds; a NaN element is asked for. */
 #define BETTER(v, total, operator) ((v) operator(total) || (v) != (v))
-#define EXTREMUM_ROW(name, type, total_type, field, load, operator)                           \
+/* Lanes are of the type that is stored: four times as many as of f64. */
+#define EXTREMUM_ROW(name, type, lane_type, total_type, field, load, operator)                \
     static void name(wide *total, const void *x_, int64_t step, int64_t n) {                  \
         const type *x = x_;                                                                   \
-        total_type lane[32];                                                                  \
+        if (n == 0) return;                                                                   \
+        lane_type lane[64];                                                                   \
         int64_t i = 0;                                                                        \
-        for (int j = 0; j < 32; j++) lane[j] = total->field;                                  \
-        for (; i + 32 <= n && step == 1; i += 32)                                             \
-            for (int j = 0; j < 32; j++) {                                                    \
-                total_type v = (total_type)load(x[i + j]);                                    \
+        for (int j = 0; j < 64; j++) lane[j] = (lane_type)load(x[0]);                         \
+        for (; i + 64 <= n && step == 1; i += 64)                                             \
+            for (int j = 0; j < 64; j++) {                                                    \
+                lane_type v = (lane_type)load(x[i + j]);                                      \
                 lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                         \
             }                                                                                 \
         for (; i < n; i++) {                                                                  \
-            total_type v = (total_type)load(x[i * step]);                                     \
+            lane_type v = (lane_type)load(x[i * step]);                                       \
             lane[0] = BETTER(v, lane[0], operator) ? v : lane[0];                             \
         }                                                                                     \
-        total_type best = lane[0];                                                            \
-        for (int j = 1; j < 32; j++) best = BETTER(lane[j], best, operator) ? lane[j] : best; \
-        total->field = best;                                                                  \
+        lane_type best = lane[0];                                                             \
+        for (int j = 1; j < 64; j++) best = BETTER(lane[j], best, operator) ? lane[j] : best; \
+        total_type result = (total_type)best, held = total->field;                            \
+        total->field = BETTER(result, held, operator) ? result : held;                        \
     }
 #define EXTREMUM_COLUMNS(name, type, total_type, field, load, operator)                                             \
     static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
@@ -107,22 +110,22 @@ typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int6
 
 #define AS_IS(x)   (x)
 #define IS_TRUE(x) ((x) != 0)
-#define NUMBER_TYPES(X)                                   \
-    X(f32, float, double, f, double, f, AS_IS)            \
-    X(f64, double, double, f, double, f, AS_IS)           \
-    X(bf16, uint16_t, double, f, double, f, wk_load_bf16) \
-    X(f16, uint16_t, double, f, double, f, wk_load_f16)   \
-    X(i64, int64_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i32, int32_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i16, int16_t, uint64_t, u, int64_t, i, AS_IS)       \
-    X(i8, int8_t, uint64_t, u, int64_t, i, AS_IS)         \
-    X(u8, uint8_t, uint64_t, u, int64_t, i, AS_IS)        \
-    X(bool, uint8_t, uint64_t, u, int64_t, i, IS_TRUE)
+#define NUMBER_TYPES(X)                                          \
+    X(f32, float, float, double, f, double, f, AS_IS)            \
+    X(f64, double, double, double, f, double, f, AS_IS)          \
+    X(bf16, uint16_t, float, double, f, double, f, wk_load_bf16) \
+    X(f16, uint16_t, float, double, f, double, f, wk_load_f16)   \
+    X(i64, int64_t, int64_t, uint64_t, u, int64_t, i, AS_IS)     \
+    X(i32, int32_t, int32_t, uint64_t, u, int64_t, i, AS_IS)     \
+    X(i16, int16_t, int16_t, uint64_t, u, int64_t, i, AS_IS)     \
+    X(i8, int8_t, int8_t, uint64_t, u, int64_t, i, AS_IS)        \
+    X(u8, uint8_t, uint8_t, uint64_t, u, int64_t, i, AS_IS)      \
+    X(bool, uint8_t, uint8_t, uint64_t, u, int64_t, i, IS_TRUE)
 
 /* What an operation takes of an element. */
-#define LOADS(text, type, sum_type, sum_field, best_type, best_field, load) \
-    static inline uint64_t is_true_##text(type x) {                         \
-        return load(x) != 0;                                                \
+#define LOADS(text, type, lane_type, sum_type, sum_field, best_type, best_field, load) \
+    static inline uint64_t is_true_##text(type x) {                                    \
+        return load(x) != 0;                                                           \
     }
 NUMBER_TYPES(LOADS)
 #define FLOAT_LOADS(text, type, load)             \
@@ -144,16 +147,16 @@ NUMBER_TYPES(LOADS)
     X(f16, uint16_t, wk_load_f16)
 FLOAT_TYPES(FLOAT_LOADS)
 
-#define DEFINE(text, type, sum_type, sum_field, best_type, best_field, load)   \
-    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                   \
-    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)           \
-    PRODUCT_ROW(product_row_##text, type, sum_type, sum_field, load)           \
-    PRODUCT_COLUMNS(product_columns_##text, type, sum_type, sum_field, load)   \
-    SUM_ROW(count_row_##text, type, uint64_t, u, is_true_##text)               \
-    SUM_COLUMNS(count_columns_##text, type, uint64_t, u, is_true_##text)       \
-    EXTREMUM_ROW(max_row_##text, type, best_type, best_field, load, >)         \
-    EXTREMUM_COLUMNS(max_columns_##text, type, best_type, best_field, load, >) \
-    EXTREMUM_ROW(min_row_##text, type, best_type, best_field, load, <)         \
+#define DEFINE(text, type, lane_type, sum_type, sum_field, best_type, best_field, load) \
+    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                            \
+    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)                    \
+    PRODUCT_ROW(product_row_##text, type, sum_type, sum_field, load)                    \
+    PRODUCT_COLUMNS(product_columns_##text, type, sum_type, sum_field, load)            \
+    SUM_ROW(count_row_##text, type, uint64_t, u, is_true_##text)                        \
+    SUM_COLUMNS(count_columns_##text, type, uint64_t, u, is_true_##text)                \
+    EXTREMUM_ROW(max_row_##text, type, lane_type, best_type, best_field, load, >)       \
+    EXTREMUM_COLUMNS(max_columns_##text, type, best_type, best_field, load, >)          \
+    EXTREMUM_ROW(min_row_##text, type, lane_type, best_type, best_field, load, <)       \
     EXTREMUM_COLUMNS(min_columns_##text, type, best_type, best_field, load, <)
 NUMBER_TYPES(DEFINE)
 #define DEFINE_OF_FLOATS(text, type, load)                                         \
@@ -163,9 +166,9 @@ NUMBER_TYPES(DEFINE)
     SUM_COLUMNS(squares_columns_##text, type, double, f, square_##text)            \
     SUM_ROW(sizes_row_##text, type, double, f, size_##text)                        \
     SUM_COLUMNS(sizes_columns_##text, type, double, f, size_##text)                \
-    EXTREMUM_ROW(largest_size_row_##text, type, double, f, size_##text, >)         \
+    EXTREMUM_ROW(largest_size_row_##text, type, double, double, f, size_##text, >) \
     EXTREMUM_COLUMNS(largest_size_columns_##text, type, double, f, size_##text, >) \
-    EXTREMUM_ROW(least_size_row_##text, type, double, f, size_##text, <)           \
+    EXTREMUM_ROW(least_size_row_##text, type, double, double, f, size_##text, <)   \
     EXTREMUM_COLUMNS(least_size_columns_##text, type, double, f, size_##text, <)
 FLOAT_TYPES(DEFINE_OF_FLOATS)
 

@@ -26,20 +26,39 @@ static bool is_reverse(const wk_along *along) {
             y[j * to] = store;                                                         \
         }                                                                              \
     }
+/* Neighbouring lines, a step of each at a time. */
+#define SCAN_TILE(name, type, out_type, carried, load, store, first, next)            \
+    static void name##_tile(const wk_along *along, char *const at[], int64_t lines) { \
+        out_type *y = (out_type *)(void *)(at[0] + START(0));                         \
+        const type *x = (const type *)(const void *)(at[1] + START(1));               \
+        int64_t to = STEP(0), from = STEP(1), apart = along->row_step[1];             \
+        carried tile[WK_TILE];                                                        \
+        for (int64_t c = 0; c < lines; c++) tile[c] = first;                          \
+        for (int64_t j = 0; j < along->length[0]; j++, y += to, x += from)            \
+            for (int64_t c = 0; c < lines; c++) {                                     \
+                carried v = (carried)load(x[c * apart]), t = tile[c];                 \
+                t = next;                                                             \
+                tile[c] = t;                                                          \
+                y[c] = store;                                                         \
+            }                                                                         \
+    }
 #define AS_IS(x)   (x)
 #define IS_TRUE(x) ((x) != 0)
+#define BOTH(...)     \
+    SCAN(__VA_ARGS__) \
+    SCAN_TILE(__VA_ARGS__)
 #define SCANS_OF_FLOATS(name, first, next)                                                            \
-    SCAN(name##_f32, float, float, double, AS_IS, (float)t, first, next)                              \
-    SCAN(name##_f64, double, double, double, AS_IS, t, first, next)                                   \
-    SCAN(name##_bf16, uint16_t, uint16_t, double, wk_load_bf16, wk_store_bf16((float)t), first, next) \
-    SCAN(name##_f16, uint16_t, uint16_t, double, wk_load_f16, wk_store_f16((float)t), first, next)
+    BOTH(name##_f32, float, float, double, AS_IS, (float)t, first, next)                              \
+    BOTH(name##_f64, double, double, double, AS_IS, t, first, next)                                   \
+    BOTH(name##_bf16, uint16_t, uint16_t, double, wk_load_bf16, wk_store_bf16((float)t), first, next) \
+    BOTH(name##_f16, uint16_t, uint16_t, double, wk_load_f16, wk_store_f16((float)t), first, next)
 #define SCANS_OF_INTEGERS(name, first, next)                                     \
-    SCAN(name##_i64, int64_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
-    SCAN(name##_i32, int32_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
-    SCAN(name##_i16, int16_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
-    SCAN(name##_i8, int8_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next)   \
-    SCAN(name##_u8, uint8_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next)  \
-    SCAN(name##_bool, uint8_t, int64_t, uint64_t, IS_TRUE, (int64_t)t, first, next)
+    BOTH(name##_i64, int64_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
+    BOTH(name##_i32, int32_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
+    BOTH(name##_i16, int16_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next) \
+    BOTH(name##_i8, int8_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next)   \
+    BOTH(name##_u8, uint8_t, int64_t, uint64_t, AS_IS, (int64_t)t, first, next)  \
+    BOTH(name##_bool, uint8_t, int64_t, uint64_t, IS_TRUE, (int64_t)t, first, next)
 SCANS_OF_FLOATS(sums, 0, t + v)
 SCANS_OF_INTEGERS(sums, 0, t + v)
 SCANS_OF_FLOATS(products, 1, t *v)
@@ -53,6 +72,7 @@ static inline double log_add(double t, double v) {
 SCANS_OF_FLOATS(log_sums, -(double)INFINITY, log_add(t, v))
 
 typedef void (*line_kernel)(const wk_along *along, char *const at[]);
+typedef void (*tile_kernel)(const wk_along *along, char *const at[], int64_t lines);
 #define FLOATS_OF(name) [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16
 #define INTEGERS_OF(name)                                                                                          \
     [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16, [WK_I8] = name##_i8, [WK_U8] = name##_u8, \
@@ -61,27 +81,39 @@ static const line_kernel sums_of[WK_DTYPE_COUNT] = { FLOATS_OF(sums), INTEGERS_O
 static const line_kernel products_of[WK_DTYPE_COUNT] = { FLOATS_OF(products), INTEGERS_OF(products) };
 static const line_kernel log_sums_of[WK_DTYPE_COUNT] = { FLOATS_OF(log_sums) };
 
+#define TILES_OF(name) \
+    [WK_F32] = name##_f32_tile, [WK_F64] = name##_f64_tile, [WK_BF16] = name##_bf16_tile, [WK_F16] = name##_f16_tile
+#define INTEGER_TILES_OF(name)                                                                                    \
+    [WK_I64] = name##_i64_tile, [WK_I32] = name##_i32_tile, [WK_I16] = name##_i16_tile, [WK_I8] = name##_i8_tile, \
+    [WK_U8] = name##_u8_tile, [WK_BOOL] = name##_bool_tile
+static const tile_kernel sum_tiles_of[WK_DTYPE_COUNT] = { TILES_OF(sums), INTEGER_TILES_OF(sums) };
+static const tile_kernel product_tiles_of[WK_DTYPE_COUNT] = { TILES_OF(products), INTEGER_TILES_OF(products) };
+static const tile_kernel log_sum_tiles_of[WK_DTYPE_COUNT] = { TILES_OF(log_sums) };
+
 /* y, or y and the index; x. */
-static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *lines, wk_optional axis) {
+static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *lines, const tile_kernel *tiles,
+                     wk_optional axis) {
     const wk_tensor *x = call->in[0];
     const wk_tensor *const one[] = { call->out[0], x }, *const two[] = { call->out[0],
                                                                          call->n_out > 1 ? call->out[1] : x, x };
     if (!x->count) return WK_OK;
     wk_along along = { .operands = call->n_out + 1, .line = lines[x->dtype], .params = call->attrs };
+    along.tile = tiles[x->dtype];
     wk_along_run(&along, ctx, call->n_out > 1 ? two : one, x, wk_along_axis(x, axis), 2);
     return WK_OK;
 }
-static wk_status scan(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *lines) {
-    return run(ctx, call, lines, ((const wk_scan_opts *)call->attrs)->axis);
+static wk_status scan(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *lines,
+                      const tile_kernel *tiles) {
+    return run(ctx, call, lines, tiles, ((const wk_scan_opts *)call->attrs)->axis);
 }
 static wk_status cumsum(wk_kernel_ctx *ctx, const wk_call *call) {
-    return scan(ctx, call, sums_of);
+    return scan(ctx, call, sums_of, sum_tiles_of);
 }
 static wk_status cumprod(wk_kernel_ctx *ctx, const wk_call *call) {
-    return scan(ctx, call, products_of);
+    return scan(ctx, call, products_of, product_tiles_of);
 }
 static wk_status logcumsumexp(wk_kernel_ctx *ctx, const wk_call *call) {
-    return scan(ctx, call, log_sums_of);
+    return scan(ctx, call, log_sums_of, log_sum_tiles_of);
 }
 
 /* ---- extrema: the last among equals; NaN stays once met ---- */
@@ -99,26 +131,47 @@ static wk_status logcumsumexp(wk_kernel_ctx *ctx, const wk_call *call) {
             index[j * along->step[1]] = best;                                    \
         }                                                                        \
     }
-#define RUNNING_OF_ALL(name, operator)                            \
-    RUNNING(name##_f32, float, float, AS_IS, operator)            \
-    RUNNING(name##_f64, double, double, AS_IS, operator)          \
-    RUNNING(name##_bf16, uint16_t, float, wk_load_bf16, operator) \
-    RUNNING(name##_f16, uint16_t, float, wk_load_f16, operator)   \
-    RUNNING(name##_i64, int64_t, int64_t, AS_IS, operator)        \
-    RUNNING(name##_i32, int32_t, int32_t, AS_IS, operator)        \
-    RUNNING(name##_i16, int16_t, int16_t, AS_IS, operator)        \
-    RUNNING(name##_i8, int8_t, int8_t, AS_IS, operator)           \
-    RUNNING(name##_u8, uint8_t, uint8_t, AS_IS, operator)         \
-    RUNNING(name##_bool, uint8_t, uint8_t, AS_IS, operator)       \
-    static const line_kernel name##_of[WK_DTYPE_COUNT] = { FLOATS_OF(name), INTEGERS_OF(name) };
+#define RUNNING_TILE(name, type, value_type, load, operator)                                  \
+    static void name##_tile(const wk_along *along, char *const at[], int64_t lines) {         \
+        type *y = (type *)(void *)at[0], kept[WK_TILE];                                       \
+        int64_t *index = (int64_t *)(void *)at[1], best[WK_TILE];                             \
+        const type *x = (const type *)(const void *)at[2];                                    \
+        for (int64_t c = 0; c < lines; c++) kept[c] = x[c * along->row_step[2]], best[c] = 0; \
+        for (int64_t j = 0; j < along->length[0]; j++)                                        \
+            for (int64_t c = 0; c < lines; c++) {                                             \
+                type raw = x[j * along->step[2] + c * along->row_step[2]];                    \
+                value_type v = load(raw), most = load(kept[c]);                               \
+                bool wins = v != v || (most == most && v operator most);                      \
+                kept[c] = wins ? raw : kept[c];                                               \
+                best[c] = wins ? j : best[c];                                                 \
+                y[j * along->step[0] + c] = kept[c];                                          \
+                index[j * along->step[1] + c * along->row_step[1]] = best[c];                 \
+            }                                                                                 \
+    }
+#define RUNNING_BOTH(...) \
+    RUNNING(__VA_ARGS__)  \
+    RUNNING_TILE(__VA_ARGS__)
+#define RUNNING_OF_ALL(name, operator)                                                           \
+    RUNNING_BOTH(name##_f32, float, float, AS_IS, operator)                                      \
+    RUNNING_BOTH(name##_f64, double, double, AS_IS, operator)                                    \
+    RUNNING_BOTH(name##_bf16, uint16_t, float, wk_load_bf16, operator)                           \
+    RUNNING_BOTH(name##_f16, uint16_t, float, wk_load_f16, operator)                             \
+    RUNNING_BOTH(name##_i64, int64_t, int64_t, AS_IS, operator)                                  \
+    RUNNING_BOTH(name##_i32, int32_t, int32_t, AS_IS, operator)                                  \
+    RUNNING_BOTH(name##_i16, int16_t, int16_t, AS_IS, operator)                                  \
+    RUNNING_BOTH(name##_i8, int8_t, int8_t, AS_IS, operator)                                     \
+    RUNNING_BOTH(name##_u8, uint8_t, uint8_t, AS_IS, operator)                                   \
+    RUNNING_BOTH(name##_bool, uint8_t, uint8_t, AS_IS, operator)                                 \
+    static const line_kernel name##_of[WK_DTYPE_COUNT] = { FLOATS_OF(name), INTEGERS_OF(name) }; \
+    static const tile_kernel name##_tiles_of[WK_DTYPE_COUNT] = { TILES_OF(name), INTEGER_TILES_OF(name) };
 RUNNING_OF_ALL(largest, >=)
 RUNNING_OF_ALL(least, <=)
 
 static wk_status cummax(wk_kernel_ctx *ctx, const wk_call *call) {
-    return run(ctx, call, largest_of, ((const wk_axis_opts *)call->attrs)->axis);
+    return run(ctx, call, largest_of, largest_tiles_of, ((const wk_axis_opts *)call->attrs)->axis);
 }
 static wk_status cummin(wk_kernel_ctx *ctx, const wk_call *call) {
-    return run(ctx, call, least_of, ((const wk_axis_opts *)call->attrs)->axis);
+    return run(ctx, call, least_of, least_tiles_of, ((const wk_axis_opts *)call->attrs)->axis);
 }
 
 /* ---- s[j] = b[j] + a[j] s[j - 1] ---- */

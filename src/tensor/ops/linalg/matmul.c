@@ -51,6 +51,8 @@ static void matmul_samples(wk_sampler *s) {
     WK_CASE(s, "odd", NULL, { .dims = WK_DIMS(37, 53) }, { .dims = WK_DIMS(53, 19) });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(6, 7), .strided = true }, { .dims = WK_DIMS(7, 5), .strided = true });
     WK_CASE(s, "batched", NULL, { .dims = WK_DIMS(2, 3, 4, 5) }, { .dims = WK_DIMS(3, 5, 6) });
+    WK_CASE(s, "vectors", NULL, { .dims = WK_DIMS(2, 3, 1, 5), .strided = true }, { .dims = WK_DIMS(3, 5, 1) });
+    WK_CASE(s, "column", NULL, { .dims = WK_DIMS(6, 7), .strided = true }, { .dims = WK_DIMS(7, 1), .strided = true });
     WK_CASE(s, "no inner", NULL, { .dims = WK_DIMS(3, 0) }, { .dims = WK_DIMS(0, 2) });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(128, 256) }, { .dims = WK_DIMS(256, 96) });

@@ -18,6 +18,18 @@ static wk_status unique_padded_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
+/* Element i of a vector. */
+static inline int64_t integer_at(const wk_tensor *x, int64_t i) {
+    int64_t at = i * x->stride[0];
+    switch (x->dtype) {
+    case WK_I64: return ((const int64_t *)x->data)[at];
+    case WK_I32: return ((const int32_t *)x->data)[at];
+    case WK_I16: return ((const int16_t *)x->data)[at];
+    case WK_I8: return ((const int8_t *)x->data)[at];
+    default: return ((const uint8_t *)x->data)[at];
+    }
+}
+
 /* One more than the largest element, at least minlength; -1 with an error pending. */
 static int64_t count_length(const wk_call *call) {
     const wk_tensor *x = call->in[0];
@@ -26,12 +38,16 @@ static int64_t count_length(const wk_call *call) {
     if (length < 0)
         return (void)wk_bad_call(call, WK_INVALID, "minlength is %lld, expected at least 0", (long long)length), -1;
     for (int64_t i = 0; i < x->count; i++) {
-        double value = wk_at(x, i);
+        int64_t value = integer_at(x, i);
         if (value < 0)
-            return (void)wk_bad_call(call, WK_INVALID, "x[%lld] is %.0f, expected at least 0", (long long)i, value), -1;
-        if (value >= 0x1p40)
-            return (void)wk_bad_call(call, WK_SHAPE, "x[%lld] is %.0f: too many counts", (long long)i, value), -1;
-        if ((int64_t)value >= length) length = (int64_t)value + 1;
+            return (void)wk_bad_call(call, WK_INVALID, "x[%lld] is %lld, expected at least 0", (long long)i,
+                                     (long long)value),
+                   -1;
+        if (value >= INT64_C(1) << 40)
+            return (void)wk_bad_call(call, WK_SHAPE, "x[%lld] is %lld: too many counts", (long long)i,
+                                     (long long)value),
+                   -1;
+        if (value >= length) length = value + 1;
     }
     return length;
 }

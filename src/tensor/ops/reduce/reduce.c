@@ -214,7 +214,7 @@ static wk_op_def magnitude_row = { .name = "magnitude",
                                    .cost = one_per_input,
                                    .samples = magnitude_samples };
 wk_tensor *wk__magnitude(wk_tensor *x, wk_reduce_opts over, wk_magnitude kind) {
-    const wk_magnitude_attrs attrs = { over, kind };
+    const wk_magnitude_attrs attrs = { over, (int)kind };
     return wk_op_run1(&magnitude_row, &attrs, x);
 }
 

@@ -119,7 +119,8 @@ static void scan_samples(wk_sampler *s) {
 }
 static void long_samples(wk_sampler *s) {
     scan_samples(s);
-    const wk_scan_opts last = { .reverse = false };
+    const wk_scan_opts last = { .reverse = false }, first = { WK_SET(0), true };
+    WK_CASE(s, "large, first", &first, { .dims = WK_DIMS(9, 150), .margin = 0.05 });
     WK_CASE(s, "large lines", &last, { .dims = WK_DIMS(33, 517), .margin = 0.05 });
 }
 static void extremum_samples(wk_sampler *s) {
@@ -128,6 +129,7 @@ static void extremum_samples(wk_sampler *s) {
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(16, 3), .margin = 0.05, .strided = true });
     WK_CASE(s, "scalar", &last, { .dims = WK_SCALAR, .margin = 0.05 });
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
+    WK_CASE(s, "large, first", &first, { .dims = WK_DIMS(33, 150) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 257) });
 }
 static void linear_scan_samples(wk_sampler *s) {

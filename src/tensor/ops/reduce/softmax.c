@@ -22,11 +22,14 @@ static void softmax_samples(wk_sampler *s) {
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(5, 10) });
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(5, 3) });
     WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(2, 5, 3), .strided = true });
+    WK_CASE(s, "columns", &first, { .dims = WK_DIMS(5, 20) });
     WK_CASE(s, "wide", &last, { .dims = WK_DIMS(3, 1031), .low = -30, .high = 30 });
+    WK_CASE(s, "wide columns", &first, { .dims = WK_DIMS(7, 300) });
 }
 
 static void backward_samples(wk_sampler *s) {
-    const wk_axis_opts last = { { 0 } }, middle = { WK_SET(1) };
+    const wk_axis_opts last = { { 0 } }, middle = { WK_SET(1) }, first = { WK_SET(0) };
+    WK_CASE(s, "columns", &first, { .dims = WK_DIMS(5, 20) }, { .dims = WK_DIMS(5, 20), .low = 0.01, .high = 0.2 });
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(5, 10) }, { .dims = WK_DIMS(5, 10), .low = 0.01, .high = 0.2 });
     WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(2, 5, 3), .strided = true },
             { .dims = WK_DIMS(2, 5, 3), .low = 0.01, .high = 0.2 });
