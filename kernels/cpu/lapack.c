@@ -123,7 +123,8 @@ static wk_status cholesky(wk_kernel_ctx *ctx, const wk_call *call) {
     p.run = BY_TYPE(cholesky);
     WK_TRY(run_all(ctx, &p, &at, &info));
     if (info)
-        return wk_fail(WK_INVALID, "cholesky: matrix %lld is not positive definite: its leading minor of order %d is not",
+        return wk_fail(WK_INVALID,
+                       "cholesky: matrix %lld is not positive definite: its leading minor of order %d is not",
                        (long long)at, info);
     return WK_OK;
 }
@@ -137,8 +138,7 @@ static wk_status solve_with(wk_kernel_ctx *ctx, const wk_call *call, one_matrix 
     p.bytes = ((size_t)p.n * (size_t)p.n + (size_t)p.n * (size_t)p.m) * element(call) + (size_t)p.n * sizeof(int);
     p.run = run;
     WK_TRY(run_all(ctx, &p, &at, &info));
-    if (info)
-        return wk_fail(WK_INVALID, "solve: matrix %lld is singular: pivot %d is zero", (long long)at, info);
+    if (info) return wk_fail(WK_INVALID, "solve: matrix %lld is singular: pivot %d is zero", (long long)at, info);
     return WK_OK;
 }
 static wk_status solve(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -149,7 +149,8 @@ static wk_status solve_triangular(wk_kernel_ctx *ctx, const wk_call *call) {
 }
 
 /* Decompositions that want working memory of LAPACK. */
-static wk_status decompose(wk_kernel_ctx *ctx, const wk_call *call, const char *what, one_matrix run, int (*query)(plan *, const char *)) {
+static wk_status decompose(wk_kernel_ctx *ctx, const wk_call *call, const char *what, one_matrix run,
+                           int (*query)(plan *, const char *)) {
     plan p;
     int64_t at;
     int info;
@@ -161,7 +162,9 @@ static wk_status decompose(wk_kernel_ctx *ctx, const wk_call *call, const char *
     p.bytes = elements * element(call) + (size_t)p.whole_elements * sizeof(int) + 64;
     p.run = run;
     WK_TRY(run_all(ctx, &p, &at, &info));
-    if (info) return wk_fail(WK_INVALID, "%s: matrix %lld: the iteration does not converge (is there a NaN?)", what, (long long)at);
+    if (info)
+        return wk_fail(WK_INVALID, "%s: matrix %lld: the iteration does not converge (is there a NaN?)", what,
+                       (long long)at);
     return WK_OK;
 }
 static wk_status qr(wk_kernel_ctx *ctx, const wk_call *call) {

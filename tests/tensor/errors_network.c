@@ -44,14 +44,17 @@ Test(errors_network, normalisation) {
 Test(errors_network, attention) {
     const wk_attention_opts plain = { 0 };
     wk_tensor *q = f32(WK_DIMS(2, 4, 3, 8)), *k = f32(WK_DIMS(2, 3, 5, 8));
-    REFUSED(wk_scaled_dot_product_attention(q, k, k, NULL, NULL, plain), WK_SHAPE,
-            "scaled_dot_product_attention: 4 heads of q (2, 4, 3, 8) f32 are no multiple of the 3 of k (2, 3, 5, 8) f32");
-    REFUSED(wk_scaled_dot_product_attention(q, f32(WK_DIMS(2, 4, 5, 7)), f32(WK_DIMS(2, 4, 5, 8)), NULL, NULL, plain),
-            WK_SHAPE,
-            "scaled_dot_product_attention: q (2, 4, 3, 8) f32, k (2, 4, 5, 7) f32, v (2, 4, 5, 8) f32: expected (…, H, T, "
-            "D), (…, G, S, D), (…, G, S, E)");
-    REFUSED(wk_scaled_dot_product_attention(q, q, q, f32(WK_DIMS(3, 4)), NULL, plain), WK_SHAPE,
-            "scaled_dot_product_attention: mask (3, 4) f32 does not broadcast to the scores of q (2, 4, 3, 8) f32 and k");
+    REFUSED(
+        wk_scaled_dot_product_attention(q, k, k, NULL, NULL, plain), WK_SHAPE,
+        "scaled_dot_product_attention: 4 heads of q (2, 4, 3, 8) f32 are no multiple of the 3 of k (2, 3, 5, 8) f32");
+    REFUSED(
+        wk_scaled_dot_product_attention(q, f32(WK_DIMS(2, 4, 5, 7)), f32(WK_DIMS(2, 4, 5, 8)), NULL, NULL, plain),
+        WK_SHAPE,
+        "scaled_dot_product_attention: q (2, 4, 3, 8) f32, k (2, 4, 5, 7) f32, v (2, 4, 5, 8) f32: expected (…, H, T, "
+        "D), (…, G, S, D), (…, G, S, E)");
+    REFUSED(
+        wk_scaled_dot_product_attention(q, q, q, f32(WK_DIMS(3, 4)), NULL, plain), WK_SHAPE,
+        "scaled_dot_product_attention: mask (3, 4) f32 does not broadcast to the scores of q (2, 4, 3, 8) f32 and k");
     REFUSED(wk_scaled_dot_product_attention(q, q, q, NULL, NULL, (wk_attention_opts){ .dropout = 0.5 }), WK_INVALID,
             "scaled_dot_product_attention: dropout needs a key");
     REFUSED(wk_rotary(q, f32(WK_DIMS(3, 5)), f32(WK_DIMS(3, 5)), (wk_rotary_opts){ 0 }), WK_SHAPE,

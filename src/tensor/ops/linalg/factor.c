@@ -66,7 +66,8 @@ static wk_status cholesky_grad(wk_grad *g) {
     g->din[0] = wk_scale(wk_add(y, turned(y)), 0.5);
     return WK_OK;
 }
-#define SPD(...) { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SPD }
+#define SPD(...) \
+    { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SPD }
 /* Of symmetric matrices only: differences in one element do not belong to it (see cholesky). */
 static void symmetric_samples(wk_sampler *s) {
     WK_CASE(s, "large", NULL, SPD(2, 9, 9));
@@ -100,15 +101,15 @@ static wk_status cholesky_parts(const wk_call *call, wk_tensor *out[]) {
     out[0] = wk_op_run1(&cholesky_symmetric_row, NULL, symmetric(call->in[0]));
     return WK_OK;
 }
-#define COMPOSITE(id, text, outputs)                                                                             \
-    static wk_op_def id##_row = { .name = #id,                                                                   \
-                                  .doc = text,                                                                   \
-                                  .n_in = 1,                                                                     \
-                                  .n_out = outputs,                                                              \
-                                  .composite = true,                                                             \
-                                  .dtype = { .allowed = { WK_F32_F64 }, .autocast = WK_CAST_F32 },               \
-                                  .decompose = id##_parts,                                                       \
-                                  .cost = factor_cost,                                                           \
+#define COMPOSITE(id, text, outputs)                                                               \
+    static wk_op_def id##_row = { .name = #id,                                                     \
+                                  .doc = text,                                                     \
+                                  .n_in = 1,                                                       \
+                                  .n_out = outputs,                                                \
+                                  .composite = true,                                               \
+                                  .dtype = { .allowed = { WK_F32_F64 }, .autocast = WK_CAST_F32 }, \
+                                  .decompose = id##_parts,                                         \
+                                  .cost = factor_cost,                                             \
                                   .samples = definite_samples }
 COMPOSITE(cholesky, "lower triangular L with L Lᵀ = x", 1);
 wk_tensor *wk_cholesky(wk_tensor *x) {
@@ -275,5 +276,6 @@ wk_status wk_svd(wk_tensor *x, wk_tensor **u, wk_tensor **s, wk_tensor **vh) {
     return several(&svd_row, x, u, s, vh);
 }
 
-wk_op_def *const wk__rows_factor[] = { &cholesky_symmetric_row, &cholesky_row, &eigh_symmetric_row, &eigh_row,
-                                       &qr_row,                 &svd_row,      NULL };
+wk_op_def *const wk__rows_factor[] = {
+    &cholesky_symmetric_row, &cholesky_row, &eigh_symmetric_row, &eigh_row, &qr_row, &svd_row, NULL
+};

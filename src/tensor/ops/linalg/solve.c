@@ -62,7 +62,8 @@ static wk_status solve_triangular_grad(wk_grad *g) {
     g->din[0] = wk__sum_to(da, g->in[0]);
     return WK_OK;
 }
-#define SPD(...) { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SPD }
+#define SPD(...) \
+    { .dims = WK_DIMS(__VA_ARGS__), .kind = WK_SAMPLE_SPD }
 static void solve_samples(wk_sampler *s) {
     WK_CASE(s, "matrix", NULL, SPD(4, 4), { .dims = WK_DIMS(4, 2) });
     WK_CASE(s, "batch", NULL, SPD(2, 3, 3), { .dims = WK_DIMS(3, 1), .strided = true });
@@ -78,33 +79,38 @@ static void solve_triangular_samples(wk_sampler *s) {
 }
 static const wk_attr_def solve_triangular_attrs[] = {
     { "upper", WK_ATTR_BOOL, offsetof(wk_solve_triangular_opts, upper), 0, NULL, 0, "a is an upper triangle" },
-    { "unit_diagonal", WK_ATTR_BOOL, offsetof(wk_solve_triangular_opts, unit_diagonal), 0, NULL, 0, "its diagonal is 1" },
+    { "unit_diagonal", WK_ATTR_BOOL, offsetof(wk_solve_triangular_opts, unit_diagonal), 0, NULL, 0,
+      "its diagonal is 1" },
 };
-static wk_op_def solve_row = { .name = "solve",
-                               .doc = "x with a x = b",
-                               .n_in = 2,
-                               .n_out = 1,
-                               .saves_in = 1,
-                               .saves_out = 1,
-                               .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
-                               .shape = solve_shape,
-                               .grad = solve_grad,
-                               .cost = solve_cost,
-                               .samples = solve_samples };
-static wk_op_def solve_triangular_row = { .name = "solve_triangular",
-                                          .doc = "x with a x = b and a triangular",
-                                          .n_in = 2,
-                                          .n_out = 1,
-                                          .saves_in = 1,
-                                          .saves_out = 1,
-                                          .attrs = solve_triangular_attrs,
-                                          .n_attrs = 2,
-                                          .attrs_size = sizeof(wk_solve_triangular_opts),
-                                          .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
-                                          .shape = solve_shape,
-                                          .grad = solve_triangular_grad,
-                                          .cost = solve_cost,
-                                          .samples = solve_triangular_samples };
+static wk_op_def solve_row = {
+    .name = "solve",
+    .doc = "x with a x = b",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 1,
+    .saves_out = 1,
+    .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
+    .shape = solve_shape,
+    .grad = solve_grad,
+    .cost = solve_cost,
+    .samples = solve_samples
+};
+static wk_op_def solve_triangular_row = {
+    .name = "solve_triangular",
+    .doc = "x with a x = b and a triangular",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 1,
+    .saves_out = 1,
+    .attrs = solve_triangular_attrs,
+    .n_attrs = 2,
+    .attrs_size = sizeof(wk_solve_triangular_opts),
+    .dtype = { .allowed = { WK_F32_F64, WK_F32_F64 }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
+    .shape = solve_shape,
+    .grad = solve_triangular_grad,
+    .cost = solve_cost,
+    .samples = solve_triangular_samples
+};
 wk_tensor *wk_solve(wk_tensor *a, wk_tensor *b) {
     return wk_op_run2(&solve_row, NULL, a, b);
 }
@@ -130,18 +136,18 @@ static void definite_samples(wk_sampler *s) {
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 2, 2) });
     WK_CASE(s, "large", NULL, SPD(2, 16, 16));
 }
-#define COMPOSITE(id, text)                                                                                      \
-    static wk_op_def id##_row = { .name = #id,                                                                   \
-                                  .doc = text,                                                                   \
-                                  .n_in = 1,                                                                     \
-                                  .n_out = 1,                                                                    \
-                                  .composite = true,                                                             \
-                                  .dtype = { .allowed = { WK_F32_F64 }, .autocast = WK_CAST_F32 },               \
-                                  .decompose = id##_parts,                                                       \
-                                  .cost = solve_cost,                                                            \
-                                  .samples = definite_samples };                                                 \
-    wk_tensor *wk_##id(wk_tensor *x) {                                                                           \
-        return wk_op_run1(&id##_row, NULL, x);                                                                   \
+#define COMPOSITE(id, text)                                                                        \
+    static wk_op_def id##_row = { .name = #id,                                                     \
+                                  .doc = text,                                                     \
+                                  .n_in = 1,                                                       \
+                                  .n_out = 1,                                                      \
+                                  .composite = true,                                               \
+                                  .dtype = { .allowed = { WK_F32_F64 }, .autocast = WK_CAST_F32 }, \
+                                  .decompose = id##_parts,                                         \
+                                  .cost = solve_cost,                                              \
+                                  .samples = definite_samples };                                   \
+    wk_tensor *wk_##id(wk_tensor *x) {                                                             \
+        return wk_op_run1(&id##_row, NULL, x);                                                     \
     }
 COMPOSITE(inverse, "x⁻¹")
 
