@@ -16,6 +16,7 @@
 #include "wick/nn/norms.h"
 #include "wick/nn/attention.h"
 #include "wick/nn/recurrent.h"
+#include "wick/nn/parametrise.h"
 #include "wick/ops.h"
 #include "wick/random.h"
 

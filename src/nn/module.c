@@ -5,6 +5,7 @@
 #define WK_NO_CALL_SITES
 #include "nn/hooks.h"
 #include "nn/nn.h"
+#include "nn/parametrise.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -28,10 +29,15 @@ typedef struct wk_module_members {
     int count, capacity;
     named_list parameters, state;
     wk__module_hook *hooks;
+    wk__parametrised *parametrised;
 } wk_module_members;
 
 wk__module_hook **wk__module_hooks(wk_module *module) {
     return &module->members->hooks;
+}
+
+wk__parametrised **wk__module_parametrised(wk_module *module) {
+    return &module->members->parametrised;
 }
 
 static void list_clear(named_list *list) {
@@ -87,6 +93,7 @@ void wk_module_destroy(wk_module *module) {
     list_clear(&members->parameters);
     list_clear(&members->state);
     wk__module_hooks_free(members->hooks);
+    wk__parametrised_free(members->parametrised);
     wk_free(members->items);
     wk_free(members);
     wk_free(module->path);
@@ -147,6 +154,25 @@ wk_module *wk_module_add(wk_module *parent, const char *name, wk_module *child) 
     return set_paths(parent) ? child : NULL;
 }
 
+wk_tensor *wk__module_take(wk_module *module, const char *name) {
+    wk_module_members *members = module->members;
+    for (int i = 0; i < members->count; i++) {
+        member *m = &members->items[i];
+        if (!m->tensor || m->is_buffer || strcmp(m->name, name) != 0) continue;
+        wk_tensor *taken = m->tensor;
+        wk_free(m->name);
+        memmove(m, m + 1, (size_t)(members->count - i - 1) * sizeof *m);
+        members->count--;
+        for (wk_module *up = module; up; up = up->parent) {
+            list_clear(&up->members->parameters);
+            list_clear(&up->members->state);
+        }
+        return taken;
+    }
+    return wk_fail_null(WK_NOT_FOUND, "module \"%s\" (%s) has no parameter \"%s\"", module->path, module->class_->name,
+                        name);
+}
+
 static wk_tensor *add_tensor(wk_module *module, const char *name, wk_tensor *kept, bool is_buffer) {
     member *m = module && kept ? add_member(module, name) : NULL;
     if (!m) {
@@ -180,7 +206,7 @@ wk_module *wk_module_child(const wk_module *module, int i) {
 
 /* ---- forward ---- */
 
-wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+static wk_status forward_of_class(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const wk_module_class *class_ = module->class_;
     if (class_->forward_args && (by_slots || !class_->forward)) return class_->forward_args(module, in, out);
     if (in->count != 1)
@@ -191,6 +217,14 @@ wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in,
     out->slot[0].tensor = class_->forward(module, in->slot[0].tensor);
     out->count = 1;
     return out->slot[0].tensor ? WK_OK : wk_failed() ? wk_error_code() : WK_INVALID;
+}
+
+wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+    if (WK_LIKELY(!module->members->parametrised)) return forward_of_class(module, by_slots, in, out);
+    wk_status status = wk__parametrised_begin(module);
+    if (status == WK_OK) status = forward_of_class(module, by_slots, in, out);
+    wk__parametrised_end(module);
+    return status;
 }
 
 /* In a scope of its own, with the module's path for messages. */

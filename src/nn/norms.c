@@ -109,7 +109,7 @@ wk_module *wk_nn_group_norm(int64_t groups, int64_t channels, wk_nn_norm_opts op
 
 typedef struct instance_norm {
     wk_module base;
-    wk_tensor *weight, *bias, *mean, *variance, *batches;
+    wk_tensor *weight, *bias, *mean, *variance;
     wk_optional eps;
     double momentum;
     int64_t channels;
@@ -173,7 +173,7 @@ static wk_module *make_instance_norm(const wk_module_class *class_, int64_t chan
     if (opts.running_statistics) {
         m->mean = wk_module_add_buffer(&m->base, "running_mean", wk_kept_zeros(WK_F32, WK_DIMS(channels)));
         m->variance = wk_module_add_buffer(&m->base, "running_var", wk__ones(WK_DIMS(channels)));
-        m->batches = wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
+        (void)wk_module_add_buffer(&m->base, "num_batches_tracked", wk_kept_zeros(WK_I64, WK_SCALAR));
     }
     return wk__finished(&m->base);
 }

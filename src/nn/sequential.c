@@ -1,6 +1,7 @@
 /* sequential.c: Sequential, and the layers without parameters. */
 #define WK_NO_CALL_SITES
 #include "nn/hooks.h"
+#include "nn/parametrise.h"
 #include "tensor/tensor.h"
 
 /* ---- layers without parameters ---- */
@@ -65,7 +66,7 @@ static wk_tensor *run_activated(wk_module *child, wk_tensor *x, int activation) 
 /* Hooks want to see both results. */
 static bool runs_activated(wk_module *child, wk_module *activation) {
     return child->class_->forward_activated && activation->class_->activation && !*wk__module_hooks(child)
-           && !*wk__module_hooks(activation);
+           && !*wk__module_hooks(activation) && !*wk__module_parametrised(child);
 }
 
 static wk_tensor *sequential_forward(wk_module *self, wk_tensor *x) {

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 nn = torch.nn
+P = torch.nn.utils.parametrizations
 
 
 def wave(*shape):
@@ -81,6 +82,10 @@ CASES = {
     "encoder": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0), 2, enable_nested_tensor=False), (3, 2, 6), causal),
     "encoder_layer": (lambda: nn.TransformerEncoderLayer(6, 3, 8, dropout=0.0, activation="gelu", norm_first=True, batch_first=True), (2, 3, 6), plain),
     "decoder_layer": (lambda: nn.TransformerDecoderLayer(6, 2, 8, dropout=0.0), (3, 2, 6), decoded),
+    "weight_norm": (lambda: P.weight_norm(nn.Linear(4, 3)), (2, 4), twice),
+    "weight_norm_conv": (lambda: P.weight_norm(nn.Conv2d(2, 3, 2), dim=1), (1, 2, 3, 3), plain),
+    "spectral_norm": (lambda: P.spectral_norm(nn.Linear(4, 3)), (2, 4), twice),
+    "spectral_norm_conv": (lambda: P.spectral_norm(nn.Conv2d(2, 3, 2)), (1, 2, 3, 3), evaluated),
 }
 
 out = {}

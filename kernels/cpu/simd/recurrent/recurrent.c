@@ -15,6 +15,7 @@ typedef struct sequence {
     int64_t steps, batch, hidden, gates, kept; /* kept: numbers of the reserve, in H */
     wk_rows xg, y, dy;                         /* rows are (step, sequence) */
     const void *weight, *bias, *h0, *c0;       /* dense in the compute type; NULL: zeros */
+    const void *zeros;                         /* (H) */
     const int64_t *lengths;
     int64_t lengths_step;
     void *reserve;             /* (T, N, kept · H) */
@@ -107,6 +108,9 @@ static void take_operands(sequence *v, pieces *p, wk_tensor *const *in, bool tra
     if (v->kind == WK_RECURRENT_GRU) v->bias = dense(p, in[3]);
     v->room = ((size_t)(v->gates * v->hidden) * real + 63) / 64 * 64;
     v->rooms = take(p, v->room * (size_t)v->team);
+    void *zeros = take(p, (size_t)v->hidden * real);
+    if (zeros) memset(zeros, 0, (size_t)v->hidden * real);
+    v->zeros = zeros;
     if (v->batch <= 3) return; /* so few rows are multiplied without packing */
     wk_gemm g = v->product;
     g.k = transposed ? v->hidden : v->gates * v->hidden, g.n = transposed ? v->gates * v->hidden : v->hidden;

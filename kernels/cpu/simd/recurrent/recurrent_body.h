@@ -19,7 +19,7 @@ static void NAME(lstm_forward)(REAL *restrict kept, const REAL *restrict c_befor
     for (int64_t j = 0; j < hidden; j++) {
         i[j] = SIGMOID(i[j]), f[j] = SIGMOID(f[j]);
         g[j] = TANH(g[j]), o[j] = SIGMOID(o[j]);
-        c[j] = f[j] * (c_before ? c_before[j] : 0) + i[j] * g[j];
+        c[j] = f[j] * c_before[j] + i[j] * g[j];
         h[j] = o[j] * TANH(c[j]);
     }
 }
@@ -31,7 +31,7 @@ static void NAME(gru_forward)(REAL *restrict kept, const REAL *restrict x, const
     for (int64_t j = 0; j < hidden; j++) {
         r[j] = SIGMOID(r[j]), z[j] = SIGMOID(z[j]);
         n[j] = TANH(x[2 * hidden + j] + r[j] * m[j]);
-        h[j] = n[j] + z[j] * ((h_before ? h_before[j] : 0) - n[j]);
+        h[j] = n[j] + z[j] * (h_before[j] - n[j]);
     }
 }
 
@@ -53,22 +53,28 @@ static const REAL *NAME(state_before)(const sequence *v, int64_t k, int64_t n, b
     return kept + (v->kept - (cell ? 2 : 1)) * v->hidden;
 }
 
+/* The same; where a sequence starts from nothing, zeros: a test inside the loops would keep them scalar. */
+static const REAL *NAME(values_before)(const sequence *v, int64_t k, int64_t n, bool cell) {
+    const REAL *before = NAME(state_before)(v, k, n, cell);
+    return before ? before : v->zeros;
+}
+
 static void NAME(forward_row)(const sequence *v, int64_t k, int64_t n, REAL *room) {
     int64_t t = step_of(v, k), hidden = v->hidden;
     REAL *kept = (REAL *)v->reserve + (t * v->batch + n) * v->kept * hidden;
-    const REAL *before = NAME(state_before)(v, k, n, false);
+    const REAL *before = NAME(values_before)(v, k, n, false);
     REAL *h = kept + (v->kept - 1) * hidden;
     bool runs = !v->lengths || t < v->lengths[n * v->lengths_step];
     if (v->kind == WK_RECURRENT_RNN)
         NAME(rnn_forward)(kept, hidden, v->relu);
     else if (v->kind == WK_RECURRENT_LSTM)
-        NAME(lstm_forward)(kept, NAME(state_before)(v, k, n, true), hidden);
+        NAME(lstm_forward)(kept, NAME(values_before)(v, k, n, true), hidden);
     else
         NAME(gru_forward)(kept, wk_rows_read(&v->xg, t * v->batch + n, room), before, hidden);
     if (!runs) {
-        for (int64_t j = 0; j < hidden; j++) h[j] = before ? before[j] : 0;
-        const REAL *cell = v->kind == WK_RECURRENT_LSTM ? NAME(state_before)(v, k, n, true) : NULL;
-        for (int64_t j = 0; v->kind == WK_RECURRENT_LSTM && j < hidden; j++) h[j - hidden] = cell ? cell[j] : 0;
+        for (int64_t j = 0; j < hidden; j++) h[j] = before[j];
+        const REAL *cell = NAME(values_before)(v, k, n, true);
+        for (int64_t j = 0; v->kind == WK_RECURRENT_LSTM && j < hidden; j++) h[j - hidden] = cell[j];
         memset(room, 0, (size_t)hidden * sizeof(REAL));
     }
     wk_rows_move(&v->y, wk_rows_at(&v->y, t * v->batch + n), (char *)(runs ? h : room), true);
@@ -104,7 +110,7 @@ static void NAME(lstm_backward)(const REAL *restrict kept, const REAL *restrict 
     for (int64_t j = 0; j < hidden; j++) {
         REAL tc = TANH(c[j]), through = dc[j] + dh[j] * o[j] * (1 - tc * tc);
         d[j] = through * g[j] * i[j] * (1 - i[j]);
-        d[hidden + j] = through * (c_before ? c_before[j] : 0) * f[j] * (1 - f[j]);
+        d[hidden + j] = through * c_before[j] * f[j] * (1 - f[j]);
         d[2 * hidden + j] = through * i[j] * (1 - g[j] * g[j]);
         d[3 * hidden + j] = dh[j] * tc * o[j] * (1 - o[j]);
         dc[j] = through * f[j];
@@ -118,7 +124,7 @@ static void NAME(gru_backward)(const REAL *restrict kept, const REAL *restrict h
     const REAL *restrict n = kept + 3 * hidden;
     for (int64_t j = 0; j < hidden; j++) {
         REAL dn = dh[j] * (1 - z[j]) * (1 - n[j] * n[j]);
-        REAL dz = dh[j] * ((h_before ? h_before[j] : 0) - n[j]) * z[j] * (1 - z[j]);
+        REAL dz = dh[j] * (h_before[j] - n[j]) * z[j] * (1 - z[j]);
         REAL dr = dn * m[j] * r[j] * (1 - r[j]);
         d[j] = own[j] = dr;
         d[hidden + j] = own[hidden + j] = dz;
@@ -141,9 +147,9 @@ static void NAME(backward_row)(const sequence *v, int64_t k, int64_t n, REAL *ro
     const REAL *dy = wk_rows_read(&v->dy, row, room);
     for (int64_t j = 0; j < hidden; j++) dh[j] += dy[j];
     if (v->kind == WK_RECURRENT_LSTM) {
-        NAME(lstm_backward)(kept, NAME(state_before)(v, k, n, true), d, dh, dc, hidden);
+        NAME(lstm_backward)(kept, NAME(values_before)(v, k, n, true), d, dh, dc, hidden);
     } else if (v->kind == WK_RECURRENT_GRU) {
-        NAME(gru_backward)(kept, NAME(state_before)(v, k, n, false), d, own, dh, hidden);
+        NAME(gru_backward)(kept, NAME(values_before)(v, k, n, false), d, own, dh, hidden);
         return;
     } else if (v->relu) {
         for (int64_t j = 0; j < hidden; j++) d[j] = h[j] > 0 ? dh[j] : 0;

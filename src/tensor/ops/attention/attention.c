@@ -164,7 +164,7 @@ static wk_status forward_grad(wk_grad *g) {
     if (g->needs[MASK]) return wk__grad_by_parts(g);
     wk_tensor *out[3];
     wk_tensor *const in[] = { g->dout[0], g->in[Q], g->in[K], g->in[V], g->in[MASK], g->in[KEY], g->out[0], g->out[1] };
-    WK_TRY(wk_op_run(&backward_row, in, 8, out, g->attrs));
+    WK_TRY(wk_op_run_into(&backward_row, in, 8, out, g->attrs, g->sink[0]));
     for (int i = 0; i < 3; i++)
         if (g->needs[i]) g->din[i] = out[i];
     return WK_OK;
