@@ -62,6 +62,10 @@ static bool set_attr(job *j, char *word) {
 
 static bool find_op(job *j, const char *name) {
     j->op = wk_op_find(name);
+    if (j->op && j->op->internal)
+        return (void)wk_fail(WK_INVALID,
+                             "operation \"%s\" serves gradients and optimizers; ask for a gradient with --grad", name),
+               false;
     if (j->op) return true;
     const char **names = wk_alloc((size_t)wk_op_count() * sizeof *names);
     size_t count = 0;
