@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { FOUND = 3 }; /* exit code of a child that printed a finding; sanitizers exit with 1 */
 enum { MOST_BYTES = 8 << 20, MOST_HELD = 512 << 20, PATIENCE = 60 }; /* bytes of one request, of all; seconds */
 
 typedef struct place {
@@ -103,9 +104,9 @@ static bool run_one(const options *o, uint64_t number) {
 
 static int child(const options *o, uint64_t from, double until) {
     wk_set_allocator(&(wk_allocator){ allocate, release, NULL });
-    if (o->one) return run_one(o, o->program) ? 0 : 1;
+    if (o->one) return run_one(o, o->program) ? 0 : FOUND;
     for (uint64_t number = from; now() < until; number++)
-        if (!run_one(o, number) && !o->keep_going) return 1;
+        if (!run_one(o, number) && !o->keep_going) return FOUND;
     return 0;
 }
 
@@ -134,9 +135,8 @@ static int supervise(const options *o, uint64_t from, double until) {
     if (pid < 0) return perror("fuzz_ops: fork"), 1;
     if (pid == 0) exit(child(o, from, until));
     int status = watch(pid);
-    if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status) <= 1) {
-        if (WEXITSTATUS(status) == 0 || shared->findings) return WEXITSTATUS(status);
-    }
+    if (status != -1 && WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == FOUND))
+        return WEXITSTATUS(status) == 0 ? 0 : 1;
     uint64_t program = atomic_load(&shared->program);
     (void)fprintf(stderr, "program %llu: %s in %s\n", (unsigned long long)program,
                   status == -1 ? "does not come back" : "ended by a crash", shared->row);

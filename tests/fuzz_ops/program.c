@@ -139,7 +139,8 @@ static void compare(program *p, const shot *s, comparison *k, wk_tensor *const *
     for (int o = 0; o < s->row->n_out; o++) k->call.out[o] = ref_dense(out[o]);
     k->row->run(&k->call);
     for (int o = 0; o < s->row->n_out; o++) {
-        if (k->call.out[o].known && !ref_agrees(&k->call, k->row, k->working, out[o], &k->call.out[o], text, sizeof text))
+        if (k->call.out[o].known
+            && !ref_agrees(&k->call, k->row, k->working, out[o], &k->call.out[o], text, sizeof text))
             wrong(p, "%s in %s, output %d: %s", s->row->name, wk_dtype_name(s->dtype), o, text);
         ref_free(&k->call.out[o]);
     }

@@ -67,8 +67,8 @@ static void rename_sizes(chance *c, shot *s) {
 /* ---- attributes ---- */
 
 static int64_t odd_int(chance *c) {
-    static const int64_t values[] = { 0,  1,  -1,      2,         -2,        3,          7,         8,
-                                      64, -9, 1 << 20, 1LL << 31, 1LL << 40, -(1LL << 31), INT64_MAX, INT64_MIN };
+    static const int64_t values[] = { 0,  1,       -1,        2,         -2,           3,         7,        8, 64,
+                                      -9, 1 << 20, 1LL << 31, 1LL << 40, -(1LL << 31), INT64_MAX, INT64_MIN };
     return happens(c, 60) ? draw_below(c, 12) - 4 : values[draw_below(c, 16)];
 }
 
@@ -95,7 +95,9 @@ static void write_odd(chance *c, const wk_attr_def *attr, char *at) {
     case WK_ATTR_INT: memcpy(at, &whole, sizeof whole); break;
     case WK_ATTR_FLOAT: memcpy(at, &number, sizeof number); break;
     case WK_ATTR_BOOL: *(bool *)at = happens(c, 50); break;
-    case WK_ATTR_ENUM: *(int *)(void *)at = happens(c, 70) ? (int)draw_below(c, 5) : (int)(int32_t)(whole & 0x7fffffff) - 5; break;
+    case WK_ATTR_ENUM:
+        *(int *)(void *)at = happens(c, 70) ? (int)draw_below(c, 5) : (int)(int32_t)(whole & 0x7fffffff) - 5;
+        break;
     case WK_ATTR_DTYPE: *(wk_dtype *)(void *)at = (wk_dtype)draw_below(c, WK_DTYPE_COUNT + 2); break;
     case WK_ATTR_INTS:
         for (int i = 0; i < attr->length; i++)

@@ -69,7 +69,7 @@ static double wrapped(double value, wk_dtype dtype) {
 }
 
 bool ref_agrees(const ref_call *call, const ref_row *row, wk_dtype working, const wk_tensor *got,
-                   const ref_tensor *expected, char *text, size_t size) {
+                const ref_tensor *expected, char *text, size_t size) {
     wk_dtype dtype = (wk_dtype)got->dtype;
     for (int64_t i = 0; i < got->count; i++) {
         double value = element_value(got->data, dtype, element_offset(got, i)), wanted = wrapped(expected->v[i], dtype);

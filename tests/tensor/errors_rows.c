@@ -28,8 +28,7 @@ Test(errors_rows, an_axis_that_nobody_resolved) {
     wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3)), *rows = wk_zeros(WK_I64, WK_DIMS(2));
     wk_tensor *index = wk_zeros(WK_I64, WK_DIMS(2, 3));
     const wk_index_opts last = { -1 };
-    expect_refusal("index_select", (wk_tensor *[]){ x, rows }, 2, &last,
-                   "index_select: axis -1 of a tensor of rank 2");
+    expect_refusal("index_select", (wk_tensor *[]){ x, rows }, 2, &last, "index_select: axis -1 of a tensor of rank 2");
     expect_refusal("gather", (wk_tensor *[]){ x, index }, 2, &last,
                    "gather: index (2, 3) i64 for x (2, 3) f32 along axis -1: ranks must agree");
     expect_refusal("scatter", (wk_tensor *[]){ x, index, x }, 3, &last,
@@ -55,5 +54,15 @@ Test(errors_rows, a_composite_names_itself) {
     expect_refusal("one_hot", &x, 1, &(wk_one_hot_opts){ INT64_C(1) << 60 }, "one_hot: ");
     wk_tensor *y = wk_zeros(WK_F32, WK_DIMS(2, 3));
     const wk_diag_embed_opts far = { INT64_C(1) << 61 };
-    expect_refusal("diag_embed", &y, 1, &far, "diag_embed: ");
+    expect_refusal("diag_embed", &y, 1, &far, "diag_embed: offset 2305843009213693952, expected one between");
+    const wk_diag_embed_opts least = { INT64_MIN };
+    expect_refusal("diag_embed", &y, 1, &least, "diag_embed: offset -9223372036854775808, expected one between");
+}
+
+Test(errors_rows, numbers_whose_sums_overflow) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(1, 4, 9));
+    const wk_fold_opts fold = { .size = { 4, 4 }, .windows = { .kernel = { 2, INT64_MIN } } };
+    expect_refusal(
+        "fold", &x, 1, &fold,
+        "fold: size 4, kernel -9223372036854775808, stride 0, padding 0, dilation 0: expected numbers from 0");
 }
