@@ -56,8 +56,12 @@ static void write_dtypes(wk_text *page, wk_dtype_set set) {
     static const struct {
         wk_dtype_set set;
         const char *name;
-    } known[] = { { 0, "any dtype" },          { WK_FLOATS, "floats" },        { WK_INTEGERS, "integers" },
-                  { WK_NUMBERS, "numbers" },   { WK_F32_F64, "f32, f64" },     { WK_INDICES, "i64, i32" },
+    } known[] = { { 0, "any dtype" },
+                  { WK_FLOATS, "floats" },
+                  { WK_INTEGERS, "integers" },
+                  { WK_NUMBERS, "numbers" },
+                  { WK_F32_F64, "f32, f64" },
+                  { WK_INDICES, "i64, i32" },
                   { (1u << WK_DTYPE_COUNT) - 1, "any dtype" } };
     for (size_t i = 0; i < WK_COUNT(known); i++)
         if (set == known[i].set) {
@@ -246,12 +250,13 @@ static wk_status write_index(const char *folder, const family *families, int cou
     wk_text page = { 0 };
     int all = 0;
     for (int i = 0; i < count; i++) all += families[i].public_rows;
-    wk_text_printf(&page,
-                   "# Operations\n\n%sAll %d of them, by family; each is a row of the table (`wick op --list`), a C "
-                   "function `wk_NAME` and a\ncommand, `wick op NAME`. Rows that only serve gradients and optimizers are "
-                   "left out. \"Floats\" are f32, f64, bf16 and f16,\n\"integers\" i64, i32, i16, i8 and u8, \"numbers\" "
-                   "both.\n",
-                   origin, all);
+    wk_text_printf(
+        &page,
+        "# Operations\n\n%sAll %d of them, by family; each is a row of the table (`wick op --list`), a C "
+        "function `wk_NAME` and a\ncommand, `wick op NAME`. Rows that only serve gradients and optimizers are "
+        "left out. \"Floats\" are f32, f64, bf16 and f16,\n\"integers\" i64, i32, i16, i8 and u8, \"numbers\" "
+        "both.\n",
+        origin, all);
     for (int i = 0; i < count; i++) {
         wk_text_printf(&page, "\n**[%s](%s.md)** (%d):", families[i].name, families[i].name, families[i].public_rows);
         const char *comma = "\n";

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADERS   WICK_SOURCE_DIR "/include/wick/ops"
+#define HEADERS    WICK_SOURCE_DIR "/include/wick/ops"
 #define CHECKED_IN WICK_SOURCE_DIR "/docs/ops"
 
 static char *page_of(const char *folder, const char *name) {
