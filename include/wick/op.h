@@ -178,6 +178,8 @@ WK_API wk_status wk_op_register(wk_op_def *op);
 WK_API const wk_op_def *wk_op_find(const char *name);
 WK_API int wk_op_count(void);
 WK_API const wk_op_def *wk_op_get(int id);
+/* Under which name Wick's own rows stand together ("pointwise", "loss"); "" for rows of others. */
+WK_API const char *wk_op_family(const wk_op_def *op);
 
 /* How many outputs a call has: row->n_out, or what row->outputs says; -1 with an error pending. */
 WK_API int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs);

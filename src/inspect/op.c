@@ -15,6 +15,7 @@ static const char help[] =
     "GOUT.safetensors]\n"
     "       wick op NAME --help\n"
     "       wick op --list [--json]\n"
+    "       wick op --docs FOLDER\n"
     "\n"
     "Applies one operation to stored tensors.  Inputs are taken in the order of the files, each file's tensors in the\n"
     "order of their names; `-` stands for an optional input left out.  The results are stored as out.0, out.1, ...\n"
@@ -27,12 +28,13 @@ static const char help[] =
     "  --threads N          threads to use\n"
     "  --plugin FILE        a shared library with more operations; stands before NAME\n"
     "  --list               all operations; with --json as JSON with attributes and dtypes\n"
+    "  --docs FOLDER        write the op reference; at the root of Wick's sources\n"
     "\n"
     "example: wick op softmax x.safetensors -o y.safetensors --attr axis=1\n";
 
 typedef struct job {
     const wk_op_def *op;
-    const char *output, *gradient;
+    const char *output, *gradient, *docs;
     const char *file[MOST_TENSORS];
     int files, threads;
     bool list, json, help;
@@ -62,6 +64,10 @@ static bool set_attr(job *j, char *word) {
 
 static bool find_op(job *j, const char *name) {
     j->op = wk_op_find(name);
+    if (j->op && j->op->internal)
+        return (void)wk_fail(WK_INVALID,
+                             "operation \"%s\" serves gradients and optimizers; ask for a gradient with --grad", name),
+               false;
     if (j->op) return true;
     const char **names = wk_alloc((size_t)wk_op_count() * sizeof *names);
     size_t count = 0;
@@ -101,7 +107,9 @@ static int parse(job *j, int argc, char **argv) {
             if (wk_plugin_open(argv[++i]) != WK_OK) return (void)wk_report(stderr), EXIT_USAGE;
             continue;
         }
-        if (strcmp(word, "--list") == 0)
+        if (strcmp(word, "--docs") == 0 && i + 1 < argc)
+            j->docs = argv[++i];
+        else if (strcmp(word, "--list") == 0)
             j->list = true;
         else if (strcmp(word, "--json") == 0)
             j->json = true;
@@ -257,6 +265,7 @@ int wk_op_main(int argc, char **argv) {
     int code = parse(&j, argc, argv);
     if (code) return code;
     if (j.list) return wk_op_table_print(stdout, j.json) == WK_OK ? 0 : ((void)wk_report(stderr), 1);
+    if (j.docs) return wk_op_docs_write(j.docs, "include/wick/ops") == WK_OK ? 0 : ((void)wk_report(stderr), 1);
     if (j.help) {
         if (j.op)
             print_op(j.op);

@@ -1,4 +1,6 @@
 /* table.c: the op table as text and as JSON. */
+#include "inspect/table.h"
+
 #include "base/base.h"
 #include "wick/inspect.h"
 #include "wick/op.h"
@@ -6,13 +8,13 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char *const type_names[] = {
+const char *const wk__attr_types[] = {
     [WK_ATTR_INT] = "int",     [WK_ATTR_FLOAT] = "float",    [WK_ATTR_BOOL] = "bool",
     [WK_ATTR_ENUM] = "choice", [WK_ATTR_DTYPE] = "dtype",    [WK_ATTR_INTS] = "ints",
     [WK_ATTR_DIMS] = "ints",   [WK_ATTR_OPTIONAL] = "float", [WK_ATTR_TEXT] = "text",
 };
 
-static bool is_differentiable(const wk_op_def *op) {
+bool wk__is_differentiable(const wk_op_def *op) {
     return op->grad || (op->composite && !op->not_differentiable);
 }
 
@@ -43,8 +45,8 @@ static json_t *default_of(const wk_op_def *op, int index) {
 
 static json_t *attribute(const wk_op_def *op, int index) {
     const wk_attr_def *attr = &op->attrs[index];
-    json_t *object = json_pack("{s:s, s:s, s:o, s:s}", "name", attr->name, "type", type_names[attr->type], "default",
-                               default_of(op, index), "doc", attr->doc);
+    json_t *object = json_pack("{s:s, s:s, s:o, s:s}", "name", attr->name, "type", wk__attr_types[attr->type],
+                               "default", default_of(op, index), "doc", attr->doc);
     if (attr->type == WK_ATTR_INTS) (void)json_object_set_new(object, "length", json_integer(attr->length));
     if (attr->choices) {
         json_t *choices = json_array();
@@ -66,10 +68,10 @@ static json_t *describe(const wk_op_def *op) {
         if (op->n_in != WK_LIST && (op->optional_in >> i & 1)) (void)json_array_append_new(optional, json_integer(i));
     }
     for (int i = 0; i < op->n_attrs; i++) (void)json_array_append_new(attributes, attribute(op, i));
-    json_t *object =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", op->name, "doc", op->doc, "inputs",
-                  count_or_list(op->n_in), "optional_inputs", optional, "outputs", count_or_list(op->n_out),
-                  "attributes", attributes, "dtypes", inputs, "differentiable", (int)is_differentiable(op));
+    json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "name", op->name, "family",
+                               wk_op_family(op), "doc", op->doc, "inputs", count_or_list(op->n_in), "optional_inputs",
+                               optional, "outputs", count_or_list(op->n_out), "attributes", attributes, "dtypes",
+                               inputs, "differentiable", (int)wk__is_differentiable(op));
     if (op->not_differentiable)
         (void)json_object_set_new(object, "not_differentiable", json_string(op->not_differentiable));
     const struct {
@@ -102,7 +104,7 @@ static wk_status print_text(FILE *out) {
     for (int id = 0; id < wk_op_count(); id++) {
         const wk_op_def *op = wk_op_get(id);
         if (op->internal) continue;
-        if (fprintf(out, "%-24s %s%s\n", op->name, op->doc, is_differentiable(op) ? "" : "  [no gradient]") < 0)
+        if (fprintf(out, "%-24s %s%s\n", op->name, op->doc, wk__is_differentiable(op) ? "" : "  [no gradient]") < 0)
             return wk_fail(WK_IO, "wick op: cannot write the table");
     }
     return WK_OK;

@@ -11,6 +11,7 @@
 enum { MOST_ATTRS = 512 }; /* bytes of a row's attributes; a test holds the table to it */
 
 static atomic_uint decompositions;
+static const char defaults[MOST_ATTRS];
 
 uint32_t wk__count_decompositions(void) {
     return atomic_load(&decompositions);
@@ -65,6 +66,13 @@ static void add_place(const wk_context *context) {
         (void)snprintf(message + used, size - used, "%s", where(context, "", place, sizeof place));
 }
 
+/* What gives out memory, or makes a tensor in a composite row, knows no operation. */
+static void add_op(const wk_context *context, const wk_op_def *op) {
+    if (strstr(context->pending->message, op->name)) return;
+    wk_error_prefix("%s", op->name);
+    add_place(context);
+}
+
 static const char *describe_inputs(const wk_call *call, char *buffer, size_t size) {
     size_t used = 0;
     buffer[0] = '\0';
@@ -99,6 +107,36 @@ static wk_status check_operands(const wk_call *call, bool *wants_grad) {
     }
     if (op->n_in != WK_LIST && call->n_in != op->n_in)
         return wk_bad_call(call, WK_INVALID, "%d inputs given, expected %d", call->n_in, op->n_in);
+    return WK_OK;
+}
+
+/* Attributes that no row could take: a number that is no choice or no dtype, more axes than tensors have.  Zeros, which
+ * is what most are, are not looked at further. */
+static wk_status check_attr(const wk_call *call, const wk_attr_def *attr) {
+    const char *at = (const char *)call->attrs + attr->offset;
+    int value;
+    memcpy(&value, at, sizeof value); /* wk_dims begins with its rank */
+    if (WK_LIKELY(value == 0)) return WK_OK;
+    int most = WK_MAX_RANK;
+    if (attr->type == WK_ATTR_DTYPE) most = WK_DTYPE_COUNT - 1;
+    if (attr->type == WK_ATTR_ENUM) {
+        most = 0;
+        for (const char *letter = attr->choices; *letter; letter++) most += *letter == '|';
+    }
+    if (WK_LIKELY(value > 0 && value <= most)) return WK_OK;
+    if (attr->type == WK_ATTR_DTYPE) return wk_bad_call(call, WK_DTYPE, "%d is no dtype", value);
+    if (attr->type == WK_ATTR_DIMS)
+        return wk_bad_call(call, WK_INVALID, "%s has %d numbers, expected at most %d", attr->name, value, most);
+    return wk_bad_call(call, WK_INVALID, "%s is %d, expected one of 0 to %d: %s", attr->name, value, most,
+                       attr->choices);
+}
+
+static wk_status check_attrs(const wk_call *call) {
+    for (int i = 0; i < call->op->n_attrs; i++) {
+        wk_attr_type type = call->op->attrs[i].type;
+        if (type == WK_ATTR_DIMS || type == WK_ATTR_ENUM || type == WK_ATTR_DTYPE)
+            WK_TRY(check_attr(call, &call->op->attrs[i]));
+    }
     return WK_OK;
 }
 
@@ -313,6 +351,7 @@ static wk_status run_parts(wk_context *context, const wk_call *call) {
     for (int i = 0; i < call->n_out; i++) call->out[i] = status == WK_OK ? wk_scope_return(scope, call->out[i]) : NULL;
     wk_scope_end(scope);
     context->composite = outer;
+    if (status != WK_OK && !outer) add_op(context, call->op);
     return status;
 }
 
@@ -336,7 +375,6 @@ void wk__fail_after_ops(int64_t count) {
 
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
                          wk_tensor *target) {
-    static const char defaults[MOST_ATTRS];
     if (!attrs) attrs = defaults;
     for (int i = 0; i < op->n_out && op->n_out != WK_LIST; i++) out[i] = NULL;
     wk_context *context = wk__context();
@@ -348,6 +386,7 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
         return wk_bad_call(&call, WK_INTERNAL, "was made to fail by a test");
     WK_TRY(check_operands(&call, &wants_grad));
+    WK_TRY(check_attrs(&call));
     if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && op->dtype.autocast != WK_CAST_AS_IS)
         WK_TRY(wk__autocast_operands(context, &call, lowered));
     if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
@@ -379,15 +418,16 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
         goto failed;
     return WK_OK;
 failed:
+    add_op(context, op);
     for (int i = 0; i < op->n_out; i++) out[i] = NULL;
     return wk_error_code();
 }
 
 int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs) {
     if (op->n_out != WK_LIST) return op->n_out;
-    const wk_call call = { .op = op, .in = in, .attrs = attrs, .n_in = n_in };
+    const wk_call call = { .op = op, .in = in, .attrs = attrs ? attrs : defaults, .n_in = n_in };
     bool wants_grad;
-    if (wk_failed() || check_operands(&call, &wants_grad) != WK_OK) return -1;
+    if (wk_failed() || check_operands(&call, &wants_grad) != WK_OK || check_attrs(&call) != WK_OK) return -1;
     return op->outputs(&call);
 }
 

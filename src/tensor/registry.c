@@ -11,6 +11,7 @@
 enum { MOST_OPS = 1024, MOST_DEVICES = 4 };
 
 static wk_op_def *table[MOST_OPS];
+static const char *families[MOST_OPS];
 static atomic_int count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -22,17 +23,18 @@ static wk_status missing(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_UNSUPPORTED;
 }
 
-static void add(wk_op_def *op) {
+static void add(wk_op_def *op, const char *family) {
     int id = atomic_load_explicit(&count, memory_order_relaxed);
     op->id = id;
     wk__autocast_classify(op);
     table[id] = op;
+    families[id] = family;
     atomic_store_explicit(&count, id + 1, memory_order_release);
 }
 
 __attribute__((constructor)) static void add_own_rows(void) {
-#define FAMILY(name) \
-    for (wk_op_def *const *row = wk__rows_##name; *row; row++) add(*row);
+#define FAMILY(folder, file) \
+    for (wk_op_def *const *row = wk__rows_##file; *row; row++) add(*row, #folder);
     WK__ROW_FAMILIES(FAMILY)
 #undef FAMILY
 }
@@ -60,7 +62,7 @@ wk_status wk_op_register(wk_op_def *op) {
     else if (atomic_load(&count) == MOST_OPS)
         status = wk_fail(WK_STATE, "wk_op_register: the table is full (%d)", MOST_OPS);
     else
-        add(op);
+        add(op, "");
     (void)pthread_mutex_unlock(&lock);
     return status;
 }
@@ -71,6 +73,10 @@ int wk_op_count(void) {
 
 const wk_op_def *wk_op_get(int id) {
     return id >= 0 && id < wk_op_count() ? table[id] : NULL;
+}
+
+const char *wk_op_family(const wk_op_def *op) {
+    return wk_op_get(op->id) == op ? families[op->id] : "";
 }
 
 const wk_op_def *wk_op_find(const char *name) {

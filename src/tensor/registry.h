@@ -5,22 +5,23 @@
 #include "tensor/op_attrs.h"
 #include "tensor/tensor.h"
 
-/* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
+/* Add a file here, under the name of its folder (the family), and define `wk_op_def *const wk__rows_FILE[]`, ended by
+ * NULL, in src/tensor/ops/FOLDER/FILE.c. */
 /* clang-format off */
-#define WK__ROW_FAMILIES(X)                                                                             \
-    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                      \
-    X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                                        \
-    X(layout) X(views) X(windows) X(join) X(arrange)                                                    \
-    X(index) X(scatter) X(lookup) X(condition)                                                          \
-    X(matmul) X(products) X(einsum) X(factor) X(solve)                                                  \
-    X(conv) X(conv_transpose) X(pool) X(pool_parts) X(resize) X(grid_sample)                            \
-    X(norm) X(dropout)                                                                                  \
-    X(layer_norm) X(group_norm) X(dropouts) X(attention) X(rotary) X(recurrent)                         \
-    X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                                              \
-    X(random)                                                                                           \
-    X(tensor_list) X(optimizer_steps)
+#define WK__ROW_FAMILIES(X)                                                                                               \
+    X(pointwise, pointwise) X(pointwise, arithmetic) X(pointwise, functions) X(pointwise, activation) X(pointwise, logic) \
+    X(reduce, reduce) X(reduce, softmax) X(reduce, moments) X(reduce, scan) X(reduce, order) X(reduce, counting)          \
+    X(layout, layout) X(layout, views) X(layout, windows) X(layout, join) X(layout, arrange)                              \
+    X(layout, index) X(layout, scatter) X(layout, lookup) X(layout, condition)                                            \
+    X(linalg, matmul) X(linalg, products) X(linalg, einsum) X(linalg, factor) X(linalg, solve)                            \
+    X(image, conv) X(image, conv_transpose) X(image, pool) X(image, pool_parts) X(image, resize) X(image, grid_sample)    \
+    X(network, norm) X(network, dropout) X(network, layer_norm) X(network, group_norm) X(network, dropouts)               \
+    X(attention, attention) X(attention, rotary) X(recurrent, recurrent)                                                  \
+    X(loss, loss) X(loss, classes) X(loss, pairs) X(loss, binary) X(loss, margin) X(loss, ctc)                            \
+    X(random, random)                                                                                                     \
+    X(optim, tensor_list) X(optim, optimizer_steps)
 /* clang-format on */
-#define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];
+#define WK__DECLARE(folder, file) extern wk_op_def *const wk__rows_##file[];
 WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE
 

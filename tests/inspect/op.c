@@ -85,6 +85,7 @@ static const struct {
     const char *words[8], *message;
 } refusals[] = {
     { { "sofmax", "X" }, "wick: unknown operation \"sofmax\"; did you mean \"softmax\"?" },
+    { { "gather_backward", "X" }, "wick: operation \"gather_backward\" serves gradients and optimizers" },
     { { "softmax", "X", "-o", "Y" }, "wick: softmax: 2 inputs in the files, expected 1" },
     { { "add", "X" }, "wick: op: expected -o OUTPUT" },
     { { "add", "X", "-o", "Y", "--attr", "axis=1" }, "wick: add: no attribute \"axis\"; expected none at all" },

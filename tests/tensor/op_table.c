@@ -9,6 +9,7 @@
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
+#include "support/agree.h"
 #include "support/golden_rows.h"
 #include "support/sample.h"
 #include "wick/ops.h"
@@ -104,55 +105,7 @@ static bool trials_agree(const wk_op_def *row, const trial *a, const trial *b) {
     return true;
 }
 
-/* ---- reference and tolerance ---- */
-
-static ref_tensor dense(const wk_tensor *tensor) {
-    ref_tensor d = { .rank = tensor->rank, .count = tensor->count };
-    memcpy(d.shape, tensor->shape, sizeof d.shape);
-    d.v = tensor_values(tensor);
-    d.size = malloc(((size_t)d.count + 1) * sizeof *d.size);
-    for (int64_t i = 0; i < d.count; i++) d.size[i] = -1;
-    return d;
-}
-
-/* Relative size of one rounding to the dtype. */
-static double unit_of(wk_dtype dtype) {
-    switch (dtype) {
-    case WK_F64: return 0x1p-53;
-    case WK_F32: return 0x1p-24;
-    case WK_F16: return 0x1p-11;
-    case WK_BF16: return 0x1p-8;
-    default: return 0;
-    }
-}
-
-/* Half types are computed in f32 and rounded once at the end. */
-static double tolerance(const ref_call *call, const ref_row *row, wk_dtype working, wk_dtype stored, double value,
-                        double size) {
-    double unit = working == WK_F64 ? 0x1p-53 : 0x1p-24, terms = (double)(call->terms > 1 ? call->terms : 1);
-    if (size < 0) size = fabs(value);
-    double smallest = stored == WK_F16 ? 0x1p-25 : 0;
-    return 1.001 * unit_of(stored) * fabs(value) + row->steps * sqrt(terms) * unit * size + smallest;
-}
-
-static double wrapped(double value, wk_dtype dtype) {
-    if (dtype == WK_I64 || wk_dtype_is_float(dtype)) return value;
-    double range = ldexp(1, 8 * (int)wk_dtype_size(dtype)), low = dtype == WK_U8 || dtype == WK_BOOL ? 0 : -range / 2;
-    return value - floor((value - low) / range) * range;
-}
-
-static bool agrees(const ref_call *call, const ref_row *row, wk_dtype working, const wk_tensor *got,
-                   const ref_tensor *expected, char *text, size_t size) {
-    wk_dtype dtype = (wk_dtype)got->dtype;
-    for (int64_t i = 0; i < got->count; i++) {
-        double value = element_value(got->data, dtype, element_offset(got, i)), wanted = wrapped(expected->v[i], dtype);
-        double most = tolerance(call, row, working, dtype, wanted, expected->size[i]);
-        if (fabs(value - wanted) <= most || (isnan(value) && isnan(wanted)) || value == wanted) continue;
-        (void)snprintf(text, size, "element %lld is %.9g, expected %.9g ± %.2g", (long long)i, value, wanted, most);
-        return false;
-    }
-    return true;
-}
+/* ---- against the reference ---- */
 
 static wk_dtype working_dtype(const walk *w) {
     return w->dtype == WK_F64 ? WK_F64 : WK_F32;
@@ -163,14 +116,14 @@ static void compare(const walk *w, const char *label, const trial *t, ref_call *
     char text[200] = "";
     for (int k = 0; k < w->row->n_out; k++)
         if (call->out[k].known)
-            cr_expect(agrees(call, w->reference, working_dtype(w), t->out[k], &call->out[k], text, sizeof text),
+            cr_expect(ref_agrees(call, w->reference, working_dtype(w), t->out[k], &call->out[k], text, sizeof text),
                       "%s \"%s\" %s (%s), output %d: %s", w->row->name, label, wk_dtype_name(w->dtype),
                       layouts[w->layout], k, text);
         else
             cr_expect(w->row->internal_out >> k & 1, "%s: the reference leaves output %d open", w->row->name, k);
     for (int i = 0; i < t->n_in; i++)
         if (t->in[i] && writes(w->row, i))
-            cr_expect(agrees(call, w->reference, working_dtype(w), t->in[i], call->in[i], text, sizeof text),
+            cr_expect(ref_agrees(call, w->reference, working_dtype(w), t->in[i], call->in[i], text, sizeof text),
                       "%s \"%s\" %s, changed input %d: %s", w->row->name, label, wk_dtype_name(w->dtype), i, text);
 }
 
@@ -182,15 +135,15 @@ static void check_values(const walk *w, const char *label, const wk_sample_in *i
         /* Rows that write in place have changed what they were given: draw it again. */
         wk_tensor *fresh = sample_draw(&in[i], i, (wk_dtype)t->in[i]->dtype, w->layout);
         if (i == 0) set_scalars(w, fresh);
-        inputs[i] = dense(fresh);
+        inputs[i] = ref_dense(fresh);
         call.in[i] = &inputs[i];
     }
-    for (int k = 0; k < w->row->n_out; k++) call.out[k] = dense(t->out[k]);
+    for (int k = 0; k < w->row->n_out; k++) call.out[k] = ref_dense(t->out[k]);
     w->reference->run(&call);
     compare(w, label, t, &call);
     for (int i = 0; i < t->n_in; i++)
-        if (call.in[i]) free(call.in[i]->v), free(call.in[i]->size);
-    for (int k = 0; k < w->row->n_out; k++) free(call.out[k].v), free(call.out[k].size);
+        if (call.in[i]) ref_free(call.in[i]);
+    for (int k = 0; k < w->row->n_out; k++) ref_free(&call.out[k]);
 }
 
 /* ---- the walk ---- */

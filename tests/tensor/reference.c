@@ -208,12 +208,13 @@ static void argmax_ref(ref_call *c) {
     y->known = true;
 }
 
+/* Log of the sum of exponentials, less the largest: subtracting that first rounds least. */
 static double log_sum(const ref_tensor *x, line l, double *largest) {
     double sum = 0;
     *largest = -INFINITY;
     for (int64_t k = 0; k < l.length; k++) *largest = fmax(*largest, x->v[l.start + k * l.step]);
     for (int64_t k = 0; k < l.length; k++) sum += exp(x->v[l.start + k * l.step] - *largest);
-    return *largest + log(sum);
+    return log(sum);
 }
 
 static void softmax_like(ref_call *c, bool logarithm) {
@@ -223,9 +224,8 @@ static void softmax_like(ref_call *c, bool logarithm) {
     c->terms = x->shape[axis];
     for (int64_t i = 0; i < y->count; i++) {
         double largest, lse = log_sum(x, line_through(x, axis, i), &largest), away = largest - x->v[i];
-        y->v[i] = logarithm ? x->v[i] - lse : exp(x->v[i] - lse);
-        y->size[i] =
-            logarithm ? 1 + away + fabs(lse - largest) : y->v[i] * (1 + away); /* the exponent's own rounding */
+        y->v[i] = logarithm ? -away - lse : exp(-away - lse);
+        y->size[i] = logarithm ? 1 + away + lse : y->v[i] * (1 + away); /* the exponent's own rounding */
     }
     y->known = true;
 }

@@ -222,10 +222,15 @@ static void avg_pool_walk(const wk_pool_opts *opts, const ref_tensor *y, const r
             }
     }
 }
+static int64_t window(const wk_pool_opts *opts) {
+    return opts->kernel[0] * opts->kernel[1];
+}
 static void avg_pool2d_ref(ref_call *c) {
+    c->terms = window(c->attrs);
     avg_pool_walk(c->attrs, &c->out[0], c->in[0], false, &c->out[0]);
 }
 static void avg_pool2d_backward_ref(ref_call *c) {
+    c->terms = window(&((const wk_pool_grad_attrs *)c->attrs)->pool);
     avg_pool_walk(&((const wk_pool_grad_attrs *)c->attrs)->pool, c->in[0], &c->out[0], true, &c->out[0]);
 }
 
@@ -252,7 +257,7 @@ static void batch_norm_ref(ref_call *c) {
     const ref_tensor *x = c->in[0], *weight = c->in[1], *bias = c->in[2];
     ref_tensor *y = &c->out[0], *running_mean = c->in[3], *running_variance = c->in[4];
     double momentum = wk_optional_or(opts->momentum, 0.1), eps = wk_optional_or(opts->eps, 1e-5);
-    double n = (double)(x->count / x->shape[1]);
+    double n = (double)(x->shape[1] ? x->count / x->shape[1] : 1);
     c->terms = (int64_t)n;
     for (int64_t ch = 0; ch < x->shape[1]; ch++) {
         double mean = 0, variance = 0;
@@ -260,11 +265,13 @@ static void batch_norm_ref(ref_call *c) {
             statistics(x, ch, &mean, &variance);
         else
             mean = running_mean->v[ch], variance = running_variance->v[ch];
-        double factor = (weight ? weight->v[ch] : 1) / sqrt(variance + eps);
+        double factor = (weight ? weight->v[ch] : 1) / sqrt(variance + eps), sizes = 0; /* of what the mean adds up */
+        for (int64_t i = 0; opts->training && i < x->count; i++)
+            if (channel_of(x, i) == ch) sizes += fabs(x->v[i]) / n;
         for (int64_t i = 0; i < x->count; i++) {
             if (channel_of(x, i) != ch) continue;
             y->v[i] = (x->v[i] - mean) * factor + (bias ? bias->v[ch] : 0);
-            y->size[i] = (fabs(x->v[i]) + fabs(mean)) * fabs(factor) + (bias ? fabs(bias->v[ch]) : 0);
+            y->size[i] = (fabs(x->v[i]) + fabs(mean) + sizes) * fabs(factor) + (bias ? fabs(bias->v[ch]) : 0);
         }
         if (!opts->training) continue;
         if (running_mean) running_mean->v[ch] += momentum * (mean - running_mean->v[ch]);
@@ -278,7 +285,7 @@ static void batch_norm_backward_ref(ref_call *c) {
     const wk_batch_norm_opts *opts = c->attrs;
     const ref_tensor *dy = c->in[0], *x = c->in[1], *weight = c->in[2], *mean = c->in[3], *rstd = c->in[4];
     ref_tensor *dx = &c->out[0], *dweight = &c->out[1], *dbias = &c->out[2];
-    double n = (double)(x->count / x->shape[1]);
+    double n = (double)(x->shape[1] ? x->count / x->shape[1] : 1);
     zero(dweight);
     zero(dbias);
     c->terms = (int64_t)n;

@@ -10,7 +10,7 @@ static wk_cost move_cost(const wk_call *call) {
 static wk_status index_select_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *index = call->in[1];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
-    if (axis >= x->rank)
+    if (axis < 0 || axis >= x->rank)
         return wk_bad_call(call, WK_INVALID, "axis %lld of a tensor of rank %d", (long long)axis, x->rank);
     if (index->rank != 1) return wk_bad_call(call, WK_SHAPE, "index has rank %d, expected 1", index->rank);
     out[0] = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
@@ -21,7 +21,7 @@ static wk_status index_select_shape(const wk_call *call, wk_desc out[]) {
 static wk_status gather_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *index = call->in[1];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
-    bool fits = index->rank == x->rank && axis < x->rank;
+    bool fits = index->rank == x->rank && axis >= 0 && axis < x->rank;
     for (int a = 0; fits && a < x->rank; a++) fits = a == axis || index->shape[a] <= x->shape[a];
     char one[160], other[160];
     if (!fits)

@@ -406,7 +406,7 @@ static wk_op_def slice_backward_row = { .name = "slice_backward",
 static wk_status concat_shape(const wk_call *call, wk_desc out[]) {
     int64_t axis = ((const wk_concat_opts *)call->attrs)->axis;
     const wk_tensor *first = call->in[0];
-    if (axis >= first->rank)
+    if (axis < 0 || axis >= first->rank)
         return wk_bad_call(call, WK_INVALID, "axis %lld of tensors of rank %d", (long long)axis, first->rank);
     wk_desc desc = wk_desc_row_major((wk_dtype)first->dtype, first->rank, first->shape);
     for (int i = 1; i < call->n_in; i++) {

@@ -19,7 +19,7 @@ static wk_cost move_cost(const wk_call *call) {
 static wk_status scatter_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *index = call->in[1], *source = call->in[2];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
-    bool fits = index->rank == x->rank && source->rank == x->rank && axis < x->rank;
+    bool fits = index->rank == x->rank && source->rank == x->rank && axis >= 0 && axis < x->rank;
     for (int a = 0; fits && a < x->rank; a++)
         fits = index->shape[a] <= source->shape[a] && (a == axis || index->shape[a] <= x->shape[a]);
     char text[3][160];

@@ -300,6 +300,8 @@ static wk_status diag_embed_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_tensor *x = call->in[0];
     if (x->rank < 1 || x->rank == WK_MAX_RANK)
         return wk_bad_call(call, WK_SHAPE, "x has rank %d, expected 1 to %d", x->rank, WK_MAX_RANK - 1);
+    if (offset < -INT32_MAX || offset > INT32_MAX)
+        return wk_bad_call(call, WK_SHAPE, "offset %lld, expected one between -2^31 and 2^31", (long long)offset);
     wk_diagonal_grad_attrs attrs = { { offset, WK_SET(-2), WK_SET(-1) }, wk__dims(x) };
     int64_t size = x->shape[x->rank - 1] + (offset < 0 ? -offset : offset);
     attrs.dims.size[attrs.dims.rank - 1] = attrs.dims.size[attrs.dims.rank] = size;

@@ -142,12 +142,24 @@ static wk_status unfold_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 
+/* Numbers that no sum or product below can overflow. */
+static bool is_sane(int64_t value) {
+    return value >= 0 && value <= INT32_MAX;
+}
+
 static wk_status fold_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_fold_opts *opts = call->attrs;
     const wk_unfold_opts *w = &opts->windows;
     const wk_tensor *x = call->in[0];
     int64_t padded[2], count[2];
     for (int i = 0; i < 2; i++) {
+        if (!is_sane(opts->size[i]) || !is_sane(w->kernel[i]) || !is_sane(w->stride[i]) || !is_sane(w->padding[i])
+            || !is_sane(w->dilation[i]))
+            return wk_bad_call(call, WK_INVALID,
+                               "size %lld, kernel %lld, stride %lld, padding %lld, dilation %lld: "
+                               "expected numbers from 0 to 2^31 - 1",
+                               (long long)opts->size[i], (long long)w->kernel[i], (long long)w->stride[i],
+                               (long long)w->padding[i], (long long)w->dilation[i]);
         padded[i] = opts->size[i] + 2 * w->padding[i];
         int64_t room = padded[i] - or_one(w->dilation[i]) * (w->kernel[i] - 1) - 1;
         if (w->kernel[i] < 1 || room < 0 || opts->size[i] < 1)

@@ -1,0 +1,68 @@
+/* errors_rows.c: rows called with attributes as `wick op` and plug-ins may set them, past the functions that resolve
+ * them. */
+#include "wick/op.h"
+#include "wick/ops.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static wk_scope scope;
+static void open_scope(void) {
+    scope = wk_scope_begin();
+}
+static void close_scope(void) {
+    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
+    wk_scope_end(scope);
+}
+TestSuite(errors_rows, .init = open_scope, .fini = close_scope);
+
+static void expect_refusal(const char *row, wk_tensor **in, int n_in, const void *attrs, const char *wanted) {
+    wk_tensor *out[WK_MAX_OUT];
+    cr_assert_neq(wk_op_run(wk_op_find(row), in, n_in, out, attrs), WK_OK, "%s", row);
+    cr_expect(strncmp(wk_message(), wanted, strlen(wanted)) == 0, "message \"%s\"\n  expected \"%s\"", wk_message(),
+              wanted);
+    wk_clear_error();
+}
+
+Test(errors_rows, an_axis_that_nobody_resolved) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3)), *rows = wk_zeros(WK_I64, WK_DIMS(2));
+    wk_tensor *index = wk_zeros(WK_I64, WK_DIMS(2, 3));
+    const wk_index_opts last = { -1 };
+    expect_refusal("index_select", (wk_tensor *[]){ x, rows }, 2, &last, "index_select: axis -1 of a tensor of rank 2");
+    expect_refusal("gather", (wk_tensor *[]){ x, index }, 2, &last,
+                   "gather: index (2, 3) i64 for x (2, 3) f32 along axis -1: ranks must agree");
+    expect_refusal("scatter", (wk_tensor *[]){ x, index, x }, 3, &last,
+                   "scatter: x (2, 3) f32, index (2, 3) i64, source (2, 3) f32 along axis -1: ranks must agree");
+    expect_refusal("concat", (wk_tensor *[]){ x, x }, 2, &(wk_concat_opts){ -5 }, "concat: axis -5");
+}
+
+Test(errors_rows, numbers_that_name_nothing) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3));
+    const wk_expand_opts less = { { .rank = -3 } }, more = { { .rank = 9 } };
+    expect_refusal("expand", &x, 1, &less, "expand: dims has -3 numbers, expected at most 8");
+    expect_refusal("expand", &x, 1, &more, "expand: dims has 9 numbers, expected at most 8");
+    const wk_cast_opts nothing = { (wk_dtype)12 };
+    expect_refusal("cast", &x, 1, &nothing, "cast: 12 is no dtype");
+    const wk_pad_opts mode = { .mode = 7 };
+    expect_refusal("pad", &x, 1, &mode, "pad: mode is 7, expected one of 0 to 3: constant|reflect|replicate|circular");
+    cr_expect_eq(wk_op_outputs(wk_op_find("split"), &x, 1, NULL), -1, "a size of 0");
+    wk_clear_error();
+}
+
+Test(errors_rows, a_composite_names_itself) {
+    wk_tensor *x = wk_zeros(WK_I64, WK_DIMS(3));
+    expect_refusal("one_hot", &x, 1, &(wk_one_hot_opts){ INT64_C(1) << 60 }, "one_hot: ");
+    wk_tensor *y = wk_zeros(WK_F32, WK_DIMS(2, 3));
+    const wk_diag_embed_opts far = { INT64_C(1) << 61 };
+    expect_refusal("diag_embed", &y, 1, &far, "diag_embed: offset 2305843009213693952, expected one between");
+    const wk_diag_embed_opts least = { INT64_MIN };
+    expect_refusal("diag_embed", &y, 1, &least, "diag_embed: offset -9223372036854775808, expected one between");
+}
+
+Test(errors_rows, numbers_whose_sums_overflow) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(1, 4, 9));
+    const wk_fold_opts fold = { .size = { 4, 4 }, .windows = { .kernel = { 2, INT64_MIN } } };
+    expect_refusal(
+        "fold", &x, 1, &fold,
+        "fold: size 4, kernel -9223372036854775808, stride 0, padding 0, dilation 0: expected numbers from 0");
+}
