@@ -84,7 +84,8 @@ Test(names, every_operation_has_its_row) {
     for (int i = 0; i < NAMES; i++) {
         const wk_op_def *row = wk_op_find(names[i].row);
         cr_expect(row, "%s: there is no row \"%s\"", names[i].operation, names[i].row);
-        cr_expect(!row || !row->internal, "%s: \"%s\" is for gradients and optimizers", names[i].operation, names[i].row);
+        cr_expect(!row || !row->internal, "%s: \"%s\" is for gradients and optimizers", names[i].operation,
+                  names[i].row);
     }
 }
 
