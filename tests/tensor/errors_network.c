@@ -68,7 +68,7 @@ Test(errors_network, sequences) {
     expect(WK_SHAPE, "gru: h0 has shape (3, 3) f32, expected (2, 3)");
     wk_tensor *lengths = wk_from_array(WK_I64, WK_DIMS(2), (int64_t[]){ 2, 5 });
     cr_expect_neq(wk_gru(x, w, NULL, lengths, (wk_recurrent_opts){ 0 }, &y, &h), WK_OK);
-    expect(WK_INVALID, "recurrent: length 5 at position 1, expected 0 to 4");
+    expect(WK_INVALID, "gru: recurrent: length 5 at position 1, expected 0 to 4");
     wk_packed packed;
     cr_expect_neq(wk_pack_padded_sequence(x, lengths, (wk_pack_opts){ 0 }, &packed), WK_OK);
     expect(WK_INVALID, "pack_padded_sequence: length 5 at position 1, expected 1 to 4");

@@ -65,4 +65,20 @@ Test(errors_rows, numbers_whose_sums_overflow) {
     expect_refusal(
         "fold", &x, 1, &fold,
         "fold: size 4, kernel -9223372036854775808, stride 0, padding 0, dilation 0: expected numbers from 0");
+    wk_tensor *image = wk_zeros(WK_F32, WK_DIMS(1, 1, 4, 4)), *matrix = wk_zeros(WK_F32, WK_DIMS(3, 4));
+    const wk_conv2d_opts far = { .padding = { INT64_MAX, 0 } };
+    expect_refusal("conv2d", (wk_tensor *[]){ image, image, NULL }, 3, &far,
+                   "conv2d: stride 1, dilation 1, padding 9223372036854775807, groups 1: expected at most 1048575");
+    const wk_pad_opts cut = { .before = WK_DIMS(INT64_MIN), .after = WK_DIMS(0) };
+    expect_refusal("pad", &matrix, 1, &cut, "pad: more is cut off axis 1 than its size 4");
+    const wk_diagonal_opts below = { .offset = INT64_MIN };
+    expect_refusal("diagonal", &matrix, 1, &below, "diagonal: offset -9223372036854775808, expected one between");
+    const wk_windows_opts step = { .axis = 0, .size = 2, .step = INT64_MAX };
+    expect_refusal("windows", &matrix, 1, &step, "windows: size 2, step 9223372036854775807, dilation 1: expected");
+    wk_tensor *none = wk_zeros(WK_F32, WK_DIMS(0));
+    const wk_reshape_opts huge = { WK_DIMS(0, INT64_MAX, 3) };
+    expect_refusal("reshape", &none, 1, &huge, "reshape: the sizes multiply to more elements than memory can hold");
+    cr_expect_eq(wk_size(wk_slice(matrix, 0, 0, 3, INT64_MAX), 0), 1, "%s", wk_message());
+    const wk_split_opts whole = { .size = INT64_MAX };
+    cr_expect_eq(wk_op_outputs(wk_op_find("split"), &matrix, 1, &whole), 1);
 }

@@ -38,6 +38,13 @@ static wk_status check_opts(const wk_call *call, const wk_conv_opts *opts, int a
         if (opts->pad == WK_CONV_SAME && opts->stride[i] != 1)
             return wk_bad_call(call, WK_INVALID, "stride %lld, but padding \"same\" needs stride 1",
                                (long long)opts->stride[i]);
+        /* The plans of libraries are found by these, 20 bits each; and no product of sizes below overflows. */
+        enum { MOST = (1 << 20) - 1 };
+        if (opts->stride[i] > MOST || opts->dilation[i] > MOST || opts->padding[i] > MOST || opts->groups > MOST)
+            return wk_bad_call(call, WK_INVALID,
+                               "stride %lld, dilation %lld, padding %lld, groups %lld: expected at most %d",
+                               (long long)opts->stride[i], (long long)opts->dilation[i], (long long)opts->padding[i],
+                               (long long)opts->groups, MOST);
     }
     if (opts->groups < 1)
         return wk_bad_call(call, WK_INVALID, "groups %lld, expected at least 1", (long long)opts->groups);

@@ -294,8 +294,10 @@ static wk_status pad_parts(const wk_call *call, wk_tensor *out[]) {
     for (int i = 0; i < opts.before.rank && x; i++) {
         int axis = x->rank - opts.before.rank + i;
         int64_t *before = &opts.before.size[i], *after = &opts.after.size[i];
-        int64_t start = *before < 0 ? -*before : 0, stop = x->shape[axis] - (*after < 0 ? -*after : 0);
-        if (start > stop)
+        bool beyond = *before < -x->shape[axis] || *after < -x->shape[axis];
+        int64_t start = *before < 0 && !beyond ? -*before : 0;
+        int64_t stop = x->shape[axis] + (*after < 0 && !beyond ? *after : 0);
+        if (beyond || start > stop)
             return wk_bad_call(call, WK_SHAPE, "more is cut off axis %d than its size %lld", axis,
                                (long long)x->shape[axis]);
         if (*before < 0 || *after < 0) x = wk_slice(x, axis, start, stop, 1);

@@ -45,7 +45,7 @@ static int split_count(const wk_call *call) {
         return (void)wk_bad_call(call, WK_INVALID, "size is %lld for an axis of %lld, expected at least 1",
                                  (long long)opts->size, (long long)length),
                -1;
-    return length ? (int)((length + opts->size - 1) / opts->size) : 1;
+    return length ? (int)(length / opts->size + (length % opts->size != 0)) : 1;
 }
 static wk_status split_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_split_opts *opts = call->attrs;

@@ -127,7 +127,8 @@ static wk_status reshape_shape(const wk_call *call, wk_desc out[]) {
         int64_t step = 1;
         for (int axis = dims.rank - 1; axis >= 0; axis--) {
             desc.stride[axis] = step;
-            step *= dims.size[axis] ? dims.size[axis] : 1;
+            if (__builtin_mul_overflow(step, dims.size[axis] ? dims.size[axis] : 1, &step))
+                return wk_bad_call(call, WK_SHAPE, "the sizes multiply to more elements than memory can hold");
         }
     } else if (!viewable(x, &dims, desc.stride)) {
         return wk_bad_call(call, WK_SHAPE, "no view of these strides has that shape; use wk_contiguous first");
@@ -311,6 +312,7 @@ static bool resolve_slice(const wk_tensor *x, wk_slice_opts *opts) {
         (void)wk__bad_argument("slice", WK_INVALID, "step %lld, expected at least 1", (long long)opts->step);
         return false;
     }
+    if (opts->step > x->shape[axis]) opts->step = x->shape[axis] ? x->shape[axis] : 1; /* one element at most */
     opts->start = clamp(opts->start, x->shape[axis]);
     opts->stop = clamp(opts->stop, x->shape[axis]);
     if (opts->stop < opts->start) opts->stop = opts->start;

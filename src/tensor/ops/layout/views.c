@@ -212,6 +212,11 @@ static bool resolve_diagonal(const wk_tensor *x, const wk_diagonal_opts *opts, i
         (void)wk__bad_argument("diagonal", WK_INVALID, "both axes are %d", *a);
         return false;
     }
+    if (opts->offset < -INT32_MAX || opts->offset > INT32_MAX) {
+        (void)wk__bad_argument("diagonal", WK_INVALID, "offset %lld, expected one between -2^31 and 2^31",
+                               (long long)opts->offset);
+        return false;
+    }
     int64_t down = opts->offset < 0 ? -opts->offset : 0, right = opts->offset > 0 ? opts->offset : 0;
     int64_t rows = x->shape[*a] - down, columns = x->shape[*b] - right;
     *length = rows < columns ? rows : columns;

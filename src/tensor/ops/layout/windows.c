@@ -29,8 +29,8 @@ static wk_status windows_shape(const wk_call *call, wk_desc out[]) {
     int axis = wk__axis("windows", x, opts->axis);
     if (axis < 0) return wk_error_code();
     int64_t step = or_one(opts->step), dilation = or_one(opts->dilation);
-    if (opts->size < 1 || step < 1 || dilation < 1)
-        return wk_bad_call(call, WK_INVALID, "size %lld, step %lld, dilation %lld: expected at least 1",
+    if (opts->size < 1 || step < 1 || dilation < 1 || step > INT32_MAX || dilation > INT32_MAX)
+        return wk_bad_call(call, WK_INVALID, "size %lld, step %lld, dilation %lld: expected at least 1, less than 2^31",
                            (long long)opts->size, (long long)step, (long long)dilation);
     int64_t reach;
     if (__builtin_mul_overflow(dilation, opts->size - 1, &reach) || reach >= x->shape[axis])
