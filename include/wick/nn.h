@@ -11,6 +11,7 @@
 #include "wick/autograd.h"
 #include "wick/nn/activations.h"
 #include "wick/nn/containers.h"
+#include "wick/nn/image.h"
 #include "wick/nn/init.h"
 #include "wick/nn/norms.h"
 #include "wick/nn/attention.h"
@@ -114,12 +115,6 @@ typedef struct wk_layer_opts {
 } wk_layer_opts;
 /* weight (out, in) and bias (out), uniform in ± 1 / sqrt(in) */
 WK_API wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts);
-typedef struct wk_nn_conv2d_opts {
-    wk_conv2d_opts conv; /* stride, padding, dilation, groups */
-    bool no_bias;
-} wk_nn_conv2d_opts;
-/* weight (out, in / groups, kernel, kernel) and bias (out), uniform in ± 1 / sqrt(in / groups · kernel²) */
-WK_API wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv2d_opts opts);
 typedef struct wk_nn_batch_norm_opts {
     wk_optional eps, momentum; /* 1e-5, 0.1 */
     bool no_affine, no_running_statistics;
@@ -129,7 +124,6 @@ typedef struct wk_nn_batch_norm_opts {
 WK_API wk_module *wk_nn_batch_norm1d(int64_t channels, wk_nn_batch_norm_opts opts);
 WK_API wk_module *wk_nn_batch_norm3d(int64_t channels, wk_nn_batch_norm_opts opts);
 WK_API wk_module *wk_nn_batch_norm2d(int64_t channels, wk_nn_batch_norm_opts opts);
-WK_API wk_module *wk_nn_max_pool2d(wk_pool_opts opts);
 /* In training, a mask of the context's counter-based stream; in evaluation, nothing. */
 WK_API wk_module *wk_nn_dropout(double p);
 WK_API wk_module *wk_nn_flatten(void); /* axes from 1 on */

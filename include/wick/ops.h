@@ -16,6 +16,8 @@
 #include "wick/ops/index.h"
 #include "wick/ops/linalg.h"
 #include "wick/ops/image.h"
+#include "wick/ops/pool.h"
+#include "wick/ops/resize.h"
 #include "wick/ops/network.h"
 #include "wick/ops/attention.h"
 #include "wick/ops/recurrent.h"

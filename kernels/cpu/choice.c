@@ -62,10 +62,11 @@ static void read_environment(void) {
 static bool winograd_pays(const wk_convolution_shape *s) {
     (void)pthread_once(&once, read_environment);
     if (!winograd_allowed) return false;
-    for (int i = 0; i < 2; i++)
+    if (s->axes != 2) return false;
+    for (int i = 1; i < 3; i++)
         if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1 || s->padding[i] > 1) return false;
     if (s->groups != 1 || s->c % 16 != 0 || s->k % 16 != 0) return false;
-    int64_t tiles = s->n * ((s->p + 3) / 4) * ((s->q + 3) / 4), pixels = s->n * s->p * s->q;
+    int64_t tiles = s->n * ((s->out[1] + 3) / 4) * ((s->out[2] + 3) / 4), pixels = s->n * s->out[1] * s->out[2];
     bool wasteful = 16 * tiles > 2 * pixels;
     return tiles >= 32 && !wasteful && (double)pixels * (double)(s->c * s->k) * 9 > 2e7;
 }

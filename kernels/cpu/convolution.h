@@ -1,29 +1,33 @@
-/* convolution.h: the shape of a convolution call, read from any of its three rows. */
+/* convolution.h: the shape of a convolution call, read from any of its rows. */
 #ifndef WICK_KERNELS_CPU_CONVOLUTION_H
 #define WICK_KERNELS_CPU_CONVOLUTION_H
 
 #include "cpu/choice.h"
 
-static inline wk_convolution_shape wk__convolution_shape(const wk_conv2d_opts *opts,
-                                                         const int64_t *x /* (N, C, H, W) */,
-                                                         const int64_t *weight /* (K, C/groups, R, S) */,
-                                                         const int64_t *y /* (N, K, P, Q) */) {
-    wk_convolution_shape s = { .n = x[0], .c = x[1], .h = x[2], .w = x[3], .k = y[1], .p = y[2], .q = y[3] };
+static inline wk_convolution_shape wk__convolution_shape(const wk_conv_opts *opts, const wk_tensor *x /* (N, C, …) */,
+                                                         const wk_tensor *weight /* (K, C/groups, …) */,
+                                                         const wk_tensor *y /* (N, K, …) */) {
+    wk_convolution_shape s = { .n = x->shape[0], .c = x->shape[1], .k = y->shape[1], .axes = x->rank - 2 };
+    int64_t before[3];
     s.groups = opts->groups ? opts->groups : 1;
-    for (int i = 0; i < 2; i++) {
-        s.kernel[i] = weight[2 + i];
-        s.stride[i] = opts->stride[i] ? opts->stride[i] : 1;
-        s.padding[i] = opts->padding[i];
-        s.dilation[i] = opts->dilation[i] ? opts->dilation[i] : 1;
+    wk__conv_padding(opts, s.axes, &weight->shape[2], before);
+    for (int axis = 0; axis < 3; axis++) {
+        int i = axis - (3 - s.axes);
+        s.size[axis] = i < 0 ? 1 : x->shape[2 + i];
+        s.out[axis] = i < 0 ? 1 : y->shape[2 + i];
+        s.kernel[axis] = i < 0 ? 1 : weight->shape[2 + i];
+        s.stride[axis] = i >= 0 && opts->stride[i] ? opts->stride[i] : 1;
+        s.padding[axis] = i < 0 ? 0 : before[i];
+        s.dilation[axis] = i >= 0 && opts->dilation[i] ? opts->dilation[i] : 1;
     }
     return s;
 }
 
+/* Images of two or three axes whose channels lie together. */
 static inline bool wk__is_channels_last(const wk_tensor *x) {
-    const int order[4] = { 1, 3, 2, 0 };
     int64_t expected = 1;
-    for (int i = 0; i < 4; i++) {
-        int axis = order[i];
+    for (int i = 0; i < x->rank; i++) {
+        int axis = i == 0 ? 1 : i == x->rank - 1 ? 0 : x->rank - i;
         if (x->shape[axis] != 1 && x->stride[axis] != expected) return false;
         expected *= x->shape[axis];
     }

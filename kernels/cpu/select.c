@@ -114,7 +114,7 @@ wk_status wk__cpu_isa(const char **name) {
  * ----------------------------------------------------------------------------------------------------- */
 
 /* Absent from builds without the libraries. */
-#define LIBRARY_TABLES(X) X(matmul) X(conv2d) X(lapack)
+#define LIBRARY_TABLES(X) X(matmul) X(conv) X(lapack)
 #define DECLARE(name)     extern const wk_cpu_entry wk__cpu_library_##name[] __attribute__((weak));
 LIBRARY_TABLES(DECLARE)
 #undef DECLARE

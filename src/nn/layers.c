@@ -1,4 +1,4 @@
-/* layers.c: the layers with parameters: Linear, Conv2d, BatchNorm1d to 3d. */
+/* layers.c: layers with parameters: Linear, BatchNorm1d to 3d. */
 #define WK_NO_CALL_SITES
 #include "tensor/tensor.h"
 #include "nn/nn.h"
@@ -72,58 +72,7 @@ wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts
     return finished(&m->base);
 }
 
-/* ---- Conv2d ---- */
-
-typedef struct conv2d {
-    wk_module base;
-    wk_tensor *weight, *bias;
-    wk_conv2d_opts opts;
-} conv2d;
-
-static wk_tensor *conv2d_activated(wk_module *self, wk_tensor *x, int activation) {
-    const conv2d *m = (conv2d *)self;
-    wk_conv2d_opts opts = m->opts;
-    opts.activation = activation;
-    return wk_conv2d(x, m->weight, m->bias, opts);
-}
-static wk_tensor *conv2d_forward(wk_module *self, wk_tensor *x) {
-    return conv2d_activated(self, x, WK_ACTIVATION_NONE);
-}
-static void conv2d_describe(const wk_module *self, char *buffer, size_t size) {
-    const conv2d *m = (const conv2d *)self;
-    (void)snprintf(buffer, size, "%lld, %lld, kernel=%lldx%lld, stride=%lld, padding=%lld, bias=%s",
-                   (long long)(wk_size(m->weight, 1) * (m->opts.groups ? m->opts.groups : 1)),
-                   (long long)wk_size(m->weight, 0), (long long)wk_size(m->weight, 2), (long long)wk_size(m->weight, 3),
-                   (long long)(m->opts.stride[0] ? m->opts.stride[0] : 1), (long long)m->opts.padding[0],
-                   m->bias ? "true" : "false");
-}
-static const wk_module_class conv2d_class = { .name = "Conv2d",
-                                              .size = sizeof(conv2d),
-                                              .forward = conv2d_forward,
-                                              .forward_activated = conv2d_activated,
-                                              .describe = conv2d_describe };
-
-wk_module *wk_nn_conv2d(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv2d_opts opts) {
-    int64_t groups = opts.conv.groups ? opts.conv.groups : 1;
-    if (wk_failed() || !positive("Conv2d", "in_channels", in_channels)
-        || !positive("Conv2d", "out_channels", out_channels) || !positive("Conv2d", "kernel", kernel)
-        || !positive("Conv2d", "groups", groups))
-        return NULL;
-    if (in_channels % groups || out_channels % groups)
-        return wk_fail_null(WK_INVALID, "Conv2d: %lld groups divide neither %lld nor %lld channels evenly",
-                            (long long)groups, (long long)in_channels, (long long)out_channels);
-    conv2d *m = (conv2d *)wk_module_create(&conv2d_class);
-    if (!m) return NULL;
-    m->opts = opts.conv;
-    double fan_in = (double)(in_channels / groups * kernel * kernel);
-    wk_dims dims = WK_DIMS(out_channels, in_channels / groups, kernel, kernel);
-    m->weight = wk_module_add_parameter(&m->base, "weight", uniform(dims, kaiming_bound(fan_in)));
-    if (!opts.no_bias)
-        m->bias = wk_module_add_parameter(&m->base, "bias", uniform(WK_DIMS(out_channels), bias_bound(fan_in)));
-    return finished(&m->base);
-}
-
-/* ---- BatchNorm1d, 2d, 3d ---- */
+/* ---- BatchNorm2d ---- */
 
 typedef struct batch_norm {
     wk_module base;

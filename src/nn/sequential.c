@@ -17,30 +17,6 @@ wk_module *wk_nn_flatten(void) {
     return wk_failed() ? NULL : wk_module_create(&flatten_class);
 }
 
-typedef struct max_pool2d {
-    wk_module base;
-    wk_pool_opts opts;
-} max_pool2d;
-static wk_tensor *max_pool2d_forward(wk_module *self, wk_tensor *x) {
-    return wk_max_pool2d(x, ((max_pool2d *)self)->opts);
-}
-static void max_pool2d_describe(const wk_module *self, char *buffer, size_t size) {
-    const wk_pool_opts *opts = &((const max_pool2d *)self)->opts;
-    (void)snprintf(buffer, size, "kernel=%lldx%lld", (long long)opts->kernel[0], (long long)opts->kernel[1]);
-}
-static const wk_module_class max_pool2d_class = {
-    .name = "MaxPool2d", .size = sizeof(max_pool2d), .forward = max_pool2d_forward, .describe = max_pool2d_describe
-};
-wk_module *wk_nn_max_pool2d(wk_pool_opts opts) {
-    if (wk_failed()) return NULL;
-    if (opts.kernel[0] < 1 || opts.kernel[1] < 1)
-        return wk_fail_null(WK_INVALID, "MaxPool2d: kernel %lldx%lld, expected at least 1x1", (long long)opts.kernel[0],
-                            (long long)opts.kernel[1]);
-    max_pool2d *m = (max_pool2d *)wk_module_create(&max_pool2d_class);
-    if (m) m->opts = opts;
-    return m ? &m->base : NULL;
-}
-
 typedef struct dropout {
     wk_module base;
     double p;

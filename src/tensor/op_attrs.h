@@ -5,19 +5,43 @@
 
 #include "wick/ops.h"
 
-/* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K)
+/* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K); also of conv3d.
  * `dims` is the shape of dx or of dweight. */
-typedef struct wk_conv2d_grad_attrs {
-    wk_conv2d_opts conv; /* activation is always none here */
+typedef struct wk_conv_grad_attrs {
+    wk_conv_opts conv; /* activation is always none here */
     wk_dims dims;
-} wk_conv2d_grad_attrs;
+} wk_conv_grad_attrs;
 
-/* max_pool2d_backward (dy, indices) -> dx;  avg_pool2d_backward (dy) -> dx */
+/* Zeros before the image along each of its axes.  What stands behind it follows from the result's size. */
+static inline void wk__conv_padding(const wk_conv_opts *opts, int axes, const int64_t *kernel, int64_t *before) {
+    for (int i = 0; i < axes; i++) {
+        int64_t dilation = opts->dilation[i] ? opts->dilation[i] : 1;
+        before[i] = opts->pad == WK_CONV_SAME    ? dilation * (kernel[i] - 1) / 2
+                    : opts->pad == WK_CONV_VALID ? 0
+                                                 : opts->padding[i];
+    }
+}
+
+/* max_pool_backward (dy, taps) -> dx;  avg_pool_backward (dy) -> dx;  max_pool_positions (taps) -> i64 */
 typedef struct wk_pool_grad_attrs {
     wk_pool_opts pool;
     wk_dims dims;       /* of dx */
     bool channels_last; /* layout of dx */
+    bool adaptive;      /* the windows follow from the sizes, not from `pool` */
 } wk_pool_grad_attrs;
+
+/* resize_axis (x) -> y: an axis of `from` elements becomes one of `to`, or, transposed, the gradient the other way. */
+typedef struct wk_resize_axis_attrs {
+    int64_t axis, from, to;
+    double scale; /* to / from as given; 0: of the sizes */
+    int mode;     /* wk_interpolate_mode */
+    bool align_corners, transposed;
+} wk_resize_axis_attrs;
+/* grid_sample_backward (dy, x, grid) -> dx, dgrid;  grid_taps (grid) -> …: see src/tensor/ops/image/grid_sample.c */
+typedef struct wk_grid_attrs {
+    wk_grid_sample_opts sample;
+    wk_dims image; /* shape of x */
+} wk_grid_attrs;
 
 /* slice_backward (dy) -> dx;  index_select_backward, gather_backward (dy, index) -> dx: dy added into zeros of `dims`
  */

@@ -7,17 +7,17 @@
 
 /* Add a family's name here and define `wk_op_def *const wk__rows_NAME[]`, ended by NULL, in src/tensor/ops/NAME.c. */
 /* clang-format off */
-#define WK__ROW_FAMILIES(X)                                                              \
-    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                       \
-    X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                         \
-    X(layout) X(views) X(windows) X(join) X(arrange)                                     \
-    X(index) X(scatter) X(lookup) X(condition)                                           \
-    X(matmul) X(products) X(einsum) X(factor) X(solve)                                                                         \
-    X(conv) X(pool)                                                                      \
-    X(norm) X(dropout)                                                                   \
-    X(layer_norm) X(group_norm) X(dropouts) X(attention) X(rotary) X(recurrent)          \
-    X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                               \
-    X(random)                                                                            \
+#define WK__ROW_FAMILIES(X)                                                                             \
+    X(pointwise) X(arithmetic) X(functions) X(activation) X(logic)                                      \
+    X(reduce) X(softmax) X(moments) X(scan) X(order) X(counting)                                        \
+    X(layout) X(views) X(windows) X(join) X(arrange)                                                    \
+    X(index) X(scatter) X(lookup) X(condition)                                                          \
+    X(matmul) X(products) X(einsum) X(factor) X(solve)                                                  \
+    X(conv) X(conv_transpose) X(pool) X(pool_parts) X(resize) X(grid_sample)                            \
+    X(norm) X(dropout)                                                                                  \
+    X(layer_norm) X(group_norm) X(dropouts) X(attention) X(rotary) X(recurrent)                         \
+    X(loss) X(classes) X(pairs) X(binary) X(margin) X(ctc)                                              \
+    X(random)                                                                                           \
     X(tensor_list) X(optimizer_steps)
 /* clang-format on */
 #define WK__DECLARE(name) extern wk_op_def *const wk__rows_##name[];

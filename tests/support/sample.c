@@ -123,7 +123,7 @@ bool sample_serves(const wk_op_def *row, wk_dtype dtype) {
 wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype) {
     wk_dtype_set allowed = row->n_in == WK_LIST ? 0 : row->dtype.allowed[slot];
     if (in->kind == WK_SAMPLE_BOOL) return WK_BOOL;
-    if (in->kind == WK_SAMPLE_INDEX) return allowed == WK_SET_OF(WK_U8) ? WK_U8 : WK_I64;
+    if (in->kind == WK_SAMPLE_INDEX) return allowed && !(allowed >> WK_I64 & 1) ? WK_U8 : WK_I64;
     /* Statistics and losses are kept in f32 for the half types; an optimizer's scalars are always f64. */
     static const char *const norms[] = { "batch_norm_backward", "batch_norm", NULL };
     static const char *const losses[] = { "cross_entropy_backward", NULL };

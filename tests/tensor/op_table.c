@@ -26,6 +26,7 @@ typedef struct exception {
 } exception;
 static const exception thread_dependent[] = {
     { "conv2d_backward_weight", "oneDNN splits the sum over the batch between the threads" },
+    { "conv3d_backward_weight", "oneDNN splits the sum over the batch between the threads" },
     { NULL, NULL },
 };
 /* Rows that need one layout: views of arbitrary strides have no reshape, optimizer state is row major. */

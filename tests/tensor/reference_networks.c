@@ -53,12 +53,14 @@ static void linear_ref(ref_call *c) {
 typedef struct taps {
     int64_t stride[2], padding[2], dilation[2], groups;
 } taps;
-static taps taps_of(const wk_conv2d_opts *opts) {
+static taps taps_of(const wk_conv_opts *opts, const ref_tensor *weight) {
     taps t = { .groups = opts->groups ? opts->groups : 1 };
     for (int i = 0; i < 2; i++) {
         t.stride[i] = opts->stride[i] ? opts->stride[i] : 1;
         t.dilation[i] = opts->dilation[i] ? opts->dilation[i] : 1;
         t.padding[i] = opts->padding[i];
+        if (opts->pad == WK_CONV_VALID) t.padding[i] = 0;
+        if (opts->pad == WK_CONV_SAME) t.padding[i] = t.dilation[i] * (weight->shape[2 + i] - 1) / 2;
     }
     return t;
 }
@@ -111,11 +113,11 @@ static void to_weight(void *context, int64_t iy, int64_t ix, int64_t iw) {
 }
 
 static void conv2d_ref(ref_call *c) {
-    const wk_conv2d_opts *opts = c->attrs;
+    const wk_conv_opts *opts = c->attrs;
     ref_tensor *y = &c->out[0];
     zero(y);
     operands p = { c->in[0]->v, c->in[1]->v, y };
-    visit(y, c->in[0], c->in[1], taps_of(opts), to_y, &p);
+    visit(y, c->in[0], c->in[1], taps_of(opts, c->in[1]), to_y, &p);
     c->terms = c->in[1]->count / (c->in[1]->shape[0] ? c->in[1]->shape[0] : 1);
     for (int64_t o = 0; o < y->count; o++) {
         int64_t at[WK_MAX_RANK];
@@ -128,7 +130,7 @@ static void conv2d_backward_input_ref(ref_call *c) {
     ref_tensor *dx = &c->out[0];
     zero(dx);
     operands p = { c->in[0]->v, c->in[1]->v, dx };
-    visit(c->in[0], dx, c->in[1], taps_of(&((const wk_conv2d_grad_attrs *)c->attrs)->conv), to_x, &p);
+    visit(c->in[0], dx, c->in[1], taps_of(&((const wk_conv_grad_attrs *)c->attrs)->conv, c->in[1]), to_x, &p);
     c->terms = c->in[1]->count / c->in[1]->shape[1];
 }
 static void conv2d_backward_weight_ref(ref_call *c) {
@@ -136,7 +138,7 @@ static void conv2d_backward_weight_ref(ref_call *c) {
     zero(dw);
     zero(db);
     operands p = { c->in[0]->v, c->in[1]->v, dw };
-    visit(c->in[1], c->in[0], dw, taps_of(&((const wk_conv2d_grad_attrs *)c->attrs)->conv), to_weight, &p);
+    visit(c->in[1], c->in[0], dw, taps_of(&((const wk_conv_grad_attrs *)c->attrs)->conv, dw), to_weight, &p);
     c->terms = c->in[1]->count / (c->in[1]->shape[1] ? c->in[1]->shape[1] : 1);
     for (int64_t i = 0; i < c->in[1]->count; i++) {
         int64_t at[WK_MAX_RANK];
@@ -151,6 +153,10 @@ static int64_t pool_stride(const wk_pool_opts *opts, int i) {
     return opts->stride[i] ? opts->stride[i] : opts->kernel[i];
 }
 
+static int64_t pool_dilation(const wk_pool_opts *opts, int i) {
+    return opts->dilation[i] ? opts->dilation[i] : 1;
+}
+
 /* PyTorch's: the first largest of the window in row-major order; NaN wins. */
 static void max_pool2d_ref(ref_call *c) {
     const wk_pool_opts *opts = c->attrs;
@@ -163,8 +169,8 @@ static void max_pool2d_ref(ref_call *c) {
         int64_t place = -1;
         for (int64_t r = 0; r < opts->kernel[0]; r++)
             for (int64_t s = 0; s < opts->kernel[1]; s++) {
-                int64_t h = at[2] * pool_stride(opts, 0) - opts->padding[0] + r;
-                int64_t w = at[3] * pool_stride(opts, 1) - opts->padding[1] + s;
+                int64_t h = at[2] * pool_stride(opts, 0) - opts->padding[0] + r * pool_dilation(opts, 0);
+                int64_t w = at[3] * pool_stride(opts, 1) - opts->padding[1] + s * pool_dilation(opts, 1);
                 if (h < 0 || h >= x->shape[2] || w < 0 || w >= x->shape[3]) continue;
                 double value = x->v[((at[0] * x->shape[1] + at[1]) * x->shape[2] + h) * x->shape[3] + w];
                 if (place >= 0 && !(value > best) && !(isnan(value) && !isnan(best))) continue;
@@ -207,6 +213,7 @@ static void avg_pool_walk(const wk_pool_opts *opts, const ref_tensor *y, const r
         int64_t top = at[2] * pool_stride(opts, 0) - opts->padding[0],
                 left = at[3] * pool_stride(opts, 1) - opts->padding[1];
         double by = divisor(opts, 0, top, x->shape[2]) * divisor(opts, 1, left, x->shape[3]);
+        if (opts->divisor) by = (double)opts->divisor;
         for (int64_t h = top; h < top + opts->kernel[0]; h++)
             for (int64_t w = left; w < left + opts->kernel[1]; w++) {
                 if (h < 0 || h >= x->shape[2] || w < 0 || w >= x->shape[3]) continue;
@@ -355,9 +362,9 @@ const ref_row reference_networks[] = {
     { "conv2d_backward_input", conv2d_backward_input_ref, 6 },
     { "conv2d_backward_weight", conv2d_backward_weight_ref, 6 },
     { "max_pool2d", max_pool2d_ref, 0 },
-    { "max_pool2d_backward", max_pool2d_backward_ref, 1 },
+    { "max_pool_backward", max_pool2d_backward_ref, 1 },
     { "avg_pool2d", avg_pool2d_ref, 2 },
-    { "avg_pool2d_backward", avg_pool2d_backward_ref, 2 },
+    { "avg_pool_backward", avg_pool2d_backward_ref, 2 },
     { "batch_norm", batch_norm_ref, 3 },
     { "batch_norm_backward", batch_norm_backward_ref, 3 },
     { "cross_entropy", cross_entropy_ref, 2 },

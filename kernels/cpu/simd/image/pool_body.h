@@ -4,141 +4,287 @@
  * channels (channels last) or single elements (any other layout: count 1, steps by stride).
  */
 
-/* The largest of one window for up to CHUNK channels. */
-static inline WK_EXPANDED void NAME(max_window)(T *restrict y, uint8_t *restrict indices,
-                                                const T *x /* (H, W, C) from this channel on */, const window *v,
-                                                int64_t row, int64_t col, int64_t count) {
+/* The largest of one window (at: its place along the axes) for up to CHUNK channels. */
+static inline WK_EXPANDED void NAME(max_window)(const pooling *s, T *restrict y, int64_t to,
+                                                const T *x /* from this channel on */, const layout *by,
+                                                const int64_t *at, int64_t count) {
+    const window_axis *a = s->axis;
     REAL best[CHUNK];
-    int32_t at[CHUNK];
-    int32_t first = (int32_t)((v->h_from - v->h_start) * v->kernel_w + v->w_from - v->w_start);
-    for (int64_t c = 0; c < count; c++) best[c] = -(REAL)INFINITY, at[c] = first;
-    for (int64_t h = v->h_from; h < v->h_to; h++)
-        for (int64_t w = v->w_from; w < v->w_to; w++) {
-            int32_t tap = (int32_t)((h - v->h_start) * v->kernel_w + w - v->w_start);
-            const T *restrict from = x + h * row + w * col;
-            for (int64_t c = 0; c < count; c++) {
-                REAL value = LOAD(from[c]);
-                bool better = (value > best[c]) | (value != value);
-                best[c] = better ? value : best[c];
-                at[c] = better ? tap : at[c];
+    int32_t taken[CHUNK];
+    int64_t o = at[0], p = at[1], q = at[2];
+    int32_t first = (int32_t)((a[0].from[o] * a[1].kernel + a[1].from[p]) * a[2].kernel + a[2].from[q]);
+    for (int64_t c = 0; c < count; c++) best[c] = -(REAL)INFINITY, taken[c] = first;
+    for (int64_t t = a[0].from[o]; t < a[0].to[o]; t++)
+        for (int64_t r = a[1].from[p]; r < a[1].to[p]; r++) {
+            const T *row = x + (a[0].start[o] + t * a[0].dilation) * by->stride[2]
+                           + (a[1].start[p] + r * a[1].dilation) * by->stride[3] + a[2].start[q] * by->stride[4];
+            int64_t step = a[2].dilation * by->stride[4], line = (t * a[1].kernel + r) * a[2].kernel;
+            for (int64_t v = a[2].from[q]; v < a[2].to[q]; v++) {
+                int32_t tap = (int32_t)(line + v);
+                const T *restrict from = row + v * step;
+                for (int64_t c = 0; c < count; c++) {
+                    REAL value = LOAD(from[c]);
+                    bool better = (value > best[c]) | (value != value);
+                    best[c] = better ? value : best[c];
+                    taken[c] = better ? tap : taken[c];
+                }
             }
         }
-    for (int64_t c = 0; c < count; c++) y[c] = STORE(best[c]), indices[c] = (uint8_t)at[c];
+    for (int64_t c = 0; c < count; c++) y[to + c] = STORE(best[c]);
+    if (s->wide)
+        for (int64_t c = 0; c < count; c++) ((int32_t *)s->taps)[to + c] = taken[c];
+    else
+        for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
-static inline WK_EXPANDED void NAME(mean_window)(T *restrict y, const T *x, const window *v, int64_t row, int64_t col,
-                                                 int64_t count) {
+static inline WK_EXPANDED void NAME(mean_window)(const pooling *s, T *restrict y, const T *x, const layout *by,
+                                                 const int64_t *at, int64_t count) {
+    const window_axis *a = s->axis;
     REAL sum[CHUNK];
+    int64_t o = at[0], p = at[1], q = at[2];
     for (int64_t c = 0; c < count; c++) sum[c] = 0;
-    for (int64_t h = v->h_from; h < v->h_to; h++)
-        for (int64_t w = v->w_from; w < v->w_to; w++) {
-            const T *restrict from = x + h * row + w * col;
-            for (int64_t c = 0; c < count; c++) sum[c] += LOAD(from[c]);
+    for (int64_t t = a[0].from[o]; t < a[0].to[o]; t++)
+        for (int64_t r = a[1].from[p]; r < a[1].to[p]; r++) {
+            const T *row = x + (a[0].start[o] + t) * by->stride[2] + (a[1].start[p] + r) * by->stride[3]
+                           + a[2].start[q] * by->stride[4];
+            for (int64_t v = a[2].from[q]; v < a[2].to[q]; v++) {
+                const T *restrict from = row + v * by->stride[4];
+                for (int64_t c = 0; c < count; c++) sum[c] += LOAD(from[c]);
+            }
         }
-    REAL divisor = (REAL)v->divisor;
+    REAL divisor = (REAL)divisor_of(s, at);
     for (int64_t c = 0; c < count; c++) y[c] = STORE(sum[c] / divisor);
 }
 
 /* One window; `count` is a constant where this is expanded. */
 static inline WK_EXPANDED void NAME(forward_run)(const pooling *s, const layout *x, const layout *y, bool is_max,
-                                                 const window *v, const int64_t *at /* n, c, p, q */, int64_t count) {
-    int64_t to = at[0] * y->stride[0] + at[1] * y->stride[1] + at[2] * y->stride[2] + at[3] * y->stride[3];
-    const T *from = (const T *)x->data + at[0] * x->stride[0] + at[1] * x->stride[1];
+                                                 int64_t n, int64_t c, const int64_t *at, int64_t count) {
+    int64_t to =
+        n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3] + at[2] * y->stride[4];
+    const T *from = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
     if (is_max)
-        NAME(max_window)((T *)y->data + to, s->indices + to, from, v, x->stride[2], x->stride[3], count);
+        NAME(max_window)(s, y->data, to, from, x, at, count);
     else
-        NAME(mean_window)((T *)y->data + to, from, v, x->stride[2], x->stride[3], count);
+        NAME(mean_window)(s, (T *)y->data + to, from, x, at, count);
 }
 
-/* Output row `line` = n · P + p, all channels. */
-static void NAME(forward_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t line) {
-    int64_t at[4] = { line / s->p, 0, line % s->p, 0 };
-    if (!s->by_channels) {
-        for (at[1] = 0; at[1] < s->c; at[1]++)
-            for (at[3] = 0; at[3] < s->q; at[3]++) {
-                window v = window_at(s, at[2], at[3]);
-                NAME(forward_run)(s, x, y, is_max, &v, at, 1);
+/* Windows [first, first + count) of a row of a plane, all of whose taps along the row lie in the image. */
+static inline WK_EXPANDED void NAME(row_run)(const pooling *s, const layout *x, bool is_max, const T *plane, T *y,
+                                             int64_t to, const int64_t *at, int64_t step, int64_t count) {
+    const window_axis *a = s->axis;
+    REAL best[CHUNK];
+    int32_t taken[CHUNK];
+    int64_t o = at[0], p = at[1];
+    int32_t first = (int32_t)((a[0].from[o] * a[1].kernel + a[1].from[p]) * a[2].kernel);
+    for (int64_t c = 0; c < count; c++) best[c] = is_max ? -(REAL)INFINITY : 0, taken[c] = first;
+    for (int64_t t = a[0].from[o]; t < a[0].to[o]; t++)
+        for (int64_t r = a[1].from[p]; r < a[1].to[p]; r++) {
+            const T *row = plane + (a[0].start[o] + t * a[0].dilation) * x->stride[2]
+                           + (a[1].start[p] + r * a[1].dilation) * x->stride[3] + a[2].start[at[2]];
+            for (int64_t v = 0; v < a[2].kernel; v++) {
+                int32_t tap = (int32_t)((t * a[1].kernel + r) * a[2].kernel + v);
+                const T *restrict from = row + v * a[2].dilation;
+                for (int64_t c = 0; c < count; c++) {
+                    REAL value = LOAD(from[c * step]);
+                    bool better = (value > best[c]) | (value != value);
+                    best[c] = !is_max ? best[c] + value : better ? value : best[c];
+                    taken[c] = better ? tap : taken[c];
+                }
             }
+        }
+    for (int64_t c = 0; c < count; c++) {
+        const int64_t place[3] = { o, p, at[2] + c };
+        y[to + c] = STORE(is_max ? best[c] : best[c] / (REAL)divisor_of(s, place));
+        if (is_max && s->wide)
+            ((int32_t *)s->taps)[to + c] = taken[c];
+        else if (is_max)
+            ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
+    }
+}
+
+/* A row of a row-major plane: 64 windows at once where they lie inside, one by one at its ends. */
+static void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t n, int64_t c,
+                            int64_t *at) {
+    const window_axis *a = &s->axis[2];
+    const T *plane = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
+    int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
+    for (at[2] = 0; at[2] < a->steps;) {
+        int64_t count = 0;
+        while (count < CHUNK && at[2] + count < a->steps && a->from[at[2] + count] == 0
+               && a->to[at[2] + count] == a->kernel)
+            count++;
+        if (count == 0)
+            NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
+        else if (a->stride == 1 && count == CHUNK)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
+        else if (a->stride == 2 && count == CHUNK)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 2, CHUNK);
+        else if (a->stride == 1)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, count);
+        else if (a->stride == 2)
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 2, count);
+        else
+            NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, a->stride, count);
+        at[2] += count;
+    }
+}
+
+/* Output row `line`: image, depth, height; all channels. */
+static void NAME(forward_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t line) {
+    int64_t rows = s->axis[1].steps, deep = s->axis[0].steps, n = line / (rows * deep), c = 0;
+    int64_t at[3] = { line / rows % deep, line % rows, 0 };
+    if (!s->by_channels) {
+        bool rows_of_memory = s->axis[2].stride > 0 && x->stride[4] == 1 && y->stride[4] == 1;
+        for (c = 0; c < s->c; c++) {
+            if (rows_of_memory) {
+                NAME(plane_row)(s, x, y, is_max, n, c, at);
+                continue;
+            }
+            for (at[2] = 0; at[2] < s->axis[2].steps; at[2]++) NAME(forward_run)(s, x, y, is_max, n, c, at, 1);
+        }
         return;
     }
-    for (at[3] = 0; at[3] < s->q; at[3]++) {
-        window v = window_at(s, at[2], at[3]);
-        for (at[1] = 0; at[1] + CHUNK <= s->c; at[1] += CHUNK) NAME(forward_run)(s, x, y, is_max, &v, at, CHUNK);
-        if (at[1] < s->c) NAME(forward_run)(s, x, y, is_max, &v, at, s->c - at[1]);
+    for (at[2] = 0; at[2] < s->axis[2].steps; at[2]++) {
+        for (c = 0; c + CHUNK <= s->c; c += CHUNK) NAME(forward_run)(s, x, y, is_max, n, c, at, CHUNK);
+        if (c < s->c) NAME(forward_run)(s, x, y, is_max, n, c, at, s->c - c);
+    }
+}
+
+/* What window `at` (its place) gives to element `i` (d, h, w) of a run of channels. */
+static inline WK_EXPANDED void NAME(collect)(const pooling *s, REAL *restrict sum, const T *restrict dy,
+                                             const layout *taps, int64_t taken, const int64_t *at, const int64_t *i,
+                                             int64_t count) {
+    if (!taps) {
+        REAL factor = 1 / (REAL)divisor_of(s, at);
+        for (int64_t c = 0; c < count; c++) sum[c] += LOAD(dy[c]) * factor;
+        return;
+    }
+    const window_axis *a = s->axis;
+    int64_t place[3];
+    for (int k = 0; k < 3; k++) {
+        place[k] = tap_at(&a[k], at[k], i[k]);
+        if (place[k] < 0) return;
+    }
+    int32_t tap = (int32_t)((place[0] * a[1].kernel + place[1]) * a[2].kernel + place[2]);
+    if (s->wide) {
+        const int32_t *restrict from = (const int32_t *)taps->data + taken;
+        for (int64_t c = 0; c < count; c++) sum[c] += from[c] == tap ? LOAD(dy[c]) : 0;
+    } else {
+        const uint8_t *restrict from = (const uint8_t *)taps->data + taken;
+        for (int64_t c = 0; c < count; c++) sum[c] += from[c] == tap ? LOAD(dy[c]) : 0;
     }
 }
 
 /* One element of dx, or a run of channels: it collects from the windows that cover it, so nothing is cleared first, and
  * the order of the sum is fixed. */
 static inline WK_EXPANDED void NAME(backward_run)(const pooling *s, const layout *dx, const layout *dy,
-                                                  const layout *indices, const int64_t *at /* n, c, h, w */,
-                                                  const windows *over, int64_t count) {
+                                                  const layout *taps, int64_t n, int64_t c, const int64_t *i,
+                                                  int64_t count) {
+    const window_axis *a = s->axis;
     REAL sum[CHUNK];
-    for (int64_t i = 0; i < count; i++) sum[i] = 0;
-    for (int64_t p = over->p_from; p < over->p_to; p++)
-        for (int64_t q = over->q_from; q < over->q_to; q++) {
-            const T *restrict from = (const T *)dy->data + at[0] * dy->stride[0] + at[1] * dy->stride[1]
-                                     + p * dy->stride[2] + q * dy->stride[3];
-            if (!indices) {
-                REAL factor = 1 / (REAL)window_at(s, p, q).divisor;
-                for (int64_t i = 0; i < count; i++) sum[i] += LOAD(from[i]) * factor;
-                continue;
+    int64_t at[3];
+    for (int64_t k = 0; k < count; k++) sum[k] = 0;
+    for (at[0] = a[0].first[i[0]]; at[0] < a[0].last[i[0]]; at[0]++)
+        for (at[1] = a[1].first[i[1]]; at[1] < a[1].last[i[1]]; at[1]++)
+            for (at[2] = a[2].first[i[2]]; at[2] < a[2].last[i[2]]; at[2]++) {
+                const T *from = (const T *)dy->data + n * dy->stride[0] + c * dy->stride[1] + at[0] * dy->stride[2]
+                                + at[1] * dy->stride[3] + at[2] * dy->stride[4];
+                int64_t taken = taps ? n * taps->stride[0] + c * taps->stride[1] + at[0] * taps->stride[2]
+                                           + at[1] * taps->stride[3] + at[2] * taps->stride[4]
+                                     : 0;
+                NAME(collect)(s, sum, from, taps, taken, at, i, count);
             }
-            const uint8_t *restrict taken = (const uint8_t *)indices->data + at[0] * indices->stride[0]
-                                            + at[1] * indices->stride[1] + p * indices->stride[2]
-                                            + q * indices->stride[3];
-            uint8_t tap = (uint8_t)((at[2] + s->padding[0] - p * s->stride[0]) * s->kernel[1] + at[3] + s->padding[1]
-                                    - q * s->stride[1]);
-            for (int64_t i = 0; i < count; i++) sum[i] += taken[i] == tap ? LOAD(from[i]) : 0;
-        }
-    T *restrict to =
-        (T *)dx->data + at[0] * dx->stride[0] + at[1] * dx->stride[1] + at[2] * dx->stride[2] + at[3] * dx->stride[3];
-    for (int64_t i = 0; i < count; i++) to[i] = STORE(sum[i]);
+    T *restrict to = (T *)dx->data + n * dx->stride[0] + c * dx->stride[1] + i[0] * dx->stride[2] + i[1] * dx->stride[3]
+                     + i[2] * dx->stride[4];
+    for (int64_t k = 0; k < count; k++) to[k] = STORE(sum[k]);
 }
 
-/* Row `line` = n · H + h of dx. */
-static void NAME(backward_row)(const pooling *s, const layout *dx, const layout *dy, const layout *indices,
-                               int64_t line) {
-    int64_t at[4] = { line / s->h, 0, line % s->h, 0 };
-    windows over;
-    windows_over(&over.p_from, &over.p_to, at[2] + s->padding[0], s->kernel[0], s->stride[0], s->p);
+/* Row `line` of dx: image, depth, height. */
+static void NAME(backward_row)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int64_t line) {
+    int64_t rows = s->axis[1].size, deep = s->axis[0].size, n = line / (rows * deep), c = 0;
+    int64_t i[3] = { line / rows % deep, line % rows, 0 };
     if (!s->by_channels) {
-        for (at[1] = 0; at[1] < s->c; at[1]++)
-            for (at[3] = 0; at[3] < s->w; at[3]++) {
-                windows_over(&over.q_from, &over.q_to, at[3] + s->padding[1], s->kernel[1], s->stride[1], s->q);
-                NAME(backward_run)(s, dx, dy, indices, at, &over, 1);
-            }
+        for (c = 0; c < s->c; c++)
+            for (i[2] = 0; i[2] < s->axis[2].size; i[2]++) NAME(backward_run)(s, dx, dy, taps, n, c, i, 1);
         return;
     }
-    for (at[3] = 0; at[3] < s->w; at[3]++) {
-        windows_over(&over.q_from, &over.q_to, at[3] + s->padding[1], s->kernel[1], s->stride[1], s->q);
-        for (at[1] = 0; at[1] + CHUNK <= s->c; at[1] += CHUNK) NAME(backward_run)(s, dx, dy, indices, at, &over, CHUNK);
-        if (at[1] < s->c) NAME(backward_run)(s, dx, dy, indices, at, &over, s->c - at[1]);
+    for (i[2] = 0; i[2] < s->axis[2].size; i[2]++) {
+        for (c = 0; c + CHUNK <= s->c; c += CHUNK) NAME(backward_run)(s, dx, dy, taps, n, c, i, CHUNK);
+        if (c < s->c) NAME(backward_run)(s, dx, dy, taps, n, c, i, s->c - c);
     }
+}
+
+/* One window's share of a mean, added to all of its elements. */
+static inline void NAME(spread)(const pooling *s, REAL *dx, const layout *by, const int64_t *at, REAL value) {
+    const window_axis *a = s->axis;
+    for (int64_t t = a[0].from[at[0]]; t < a[0].to[at[0]]; t++)
+        for (int64_t r = a[1].from[at[1]]; r < a[1].to[at[1]]; r++) {
+            REAL *row = dx + (a[0].start[at[0]] + t) * by->stride[2] + (a[1].start[at[1]] + r) * by->stride[3]
+                        + a[2].start[at[2]];
+            for (int64_t v = a[2].from[at[2]]; v < a[2].to[at[2]]; v++) row[v] += value;
+        }
+}
+
+/* Plane i = n · C + c of a row-major dx, window by window: each sum is in the order of the windows. */
+static void NAME(backward_plane)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int64_t i) {
+    const window_axis *a = s->axis;
+    int64_t n = i / s->c, c = i % s->c, at[3];
+    REAL *plane = (REAL *)dx->data + n * dx->stride[0] + c * dx->stride[1];
+    int64_t area = a[0].size * a[1].size * a[2].size;
+    memset(plane, 0, (size_t)area * sizeof *plane);
+    for (at[0] = 0; at[0] < a[0].steps; at[0]++)
+        for (at[1] = 0; at[1] < a[1].steps; at[1]++) {
+            const T *from = (const T *)dy->data + n * dy->stride[0] + c * dy->stride[1] + at[0] * dy->stride[2]
+                            + at[1] * dy->stride[3];
+            int64_t line =
+                taps ? n * taps->stride[0] + c * taps->stride[1] + at[0] * taps->stride[2] + at[1] * taps->stride[3]
+                     : 0;
+            int64_t start = (a[0].start[at[0]] * a[1].size + a[1].start[at[1]]) * a[2].size;
+            for (at[2] = 0; at[2] < a[2].steps; at[2]++) {
+                REAL value = LOAD(from[at[2] * dy->stride[4]]);
+                if (!taps) {
+                    NAME(spread)(s, plane, dx, at, value * (1 / (REAL)divisor_of(s, at)));
+                    continue;
+                }
+                int64_t k = line + at[2] * taps->stride[4];
+                int64_t tap = s->wide ? ((const int32_t *)taps->data)[k] : ((const uint8_t *)taps->data)[k];
+                int64_t place = start + a[2].start[at[2]] + (s->wide ? reach_of(s, tap) : s->reach[tap]);
+                if (place >= 0 && place < area) plane[place] += value;
+            }
+        }
 }
 
 static void NAME(forward)(const pooling *s, const layout *x, const layout *y, bool is_max, int threads) {
+    int64_t lines = s->n * s->axis[0].steps * s->axis[1].steps;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t line = 0; line < s->n * s->p; line++) NAME(forward_row)(s, x, y, is_max, line);
+    for (int64_t line = 0; line < lines; line++) NAME(forward_row)(s, x, y, is_max, line);
 }
 
-static void NAME(backward)(const pooling *s, const layout *dx, const layout *dy, const layout *indices, int threads) {
+static void NAME(backward)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int threads) {
+    if (s->planes) { /* only where T is REAL */
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t line = 0; line < s->n * s->h; line++) NAME(backward_row)(s, dx, dy, indices, line);
+        for (int64_t i = 0; i < s->n * s->c; i++) NAME(backward_plane)(s, dx, dy, taps, i);
+        return;
+    }
+    int64_t lines = s->n * s->axis[0].size * s->axis[1].size;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (int64_t line = 0; line < lines; line++) NAME(backward_row)(s, dx, dy, taps, line);
 }
 
 /* Between layouts, 16 × 16 blocks of channels and pixels: whichever way the loops run, one side's stride is large. */
-static void NAME(turn)(const layout *to, const layout *from, const int64_t *shape /* N, C, H, W */, int threads) {
-    int64_t channels = shape[1], area = shape[2] * shape[3];
+static void NAME(turn)(const layout *to, const layout *from, const int64_t *shape /* N, C, D, H, W */, int threads) {
+    int64_t channels = shape[1], area = shape[2] * shape[3] * shape[4], plane = shape[3] * shape[4];
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t n = 0; n < shape[0]; n++)
         for (int64_t block = 0; block < area; block += 16)
             for (int64_t first = 0; first < channels; first += 16)
                 for (int64_t i = block; i < block + 16 && i < area; i++) {
-                    int64_t h = i / shape[3], w = i % shape[3], end = first + 16 < channels ? first + 16 : channels;
-                    const T *x =
-                        (const T *)from->data + n * from->stride[0] + h * from->stride[2] + w * from->stride[3];
-                    T *y = (T *)to->data + n * to->stride[0] + h * to->stride[2] + w * to->stride[3];
+                    int64_t d = i / plane, h = i % plane / shape[4], w = i % shape[4];
+                    int64_t end = first + 16 < channels ? first + 16 : channels;
+                    const T *x = (const T *)from->data + n * from->stride[0] + d * from->stride[2] + h * from->stride[3]
+                                 + w * from->stride[4];
+                    T *y =
+                        (T *)to->data + n * to->stride[0] + d * to->stride[2] + h * to->stride[3] + w * to->stride[4];
                     for (int64_t c = first; c < end; c++) y[c * to->stride[1]] = x[c * from->stride[1]];
                 }
 }

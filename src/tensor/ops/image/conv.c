@@ -1,26 +1,27 @@
-/* conv.c: two-dimensional convolution.
+/* conv.c: convolution of images of two and three axes.
  *
  * Results are channels last: the library's and our own kernels vectorise over channels, and the pointwise, pooling and
  * normalising neighbours keep that layout, so that a chain of image operations is never reordered.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
+#include "tensor/ops/image/image.h"
 #include "tensor/registry.h"
 
 #include <string.h>
 
-static wk_desc channels_last(wk_dtype dtype, const int64_t shape[4] /* N, C, H, W */) {
-    wk_desc desc = wk_desc_row_major(dtype, 4, shape);
+wk_desc wk__channels_last(wk_dtype dtype, int rank, const int64_t *shape /* N, C, … */) {
+    wk_desc desc = wk_desc_row_major(dtype, rank, shape);
     desc.strided = true;
     desc.stride[1] = 1;
-    desc.stride[3] = shape[1];
-    desc.stride[2] = shape[3] * shape[1];
-    desc.stride[0] = shape[2] * desc.stride[2];
+    int64_t step = shape[1];
+    for (int axis = rank - 1; axis > 1; axis--) desc.stride[axis] = step, step *= shape[axis];
+    desc.stride[0] = step;
     return desc;
 }
 
-static wk_conv2d_opts with_defaults(wk_conv2d_opts opts) {
-    for (int i = 0; i < 2; i++) {
+static wk_conv_opts with_defaults(wk_conv_opts opts) {
+    for (int i = 0; i < 3; i++) {
         if (opts.stride[i] == 0) opts.stride[i] = 1;
         if (opts.dilation[i] == 0) opts.dilation[i] = 1;
     }
@@ -28,82 +29,102 @@ static wk_conv2d_opts with_defaults(wk_conv2d_opts opts) {
     return opts;
 }
 
-static wk_status check_opts(const wk_call *call, const wk_conv2d_opts *opts) {
-    for (int i = 0; i < 2; i++)
+static wk_status check_opts(const wk_call *call, const wk_conv_opts *opts, int axes) {
+    for (int i = 0; i < axes; i++) {
         if (opts->stride[i] < 1 || opts->dilation[i] < 1 || opts->padding[i] < 0)
             return wk_bad_call(call, WK_INVALID,
                                "stride %lld, dilation %lld, padding %lld: expected at least 1, 1 and 0",
                                (long long)opts->stride[i], (long long)opts->dilation[i], (long long)opts->padding[i]);
+        if (opts->pad == WK_CONV_SAME && opts->stride[i] != 1)
+            return wk_bad_call(call, WK_INVALID, "stride %lld, but padding \"same\" needs stride 1",
+                               (long long)opts->stride[i]);
+    }
     if (opts->groups < 1)
         return wk_bad_call(call, WK_INVALID, "groups %lld, expected at least 1", (long long)opts->groups);
     return WK_OK;
 }
 
-static wk_status conv2d_shape(const wk_call *call, wk_desc out[]) {
+static wk_status check_operands(const wk_call *call, const wk_conv_opts *opts, int axes) {
     const wk_tensor *x = call->in[0], *weight = call->in[1], *bias = call->in[2];
-    const wk_conv2d_opts opts = with_defaults(*(const wk_conv2d_opts *)call->attrs);
     char one[160], other[160];
-    WK_TRY(check_opts(call, &opts));
-    if (x->rank != 4 || weight->rank != 4)
-        return wk_bad_call(call, WK_SHAPE, "x %s, weight %s: expected x (N, C, H, W) and weight (K, C/groups, R, S)",
-                           wk_describe(x, one, sizeof one), wk_describe(weight, other, sizeof other));
-    int64_t channels = weight->shape[1] * opts.groups;
-    if (x->shape[1] != channels || weight->shape[0] % opts.groups != 0)
+    if (x->rank != axes + 2 || weight->rank != axes + 2)
+        return wk_bad_call(call, WK_SHAPE, "x %s, weight %s: expected x (N, C, %s) and weight (K, C/groups, %s)",
+                           wk_describe(x, one, sizeof one), wk_describe(weight, other, sizeof other),
+                           axes == 2 ? "H, W" : "D, H, W", axes == 2 ? "R, S" : "T, R, S");
+    int64_t channels = weight->shape[1] * opts->groups;
+    if (x->shape[1] != channels || weight->shape[0] % opts->groups != 0)
         return wk_bad_call(call, WK_SHAPE, "x %s has %lld channels, weight %s in %lld group%s takes %lld",
                            wk_describe(x, one, sizeof one), (long long)x->shape[1],
-                           wk_describe(weight, other, sizeof other), (long long)opts.groups,
-                           opts.groups == 1 ? "" : "s", (long long)channels);
+                           wk_describe(weight, other, sizeof other), (long long)opts->groups,
+                           opts->groups == 1 ? "" : "s", (long long)channels);
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
         return wk_bad_call(call, WK_SHAPE, "bias has shape %s, expected (%lld)", wk_describe(bias, one, sizeof one),
                            (long long)weight->shape[0]);
-    int64_t shape[4] = { x->shape[0], weight->shape[0], 0, 0 };
-    for (int i = 0; i < 2; i++) {
+    return WK_OK;
+}
+
+static wk_op_def conv2d_row, conv2d_backward_input_row, conv2d_backward_weight_row;
+static wk_op_def conv3d_row, conv3d_backward_input_row, conv3d_backward_weight_row;
+
+static wk_status conv_shape(const wk_call *call, wk_desc out[]) {
+    const wk_tensor *x = call->in[0], *weight = call->in[1];
+    const wk_conv_opts opts = with_defaults(*(const wk_conv_opts *)call->attrs);
+    int axes = call->op == &conv3d_row ? 3 : 2;
+    char one[160], other[160];
+    WK_TRY(check_opts(call, &opts, axes));
+    WK_TRY(check_operands(call, &opts, axes));
+    int64_t shape[5] = { x->shape[0], weight->shape[0] }, before[3];
+    wk__conv_padding(&opts, axes, &weight->shape[2], before);
+    for (int i = 0; i < axes; i++) {
         int64_t reach = opts.dilation[i] * (weight->shape[2 + i] - 1) + 1,
-                room = x->shape[2 + i] + 2 * opts.padding[i] - reach;
+                room = opts.pad == WK_CONV_SAME ? x->shape[2 + i] - 1 : x->shape[2 + i] + 2 * before[i] - reach;
         if (room < 0 || weight->shape[2 + i] < 1)
             return wk_bad_call(call, WK_SHAPE,
                                "the kernel of weight %s reaches over %lld, x %s offers %lld with padding",
                                wk_describe(weight, other, sizeof other), (long long)reach,
-                               wk_describe(x, one, sizeof one), (long long)(room + reach));
+                               wk_describe(x, one, sizeof one), (long long)(x->shape[2 + i] + 2 * before[i]));
         shape[2 + i] = room / opts.stride[i] + 1;
     }
-    out[0] = channels_last((wk_dtype)x->dtype, shape);
+    out[0] = wk__channels_last((wk_dtype)x->dtype, x->rank, shape);
     return WK_OK;
 }
 
 static wk_status backward_input_shape(const wk_call *call, wk_desc out[]) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
-    out[0] = channels_last((wk_dtype)call->in[0]->dtype, attrs->dims.size);
+    const wk_conv_grad_attrs *attrs = call->attrs;
+    out[0] = wk__channels_last((wk_dtype)call->in[0]->dtype, attrs->dims.rank, attrs->dims.size);
     return WK_OK;
 }
 
 static wk_status backward_weight_shape(const wk_call *call, wk_desc out[]) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
+    const wk_conv_grad_attrs *attrs = call->attrs;
     wk_dtype dtype = (wk_dtype)call->in[0]->dtype;
-    out[0] = wk_desc_row_major(dtype, 4, attrs->dims.size);
+    out[0] = wk_desc_row_major(dtype, attrs->dims.rank, attrs->dims.size);
     out[1] = wk_desc_row_major(dtype, 1, attrs->dims.size);
     return WK_OK;
 }
 
 /* ---- gradients: the three convolutions are each other's ---- */
 
-static wk_op_def conv2d_row, backward_input_row, backward_weight_row;
-
-static wk_tensor *backward_input(wk_tensor *dy, wk_tensor *weight, const wk_conv2d_opts *conv, const wk_tensor *x) {
-    wk_conv2d_grad_attrs attrs = { .conv = *conv, .dims = wk__dims(x) };
+wk_tensor *wk__conv_backward_input(wk_tensor *dy, wk_tensor *weight, const wk_conv_opts *conv, wk_dims dims) {
+    wk_conv_grad_attrs attrs = { .conv = *conv, .dims = dims };
     attrs.conv.activation = WK_ACTIVATION_NONE;
-    return wk_op_run2(&backward_input_row, &attrs, dy, weight);
+    return wk_op_run2(dims.rank == 5 ? &conv3d_backward_input_row : &conv2d_backward_input_row, &attrs, dy, weight);
 }
 
-static wk_status backward_weight(wk_tensor *x, wk_tensor *dy, const wk_conv2d_opts *conv, const wk_tensor *weight,
+static wk_status backward_weight(wk_tensor *x, wk_tensor *dy, const wk_conv_opts *conv, const wk_tensor *weight,
                                  wk_tensor *sink, wk_tensor *out[2]) {
-    wk_conv2d_grad_attrs attrs = { .conv = *conv, .dims = wk__dims(weight) };
+    wk_conv_grad_attrs attrs = { .conv = *conv, .dims = wk__dims(weight) };
     attrs.conv.activation = WK_ACTIVATION_NONE;
-    return wk_op_run_into(&backward_weight_row, (wk_tensor *[]){ x, dy }, 2, out, &attrs, sink);
+    const wk_op_def *row = weight->rank == 5 ? &conv3d_backward_weight_row : &conv2d_backward_weight_row;
+    return wk_op_run_into(row, (wk_tensor *[]){ x, dy }, 2, out, &attrs, sink);
 }
 
-static wk_status conv2d_grad(wk_grad *g) {
-    const wk_conv2d_opts *opts = g->attrs;
+static wk_tensor *forward(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, const wk_conv_opts *conv) {
+    return wk_op_run3(x->rank == 5 ? &conv3d_row : &conv2d_row, conv, x, weight, bias);
+}
+
+static wk_status conv_grad(wk_grad *g) {
+    const wk_conv_opts *opts = g->attrs;
     wk_tensor *d = g->dout[0], *out[2];
     if (opts->activation == WK_ACTIVATION_RELU) d = wk__relu_backward(d, g->out[0]);
     if (g->needs[1] || g->needs[2]) {
@@ -111,15 +132,15 @@ static wk_status conv2d_grad(wk_grad *g) {
         g->din[1] = out[0];
         g->din[2] = out[1];
     }
-    if (g->needs[0]) g->din[0] = backward_input(d, g->in[1], opts, g->in[0]);
+    if (g->needs[0]) g->din[0] = wk__conv_backward_input(d, g->in[1], opts, wk__dims(g->in[0]));
     return WK_OK;
 }
 
 /* dx is bilinear in dy and the weight. */
 static wk_status backward_input_grad(wk_grad *g) {
-    const wk_conv2d_opts *conv = &((const wk_conv2d_grad_attrs *)g->attrs)->conv;
+    const wk_conv_opts *conv = &((const wk_conv_grad_attrs *)g->attrs)->conv;
     wk_tensor *d = g->dout[0], *out[2];
-    if (g->needs[0]) g->din[0] = wk_op_run3(&conv2d_row, conv, d, g->in[1], NULL);
+    if (g->needs[0]) g->din[0] = forward(d, g->in[1], NULL, conv);
     if (g->needs[1]) {
         WK_TRY(backward_weight(d, g->in[0], conv, g->in[1], NULL, out));
         g->din[1] = out[0];
@@ -129,42 +150,42 @@ static wk_status backward_input_grad(wk_grad *g) {
 
 /* dweight is bilinear in x and dy; dbias sums dy. */
 static wk_status backward_weight_grad(wk_grad *g) {
-    const wk_conv2d_opts *conv = &((const wk_conv2d_grad_attrs *)g->attrs)->conv;
+    const wk_conv_opts *conv = &((const wk_conv_grad_attrs *)g->attrs)->conv;
     wk_tensor *dw = g->dout[0], *db = g->dout[1];
-    if (g->needs[0] && dw) g->din[0] = backward_input(g->in[1], dw, conv, g->in[0]);
+    if (g->needs[0] && dw) g->din[0] = wk__conv_backward_input(g->in[1], dw, conv, wk__dims(g->in[0]));
     if (!g->needs[1]) return WK_OK;
-    if (dw)
-        g->din[1] = wk_op_run3(&conv2d_row, conv, g->in[0], dw, db);
-    else if (db)
-        g->din[1] = wk_expand(wk_reshape(db, WK_DIMS(1, -1, 1, 1)), wk__dims(g->in[1]));
+    if (dw) {
+        g->din[1] = forward(g->in[0], dw, db, conv);
+    } else if (db) {
+        wk_dims one = { .rank = g->in[1]->rank, .size = { 1, -1, 1, 1, 1 } };
+        g->din[1] = wk_expand(wk_reshape(db, one), wk__dims(g->in[1]));
+    }
     return WK_OK;
 }
 
 /* ---- cost and samples ---- */
 
-static double taps(const wk_tensor *y, double channels_a_group, double r, double s) {
-    return 2 * (double)y->count * channels_a_group * r * s;
+static wk_cost taps_cost(const wk_call *call, const wk_tensor *y, const wk_tensor *weight) {
+    double taps = 2 * (double)y->count;
+    for (int axis = 1; axis < weight->rank; axis++) taps *= (double)weight->shape[axis];
+    return (wk_cost){ taps, wk__operand_bytes(call) };
 }
-static wk_cost conv2d_cost(const wk_call *call) {
-    const wk_tensor *w = call->in[1];
-    return (wk_cost){ taps(call->out[0], (double)w->shape[1], (double)w->shape[2], (double)w->shape[3]),
-                      wk__operand_bytes(call) };
+static wk_cost conv_cost(const wk_call *call) {
+    return taps_cost(call, call->out[0], call->in[1]);
 }
 static wk_cost backward_input_cost(const wk_call *call) {
-    const wk_tensor *w = call->in[1];
-    return (wk_cost){ taps(call->in[0], (double)w->shape[1], (double)w->shape[2], (double)w->shape[3]),
-                      wk__operand_bytes(call) };
+    return taps_cost(call, call->in[0], call->in[1]);
 }
 static wk_cost backward_weight_cost(const wk_call *call) {
-    const wk_tensor *w = call->out[0];
-    return (wk_cost){ taps(call->in[1], (double)w->shape[1], (double)w->shape[2], (double)w->shape[3]),
-                      wk__operand_bytes(call) };
+    return taps_cost(call, call->in[1], call->out[0]);
 }
 
-static const wk_conv2d_opts plain = { 0 }, relu = { .activation = WK_ACTIVATION_RELU },
-                            strided = { .stride = { 2, 1 }, .padding = { 1, 2 } },
-                            dilated = { .dilation = { 2, 2 }, .padding = { 2, 1 } },
-                            grouped = { .groups = 2, .padding = { 1, 1 } };
+static const wk_conv_opts plain = { 0 }, relu = { .activation = WK_ACTIVATION_RELU },
+                          strided = { .stride = { 2, 1 }, .padding = { 1, 2 } },
+                          depthwise = { .groups = 3, .pad = WK_CONV_VALID, .padding = { 1, 1 } },
+                          dilated = { .dilation = { 2, 2 }, .padding = { 2, 1 } },
+                          grouped = { .groups = 2, .padding = { 1, 1 } },
+                          same = { .pad = WK_CONV_SAME, .dilation = { 1, 3 } };
 
 static void conv2d_samples(wk_sampler *s) {
     WK_CASE(s, "small", &plain, { .dims = WK_DIMS(2, 1, 6, 5) }, { .dims = WK_DIMS(3, 1, 3, 3) },
@@ -176,93 +197,117 @@ static void conv2d_samples(wk_sampler *s) {
             { .dims = WK_DIMS(2) });
     WK_CASE(s, "groups", &grouped, { .dims = WK_DIMS(2, 4, 5, 5) }, { .dims = WK_DIMS(6, 2, 3, 3) },
             { .dims = WK_DIMS(6) });
+    WK_CASE(s, "same", &same, { .dims = WK_DIMS(1, 2, 4, 5) }, { .dims = WK_DIMS(3, 2, 2, 2) },
+            { .kind = WK_SAMPLE_ABSENT });
+    WK_CASE(s, "depthwise", &depthwise, { .dims = WK_DIMS(1, 3, 4, 5) }, { .dims = WK_DIMS(6, 1, 2, 3) },
+            { .dims = WK_DIMS(6) });
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 2, 5, 5) }, { .dims = WK_DIMS(3, 2, 3, 3) },
             { .dims = WK_DIMS(3) });
     WK_CASE(s, "large", &relu, { .dims = WK_DIMS(4, 32, 26, 26) },
             { .dims = WK_DIMS(64, 32, 3, 3), .low = -0.1, .high = 0.1 }, { .dims = WK_DIMS(64) });
 }
-static void backward_input_samples(wk_sampler *s) {
-    const wk_conv2d_grad_attrs small = { plain, WK_DIMS(2, 3, 6, 5) }, wide = { strided, WK_DIMS(2, 3, 7, 6) },
-                               groups = { grouped, WK_DIMS(2, 4, 5, 5) };
+static void conv2d_backward_input_samples(wk_sampler *s) {
+    const wk_conv_grad_attrs small = { plain, WK_DIMS(2, 3, 6, 5) }, wide = { strided, WK_DIMS(2, 3, 7, 6) },
+                             groups = { grouped, WK_DIMS(2, 4, 5, 5) };
     WK_CASE(s, "small", &small, { .dims = WK_DIMS(2, 4, 4, 3) }, { .dims = WK_DIMS(4, 3, 3, 3) });
     WK_CASE(s, "stride", &wide, { .dims = WK_DIMS(2, 4, 4, 9), .strided = true }, { .dims = WK_DIMS(4, 3, 3, 2) });
     WK_CASE(s, "groups", &groups, { .dims = WK_DIMS(2, 6, 5, 5) }, { .dims = WK_DIMS(6, 2, 3, 3) });
 }
-static void backward_weight_samples(wk_sampler *s) {
-    const wk_conv2d_grad_attrs small = { plain, WK_DIMS(4, 3, 3, 3) }, wide = { strided, WK_DIMS(4, 3, 3, 2) },
-                               groups = { grouped, WK_DIMS(6, 2, 3, 3) };
+static void conv2d_backward_weight_samples(wk_sampler *s) {
+    const wk_conv_grad_attrs small = { plain, WK_DIMS(4, 3, 3, 3) }, wide = { strided, WK_DIMS(4, 3, 3, 2) },
+                             groups = { grouped, WK_DIMS(6, 2, 3, 3) };
     WK_CASE(s, "small", &small, { .dims = WK_DIMS(2, 3, 6, 5) }, { .dims = WK_DIMS(2, 4, 4, 3) });
     WK_CASE(s, "stride", &wide, { .dims = WK_DIMS(2, 3, 7, 6) }, { .dims = WK_DIMS(2, 4, 4, 9), .strided = true });
     WK_CASE(s, "groups", &groups, { .dims = WK_DIMS(2, 4, 5, 5) }, { .dims = WK_DIMS(2, 6, 5, 5) });
 }
 
-/* ---- rows ---- */
-
-#define CONV_ATTRS(base)                                                                                         \
-    { "stride", WK_ATTR_INTS, base + offsetof(wk_conv2d_opts, stride), 2, NULL, 0, "0 means 1" },                \
-        { "padding", WK_ATTR_INTS, base + offsetof(wk_conv2d_opts, padding), 2, NULL, 0, "zeros on each side" }, \
-        { "dilation", WK_ATTR_INTS, base + offsetof(wk_conv2d_opts, dilation), 2, NULL, 0, "0 means 1" }, {      \
-        "groups", WK_ATTR_INT, base + offsetof(wk_conv2d_opts, groups), 0, NULL, 0, "0 means 1"                  \
-    }
-static const wk_attr_def conv2d_attrs[] = {
-    CONV_ATTRS(0),
-    { "activation", WK_ATTR_ENUM, offsetof(wk_conv2d_opts, activation), 0, "none|relu", 0, "fused" },
-};
-static const wk_attr_def grad_attrs[] = {
-    CONV_ATTRS(offsetof(wk_conv2d_grad_attrs, conv)),
-    { "dims", WK_ATTR_DIMS, offsetof(wk_conv2d_grad_attrs, dims), 0, NULL, 0, "shape of the gradient" },
-};
-static wk_op_def conv2d_row = {
-    .name = "conv2d",
-    .doc = "activation(cross-correlation + bias), channels last",
-    .n_in = 3,
-    .n_out = 1,
-    .optional_in = 4,
-    .saves_in = 3,
-    .saves_out = 1,
-    .attrs = conv2d_attrs,
-    .n_attrs = 5,
-    .attrs_size = sizeof(wk_conv2d_opts),
-    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW },
-    .shape = conv2d_shape,
-    .grad = conv2d_grad,
-    .cost = conv2d_cost,
-    .samples = conv2d_samples
-};
-static wk_op_def backward_input_row = { .name = "conv2d_backward_input",
-                                        .internal = true,
-                                        .doc = "gradient of conv2d for x",
-                                        .n_in = 2,
-                                        .n_out = 1,
-                                        .saves_in = 3,
-                                        .attrs = grad_attrs,
-                                        .n_attrs = 5,
-                                        .attrs_size = sizeof(wk_conv2d_grad_attrs),
-                                        .zero_sized_runs = true,
-                                        .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
-                                        .shape = backward_input_shape,
-                                        .grad = backward_input_grad,
-                                        .cost = backward_input_cost,
-                                        .samples = backward_input_samples };
-static wk_op_def backward_weight_row = { .name = "conv2d_backward_weight",
-                                         .internal = true,
-                                         .doc = "gradient of conv2d for weight and bias",
-                                         .n_in = 2,
-                                         .n_out = 2,
-                                         .saves_in = 3,
-                                         .attrs = grad_attrs,
-                                         .n_attrs = 5,
-                                         .attrs_size = sizeof(wk_conv2d_grad_attrs),
-                                         .zero_sized_runs = true,
-                                         .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
-                                         .shape = backward_weight_shape,
-                                         .grad = backward_weight_grad,
-                                         .cost = backward_weight_cost,
-                                         .samples = backward_weight_samples };
-
-wk_tensor *wk_conv2d(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_conv2d_opts opts) {
-    const wk_conv2d_opts full = with_defaults(opts);
-    return wk_op_run3(&conv2d_row, &full, x, weight, bias);
+static const wk_conv_opts deep = { .stride = { 2, 1, 2 }, .padding = { 1, 0, 2 } },
+                          deep_dilated = { .dilation = { 1, 2, 1 }, .padding = { 0, 1, 1 }, .groups = 2 };
+static void conv3d_samples(wk_sampler *s) {
+    WK_CASE(s, "small", &plain, { .dims = WK_DIMS(2, 2, 3, 4, 3) }, { .dims = WK_DIMS(3, 2, 2, 2, 2) },
+            { .dims = WK_DIMS(3) });
+    WK_CASE(s, "stride", &deep, { .dims = WK_DIMS(1, 2, 4, 3, 4), .strided = true }, { .dims = WK_DIMS(2, 2, 3, 2, 2) },
+            { .kind = WK_SAMPLE_ABSENT });
+    WK_CASE(s, "groups", &deep_dilated, { .dims = WK_DIMS(1, 4, 2, 4, 3) }, { .dims = WK_DIMS(2, 2, 2, 2, 2) },
+            { .dims = WK_DIMS(2) });
+    WK_CASE(s, "same", &same, { .dims = WK_DIMS(1, 1, 3, 4, 2) }, { .dims = WK_DIMS(2, 1, 2, 2, 3) },
+            { .dims = WK_DIMS(2) });
+    WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 2, 3, 3, 3) }, { .dims = WK_DIMS(3, 2, 2, 2, 2) },
+            { .dims = WK_DIMS(3) });
+    WK_CASE(s, "large", &relu, { .dims = WK_DIMS(2, 16, 8, 14, 14) },
+            { .dims = WK_DIMS(32, 16, 3, 3, 3), .low = -0.1, .high = 0.1 }, { .dims = WK_DIMS(32) });
+}
+static void conv3d_backward_input_samples(wk_sampler *s) {
+    const wk_conv_grad_attrs wide = { deep, WK_DIMS(1, 2, 4, 3, 4) };
+    WK_CASE(s, "stride", &wide, { .dims = WK_DIMS(1, 2, 2, 2, 4), .strided = true },
+            { .dims = WK_DIMS(2, 2, 3, 2, 2) });
+}
+static void conv3d_backward_weight_samples(wk_sampler *s) {
+    const wk_conv_grad_attrs wide = { deep, WK_DIMS(2, 2, 3, 2, 2) };
+    WK_CASE(s, "stride", &wide, { .dims = WK_DIMS(1, 2, 4, 3, 4) },
+            { .dims = WK_DIMS(1, 2, 2, 2, 4), .strided = true });
 }
 
-wk_op_def *const wk__rows_conv[] = { &conv2d_row, &backward_input_row, &backward_weight_row, NULL };
+/* ---- rows ---- */
+
+#define CONV_ATTRS(base, axes)                                                                                     \
+    { "stride", WK_ATTR_INTS, base + offsetof(wk_conv_opts, stride), axes, NULL, 0, "0 means 1" },                 \
+        { "padding", WK_ATTR_INTS, base + offsetof(wk_conv_opts, padding), axes, NULL, 0, "zeros on each side" },  \
+        { "dilation", WK_ATTR_INTS, base + offsetof(wk_conv_opts, dilation), axes, NULL, 0, "0 means 1" },         \
+        { "groups", WK_ATTR_INT, base + offsetof(wk_conv_opts, groups), 0, NULL, 0, "0 means 1" }, {               \
+        "pad", WK_ATTR_ENUM, base + offsetof(wk_conv_opts, pad), 0, "padding|valid|same", 0, "instead of a number" \
+    }
+#define ROWS(id, axes)                                                                                     \
+    static const wk_attr_def id##_attrs[] = {                                                              \
+        CONV_ATTRS(0, axes),                                                                               \
+        { "activation", WK_ATTR_ENUM, offsetof(wk_conv_opts, activation), 0, "none|relu", 0, "fused" },    \
+    };                                                                                                     \
+    static const wk_attr_def id##_grad_attrs[] = {                                                         \
+        CONV_ATTRS(offsetof(wk_conv_grad_attrs, conv), axes),                                              \
+        { "dims", WK_ATTR_DIMS, offsetof(wk_conv_grad_attrs, dims), 0, NULL, 0, "shape of the gradient" }, \
+    };                                                                                                     \
+    static wk_op_def id##_row = {                                                                          \
+        .name = #id,                                                                                       \
+        .doc = "activation(cross-correlation + bias), channels last",                                      \
+        .n_in = 3,                                                                                         \
+        .n_out = 1,                                                                                        \
+        .optional_in = 4,                                                                                  \
+        .saves_in = 3,                                                                                     \
+        .saves_out = 1,                                                                                    \
+        .attrs = id##_attrs,                                                                               \
+        .n_attrs = 6,                                                                                      \
+        .attrs_size = sizeof(wk_conv_opts),                                                                \
+        .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW },   \
+        .shape = conv_shape,                                                                               \
+        .grad = conv_grad,                                                                                 \
+        .cost = conv_cost,                                                                                 \
+        .samples = id##_samples                                                                            \
+    };                                                                                                     \
+    GRADIENT(id, backward_input, "gradient of " #id " for x", 1)                                           \
+    GRADIENT(id, backward_weight, "gradient of " #id " for weight and bias", 2)                            \
+    wk_tensor *wk_##id(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_conv_opts opts) {              \
+        const wk_conv_opts full = with_defaults(opts);                                                     \
+        return wk_op_run3(&id##_row, &full, x, weight, bias);                                              \
+    }
+#define GRADIENT(id, part, text, outputs)                                                               \
+    static wk_op_def id##_##part##_row = { .name = #id "_" #part,                                       \
+                                           .internal = true,                                            \
+                                           .doc = text,                                                 \
+                                           .n_in = 2,                                                   \
+                                           .n_out = outputs,                                            \
+                                           .saves_in = 3,                                               \
+                                           .attrs = id##_grad_attrs,                                    \
+                                           .n_attrs = 6,                                                \
+                                           .attrs_size = sizeof(wk_conv_grad_attrs),                    \
+                                           .zero_sized_runs = true,                                     \
+                                           .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 }, \
+                                           .shape = part##_shape,                                       \
+                                           .grad = part##_grad,                                         \
+                                           .cost = part##_cost,                                         \
+                                           .samples = id##_##part##_samples };
+ROWS(conv2d, 2)
+ROWS(conv3d, 3)
+
+wk_op_def *const wk__rows_conv[] = { &conv2d_row, &conv2d_backward_input_row, &conv2d_backward_weight_row,
+                                     &conv3d_row, &conv3d_backward_input_row, &conv3d_backward_weight_row,
+                                     NULL };

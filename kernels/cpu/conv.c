@@ -1,4 +1,4 @@
-/* conv2d.c: the three convolution rows by oneDNN.
+/* conv.c: convolution of images of two and three axes by oneDNN.
  *
  * Outside, activations are channels last and weights (K, C/groups, R, S).  Inside, the choice is between
  *   direct     activations as they are, weights reordered each call (3 to 6 µs for 64 × 32 × 3 × 3);
@@ -47,10 +47,13 @@ static bool describe(dnnl_memory_desc_t *desc, const int64_t *shape, int rank, c
 
 /* Sizes of one make several tags fit; the plain one lets the library pick its best kernel. */
 static bool describe_image(dnnl_memory_desc_t *desc, const wk_tensor *x, dnnl_data_type_t type) {
-    dnnl_dims_t dims = { x->shape[0], x->shape[1], x->shape[2], x->shape[3] };
-    if (wk__is_channels_last(x)) return dnnl_memory_desc_init_by_tag(desc, 4, dims, type, dnnl_nhwc) == dnnl_success;
-    if (wk__is_row_major(x)) return dnnl_memory_desc_init_by_tag(desc, 4, dims, type, dnnl_nchw) == dnnl_success;
-    return describe(desc, x->shape, 4, x->stride, type);
+    dnnl_dims_t dims = { x->shape[0], x->shape[1], x->shape[2], x->shape[3], x->rank > 4 ? x->shape[4] : 0 };
+    bool flat = x->rank == 4;
+    if (wk__is_channels_last(x))
+        return dnnl_memory_desc_init_by_tag(desc, x->rank, dims, type, flat ? dnnl_nhwc : dnnl_ndhwc) == dnnl_success;
+    if (wk__is_row_major(x))
+        return dnnl_memory_desc_init_by_tag(desc, x->rank, dims, type, flat ? dnnl_nchw : dnnl_ncdhw) == dnnl_success;
+    return describe(desc, x->shape, x->rank, x->stride, type);
 }
 
 static bool describe_weight(dnnl_memory_desc_t *desc, const wk_convolution *c, dnnl_data_type_t type, bool any) {
@@ -60,10 +63,12 @@ static bool describe_weight(dnnl_memory_desc_t *desc, const wk_convolution *c, d
     int rank = 0;
     if (groups > 1) shape[rank] = groups, stride[rank++] = weight->stride[0] * out;
     shape[rank] = out, stride[rank++] = weight->stride[0];
-    for (int axis = 1; axis < 4; axis++) shape[rank] = weight->shape[axis], stride[rank++] = weight->stride[axis];
+    for (int axis = 1; axis < weight->rank; axis++)
+        shape[rank] = weight->shape[axis], stride[rank++] = weight->stride[axis];
     if (any) return dnnl_memory_desc_init_by_tag(desc, rank, shape, type, dnnl_format_tag_any) == dnnl_success;
+    static const dnnl_format_tag_t row_major[2][2] = { { dnnl_oihw, dnnl_goihw }, { dnnl_oidhw, dnnl_goidhw } };
     if (wk__is_row_major(weight))
-        return dnnl_memory_desc_init_by_tag(desc, rank, shape, type, groups > 1 ? dnnl_goihw : dnnl_oihw)
+        return dnnl_memory_desc_init_by_tag(desc, rank, shape, type, row_major[weight->rank > 4][groups > 1])
                == dnnl_success;
     return describe(desc, shape, rank, stride, type);
 }
@@ -71,17 +76,20 @@ static bool describe_weight(dnnl_memory_desc_t *desc, const wk_convolution *c, d
 static bool make_desc(dnnl_primitive_desc_t *made, const wk_convolution *c, bool winograd, dnnl_data_type_t type) {
     const wk_convolution_shape *s = &c->shape;
     dnnl_memory_desc_t x, y, weight, bias;
-    dnnl_dims_t x_dims = { s->n, s->c, s->h, s->w }, y_dims = { s->n, s->k, s->p, s->q }, bias_dims = { s->k };
-    dnnl_dims_t stride = { s->stride[0], s->stride[1] }, before = { s->padding[0], s->padding[1] }, dilation, after;
-    for (int i = 0; i < 2; i++) {
-        int64_t size = i ? s->w : s->h, steps = i ? s->q : s->p, reach = s->dilation[i] * (s->kernel[i] - 1) + 1;
-        dilation[i] = s->dilation[i] - 1;
-        after[i] = (steps - 1) * s->stride[i] + reach - size - s->padding[i];
+    dnnl_dims_t x_dims = { s->n, s->c }, y_dims = { s->n, s->k }, bias_dims = { s->k };
+    dnnl_dims_t stride, before, dilation, after;
+    int rank = 2 + s->axes;
+    for (int i = 0; i < s->axes; i++) {
+        int axis = i + 3 - s->axes;
+        x_dims[2 + i] = s->size[axis], y_dims[2 + i] = s->out[axis];
+        stride[i] = s->stride[axis], before[i] = s->padding[axis], dilation[i] = s->dilation[axis] - 1;
+        after[i] = (s->out[axis] - 1) * s->stride[axis] + s->dilation[axis] * (s->kernel[axis] - 1) + 1 - s->size[axis]
+                   - s->padding[axis];
     }
-    dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : dnnl_nhwc;
+    dnnl_format_tag_t tag = winograd ? dnnl_nChw16c : s->axes == 2 ? dnnl_nhwc : dnnl_ndhwc;
     dnnl_alg_kind_t algorithm = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    if (dnnl_memory_desc_init_by_tag(&x, 4, x_dims, type, tag) != dnnl_success
-        || dnnl_memory_desc_init_by_tag(&y, 4, y_dims, type, tag) != dnnl_success
+    if (dnnl_memory_desc_init_by_tag(&x, rank, x_dims, type, tag) != dnnl_success
+        || dnnl_memory_desc_init_by_tag(&y, rank, y_dims, type, tag) != dnnl_success
         || !describe_weight(&weight, c, type, true)
         || dnnl_memory_desc_init_by_tag(&bias, 1, bias_dims, type, dnnl_x) != dnnl_success)
         return false;
@@ -165,7 +173,7 @@ static wk_status run(const wk_convolution *c) {
     wk__dnnl_key_add(&key, (int64_t)c->dtype << 3 | (int64_t)(c->bias != NULL) << 2 | (int64_t)c->relu << 1);
     wk__dnnl_key_add(&key, c->threads << 8 | (int64_t)by);
     add_layout(&key, c->x), add_layout(&key, c->weight), add_layout(&key, c->y);
-    for (int i = 0; i < 2; i++) wk__dnnl_key_add(&key, s->stride[i] << 40 | s->padding[i] << 20 | s->dilation[i]);
+    for (int i = 0; i < 3; i++) wk__dnnl_key_add(&key, s->stride[i] << 40 | s->padding[i] << 20 | s->dilation[i]);
     wk__dnnl_key_add(&key, s->groups);
     wk_dnnl_plan *plan = wk__dnnl_find(&key);
     if (!plan) {
@@ -182,38 +190,41 @@ static wk_status run(const wk_convolution *c) {
     return WK_OK;
 }
 
-static wk_status conv2d(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_opts *opts = call->attrs;
+static wk_status conv(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_opts *opts = call->attrs;
     wk_convolution c = { .pass = WK_FORWARD, .dtype = (wk_dtype)call->out[0]->dtype, .threads = ctx->threads };
     c.x = call->in[0], c.weight = call->in[1], c.bias = call->in[2], c.y = call->out[0];
     c.relu = opts->activation == WK_ACTIVATION_RELU;
-    c.shape = wk__convolution_shape(opts, c.x->shape, c.weight->shape, c.y->shape);
+    c.shape = wk__convolution_shape(opts, c.x, c.weight, c.y);
     return run(&c);
 }
 
-static wk_status conv2d_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
+static wk_status conv_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_grad_attrs *attrs = call->attrs;
     wk_convolution c = { .pass = WK_BACKWARD_INPUT, .dtype = (wk_dtype)call->out[0]->dtype, .threads = ctx->threads };
     c.y = call->in[0], c.weight = call->in[1], c.x = call->out[0];
-    c.shape = wk__convolution_shape(&attrs->conv, c.x->shape, c.weight->shape, c.y->shape);
+    c.shape = wk__convolution_shape(&attrs->conv, c.x, c.weight, c.y);
     return run(&c);
 }
 
-static wk_status conv2d_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
+static wk_status conv_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_grad_attrs *attrs = call->attrs;
     wk_convolution c = { .pass = WK_BACKWARD_WEIGHT, .dtype = (wk_dtype)call->out[0]->dtype, .threads = ctx->threads };
     c.x = call->in[0], c.y = call->in[1], c.weight = call->out[0], c.bias = call->out[1];
-    c.shape = wk__convolution_shape(&attrs->conv, c.x->shape, c.weight->shape, c.y->shape);
+    c.shape = wk__convolution_shape(&attrs->conv, c.x, c.weight, c.y);
     return run(&c);
 }
 
 #endif
 
-const wk_cpu_entry wk__cpu_library_conv2d[] = {
+const wk_cpu_entry wk__cpu_library_conv[] = {
 #if WICK_LIBRARIES
-    { "conv2d", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv2d },
-    { "conv2d_backward_input", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv2d_backward_input },
-    { "conv2d_backward_weight", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv2d_backward_weight },
+    { "conv2d", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv },
+    { "conv2d_backward_input", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv_backward_input },
+    { "conv2d_backward_weight", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv_backward_weight },
+    { "conv3d", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv },
+    { "conv3d_backward_input", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv_backward_input },
+    { "conv3d_backward_weight", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), conv_backward_weight },
 #endif
     { 0 },
 };

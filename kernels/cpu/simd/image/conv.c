@@ -1,4 +1,4 @@
-/* conv2d.c: convolution on Wick's own matrix product, for what the library does not take.
+/* conv.c: convolution on Wick's own matrix product, for what the library does not take.
  *
  * A tile of output pixels is unrolled into columns that fit the second-level cache (never the whole image), and
  * multiplied by the filters.  Every stride, padding, dilation, group count, layout and float type goes this way; f16
@@ -38,10 +38,17 @@ static inline void store_narrow(const wk_tensor *x, int64_t i, float value) {
     ((uint16_t *)x->data)[i] = x->dtype == WK_BF16 ? wk_store_bf16(value) : wk_store_f16(value);
 }
 
+static inline int64_t area_of(const int64_t size[3]) {
+    return size[0] * size[1] * size[2];
+}
+static inline int64_t taps_of(const wk_convolution_shape *s) {
+    return area_of(s->kernel);
+}
+
 #define REAL       float
 #define NAME(x)    x##_f32
 #define REAL_DTYPE WK_F32
-#include "cpu/simd/image/conv2d_body.h"
+#include "cpu/simd/image/conv_body.h"
 #undef REAL
 #undef NAME
 #undef REAL_DTYPE
@@ -49,23 +56,24 @@ static inline void store_narrow(const wk_tensor *x, int64_t i, float value) {
 #define REAL       double
 #define NAME(x)    x##_f64
 #define REAL_DTYPE WK_F64
-#include "cpu/simd/image/conv2d_body.h"
+#include "cpu/simd/image/conv_body.h"
 #undef REAL
 #undef NAME
 #undef REAL_DTYPE
 
-static wk_status run(wk_kernel_ctx *ctx, convolution *v, wk_convolution_pass pass, const wk_conv2d_opts *opts) {
+static wk_status run(wk_kernel_ctx *ctx, convolution *v, wk_convolution_pass pass, const wk_conv_opts *opts) {
     const wk_convolution_shape *s = &v->shape;
-    v->shape = wk__convolution_shape(opts, v->x->shape, v->weight->shape, v->y->shape);
-    v->pointwise = pass == WK_FORWARD && s->groups == 1 && s->kernel[0] == 1 && s->kernel[1] == 1 && s->stride[0] == 1
-                   && s->stride[1] == 1 && s->padding[0] == 0 && s->padding[1] == 0;
-    int64_t work = v->y->count * (s->c / s->groups) * s->kernel[0] * s->kernel[1];
+    v->shape = wk__convolution_shape(opts, v->x, v->weight, v->y);
+    v->pointwise = pass == WK_FORWARD && s->groups == 1;
+    for (int i = 0; i < 3; i++)
+        v->pointwise = v->pointwise && s->kernel[i] == 1 && s->stride[i] == 1 && s->padding[i] == 0;
+    int64_t work = v->y->count * (s->c / s->groups) * taps_of(s);
     int threads = work < 1 << 19 ? 1 : ctx->threads;
     return v->y->dtype == WK_F64 ? run_f64(v, pass, threads) : run_f32(v, pass, threads);
 }
 
-static wk_status conv2d(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_opts *opts = call->attrs;
+static wk_status conv(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_opts *opts = call->attrs;
     convolution v = { .x = call->in[0], .weight = call->in[1], .bias = call->in[2], .y = call->out[0] };
     v.relu = opts->activation == WK_ACTIVATION_RELU;
     wk_tensor dense;
@@ -82,21 +90,24 @@ static wk_status conv2d(wk_kernel_ctx *ctx, const wk_call *call) {
     return run(ctx, &v, WK_FORWARD, opts);
 }
 
-static wk_status conv2d_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
+static wk_status conv_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_grad_attrs *attrs = call->attrs;
     convolution v = { .x = call->out[0], .weight = call->in[1], .y = call->in[0] };
     return run(ctx, &v, WK_BACKWARD_INPUT, &attrs->conv);
 }
 
-static wk_status conv2d_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
-    const wk_conv2d_grad_attrs *attrs = call->attrs;
+static wk_status conv_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_conv_grad_attrs *attrs = call->attrs;
     convolution v = { .x = call->in[0], .weight = call->out[0], .bias = call->out[1], .y = call->in[1] };
     return run(ctx, &v, WK_BACKWARD_WEIGHT, &attrs->conv);
 }
 
-WK_CPU_TABLE(conv2d) = {
-    { "conv2d", WK_FLOATS, conv2d },
-    { "conv2d_backward_input", WK_FLOATS, conv2d_backward_input },
-    { "conv2d_backward_weight", WK_FLOATS, conv2d_backward_weight },
+WK_CPU_TABLE(conv) = {
+    { "conv2d", WK_FLOATS, conv },
+    { "conv2d_backward_input", WK_FLOATS, conv_backward_input },
+    { "conv2d_backward_weight", WK_FLOATS, conv_backward_weight },
+    { "conv3d", WK_FLOATS, conv },
+    { "conv3d_backward_input", WK_FLOATS, conv_backward_input },
+    { "conv3d_backward_weight", WK_FLOATS, conv_backward_weight },
     { 0 },
 };
