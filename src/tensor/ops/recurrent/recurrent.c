@@ -157,7 +157,7 @@ static wk_status backward_parts(const wk_call *call, wk_tensor *out[]) {
 }
 
 static wk_status grad_of(wk_grad *g, wk_recurrent_kind kind) {
-    const wk_recurrent_grad_attrs attrs = { *(const wk_recurrent_opts *)g->attrs, kind };
+    const wk_recurrent_grad_attrs attrs = { *(const wk_recurrent_opts *)g->attrs, (int)kind };
     bool is_lstm = kind == WK_RECURRENT_LSTM;
     wk_tensor *dy = g->dout[0], *out[4];
     if (!dy) dy = wk_zeros((wk_dtype)g->out[0]->dtype, wk__dims(g->out[0]));
