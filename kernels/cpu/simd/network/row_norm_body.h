@@ -1,7 +1,7 @@
 /* row_norm_body.h: rows of numbers normalised, for one compute type; included by row_norm.c for f32 and for f64. */
 
 /* Sums run in lanes within a chunk and in f64 across chunks. */
-enum { NAME(CHUNK) = 4096 };
+enum { NAME(CHUNK) = 512 };
 
 static double NAME(sum)(const REAL *x, int64_t n) {
     double total = 0;
