@@ -119,6 +119,7 @@ static wk_status cholesky(wk_kernel_ctx *ctx, const wk_call *call) {
     int64_t at;
     int info;
     WK_TRY(make_plan(call, &p, call->in[0], call->in[0]->rank - 2));
+    if (p.n == 0) return WK_OK; /* LAPACK takes no empty matrix */
     p.bytes = (size_t)p.n * (size_t)p.n * element(call);
     p.run = BY_TYPE(cholesky);
     WK_TRY(run_all(ctx, &p, &at, &info));
@@ -135,6 +136,7 @@ static wk_status solve_with(wk_kernel_ctx *ctx, const wk_call *call, one_matrix 
     int info;
     WK_TRY(make_plan(call, &p, call->out[0], call->out[0]->rank - 2));
     p.m = (int)call->in[1]->shape[call->in[1]->rank - 1];
+    if (p.n == 0 || p.m == 0) return WK_OK;
     p.bytes = ((size_t)p.n * (size_t)p.n + (size_t)p.n * (size_t)p.m) * element(call) + (size_t)p.n * sizeof(int);
     p.run = run;
     WK_TRY(run_all(ctx, &p, &at, &info));
@@ -163,7 +165,8 @@ static wk_status decompose(wk_kernel_ctx *ctx, const wk_call *call, const char *
     p.run = run;
     WK_TRY(run_all(ctx, &p, &at, &info));
     if (info)
-        return wk_fail(WK_INVALID, "%s: matrix %lld: the iteration does not converge (is there a NaN?)", what,
+        return wk_fail(WK_INVALID,
+                       "%s: matrix %lld: the iteration does not converge, or the matrix holds infinities or NaN", what,
                        (long long)at);
     return WK_OK;
 }

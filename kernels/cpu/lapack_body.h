@@ -13,6 +13,13 @@ static void NAME(load)(const plan *p, const wk_tensor *t, int64_t index, REAL *t
         for (int64_t j = 0; j < columns; j++) to[j * rows + i] = from[i * row + j * column];
 }
 
+/* LAPACK's iterations may never end on infinities and NaN. */
+static bool NAME(is_finite)(const REAL *a, int64_t count) {
+    REAL zero = 0;
+    for (int64_t i = 0; i < count; i++) zero += a[i] * 0;
+    return zero == 0;
+}
+
 /* Back into a row-major output. */
 static void NAME(store)(const wk_tensor *t, int64_t index, const REAL *from /* (columns, ld) */, int64_t ld) {
     int64_t rows = t->shape[t->rank - 2], columns = t->shape[t->rank - 1];
@@ -57,9 +64,9 @@ static int NAME(triangular)(const plan *p, int64_t index, void *work) {
 /* The sign of the permutation and of the diagonal, and the logarithm of its size. */
 static int NAME(slogdet)(const plan *p, int64_t index, void *work) {
     REAL *a = work, sign = 1, size = 0;
-    int n = p->n, info, *pivots = (int *)(void *)(a + (int64_t)p->n * p->n);
+    int n = p->n, info = 0, *pivots = (int *)(void *)(a + (int64_t)p->n * p->n);
     NAME(load)(p, p->call->in[0], index, a);
-    LAPACK(getrf)(&n, &n, a, &n, pivots, &info);
+    if (n > 0) LAPACK(getrf)(&n, &n, a, &n, pivots, &info);
     for (int i = 0; i < n; i++) {
         REAL d = a[i * n + i];
         if ((d < 0) != (pivots[i] != i + 1)) sign = -sign;
@@ -106,6 +113,7 @@ static int NAME(eigh)(const plan *p, int64_t index, void *work) {
     REAL *a = work, *w = a + (int64_t)n * n, *space = w + n;
     int *integers = (int *)(void *)(space + size);
     NAME(load)(p, p->call->in[0], index, a);
+    if (!NAME(is_finite)(a, (int64_t)n * n)) return 1;
     LAPACK(syevd)("V", "L", &n, a, &n, w, space, &size, integers, &whole, &info);
     for (int j = 0; j < n && info == 0; j++) {
         (void)NAME(turn)(a + (int64_t)j * n, n);
@@ -120,6 +128,7 @@ static int NAME(svd)(const plan *p, int64_t index, void *work) {
     REAL *a = work, *u = a + (int64_t)m * n, *s = u + (int64_t)m * k, *vt = s + k, *space = vt + (int64_t)k * n;
     int *integers = (int *)(void *)(space + size);
     NAME(load)(p, p->call->in[0], index, a);
+    if (!NAME(is_finite)(a, (int64_t)m * n)) return 1;
     LAPACK(gesdd)("S", &m, &n, a, &m, s, u, &m, vt, &k, space, &size, integers, &info);
     for (int i = 0; i < k && info == 0; i++) {
         if (NAME(turn)(u + (int64_t)i * m, m) < 0)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum { FOUND = 3 }; /* exit code of a child that printed a finding; sanitizers exit with 1 */
-enum { MOST_BYTES = 8 << 20, MOST_HELD = 512 << 20, PATIENCE = 60 }; /* bytes of one request, of all; seconds */
+enum { MOST_BYTES = 64 << 20, MOST_HELD = 512 << 20, PATIENCE = 60 }; /* bytes of one request, of all; seconds */
 
 typedef struct place {
     atomic_uint_fast64_t program, calls, refused, compared, backward, findings;

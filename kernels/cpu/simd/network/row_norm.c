@@ -151,7 +151,11 @@ typedef struct form {
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const wk_tensor *bias, wk_tensor *mean,
                          wk_tensor *rstd) {
     const wk_tensor *x = call->in[0];
-    if (!x->count) return WK_OK;
+    if (!x->count) { /* rows of nothing have statistics all the same */
+        for (int64_t i = 0; mean && i < mean->count; i++) set_element(mean, i, 0);
+        for (int64_t i = 0; i < rstd->count; i++) set_element(rstd, i, 0);
+        return WK_OK;
+    }
     plan p = { .v = { .centred = f.centred, .eps = f.eps } };
     set_rows(&p, x, call->out[0], f.axes, f.groups);
     WK_TRY(take_memory(&p, ctx, x, call->in[1], bias, 2, false));
