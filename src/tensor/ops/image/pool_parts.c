@@ -37,7 +37,7 @@ static wk_status avg_pool1d_parts(const wk_call *call, wk_tensor *out[]) {
 /* Maxima, and where they stood if out has room for it (with). */
 static wk_status max_parts(const wk_call *call, wk_tensor *out[], int axes, bool adaptive, bool with) {
     WK_TRY(check_rank(call, axes));
-    wk_tensor *x = axes == 1 ? wk_unsqueeze(call->in[0], 2) : call->in[0], *both[WK_MAX_OUT];
+    wk_tensor *x = axes == 1 ? wk_unsqueeze(call->in[0], 2) : call->in[0], *both[WK_MAX_OUT] = { NULL };
     wk_pool_opts opts = { .kernel = { 0 } };
     wk_adaptive_pool_opts sizes = { .size = { 0 } };
     if (adaptive)

@@ -251,7 +251,7 @@ static wk_status quantile_places(const wk_call *call, int64_t length, int how, w
 /* The sorted lines stand along the last axis; a line that ends with NaN is NaN all over. */
 static wk_status quantile_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_quantile_opts *opts = call->attrs;
-    wk_tensor *x = call->in[0], *q = call->in[1], *below, *above, *weight;
+    wk_tensor *x = call->in[0], *q = call->in[1], *below = NULL, *above = NULL, *weight = NULL;
     if (q->rank > 1) return wk_bad_call(call, WK_SHAPE, "q has rank %d, expected a number or (K)", q->rank);
     bool whole = !opts->axis.is_set;
     wk_dims result = wk__dims(x);
