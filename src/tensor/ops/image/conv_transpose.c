@@ -65,6 +65,16 @@ static wk_status check_transpose(const wk_call *call, const wk_conv_transpose_op
     if (opts->groups < 1 || x->shape[1] % opts->groups != 0)
         return wk_bad_call(call, WK_INVALID, "%lld groups do not divide the %lld channels of x",
                            (long long)opts->groups, (long long)x->shape[1]);
+    enum { MOST = (1 << 20) - 1 }; /* as with conv2d: no product of sizes below overflows */
+    for (int i = 0; i < axes; i++)
+        if (opts->stride[i] < 0 || opts->stride[i] > MOST || opts->dilation[i] < 0 || opts->dilation[i] > MOST
+            || opts->padding[i] < 0 || opts->padding[i] > MOST || opts->output_padding[i] < 0
+            || opts->output_padding[i] > MOST || opts->groups > MOST)
+            return wk_bad_call(
+                call, WK_INVALID,
+                "stride %lld, dilation %lld, padding %lld, output padding %lld, groups %lld: expected 0 to %d",
+                (long long)opts->stride[i], (long long)opts->dilation[i], (long long)opts->padding[i],
+                (long long)opts->output_padding[i], (long long)opts->groups, MOST);
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[1] * opts->groups))
         return wk_bad_call(call, WK_SHAPE, "bias has shape %s, expected (%lld)", wk_describe(bias, one, sizeof one),
                            (long long)(weight->shape[1] * opts->groups));
