@@ -233,7 +233,10 @@ static bool fits(const wk_tensor *target, const wk_desc *desc) {
 static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk_desc *desc, wk_tensor *target) {
     if (desc->reuse_of) return call->in[desc->reuse_of - 1];
     wk_tensor *out = wk__header_create(context);
-    if (!out || !wk__header_shape(out, desc->dtype, desc->rank, desc->shape, call->op->name)) return NULL;
+    if (!out
+        || !wk__header_shape(out, desc->dtype, desc->rank, desc->shape,
+                             context->composite ? context->composite : call->op->name))
+        return NULL;
     size_t size = wk_dtype_size(desc->dtype);
     if (desc->view_of) {
         const wk_tensor *in = call->in[desc->view_of - 1];
