@@ -9,6 +9,7 @@
 #include "wick/inplace.h"
 #include "wick/io.h"
 #include "wick/lr.h"
+#include "wick/models.h"
 #include "wick/nn.h"
 #include "wick/op.h"
 #include "wick/ops.h"

@@ -1,15 +1,14 @@
 /* containers.c: lists and dictionaries of modules, and finding one's way in the tree. */
 #define WK_NO_CALL_SITES
 #include "nn/nn.h"
-#include "tensor/tensor.h"
+#include "nn/support.h"
 
 #include <string.h>
 
 static const wk_module_class list_class = { .name = "ModuleList", .size = sizeof(wk_module) };
 static const wk_module_class dict_class = { .name = "ModuleDict", .size = sizeof(wk_module) };
 
-/* Children that are not taken over any more are destroyed. */
-static wk_module *filled(const wk_module_class *class_, const char *const *names, wk_module *const *children,
+wk_module *wk__module_of(const wk_module_class *class_, const char *const *names, wk_module *const *children,
                          int count) {
     bool complete = !wk_failed();
     for (int i = 0; i < count; i++) complete = complete && children[i];
@@ -29,10 +28,10 @@ static wk_module *filled(const wk_module_class *class_, const char *const *names
 }
 
 wk_module *wk_nn_module_list_of(wk_module *const *children, int count) {
-    return filled(&list_class, NULL, children, count);
+    return wk__module_of(&list_class, NULL, children, count);
 }
 wk_module *wk_nn_module_dict_of(const char *const *names, wk_module *const *children, int count) {
-    return filled(&dict_class, names, children, count);
+    return wk__module_of(&dict_class, names, children, count);
 }
 
 wk_module *wk_module_append(wk_module *list, wk_module *child) {

@@ -12,6 +12,11 @@ static inline wk_module *wk__finished(wk_module *module) {
     return NULL;
 }
 
+/* A module with children under the names, "0", "1", … where names is NULL; takes all of them over, also when it fails.
+ */
+wk_module *wk__module_of(const wk_module_class *class_, const char *const *names, wk_module *const *children,
+                         int count);
+
 static inline bool wk__positive(const char *who, const char *what, int64_t value) {
     if (value > 0) return true;
     (void)wk_fail(WK_INVALID, "%s: %s is %lld, expected at least 1", who, what, (long long)value);

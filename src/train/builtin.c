@@ -2,20 +2,17 @@
 #include "train/builtin.h"
 
 #include "base/base.h"
+#include "wick/models.h"
 
 #include <float.h>
 
 /* ---- models ---- */
 
-/* in → hidden → classes, with a ReLU between (`mlp` of the benchmarks) */
 static wk_module *build_mlp(const wk_config *args) {
-    int64_t in = wk_config_int(args, "in_features", 1, 1 << 24, 784),
-            hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128);
-    int64_t classes = wk_config_int(args, "classes", 1, 1 << 20, 10);
-    if (wk_failed()) return NULL;
-    wk_layer_opts plain = { 0 };
-    return wk_nn_sequential(wk_nn_flatten(), wk_nn_linear(in, hidden, plain), wk_nn_relu(),
-                            wk_nn_linear(hidden, classes, plain));
+    const wk_mlp_opts opts = { .in_features = wk_config_int(args, "in_features", 1, 1 << 24, 784),
+                               .hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128),
+                               .classes = wk_config_int(args, "classes", 1, 1 << 20, 10) };
+    return wk_failed() ? NULL : wk_mlp(opts);
 }
 
 /* Two 3×3 convolutions, pooling, two linear layers, dropout between (`cnn` of the benchmarks): PyTorch's MNIST example.

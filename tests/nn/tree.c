@@ -112,3 +112,16 @@ Test(tree, the_table_tells_shapes_parameters_and_operations) {
     wk_scope_end(scope);
     wk_module_destroy(net);
 }
+
+/* What is appended to a Sequential runs. */
+Test(tree, sequential_runs_what_is_appended) {
+    wk_scope scope = wk_scope_begin();
+    wk_module *net = wk_nn_sequential(wk_nn_flatten()),
+              *last = wk_module_append(net, wk_nn_linear(6, 2, (wk_layer_opts){ 0 }));
+    cr_expect_str_eq(last->path, "1");
+    wk_tensor *y = wk_forward(net, wk_zeros(WK_F32, WK_DIMS(3, 2, 3)));
+    cr_assert_not_null(y, "%s", wk_message());
+    cr_expect_eq(wk_size(y, 1), 2);
+    wk_module_destroy(net);
+    wk_scope_end(scope);
+}

@@ -1,0 +1,86 @@
+/* check.c: see check.h. */
+#define WK_NO_CALL_SITES
+#include "models/check.h"
+
+#include <math.h>
+#include <string.h>
+
+wk_tensor *model_wave(wk_dims dims) {
+    wk_tensor *t = wk_empty(WK_F32, dims);
+    for (int64_t i = 0; i < wk_count(t); i++) ((float *)wk_data(t))[i] = (float)sin((double)i * 0.7 + 0.2);
+    return t;
+}
+
+wk_tensor *model_tokens(int64_t vocabulary, wk_dims dims) {
+    wk_tensor *t = wk_empty(WK_I64, dims);
+    for (int64_t i = 0; i < wk_count(t); i++) ((int64_t *)wk_data(t))[i] = (7 * i + 3 + i * i / 5) % vocabulary;
+    return t;
+}
+
+/* The two numbers of common.py, within a part of the norm. */
+static void expect_numbers(wk_safetensors *file, wk_tensor *t, double tolerance, const char *what) {
+    wk_tensor *wanted = golden_get(file, "%s", what);
+    double sum = 0, square = 0;
+    wk_tensor *flat = t ? wk_contiguous(wk_detach(t)) : NULL;
+    for (int64_t i = 0; flat && i < wk_count(flat); i++) {
+        double value = wk_at(flat, i);
+        sum += value * sin((double)i * 1.3);
+        square += value * value;
+    }
+    double norm = wk_at(wanted, 1), within = tolerance * (norm + 1e-6);
+    cr_expect(fabs(sum - wk_at(wanted, 0)) <= within && fabs(sqrt(square) - norm) <= within,
+              "%s: %.9g with norm %.9g, expected %.9g with norm %.9g", what, sum, sqrt(square), wk_at(wanted, 0), norm);
+}
+
+static void fill(wk_module *model) {
+    wk_named_tensors all = wk_parameters(model);
+    wk_manual_seed(1);
+    for (int i = 0; i < all.count; i++) (void)wk_init_normal(all.tensor[i], wk_rank(all.tensor[i]) == 1 ? 1 : 0, 0.1);
+}
+
+static void check_tensors(wk_safetensors *file, const char *name, const char *kind, wk_named_tensors all,
+                          double tolerance) {
+    char what[200];
+    int wanted = 0, start = snprintf(what, sizeof what, "%s/%s/", name, kind);
+    for (int i = 0; i < wk_safetensors_count(file); i++)
+        wanted += strncmp(wk_safetensors_name(file, i), what, (size_t)start) == 0;
+    cr_expect_eq(all.count, wanted, "%s: %d tensors of %s, expected %d", name, all.count, kind, wanted);
+    for (int i = 0; i < all.count; i++) {
+        (void)snprintf(what, sizeof what, "%s/%s/%s", name, kind, all.name[i]);
+        expect_numbers(file, strcmp(kind, "grad") ? all.tensor[i] : wk_gradient(all.tensor[i]), tolerance, what);
+    }
+}
+
+static void check(wk_safetensors *file, const model_case *c) {
+    char what[100];
+    const double tolerance = c->tolerance > 0 ? c->tolerance : 1e-4;
+    wk_scope scope = wk_scope_begin();
+    wk_manual_seed(0);
+    wk_module *model = c->make();
+    cr_assert_not_null(model, "%s: %s", c->name, wk_message());
+    if (c->fill) fill(model);
+    check_tensors(file, c->name, "state", wk_state(model), 1e-5);
+    wk_tensor *x = wk_keep(c->input());
+    const bool continuous = wk_dtype_get(x) == WK_F32;
+    if (continuous) x = wk_require_grad(x, true);
+    wk_tensor *y = c->run ? c->run(model, x) : wk_forward(model, x);
+    cr_assert_not_null(y, "%s: %s", c->name, wk_message());
+    (void)snprintf(what, sizeof what, "%s/norm", c->name);
+    expect_numbers(file, y, tolerance, what);
+    (void)snprintf(what, sizeof what, "%s/y", c->name);
+    wk_tensor *wanted = golden_get(file, "%s", what), *flat = wk_reshape(wk_detach(y), WK_DIMS(-1));
+    golden_expect_close(wk_slice(flat, 0, 0, wk_count(wanted), 1), wanted, tolerance, what);
+    cr_assert_eq(wk_backward_from(y, model_wave(wk_dims_get(y)), (wk_backward_opts){ 0 }), WK_OK, "%s", wk_message());
+    check_tensors(file, c->name, "grad", wk_parameters(model), tolerance);
+    (void)snprintf(what, sizeof what, "%s/grad_x", c->name);
+    if (continuous) expect_numbers(file, wk_gradient(x), tolerance, what);
+    wk_module_destroy(model);
+    wk_release(x);
+    wk_scope_end(scope);
+}
+
+void model_check(const char *file, const model_case *cases, int count) {
+    wk_safetensors *opened = golden_open(file);
+    for (int i = 0; i < count; i++) check(opened, &cases[i]);
+    wk_safetensors_close(opened);
+}
