@@ -1,20 +1,12 @@
 /* errors_rows.c: rows called with attributes as `wick op` and plug-ins may set them, past the functions that resolve
  * them. */
+#include "support/refused.h"
 #include "wick/op.h"
 #include "wick/ops.h"
 
-#include <criterion/criterion.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(errors_rows, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(errors_rows);
 
 static void expect_refusal(const char *row, wk_tensor **in, int n_in, const void *attrs, const char *wanted) {
     wk_tensor *out[WK_MAX_OUT];

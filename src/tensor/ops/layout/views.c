@@ -5,14 +5,6 @@
 
 #include <string.h>
 
-static wk_cost no_cost(const wk_call *call) {
-    (void)call;
-    return (wk_cost){ 0 };
-}
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 /* A composite row of one tensor and its attributes. */
 #define VIEW(id, text, type, attr_defs)                                                   \
     static wk_op_def id##_row = { .name = #id,                                            \
@@ -24,7 +16,7 @@ static wk_cost move_cost(const wk_call *call) {
                                   .n_attrs = (int)(sizeof attr_defs / sizeof *attr_defs), \
                                   .attrs_size = sizeof(type),                             \
                                   .decompose = id##_parts,                                \
-                                  .cost = no_cost,                                        \
+                                  .cost = wk__cost_nothing,                               \
                                   .samples = id##_samples }
 
 /* ---- flatten, transpose, select: functions of layout.c under their names ---- */
@@ -269,7 +261,7 @@ static wk_op_def diagonal_row = { .name = "diagonal",
                                   .attrs_size = sizeof(wk_diagonal_opts),
                                   .shape = diagonal_shape,
                                   .grad = diagonal_grad,
-                                  .cost = no_cost,
+                                  .cost = wk__cost_nothing,
                                   .samples = diagonal_samples };
 wk_tensor *wk_diagonal(wk_tensor *x, wk_diagonal_opts opts) {
     return wk_op_run1(&diagonal_row, &opts, x);
@@ -297,7 +289,7 @@ static wk_op_def diagonal_backward_row = { .name = "diagonal_backward",
                                            .zero_sized_runs = true,
                                            .shape = diagonal_backward_shape,
                                            .grad = diagonal_backward_grad,
-                                           .cost = move_cost,
+                                           .cost = wk__cost_move,
                                            .samples = diagonal_backward_samples };
 
 static wk_status diag_embed_parts(const wk_call *call, wk_tensor *out[]) {
