@@ -6,8 +6,8 @@
 
 #include <criterion/criterion.h>
 
-/* The call gives NULL, and the pending error is `code` with `message` and the place of the call in this file.  The error
- * is forgotten. */
+/* The call gives NULL, and the pending error is `code` with `message` and the place of the call in this file.  The
+ * error is forgotten. */
 #define REFUSED(call, code, message)             \
     do {                                         \
         cr_expect_null(call, "%s", message);     \

@@ -28,6 +28,24 @@ Test(errors_rows, an_axis_that_nobody_resolved) {
     expect_refusal("concat", (wk_tensor *[]){ x, x }, 2, &(wk_concat_opts){ -5 }, "concat: axis -5");
 }
 
+/* An axis of 2^32 is not axis 0. */
+Test(errors_rows, an_axis_beyond_an_int) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3));
+    static const char *const cases[][2] = { { "flatten", "first_axis" }, { "transpose", "axis_a" },
+                                            { "select", "axis" },        { "unbind", "axis" },
+                                            { "unsqueeze", "axis" },     { "stack", "axis" } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const wk_op_def *row = wk_op_find(cases[i][0]);
+        int64_t attrs[8] = { 0 };
+        char wanted[80];
+        cr_assert_leq(row->attrs_size, sizeof attrs);
+        cr_assert_eq(wk_op_set_attr(row, attrs, cases[i][1], "4294967296"), WK_OK, "%s", wk_message());
+        (void)snprintf(wanted, sizeof wanted, "%s: ", row->name);
+        expect_refusal(row->name, &x, 1, attrs, wanted);
+        wk_clear_error();
+    }
+}
+
 Test(errors_rows, numbers_that_name_nothing) {
     wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3));
     const wk_expand_opts less = { { .rank = -3 } }, more = { { .rank = 9 } };

@@ -150,7 +150,7 @@ static int unbind_count(const wk_call *call) {
     return (int)call->in[0]->shape[axis];
 }
 static wk_status unbind_parts(const wk_call *call, wk_tensor *out[]) {
-    int axis = (int)((const wk_unbind_opts *)call->attrs)->axis;
+    const int axis = wk__axis("unbind", call->in[0], ((const wk_unbind_opts *)call->attrs)->axis);
     for (int i = 0; i < call->n_out; i++) out[i] = wk_select(call->in[0], axis, i);
     return WK_OK;
 }

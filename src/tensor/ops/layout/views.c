@@ -25,7 +25,8 @@ typedef struct flatten_attrs {
     int64_t first_axis;
 } flatten_attrs;
 static wk_status flatten_parts(const wk_call *call, wk_tensor *out[]) {
-    out[0] = wk_flatten(call->in[0], (int)((const flatten_attrs *)call->attrs)->first_axis);
+    const int first = wk__axis("flatten", call->in[0], ((const flatten_attrs *)call->attrs)->first_axis);
+    if (first >= 0) out[0] = wk_flatten(call->in[0], first);
     return WK_OK;
 }
 static void flatten_samples(wk_sampler *s) {
@@ -42,7 +43,9 @@ typedef struct transpose_attrs {
 } transpose_attrs;
 static wk_status transpose_parts(const wk_call *call, wk_tensor *out[]) {
     const transpose_attrs *attrs = call->attrs;
-    out[0] = wk_transpose(call->in[0], (int)attrs->axis_a, (int)attrs->axis_b);
+    const int a = wk__axis("transpose", call->in[0], attrs->axis_a);
+    const int b = wk__axis("transpose", call->in[0], attrs->axis_b);
+    if (a >= 0 && b >= 0) out[0] = wk_transpose(call->in[0], a, b);
     return WK_OK;
 }
 static void transpose_samples(wk_sampler *s) {
@@ -60,7 +63,8 @@ typedef struct select_attrs {
 } select_attrs;
 static wk_status select_parts(const wk_call *call, wk_tensor *out[]) {
     const select_attrs *attrs = call->attrs;
-    out[0] = wk_select(call->in[0], (int)attrs->axis, attrs->index);
+    const int axis = wk__axis("select", call->in[0], attrs->axis);
+    if (axis >= 0) out[0] = wk_select(call->in[0], axis, attrs->index);
     return WK_OK;
 }
 static void select_samples(wk_sampler *s) {
