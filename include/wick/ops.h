@@ -22,6 +22,7 @@
 #include "wick/ops/attention.h"
 #include "wick/ops/recurrent.h"
 #include "wick/ops/loss.h"
+#include "wick/ops/spectral.h"
 #include "wick/ops/random.h"
 
 #endif

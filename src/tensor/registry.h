@@ -18,7 +18,7 @@
     X(network, norm) X(network, dropout) X(network, layer_norm) X(network, group_norm) X(network, dropouts)               \
     X(attention, attention) X(attention, rotary) X(recurrent, recurrent)                                                  \
     X(loss, loss) X(loss, classes) X(loss, pairs) X(loss, binary) X(loss, margin) X(loss, ctc)                            \
-    X(random, random)                                                                                                     \
+    X(spectral, fft) X(random, random)                                                                                                     \
     X(optim, tensor_list) X(optim, optimizer_steps)
 /* clang-format on */
 #define WK__DECLARE(folder, file) extern wk_op_def *const wk__rows_##file[];

@@ -75,7 +75,10 @@ static const struct {
     { "gaussian nll", "gaussian_nll_loss" }, { "focal", "focal_loss" }, { "dice", "dice_loss" },
     /* random */
     { "uniform", "uniform" }, { "normal", "normal" }, { "bernoulli", "bernoulli" }, { "permutation", "permutation" },
-    { "randint", "randint" }, { "exponential", "exponential" },
+    { "randint", "randint" }, { "exponential", "exponential" }, { "multinomial", "multinomial" },
+    { "truncated normal", "truncated_normal" },
+    /* spectral */
+    { "fft", "fft" }, { "inverse fft", "ifft" }, { "real fft", "rfft" }, { "inverse real fft", "irfft" },
     /* clang-format on */
 };
 enum { NAMES = sizeof names / sizeof names[0] };

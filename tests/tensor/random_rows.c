@@ -58,6 +58,58 @@ Test(random_rows, follow_their_distributions) {
     }
 }
 
+static double truncated_cdf(double x) { /* of mean 1 and deviation 0.7, in [0, 3] */
+    const double low = erf(-1 / 0.7 / sqrt(2)), high = erf(2 / 0.7 / sqrt(2));
+    return (erf((x - 1) / 0.7 / sqrt(2)) - low) / (high - low);
+}
+Test(random_rows, truncated_normal_has_its_distribution) {
+    static const wk_dtype dtypes[] = { WK_F32, WK_F64 };
+    for (int i = 0; i < 2; i++) {
+        wk_scope scope = wk_scope_begin();
+        wk_truncated_normal_opts opts = { WK_DIMS(COUNT), dtypes[i], 1, WK_SET(0.7), WK_SET(0), WK_SET(3) };
+        wk_tensor *x = wk_truncated_normal(key_of(8, 1), opts);
+        cr_assert(x, "%s", wk_message());
+        cr_expect_lt(distance(x, truncated_cdf), 1.95, "%s", wk_dtype_name(dtypes[i]));
+        wk_scope_end(scope);
+    }
+}
+
+/* Pearson's statistic of `seen` against `expected` counts. */
+static double chi_square(const int64_t *seen, const double *expected, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        const double apart = (double)seen[i] - expected[i];
+        sum += apart * apart / expected[i];
+    }
+    return sum;
+}
+
+Test(random_rows, multinomial_follows_its_weights) {
+    wk_scope scope = wk_scope_begin();
+    const float weights[] = { 1, 0, 3, 0.5f, 5.5f };
+    wk_tensor *p = wk_from_array(WK_F32, WK_DIMS(5), weights);
+    wk_tensor *many = wk_multinomial(p, key_of(2, 2), (wk_multinomial_opts){ COUNT, true });
+    int64_t seen[5] = { 0 }, first[4] = { 0 };
+    for (int64_t i = 0; i < COUNT; i++) seen[(int64_t)wk_at(many, i)]++;
+    cr_expect_eq(seen[1], 0);
+    const int64_t possible[] = { seen[0], seen[2], seen[3], seen[4] };
+    const double expected[] = { COUNT * 0.1, COUNT * 0.3, COUNT * 0.05, COUNT * 0.55 };
+    cr_expect_lt(chi_square(possible, expected, 4), 16.3, "3 degrees of freedom, once in a thousand");
+
+    /* Without replacement: every line its two positions, and the first as if there were one draw. */
+    wk_tensor *lines = wk_expand(wk_from_array(WK_F32, WK_DIMS(1, 5), weights), WK_DIMS(20000, 5));
+    wk_tensor *pairs = wk_multinomial(lines, key_of(2, 3), (wk_multinomial_opts){ 2, false });
+    static const int among[] = { 0, -1, 1, 2, 3 };
+    for (int64_t i = 0; i < 20000; i++) {
+        const int64_t a = (int64_t)wk_at(pairs, 2 * i), b = (int64_t)wk_at(pairs, 2 * i + 1);
+        cr_assert(a != b && a != 1 && b != 1, "%lld, %lld", (long long)a, (long long)b);
+        first[among[a]]++;
+    }
+    const double of_first[] = { 2000, 6000, 1000, 11000 };
+    cr_expect_lt(chi_square(first, of_first, 4), 16.3);
+    wk_scope_end(scope);
+}
+
 Test(random_rows, stay_within_their_bounds) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *u = wk_uniform(key_of(1, 0), (wk_uniform_opts){ WK_DIMS(COUNT), WK_F32, WK_SET(0.1), WK_SET(0.3) });

@@ -66,6 +66,40 @@ static wk_status permutation_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
+static wk_status multinomial_shape(const wk_call *call, wk_desc out[]) {
+    const int64_t count = ((const wk_multinomial_opts *)call->attrs)->count;
+    const wk_tensor *p = call->in[0];
+    char text[160];
+    WK_TRY(check_key(call, call->in[1]));
+    if (p->rank < 1 || p->shape[p->rank - 1] < 1)
+        return wk_bad_call(call, WK_SHAPE, "p is %s, expected (…, K) with K from 1", wk_describe(p, text, sizeof text));
+    if (count < 1 || count > INT64_MAX / 16)
+        return wk_bad_call(call, WK_INVALID, "count is %lld, expected at least 1", (long long)count);
+    wk_dims dims = wk__dims(p);
+    dims.size[dims.rank - 1] = count;
+    out[0] = wk_desc_row_major(WK_I64, dims.rank, dims.size);
+    return WK_OK;
+}
+
+/* Uniform between the distribution function's values at the bounds, and back through its inverse. */
+static wk_status truncated_normal_parts(const wk_call *call, wk_tensor *out[]) {
+    const wk_truncated_normal_opts *opts = call->attrs;
+    const double deviation = wk_optional_or(opts->deviation, 1), low = wk_optional_or(opts->low, -2),
+                 high = wk_optional_or(opts->high, 2);
+    if (!(deviation > 0) || !(low < high) || !isfinite(opts->mean + deviation + low + high))
+        return wk_bad_call(call, WK_INVALID,
+                           "mean %g, deviation %g, low %g, high %g: expected deviation > 0, low < high", opts->mean,
+                           deviation, low, high);
+    const double from = erf((low - opts->mean) / deviation / M_SQRT2),
+                 to = erf((high - opts->mean) / deviation / M_SQRT2);
+    const wk_dtype working = opts->dtype == WK_F64 ? WK_F64 : WK_F32;
+    const wk_uniform_opts between = { opts->dims, working, WK_SET(from), WK_SET(to) };
+    wk_tensor *z = wk_erfinv(wk_uniform(call->in[0], between));
+    wk_tensor *x = wk_affine(z, (wk_affine_opts){ deviation * M_SQRT2, opts->mean });
+    out[0] = wk_cast(wk_clamp(x, (wk_clamp_opts){ .min = WK_SET(low), .max = WK_SET(high) }), opts->dtype);
+    return WK_OK;
+}
+
 /* ---- samples: what comes out is compared by statistics (tests/tensor/random_rows.c) ---- */
 
 #define KEY \
@@ -92,11 +126,20 @@ static void no_more(wk_sampler *s) {
 MORE(uniform, wk_uniform_opts)
 MORE(normal, wk_normal_opts)
 MORE(exponential, wk_exponential_opts)
+MORE(truncated_normal, wk_truncated_normal_opts)
 #define randint_more no_more
 DRAWS(uniform, wk_uniform_opts, .low = WK_SET(-1))
 DRAWS(normal, wk_normal_opts, .mean = 2)
 DRAWS(exponential, wk_exponential_opts, .rate = WK_SET(3))
 DRAWS(randint, wk_randint_opts, .low = -3, .high = 9)
+DRAWS(truncated_normal, wk_truncated_normal_opts, .mean = 1, .high = WK_SET(1.5))
+static void multinomial_samples(wk_sampler *s) {
+    const wk_multinomial_opts again = { 65, true }, once = { 5, false };
+    WK_CASE(s, "again", &again, { .dims = WK_DIMS(33, 7), .low = 0.1, .high = 2 }, KEY);
+    WK_CASE(s, "once", &once, { .dims = WK_DIMS(4, 3, 9), .low = 0.1, .high = 2, .strided = true }, KEY);
+    WK_CASE(s, "one line", &once, { .dims = WK_DIMS(5), .low = 0.1, .high = 2 }, KEY);
+    WK_CASE(s, "empty", &once, { .dims = WK_DIMS(0, 6), .low = 0.1, .high = 2 }, KEY);
+}
 static void bernoulli_samples(wk_sampler *s) {
     WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(33, 65), .low = 0.01, .high = 0.99 }, KEY);
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(7, 9), .low = 0.01, .high = 0.99, .strided = true }, KEY);
@@ -129,6 +172,19 @@ static const wk_attr_def exponential_attrs[] = {
     DIMS(wk_exponential_opts),
     DTYPE(wk_exponential_opts),
     { "rate", WK_ATTR_OPTIONAL, offsetof(wk_exponential_opts, rate), 0, NULL, 1, "one over the mean" },
+};
+static const wk_attr_def truncated_normal_attrs[] = {
+    DIMS(wk_truncated_normal_opts),
+    DTYPE(wk_truncated_normal_opts),
+    { "mean", WK_ATTR_FLOAT, offsetof(wk_truncated_normal_opts, mean), 0, NULL, 0, "of the whole distribution" },
+    { "deviation", WK_ATTR_OPTIONAL, offsetof(wk_truncated_normal_opts, deviation), 0, NULL, 1, "standard deviation" },
+    { "low", WK_ATTR_OPTIONAL, offsetof(wk_truncated_normal_opts, low), 0, NULL, -2, "smallest number" },
+    { "high", WK_ATTR_OPTIONAL, offsetof(wk_truncated_normal_opts, high), 0, NULL, 2, "largest number" },
+};
+static const wk_attr_def multinomial_attrs[] = {
+    { "count", WK_ATTR_INT, offsetof(wk_multinomial_opts, count), 0, NULL, 0, "draws of a line" },
+    { "replacement", WK_ATTR_BOOL, offsetof(wk_multinomial_opts, replacement), 0, NULL, 0,
+      "what was drawn may come again" },
 };
 static const wk_attr_def randint_attrs[] = {
     DIMS(wk_randint_opts),
@@ -169,6 +225,33 @@ static wk_op_def bernoulli_row = { .name = "bernoulli",
                                    .shape = bernoulli_shape,
                                    .cost = draw_cost,
                                    .samples = bernoulli_samples };
+static wk_op_def truncated_normal_row = { .name = "truncated_normal",
+                                          .doc = "normal, of the numbers in [low, high] alone",
+                                          .n_in = 1,
+                                          .n_out = 1,
+                                          .random = true,
+                                          .not_differentiable = RANDOM,
+                                          .composite = true,
+                                          .attrs = truncated_normal_attrs,
+                                          .n_attrs = 6,
+                                          .attrs_size = sizeof(wk_truncated_normal_opts),
+                                          .dtype = { .allowed = { WK_SET_OF(WK_I64) } },
+                                          .decompose = truncated_normal_parts,
+                                          .cost = draw_cost,
+                                          .samples = truncated_normal_samples };
+static wk_op_def multinomial_row = { .name = "multinomial",
+                                     .doc = "positions drawn in proportion to weights",
+                                     .n_in = 2,
+                                     .n_out = 1,
+                                     .random = true,
+                                     .not_differentiable = RANDOM,
+                                     .attrs = multinomial_attrs,
+                                     .n_attrs = 2,
+                                     .attrs_size = sizeof(wk_multinomial_opts),
+                                     .dtype = { .allowed = { WK_FLOATS, WK_SET_OF(WK_I64) } },
+                                     .shape = multinomial_shape,
+                                     .cost = draw_cost,
+                                     .samples = multinomial_samples };
 
 wk_tensor *wk_uniform(wk_tensor *key, wk_uniform_opts opts) {
     return wk_op_run1(&uniform_row, &opts, key);
@@ -189,6 +272,12 @@ wk_tensor *wk_permutation(wk_tensor *key, int64_t count) {
     const wk_permutation_opts opts = { count };
     return wk_op_run1(&permutation_row, &opts, key);
 }
+wk_tensor *wk_truncated_normal(wk_tensor *key, wk_truncated_normal_opts opts) {
+    return wk_op_run1(&truncated_normal_row, &opts, key);
+}
+wk_tensor *wk_multinomial(wk_tensor *p, wk_tensor *key, wk_multinomial_opts opts) {
+    return wk_op_run2(&multinomial_row, &opts, p, key);
+}
 
 wk_tensor *wk_random_key(void) {
     wk_generator *generator = wk_default_generator();
@@ -200,5 +289,6 @@ wk_tensor *wk_random_key(void) {
     return key;
 }
 
-wk_op_def *const wk__rows_random[] = { &uniform_row,     &normal_row, &exponential_row, &randint_row, &bernoulli_row,
-                                       &permutation_row, NULL };
+wk_op_def *const wk__rows_random[] = { &uniform_row,          &normal_row,      &exponential_row,
+                                       &randint_row,          &bernoulli_row,   &permutation_row,
+                                       &truncated_normal_row, &multinomial_row, NULL };
