@@ -77,12 +77,11 @@ static wk_module *make_cn_block(int64_t dim, double layer_scale, double drop) {
     const wk_layer_opts plain = { 0 };
     wk_tensor *scale = wk_init_constant(wk_kept_zeros(WK_F32, WK_DIMS(dim, 1, 1)), layer_scale);
     b->layer_scale = wk_module_add_parameter(&b->base, "layer_scale", scale);
-    b->block = wk_module_add(
-        &b->base, "block",
-        wk_nn_sequential(conv(dim, dim, 7, each_channel), make_permute(channels_last),
-                         wk_nn_layer_norm(WK_DIMS(dim), (wk_nn_norm_opts){ .eps = eps }),
-                         wk_nn_linear(dim, 4 * dim, plain), wk_nn_gelu(), wk_nn_linear(4 * dim, dim, plain),
-                         make_permute(channels_second)));
+    b->block = wk_module_add(&b->base, "block",
+                             wk_nn_sequential(conv(dim, dim, 7, each_channel), make_permute(channels_last),
+                                              wk_nn_layer_norm(WK_DIMS(dim), (wk_nn_norm_opts){ .eps = eps }),
+                                              wk_nn_linear(dim, 4 * dim, plain), wk_nn_gelu(),
+                                              wk_nn_linear(4 * dim, dim, plain), make_permute(channels_second)));
     b->stochastic_depth = wk_module_add(&b->base, "stochastic_depth", wk_nn_stochastic_depth(drop));
     return &b->base;
 }
@@ -139,8 +138,7 @@ static wk_module *make_features(int64_t in, const struct shape *shape, double la
     const int64_t *depths = shape->depths, *dims = shape->dims;
     const int64_t blocks = depths[0] + depths[1] + depths[2] + depths[3];
     const wk_conv_opts fourth = { .stride = { 4, 4 } }, half = { .stride = { 2, 2 } };
-    wk_module *features = wk_nn_sequential(
-        wk_nn_sequential(conv(in, dims[0], 4, fourth), make_layer_norm2d(dims[0])));
+    wk_module *features = wk_nn_sequential(wk_nn_sequential(conv(in, dims[0], 4, fourth), make_layer_norm2d(dims[0])));
     int64_t number = 0;
     for (int i = 0; i < 4 && !wk_failed(); i++) {
         wk_module *stage = wk_nn_sequential_of(NULL, 0);
@@ -150,8 +148,8 @@ static wk_module *make_features(int64_t in, const struct shape *shape, double la
         }
         (void)wk_module_append(features, stage);
         if (i < 3)
-            (void)wk_module_append(
-                features, wk_nn_sequential(make_layer_norm2d(dims[i]), conv(dims[i], dims[i + 1], 2, half)));
+            (void)wk_module_append(features,
+                                   wk_nn_sequential(make_layer_norm2d(dims[i]), conv(dims[i], dims[i + 1], 2, half)));
     }
     return features;
 }

@@ -8,9 +8,7 @@ static wk_module *norm(int64_t channels) {
 }
 /* A convolution that keeps the image's size but for its stride. */
 static wk_module *conv(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t groups) {
-    const wk_conv_opts opts = { .stride = { stride, stride },
-                                .padding = { kernel / 2, kernel / 2 },
-                                .groups = groups };
+    const wk_conv_opts opts = { .stride = { stride, stride }, .padding = { kernel / 2, kernel / 2 }, .groups = groups };
     return wk_nn_conv2d(in, out, kernel, (wk_nn_conv2d_opts){ .conv = opts, .no_bias = true });
 }
 static wk_module *conv_norm_relu6(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t groups) {
@@ -114,8 +112,9 @@ wk_module *wk_mobilenet_v2(wk_mobilenet_v2_opts opts) {
     if (!m) return NULL;
     const int64_t last = rounded(1280 * (width > 1 ? width : 1));
     m->features = wk_module_add(&m->base, "features", make_features(in, width, last));
-    m->classifier = wk_module_add(
-        &m->base, "classifier", wk_nn_sequential(wk_nn_dropout(dropout), wk_nn_linear(last, classes, (wk_layer_opts){ 0 })));
+    m->classifier =
+        wk_module_add(&m->base, "classifier",
+                      wk_nn_sequential(wk_nn_dropout(dropout), wk_nn_linear(last, classes, (wk_layer_opts){ 0 })));
     wk_module_apply(&m->base, initialise, NULL);
     return wk__model(&m->base);
 }

@@ -85,7 +85,7 @@ static const struct shape {
     bool bottleneck;
     int blocks[4];
 } shapes[] = {
-    { 18, false, { 2, 2, 2, 2 } }, { 34, false, { 3, 4, 6, 3 } },  { 50, true, { 3, 4, 6, 3 } },
+    { 18, false, { 2, 2, 2, 2 } },  { 34, false, { 3, 4, 6, 3 } },  { 50, true, { 3, 4, 6, 3 } },
     { 101, true, { 3, 4, 23, 3 } }, { 152, true, { 3, 8, 36, 3 } },
 };
 
@@ -111,8 +111,8 @@ static wk_module *make_layer(const struct shape *shape, int number, int64_t *cha
 static void initialise(void *context, wk_module *m) {
     (void)context;
     if (wk__is(m, "Conv2d"))
-        (void)wk_init_kaiming_normal(
-            wk__own(m, "weight"), (wk_kaiming_opts){ .fan_out = true, .nonlinearity = WK_NONLINEARITY_RELU });
+        (void)wk_init_kaiming_normal(wk__own(m, "weight"),
+                                     (wk_kaiming_opts){ .fan_out = true, .nonlinearity = WK_NONLINEARITY_RELU });
 }
 
 wk_module *wk_resnet(wk_resnet_opts opts) {

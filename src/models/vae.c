@@ -45,7 +45,8 @@ static wk_tensor *reparameterise(wk_tensor *mu, wk_tensor *logvar, wk_tensor *no
 static wk_status vae_forward(wk_module *self, const wk_args *in, wk_args *out) {
     wk_tensor *mu, *logvar, *noise = in->count > 1 ? in->slot[1].tensor : NULL;
     if (in->count < 1 || in->count > 2 || !in->slot[0].tensor)
-        return wk_fail(WK_INVALID, "VAE (layer \"%s\"): %d tensors, expected x and perhaps noise", self->path, in->count);
+        return wk_fail(WK_INVALID, "VAE (layer \"%s\"): %d tensors, expected x and perhaps noise", self->path,
+                       in->count);
     WK_TRY(wk_vae_encode(self, in->slot[0].tensor, &mu, &logvar));
     wk_tensor *y = wk_vae_decode(self, reparameterise(mu, logvar, noise));
     *out = (wk_args){ .count = 3, .slot = { { "reconstruction", y }, { "mu", mu }, { "logvar", logvar } } };
@@ -61,8 +62,8 @@ wk_vae_result wk_vae_forward(wk_module *module, wk_tensor *x, wk_tensor *noise) 
 
 wk_tensor *wk_vae_loss(wk_vae_result result, wk_tensor *x) {
     wk_tensor *mu = result.mu, *logvar = result.logvar;
-    wk_tensor *bce = wk_binary_cross_entropy(result.reconstruction, wk_flatten(x, 1), NULL,
-                                             (wk_loss_opts){ WK_REDUCTION_SUM });
+    wk_tensor *bce =
+        wk_binary_cross_entropy(result.reconstruction, wk_flatten(x, 1), NULL, (wk_loss_opts){ WK_REDUCTION_SUM });
     wk_tensor *inner = wk_sub(wk_sub(wk_affine(logvar, (wk_affine_opts){ 1, 1 }), wk_square(mu)), wk_exp(logvar));
     return wk_add(bce, wk_scale(wk_sum(inner, (wk_reduce_opts){ 0 }), -0.5));
 }

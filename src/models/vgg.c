@@ -51,8 +51,8 @@ static wk_module *make_features(const int convolutions[5], int64_t in, bool batc
 static void initialise(void *context, wk_module *m) {
     (void)context;
     if (wk__is(m, "Conv2d"))
-        (void)wk_init_kaiming_normal(
-            wk__own(m, "weight"), (wk_kaiming_opts){ .fan_out = true, .nonlinearity = WK_NONLINEARITY_RELU });
+        (void)wk_init_kaiming_normal(wk__own(m, "weight"),
+                                     (wk_kaiming_opts){ .fan_out = true, .nonlinearity = WK_NONLINEARITY_RELU });
     else if (wk__is(m, "Linear"))
         (void)wk_init_normal(wk__own(m, "weight"), 0, 0.01);
     else

@@ -19,8 +19,7 @@ static wk_tensor *converted(wk_tensor *t, wk_dtype dtype) {
 /* A graph that has seen the tensor finds it changed in place.  `copy` takes the old memory along. */
 static void exchange(wk_tensor *t, wk_tensor *copy) {
     wk_tensor old = *t;
-    copy->storage->version = t->storage->version + 1;
-    copy->storage->changed_at = "wk_module_to";
+    wk__storage_changed(t->storage, "wk_module_to");
     t->data = copy->data, t->storage = copy->storage, t->dtype = copy->dtype;
     copy->data = old.data, copy->storage = old.storage, copy->dtype = old.dtype;
     for (int i = 0; i < t->rank; i++) t->stride[i] = copy->stride[i];
