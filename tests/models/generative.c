@@ -113,11 +113,11 @@ Test(generative, refusals) {
     wk_scope scope = wk_scope_begin();
     wk_module *m = vae(), *other = discriminator();
     wk_tensor *mu, *logvar, *x = wk_zeros(WK_F32, WK_DIMS(2, 1, 6, 7));
-#define REFUSED(call, expected)                    \
-    do {                                           \
-        (void)(call);                              \
-        cr_expect_str_eq(wk_message(), expected);  \
-        wk_clear_error();                          \
+#define REFUSED(call, expected)                   \
+    do {                                          \
+        (void)(call);                             \
+        cr_expect_str_eq(wk_message(), expected); \
+        wk_clear_error();                         \
     } while (0)
     REFUSED(wk_vae_encode(other, x, &mu, &logvar), "wk_vae_encode: the module is Discriminator, expected a VAE");
     REFUSED(wk_vae_decode(NULL, x), "wk_vae_decode: the module is NULL, expected a VAE");
