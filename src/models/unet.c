@@ -65,12 +65,14 @@ wk_module *wk_unet(wk_unet_opts opts) {
     m->down = wk_module_add(&m->base, "down", wk_nn_module_list_of(NULL, 0));
     m->up = wk_module_add(&m->base, "up", wk_nn_module_list_of(NULL, 0));
     m->join = wk_module_add(&m->base, "join", wk_nn_module_list_of(NULL, 0));
-    for (int i = 0; i <= m->levels; i++)
-        (void)wk_module_append(m->down, double_conv(i ? width << (i - 1) : in, width << i));
-    for (int i = m->levels - 1; i >= 0; i--) {
-        const wk_nn_conv_transpose_opts twice = { .conv = { .stride = { 2, 2 } } };
-        (void)wk_module_append(m->up, wk_nn_conv_transpose2d(width << (i + 1), width << i, 2, twice));
-        (void)wk_module_append(m->join, double_conv(width << (i + 1), width << i));
+    const wk_nn_conv_transpose_opts twice = { .conv = { .stride = { 2, 2 } } };
+    int64_t channels = width;
+    (void)wk_module_append(m->down, double_conv(in, width));
+    for (int i = 0; i < m->levels; i++, channels *= 2)
+        (void)wk_module_append(m->down, double_conv(channels, 2 * channels));
+    for (int i = 0; i < m->levels; i++, channels /= 2) {
+        (void)wk_module_append(m->up, wk_nn_conv_transpose2d(channels, channels / 2, 2, twice));
+        (void)wk_module_append(m->join, double_conv(channels, channels / 2));
     }
     m->head = wk_module_add(&m->base, "head", wk_nn_conv2d(width, classes, 1, (wk_nn_conv2d_opts){ .no_bias = false }));
     return wk__model(&m->base);

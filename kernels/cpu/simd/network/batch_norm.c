@@ -122,7 +122,7 @@ static size_t round_up(size_t bytes) {
 
 /* Parts of rows: large enough that their vectors (`each` bytes) are a small part of what is read. */
 static int parts_of(size_t whole, size_t each) {
-    size_t least = 16 * each > PART_BYTES ? 16 * each : PART_BYTES, parts = whole / least;
+    size_t least = 32 * each > PART_BYTES ? 32 * each : PART_BYTES, parts = whole / least;
     return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : (int)parts;
 }
 
