@@ -1,6 +1,7 @@
 /* generative.c: models that draw against PyTorch's examples (tests/golden/models/generative.py). */
 #define WK_NO_CALL_SITES
 #include "models/check.h"
+#include "support/refused.h"
 
 #include "wick/optim.h"
 
@@ -113,15 +114,11 @@ Test(generative, refusals) {
     wk_scope scope = wk_scope_begin();
     wk_module *m = vae(), *other = discriminator();
     wk_tensor *mu, *logvar, *x = wk_zeros(WK_F32, WK_DIMS(2, 1, 6, 7));
-#define REFUSED(call, expected)                   \
-    do {                                          \
-        (void)(call);                             \
-        cr_expect_str_eq(wk_message(), expected); \
-        wk_clear_error();                         \
-    } while (0)
-    REFUSED(wk_vae_encode(other, x, &mu, &logvar), "wk_vae_encode: the module is Discriminator, expected a VAE");
-    REFUSED(wk_vae_decode(NULL, x), "wk_vae_decode: the module is NULL, expected a VAE");
-    REFUSED(wk_vae_forward(other, x, NULL).mu, "wk_vae_forward: the module is Discriminator, expected a VAE");
+    cr_expect_eq(wk_vae_encode(other, x, &mu, &logvar), WK_INVALID);
+    expect_refused(WK_INVALID, "wk_vae_encode: the module is Discriminator, expected a VAE", NULL);
+    REFUSED_PLAINLY(wk_vae_decode(NULL, x), WK_INVALID, "wk_vae_decode: the module is NULL, expected a VAE");
+    REFUSED_PLAINLY(wk_vae_forward(other, x, NULL).mu, WK_INVALID,
+                    "wk_vae_forward: the module is Discriminator, expected a VAE");
     cr_expect_null(wk_vae_forward(m, x, NULL).reconstruction);
     cr_expect(strstr(wk_message(), "fc1"), "%s", wk_message());
     wk_clear_error();

@@ -85,11 +85,11 @@ def whole(name, model, x, evaluate=False):
 small = {"num_classes": 5}
 whole("lenet", drawn(LeNet), noise(3, 1, 28, 28))
 whole("vgg11", drawn(make_vgg, 11), noise(2, 3, 64, 64))
-whole("vgg13_bn", drawn(make_vgg, 13, True), noise(4, 3, 64, 64), evaluate=True)
+whole("vgg13_bn", drawn(make_vgg, 13, True), noise(4, 3, 32, 32), evaluate=True)
 for depth, batch_norm in ((16, False), (19, True)):
     digest(out, f"vgg{depth}" + "_bn" * batch_norm, drawn(make_vgg, depth, batch_norm))
 whole("resnet18", drawn(resnet.resnet18, **small), noise(4, 3, 64, 64), evaluate=True)
-whole("resnet50", drawn(resnet.resnet50, zero_init_residual=True, **small), noise(4, 3, 64, 64), evaluate=True)
+whole("resnet50", drawn(resnet.resnet50, zero_init_residual=True, **small), noise(4, 3, 48, 48), evaluate=True)
 for name in ("resnet34", "resnet101", "resnet152"):
     digest(out, name, drawn(getattr(resnet, name)))
 whole("mobilenet_v2", drawn(mobilenetv2.mobilenet_v2, width_mult=0.35, dropout=0, **small), noise(4, 3, 64, 64), evaluate=True)
