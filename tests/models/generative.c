@@ -46,8 +46,8 @@ static wk_tensor *images(void) {
 
 static const model_case cases[] = {
     { "vae", vae, small_images, vae_results, MODEL_REFILL, 1e-6 },
-    { "generator", generator, latents, NULL, MODEL_REFILL, 2e-5 },
-    { "discriminator", discriminator, images, NULL, MODEL_REFILL, 2e-5 },
+    { "generator", generator, latents, NULL, MODEL_REFILL, 5e-6 },
+    { "discriminator", discriminator, images, NULL, MODEL_REFILL, 1e-6 },
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 

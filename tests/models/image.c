@@ -64,7 +64,7 @@ INPUT(gray, 2, 1, 32, 40)
     }
 CASE(lenet, digits, 1e-6)
 CASE(vgg11, two, 2e-5)
-CASE(vgg13_bn, four_of_32, 8e-5)
+CASE(vgg13_bn, four_of_32, 5e-5)
 CASE(resnet18, four, 5e-5)
 CASE(resnet50, four_of_48, 4e-4)
 CASE(mobilenet_v2, four, 1e-4)
