@@ -43,10 +43,9 @@ static wk_tensor *reparameterise(wk_tensor *mu, wk_tensor *logvar, wk_tensor *no
 }
 
 static wk_status vae_forward(wk_module *self, const wk_args *in, wk_args *out) {
-    wk_tensor *mu, *logvar, *noise = in->count > 1 ? in->slot[1].tensor : NULL;
-    if (in->count < 1 || in->count > 2 || !in->slot[0].tensor)
-        return wk_fail(WK_INVALID, "VAE (layer \"%s\"): %d tensors, expected x and perhaps noise", self->path,
-                       in->count);
+    static const char *const names[] = { "noise" };
+    wk_tensor *mu, *logvar, *noise;
+    if (!wk__slots(self, in, names, 1, &noise)) return wk_error_code();
     WK_TRY(wk_vae_encode(self, in->slot[0].tensor, &mu, &logvar));
     wk_tensor *y = wk_vae_decode(self, reparameterise(mu, logvar, noise));
     *out = (wk_args){ .count = 3, .slot = { { "reconstruction", y }, { "mu", mu }, { "logvar", logvar } } };

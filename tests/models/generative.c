@@ -122,6 +122,10 @@ Test(generative, refusals) {
     cr_expect_null(wk_vae_forward(m, x, NULL).reconstruction);
     cr_expect(strstr(wk_message(), "fc1"), "%s", wk_message());
     wk_clear_error();
+    const wk_args misnamed = { .count = 2, .slot = { { "x", x }, { "nose", x } } };
+    wk_args out;
+    cr_expect_eq(wk_forward_args(m, &misnamed, &out), WK_INVALID);
+    expect_refused(WK_INVALID, "VAE (layer \"\"): no input \"nose\"; did you mean \"noise\"?", NULL);
     wk_module_destroy(m);
     wk_module_destroy(other);
     wk_scope_end(scope);
