@@ -2,12 +2,62 @@
 #ifndef WICK_MODELS_SUPPORT_H
 #define WICK_MODELS_SUPPORT_H
 
+/* Messages name the line that called the model, not one of its own. */
+#define WK_NO_CALL_SITES
 #include "base/base.h"
 #include "wick/models.h"
+
+#include <string.h>
 
 /* An option whose zero means a default. */
 static inline int64_t wk__or(int64_t given, int64_t otherwise) {
     return given ? given : otherwise;
+}
+
+/* A size that a model was given: large enough, and small enough that a few of them may be multiplied. */
+static inline bool wk__size_fits(const char *who, const char *what, int64_t value, int64_t least) {
+    if (value >= least && value <= 1 << 24) return true;
+    if (!wk_failed())
+        (void)wk_fail(WK_INVALID, "%s: %s is %lld, expected %lld to %d", who, what, (long long)value, (long long)least,
+                      1 << 24);
+    return false;
+}
+
+/* The sizes of a transformer, whose heads share its width. */
+static inline bool wk__transformer_fits(const char *who, int64_t layers, int64_t heads, int64_t width) {
+    if (!wk__size_fits(who, "layers", layers, 1) || !wk__size_fits(who, "heads", heads, 1)
+        || !wk__size_fits(who, "width", width, 1))
+        return false;
+    if (layers > 1000) return wk_fail(WK_INVALID, "%s: %lld layers, at most 1000", who, (long long)layers), false;
+    if (width % heads == 0) return true;
+    (void)wk_fail(WK_INVALID, "%s: width %lld is no multiple of %lld heads", who, (long long)width, (long long)heads);
+    return false;
+}
+
+/* A probability of dropping. */
+static inline bool wk__probability_fits(const char *who, const char *what, double value) {
+    if (value >= 0 && value < 1) return true;
+    if (!wk_failed()) (void)wk_fail(WK_INVALID, "%s: %s is %g, expected 0 ≤ %s < 1", who, what, value, what);
+    return false;
+}
+
+/* The module; NULL, and nothing left of it, where an error is pending. */
+static inline wk_module *wk__model(wk_module *module) {
+    if (!wk_failed()) return module;
+    wk_module_destroy(module);
+    return NULL;
+}
+
+/* For loops over all modules that give each class its initial values: */
+static inline bool wk__is(const wk_module *module, const char *name) {
+    return strcmp(module->class_->name, name) == 0;
+}
+/* a parameter of a layer by its name; NULL, which wk_init_* pass by, if it has none. */
+static inline wk_tensor *wk__own(wk_module *layer, const char *name) {
+    wk_named_tensors all = wk_parameters(layer);
+    for (int i = 0; i < all.count; i++)
+        if (strcmp(all.name[i], name) == 0) return all.tensor[i];
+    return NULL;
 }
 
 #endif

@@ -17,7 +17,7 @@ typedef struct model_case {
     bool fill;                                         /* values by common.fill instead of its own */
     double tolerance;                                  /* 0: 1e-4, relative to the norm */
 } model_case;
-/* Same seed, same names, same values, same result and gradients. */
+/* Same seed, same names, same values, same result and gradients; and the same bits when it runs again. */
 void model_check(const char *file, const model_case *cases, int count);
 
 #endif
