@@ -20,7 +20,8 @@ static wk_tensor *conv1d_forward(wk_module *self, wk_tensor *x) {
 }
 static void conv1d_describe(const wk_module *self, char *buffer, size_t size) {
     const conv1d *m = (const conv1d *)self;
-    (void)snprintf(buffer, size, "nf=%lld, nx=%lld", (long long)wk_size(m->weight, 1), (long long)wk_size(m->weight, 0));
+    (void)snprintf(buffer, size, "nf=%lld, nx=%lld", (long long)wk_size(m->weight, 1),
+                   (long long)wk_size(m->weight, 0));
 }
 static const wk_module_class conv1d_class = {
     .name = "Conv1D", .size = sizeof(conv1d), .forward = conv1d_forward, .describe = conv1d_describe
@@ -262,7 +263,8 @@ wk_gpt2_cache *wk_gpt2_cache_create(wk_module *module, int64_t batch, int64_t ca
     const int64_t layers = m->opts.layers, heads = m->opts.heads;
     if (capacity == 0) capacity = m->opts.context;
     if (capacity < 1 || capacity > m->opts.context || batch < 1)
-        return wk_fail_null(WK_INVALID, "wk_gpt2_cache_create: batch %lld, capacity %lld, expected 1 or more, 1 to %lld",
+        return wk_fail_null(WK_INVALID,
+                            "wk_gpt2_cache_create: batch %lld, capacity %lld, expected 1 or more, 1 to %lld",
                             (long long)batch, (long long)capacity, (long long)m->opts.context);
     wk_gpt2_cache *cache = wk_alloc(sizeof *cache);
     if (!cache) return NULL;
@@ -300,8 +302,9 @@ wk_tensor *wk_gpt2_next(wk_module *module, wk_tensor *tokens, wk_gpt2_cache *cac
     const int64_t more = wk_size(tokens, 1);
     if (!cache || cache->layers != m->opts.layers || wk_size(tokens, 0) != cache->batch || more < 1
         || more > cache->capacity - cache->length)
-        return wk_fail_null(WK_INVALID, "wk_gpt2_next: (%lld, %lld) tokens for a cache with %lld of %lld steps of %lld "
-                                        "sequences in %d layers, expected at least one, and room for them",
+        return wk_fail_null(WK_INVALID,
+                            "wk_gpt2_next: (%lld, %lld) tokens for a cache with %lld of %lld steps of %lld "
+                            "sequences in %d layers, expected at least one, and room for them",
                             (long long)wk_size(tokens, 0), (long long)more, (long long)(cache ? cache->length : 0),
                             (long long)(cache ? cache->capacity : 0), (long long)(cache ? cache->batch : 0),
                             cache ? cache->layers : 0);
@@ -341,8 +344,8 @@ static wk_tensor *generate(wk_module *module, wk_tensor *tokens, int64_t count, 
         uniform = wk_uniform(o->key ? o->key : wk_random_key(), (wk_uniform_opts){ .dims = WK_DIMS(batch, count) });
     for (int64_t i = 0; i < count && tokens; i++) {
         wk_scope scope = wk_scope_begin();
-        wk_tensor *logits = cache ? wk_gpt2_next(module, fresh, cache)
-                                  : last_logits(m, wk_forward(m->transformer, tokens));
+        wk_tensor *logits =
+            cache ? wk_gpt2_next(module, fresh, cache) : last_logits(m, wk_forward(m->transformer, tokens));
         fresh = wk_scope_return(scope, choose(logits, uniform ? wk_slice(uniform, 1, i, i + 1, 1) : NULL, o));
         wk_scope_end(scope);
         tokens = wk_concat((wk_tensor *[]){ tokens, fresh }, 2, 1);

@@ -32,9 +32,9 @@ static wk_module *layer_norm(int64_t width) {
 /* Children "0" and "3" are the layers. */
 static wk_module *mlp_block(const wk_vit_opts *o) {
     const wk_layer_opts plain = { 0 };
-    wk_module *mlp = wk_nn_sequential(wk_nn_linear(o->width, o->feedforward, plain), wk_nn_gelu(),
-                                      wk_nn_dropout(o->dropout), wk_nn_linear(o->feedforward, o->width, plain),
-                                      wk_nn_dropout(o->dropout));
+    wk_module *mlp =
+        wk_nn_sequential(wk_nn_linear(o->width, o->feedforward, plain), wk_nn_gelu(), wk_nn_dropout(o->dropout),
+                         wk_nn_linear(o->feedforward, o->width, plain), wk_nn_dropout(o->dropout));
     static const char *const layers[][2] = { { "0.weight", "0.bias" }, { "3.weight", "3.bias" } };
     for (int i = 0; i < 2; i++) {
         (void)wk_init_xavier_uniform(wk_module_tensor(mlp, layers[i][0]), 1);
@@ -158,7 +158,9 @@ static bool fill_in(wk_vit_opts *o) {
     if (!wk__transformer_fits("ViT", o->layers, o->heads, o->width) || !wk__size_fits("ViT", "image", o->image, 1)
         || !wk__size_fits("ViT", "patch", o->patch, 1) || !wk__size_fits("ViT", "channels", o->channels, 1)
         || !wk__size_fits("ViT", "classes", o->classes, 1) || !wk__size_fits("ViT", "feedforward", o->feedforward, 1)
-        || !wk__size_fits("ViT", "representation", o->representation, 0))
+        || !wk__size_fits("ViT", "representation", o->representation, 0)
+        || !wk__probability_fits("ViT", "dropout", o->dropout)
+        || !wk__probability_fits("ViT", "attention_dropout", o->attention_dropout))
         return false;
     if (o->image % o->patch)
         (void)wk_fail(WK_INVALID, "ViT: an image of %lld pixels is no whole number of patches of %lld",

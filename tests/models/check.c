@@ -33,7 +33,7 @@ static void expect_numbers(wk_safetensors *file, wk_tensor *t, double tolerance,
               "%s: %.9g with norm %.9g, expected %.9g with norm %.9g", what, sum, sqrt(square), wk_at(wanted, 0), norm);
 }
 
-static void fill(wk_module *model) {
+void model_fill(wk_module *model) {
     wk_named_tensors all = wk_parameters(model);
     wk_manual_seed(1);
     for (int i = 0; i < all.count; i++) (void)wk_init_normal(all.tensor[i], wk_rank(all.tensor[i]) == 1 ? 1 : 0, 0.1);
@@ -65,7 +65,7 @@ static trial run(const model_case *c) {
     wk_manual_seed(0);
     trial t = { .model = c->make() };
     cr_assert_not_null(t.model, "%s: %s", c->name, wk_message());
-    if (c->fill) fill(t.model);
+    if (c->fill) model_fill(t.model);
     t.x = wk_keep(c->input());
     if (wk_dtype_get(t.x) == WK_F32) t.x = wk_require_grad(t.x, true);
     t.y = c->run ? c->run(t.model, t.x) : wk_forward(t.model, t.x);

@@ -8,6 +8,8 @@
 /* The inputs of tests/golden/models/common.py, scoped. */
 wk_tensor *model_wave(wk_dims dims);
 wk_tensor *model_tokens(int64_t vocabulary, wk_dims dims);
+/* The values of common.fill. */
+void model_fill(wk_module *model);
 
 typedef struct model_case {
     const char *name;
