@@ -75,8 +75,7 @@ static void write_on(wk_module *model, int64_t character, long count) {
         wk_scope scope = wk_scope_begin();
         wk_nn_states last;
         (void)putchar((int)character);
-        character =
-            draw(wk_char_lstm_run(model, wk_from_array(WK_I64, WK_DIMS(1, 1), &character), state, &last));
+        character = draw(wk_char_lstm_run(model, wk_from_array(WK_I64, WK_DIMS(1, 1), &character), state, &last));
         carry(&state, last);
         wk_scope_end(scope);
     }
@@ -86,7 +85,8 @@ static void write_on(wk_module *model, int64_t character, long count) {
 }
 
 int main(int argc, char **argv) {
-    long size = 0, steps = argc > 2 ? strtol(argv[2], NULL, 10) : 1000, count = argc > 3 ? strtol(argv[3], NULL, 10) : 500;
+    long size = 0, steps = argc > 2 ? strtol(argv[2], NULL, 10) : 1000,
+         count = argc > 3 ? strtol(argv[3], NULL, 10) : 500;
     if (argc < 2) return (void)fprintf(stderr, "usage: char_lstm TEXT [STEPS [CHARACTERS]]\n"), 2;
     unsigned char *text = read_text(argv[1], &size);
     if (!text) return 1;

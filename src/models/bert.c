@@ -15,10 +15,9 @@ static wk_module *layer_norm(const wk_bert_opts *o) {
 
 /* ---- slots ---- */
 
-static wk_tensor *named(const wk_args *in, const char *name) {
-    for (int i = 1; i < in->count; i++)
-        if (in->slot[i].name && strcmp(in->slot[i].name, name) == 0) return in->slot[i].tensor;
-    return NULL;
+/* The one tensor that a block takes beside x. */
+static wk_tensor *second(const wk_args *in) {
+    return in->count > 1 ? in->slot[1].tensor : NULL;
 }
 static wk_status give(wk_args *out, wk_tensor *y) {
     *out = (wk_args){ .count = 1, .slot = { { NULL, y } } };
@@ -39,7 +38,7 @@ typedef struct embeddings {
 
 static wk_status embeddings_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const embeddings *m = (embeddings *)self;
-    wk_tensor *tokens = in->slot[0].tensor, *types = named(in, "token_type_ids");
+    wk_tensor *tokens = in->slot[0].tensor, *types = second(in);
     if (!types) types = wk_zeros(WK_I64, WK_DIMS(1, wk_size(tokens, 1)));
     wk_tensor *x = wk_add(wk_forward(m->word, tokens), wk_forward(m->token_type, types));
     x = wk_add(x, wk_forward(m->position, wk_arange(wk_size(tokens, 1))));
@@ -92,7 +91,7 @@ static wk_status self_attention_forward(wk_module *self, const wk_args *in, wk_a
               *v = split_heads(wk_forward(m->value, x), m->heads);
     wk_attention_opts how = { .dropout = self->training ? m->dropout : 0 };
     wk_tensor *key = how.dropout > 0 ? wk_random_key() : NULL;
-    wk_tensor *y = wk_scaled_dot_product_attention(q, k, v, named(in, "attention_mask"), key, how);
+    wk_tensor *y = wk_scaled_dot_product_attention(q, k, v, second(in), key, how);
     return give(out, wk_reshape(wk_transpose(y, 1, 2), wk_dims_get(x)));
 }
 static const wk_module_class self_attention_class = { .name = "BertSelfAttention",
@@ -119,7 +118,7 @@ typedef struct output {
 static wk_status output_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const output *m = (output *)self;
     wk_tensor *y = wk_forward(m->dropout, wk_forward(m->dense, in->slot[0].tensor));
-    return give(out, wk_forward(m->norm, wk_add(y, named(in, "residual"))));
+    return give(out, wk_forward(m->norm, wk_add(y, second(in))));
 }
 static const wk_module_class output_class = { .name = "BertOutput",
                                               .size = sizeof(output),
@@ -144,7 +143,7 @@ typedef struct layer {
 static wk_status layer_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const layer *m = (layer *)self;
     wk_tensor *x = in->slot[0].tensor;
-    wk_tensor *attended = run_with(m->attend, x, "attention_mask", named(in, "attention_mask"));
+    wk_tensor *attended = run_with(m->attend, x, "attention_mask", second(in));
     x = run_with(m->attend_output, attended, "residual", x);
     return give(out, run_with(m->output, wk_gelu(wk_forward(m->intermediate, x)), "residual", x));
 }
@@ -200,10 +199,10 @@ static bool check_inputs(const bert *m, const wk_tensor *tokens, const wk_tensor
 
 static wk_status bert_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const bert *m = (bert *)self;
-    wk_tensor *tokens = in->slot[0].tensor, *types = named(in, "token_type_ids"), *mask = named(in, "attention_mask");
-    if (!check_inputs(m, tokens, types, mask)) return wk_error_code();
-    wk_tensor *x = run_with(m->embeddings, tokens, "token_type_ids", types);
-    mask = mask_of_keys(mask);
+    static const char *const names[] = { "token_type_ids", "attention_mask" };
+    wk_tensor *tokens = in->slot[0].tensor, *more[2];
+    if (!wk__slots(self, in, names, 2, more) || !check_inputs(m, tokens, more[0], more[1])) return wk_error_code();
+    wk_tensor *x = run_with(m->embeddings, tokens, "token_type_ids", more[0]), *mask = mask_of_keys(more[1]);
     for (int i = 0; i < wk_module_count(m->layers) && !wk_failed(); i++)
         x = run_with(wk_module_child(m->layers, i), x, "attention_mask", mask);
     WK_TRY(give(out, x));

@@ -6,21 +6,17 @@ typedef struct char_lstm {
     wk_module *embedding, *lstm, *linear;
 } char_lstm;
 
-static wk_tensor *named(const wk_args *in, const char *name) {
-    for (int i = 1; i < in->count; i++)
-        if (in->slot[i].name && strcmp(in->slot[i].name, name) == 0) return in->slot[i].tensor;
-    return NULL;
-}
-
 static wk_status char_lstm_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const char_lstm *m = (char_lstm *)self;
+    static const char *const names[] = { "h0", "c0" };
     char text[160];
-    wk_tensor *tokens = in->slot[0].tensor;
+    wk_tensor *tokens = in->slot[0].tensor, *states[2];
+    if (!wk__slots(self, in, names, 2, states)) return wk_error_code();
     if (wk_rank(tokens) != 2 || wk_dtype_get(tokens) != WK_I64)
         return wk_fail(WK_SHAPE, "CharLSTM: tokens %s, expected (N, T) i64", wk_describe(tokens, text, sizeof text));
-    wk_nn_states first = { named(in, "h0"), named(in, "c0") }, last = { 0 };
-    wk_tensor *states = wk_nn_run_sequence(m->lstm, wk_forward(m->embedding, tokens), first, NULL, &last);
-    wk_tensor *logits = wk_forward(m->linear, states);
+    wk_nn_states first = { states[0], states[1] }, last = { 0 };
+    wk_tensor *y = wk_nn_run_sequence(m->lstm, wk_forward(m->embedding, tokens), first, NULL, &last);
+    wk_tensor *logits = wk_forward(m->linear, y);
     *out = (wk_args){ .count = 3, .slot = { { "logits", logits }, { "h_n", last.h }, { "c_n", last.c } } };
     return wk_failed() ? wk_error_code() : WK_OK;
 }

@@ -1,4 +1,5 @@
-/* gpt2.c: GPT-2 as a program uses it: stored weights, generation with and without kept keys and values, mixed precision. */
+/* gpt2.c: GPT-2 as a program uses it: stored weights, generation with and without kept keys and values, mixed
+ * precision. */
 #define WK_NO_CALL_SITES
 #include "models/check.h"
 
@@ -17,9 +18,7 @@ static wk_module *filled(void) {
 
 Test(gpt2, loads_what_transformers_saves) {
     wk_scope scope = wk_scope_begin();
-    wk_gpt2_opts opts = {
-        .layers = 1, .heads = 2, .width = 8, .vocabulary = 11, .context = 6, .dropout = WK_SET(0)
-    };
+    wk_gpt2_opts opts = { .layers = 1, .heads = 2, .width = 8, .vocabulary = 11, .context = 6, .dropout = WK_SET(0) };
     wk_module *m = wk_gpt2(opts), *part = wk_gpt2(opts);
     wk_safetensors *file = golden_open("models/gpt2_file.safetensors"),
                    *results = golden_open("models/sequence.safetensors");

@@ -268,6 +268,22 @@ Test(sequence, inputs_that_are_refused) {
     expect_refused(wk_forward(l, floats), "CharLSTM: tokens (2, 11) f32, expected (N, T) i64");
     expect_refused(wk_char_lstm_run(l, wk_zeros(WK_I64, WK_DIMS(2, 3)), (wk_nn_states){ .h = floats }, NULL), "h0");
     expect_refused(wk_char_lstm_run(b, x, (wk_nn_states){ 0 }, NULL), "module \"\" (BertModel) is no CharLSTM");
+    wk_args out, in = { .count = 2, .slot = { { NULL, x }, { "attention_mask", x } } };
+    cr_expect_eq(wk_forward_args(b, &in, &out), WK_OK, "%s", wk_message());
+    in.slot[1].name = "attention_masc";
+    cr_expect_eq(wk_forward_args(b, &in, &out), WK_INVALID);
+    expect_refused(NULL, "BertModel: no input \"attention_masc\"; did you mean \"attention_mask\"?");
+    cr_expect_eq(wk_forward_args(l, &in, &out), WK_INVALID);
+    expect_refused(NULL, "CharLSTM: no input \"attention_masc\"");
+    in.count = 0;
+    cr_expect_eq(wk_forward_args(c, &in, &out), WK_INVALID);
+    expect_refused(NULL, "BertModel: there is no input");
+    /* Without names, by their order. */
+    wk_bert_inputs by_name = bert_inputs();
+    wk_args by_place = { .count = 3,
+                         .slot = { { NULL, x }, { NULL, by_name.token_type_ids }, { NULL, by_name.attention_mask } } };
+    cr_assert_eq(wk_forward_args(c, &by_place, &out), WK_OK, "%s", wk_message());
+    golden_expect_equal(wk_detach(out.slot[0].tensor), wk_detach(wk_bert_run(c, x, by_name, NULL)), "by order");
     wk_module_destroy(v), wk_module_destroy(b), wk_module_destroy(c), wk_module_destroy(l);
     wk_scope_end(scope);
 }

@@ -1,6 +1,7 @@
 /* wick/models/sequence.h: networks over features and tokens.
  *
- * Tokens are i64, (N, T).  One outside of the vocabulary is an error that names it and its place.
+ * Tokens are i64, (N, T).  One outside of the vocabulary is an error that names it and its place.  Slots beside the
+ * first may be given without names, in the order named here; a name that is not among them is an error.
  */
 #ifndef WICK_MODELS_SEQUENCE_H
 #define WICK_MODELS_SEQUENCE_H
