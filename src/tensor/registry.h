@@ -59,6 +59,9 @@ wk_status wk__gradient_of_parts(const wk_op_def *forward, wk_tensor *const *in, 
                                 wk_tensor *const *dout, wk_tensor **din);
 /* Cost of rows that touch each operand once, with `per_element` operations an element of output 0. */
 wk_cost wk__cost_elements(const wk_call *call, double per_element);
+/* Cost of rows that only move elements, and of those that touch none. */
+wk_cost wk__cost_move(const wk_call *call);
+wk_cost wk__cost_nothing(const wk_call *call);
 /* Bytes of all operands. */
 double wk__operand_bytes(const wk_call *call);
 

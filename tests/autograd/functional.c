@@ -2,21 +2,14 @@
  * against values worked out by hand or against another of them. */
 #include "autograd/tape.h"
 #include "support/sample.h"
+#include "support/refused.h"
 #include "wick/nn.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(functional, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(functional);
 
 static const wk_reduce_opts all = { .keep_dims = false };
 

@@ -1,5 +1,6 @@
 /* hooks.c: hooks of tensors, retained gradients, anomaly mode, walks inside walks. */
 #include "support/sample.h"
+#include "support/refused.h"
 #include "wick/nn.h"
 #include "wick/optim.h"
 
@@ -7,15 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(hooks, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(hooks);
 
 static const wk_reduce_opts all = { .keep_dims = false };
 

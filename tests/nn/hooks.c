@@ -1,20 +1,13 @@
 /* hooks.c: hooks of modules: order, replacement, gradients of inputs and results, shared modules, several slots. */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
+#include "support/refused.h"
 #include "wick/nn.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(module_hooks, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(module_hooks);
 
 static const wk_reduce_opts all = { .keep_dims = false };
 

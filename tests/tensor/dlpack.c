@@ -1,5 +1,6 @@
 /* dlpack.c: the structs' layout (it is an ABI), round trips, ownership both ways, what cannot be held. */
 #define WK_NO_CALL_SITES
+#include "support/refused.h"
 #include "wick/dlpack.h"
 #include "support/sample.h"
 #include "tensor/tensor.h"
@@ -9,15 +10,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(dlpack, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(dlpack);
 
 /* dlpack.h v1.0 on a 64-bit machine. */
 Test(dlpack, layout_of_the_structs) {
@@ -142,7 +135,7 @@ Test(dlpack, what_cannot_be_held) {
                                                .strides = strides } };
     wk_dl_versioned bad;
     deleted = 0;
-#define REFUSED(code, message, ...)                                           \
+#define REFUSED_IMPORT(code, message, ...)                                    \
     do {                                                                      \
         bad = fine;                                                           \
         __VA_ARGS__;                                                          \
@@ -151,19 +144,21 @@ Test(dlpack, what_cannot_be_held) {
         cr_expect_str_eq(wk_message(), "wk_from_dlpack_versioned: " message); \
         wk_clear_error();                                                     \
     } while (0)
-    REFUSED(WK_FORMAT, "version 2.0, expected 1", bad.version.major = 2);
-    REFUSED(WK_DEVICE, "the memory is on a device of type 2, expected the CPU (1)", bad.tensor.device.type = 2);
-    REFUSED(WK_SHAPE, "rank 9, expected 0 to 8", bad.tensor.ndim = 9);
-    REFUSED(WK_SHAPE, "rank -1, expected 0 to 8", bad.tensor.ndim = -1);
-    REFUSED(WK_INVALID, "the shape is NULL", bad.tensor.shape = NULL);
-    REFUSED(WK_INVALID, "the memory is NULL", bad.tensor.data = NULL);
-    REFUSED(WK_DTYPE, "elements of code 5 with 64 bits and 1 lanes have no dtype here", bad.tensor.dtype.code = 5);
-    REFUSED(WK_DTYPE, "elements of code 2 with 64 bits and 4 lanes have no dtype here", bad.tensor.dtype.lanes = 4);
-    REFUSED(WK_INVALID, "the memory is not aligned to elements of 8 bytes", bad.tensor.byte_offset = 4);
-    REFUSED(WK_SHAPE, "size -2 of axis 0 is negative", shape[0] = -2);
+    REFUSED_IMPORT(WK_FORMAT, "version 2.0, expected 1", bad.version.major = 2);
+    REFUSED_IMPORT(WK_DEVICE, "the memory is on a device of type 2, expected the CPU (1)", bad.tensor.device.type = 2);
+    REFUSED_IMPORT(WK_SHAPE, "rank 9, expected 0 to 8", bad.tensor.ndim = 9);
+    REFUSED_IMPORT(WK_SHAPE, "rank -1, expected 0 to 8", bad.tensor.ndim = -1);
+    REFUSED_IMPORT(WK_INVALID, "the shape is NULL", bad.tensor.shape = NULL);
+    REFUSED_IMPORT(WK_INVALID, "the memory is NULL", bad.tensor.data = NULL);
+    REFUSED_IMPORT(WK_DTYPE, "elements of code 5 with 64 bits and 1 lanes have no dtype here",
+                   bad.tensor.dtype.code = 5);
+    REFUSED_IMPORT(WK_DTYPE, "elements of code 2 with 64 bits and 4 lanes have no dtype here",
+                   bad.tensor.dtype.lanes = 4);
+    REFUSED_IMPORT(WK_INVALID, "the memory is not aligned to elements of 8 bytes", bad.tensor.byte_offset = 4);
+    REFUSED_IMPORT(WK_SHAPE, "size -2 of axis 0 is negative", shape[0] = -2);
     shape[0] = 2;
-    REFUSED(WK_INVALID, "axis 1 has the stride -1; negative ones are not held", strides[1] = -1);
-    REFUSED(WK_SHAPE, "strides that reach beyond all memory", strides[1] = INT64_MAX);
+    REFUSED_IMPORT(WK_INVALID, "axis 1 has the stride -1; negative ones are not held", strides[1] = -1);
+    REFUSED_IMPORT(WK_SHAPE, "strides that reach beyond all memory", strides[1] = INT64_MAX);
     strides[1] = 1;
     cr_expect_eq(deleted, 0, "the caller keeps what was refused");
     cr_expect_null(wk_from_dlpack(NULL));

@@ -1,43 +1,13 @@
 /* errors.c: what a bad call says: operation, what came, what was expected, where. */
+#include "support/refused.h"
 #include "wick/autograd.h"
 #include "wick/op.h"
 #include "wick/ops.h"
 
-#include <criterion/criterion.h>
 #include <stdint.h>
 #include <string.h>
 
-/* The pending message is `wanted` followed by the place of this call in errors.c; the error is forgotten. */
-static void expect_message(wk_status code, const char *wanted, bool with_place) {
-    size_t length = strlen(wanted);
-    cr_expect_eq(wk_error_code(), code, "code %s, expected %s", wk_status_name(wk_error_code()), wk_status_name(code));
-    bool begins = strncmp(wk_message(), wanted, length) == 0;
-    const char *rest = begins ? wk_message() + length : "";
-    bool fits = begins && (with_place ? strncmp(rest, "  [errors.c:", 12) == 0 : *rest == '\0');
-    cr_expect(fits, "message  \"%s\"\n  expected \"%s\"%s", wk_message(), wanted,
-              with_place ? "  [errors.c:LINE]" : "");
-    wk_clear_error();
-}
-#define REFUSED(call, code, message)         \
-    do {                                     \
-        cr_expect_null(call, "%s", message); \
-        expect_message(code, message, true); \
-    } while (0)
-#define REFUSED_PLAINLY(call, code, message)  \
-    do {                                      \
-        cr_expect_null(call, "%s", message);  \
-        expect_message(code, message, false); \
-    } while (0)
-
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(errors, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(errors);
 
 static wk_tensor *f32(wk_dims dims) {
     return wk_zeros(WK_F32, dims);
@@ -151,13 +121,13 @@ Test(errors, looking_at_tensors) {
     wk_tensor *x = f32(WK_DIMS(2, 3));
     float few[5];
     cr_expect_eq(wk_at(x, 6), 0.0);
-    expect_message(WK_INVALID, "wk_at: index 6, the tensor has 6 elements", false);
+    expect_refused(WK_INVALID, "wk_at: index 6, the tensor has 6 elements", NULL);
     cr_expect_eq(wk_item(x), 0.0);
-    expect_message(WK_INVALID, "wk_item: the tensor has 6 elements, expected 1", false);
+    expect_refused(WK_INVALID, "wk_item: the tensor has 6 elements, expected 1", NULL);
     cr_expect_eq(wk_copy_out(x, few, sizeof few), WK_INVALID);
-    expect_message(WK_INVALID, "wk_copy_out: a buffer of 20 bytes for 24", false);
+    expect_refused(WK_INVALID, "wk_copy_out: a buffer of 20 bytes for 24", NULL);
     cr_expect_eq(wk_copy_into(x, f32(WK_DIMS(3, 2))), WK_SHAPE);
-    expect_message(WK_SHAPE, "wk_copy_into: source (3, 2) f32, target (2, 3) f32", false);
+    expect_refused(WK_SHAPE, "wk_copy_into: source (3, 2) f32, target (2, 3) f32", NULL);
     REFUSED_PLAINLY(wk_data(wk_transpose(x, 0, 1)), WK_INVALID,
                     "wk_data: the tensor is not row major; use wk_contiguous");
     REFUSED_PLAINLY(wk_data(NULL), WK_INVALID, "wk_data: the tensor is NULL");
@@ -174,7 +144,7 @@ Test(errors, operands_that_are_not_there) {
     wk_tensor *out[1];
     wk_note_call("errors.c:1");
     cr_expect_eq(wk_op_run(wk_op_find("add"), &x, 1, out, NULL), WK_INVALID);
-    expect_message(WK_INVALID, "add: 1 inputs given, expected 2", true);
+    expect_refused(WK_INVALID, "add: 1 inputs given, expected 2", __FILE__);
 }
 
 Test(errors, the_dead) {
@@ -186,17 +156,17 @@ Test(errors, the_dead) {
     REFUSED_PLAINLY(wk_keep(dead), WK_DEAD_TENSOR, "wk_keep: the tensor's scope has ended");
     REFUSED_PLAINLY(wk_detach(dead), WK_DEAD_TENSOR, "wk_detach: the tensor's scope has ended");
     cr_expect_eq(wk_at(dead, 0), 0.0);
-    expect_message(WK_DEAD_TENSOR, "wk_at: the tensor's scope has ended", false);
+    expect_refused(WK_DEAD_TENSOR, "wk_at: the tensor's scope has ended", NULL);
     cr_expect_eq(wk_backward(dead), WK_DEAD_TENSOR);
-    expect_message(WK_DEAD_TENSOR, "backward: the output's scope has ended", false);
+    expect_refused(WK_DEAD_TENSOR, "backward: the output's scope has ended", NULL);
 }
 
 Test(errors_without_a_scope, is_said) {
     cr_expect_null(wk_zeros(WK_F32, WK_DIMS(3)));
-    expect_message(WK_NO_SCOPE,
+    expect_refused(WK_NO_SCOPE,
                    "a tensor was made with no open scope: call wk_scope_begin() first, or use a kept tensor "
                    "(wk_kept_zeros, wk_keep)",
-                   false);
+                   NULL);
     wk_tensor *kept = wk_kept_zeros(WK_F32, WK_DIMS(3));
     cr_expect_null(wk_relu(kept));
     cr_expect_eq(wk_error_code(), WK_NO_SCOPE);
@@ -212,7 +182,7 @@ Test(errors, the_first_one_stays) {
     cr_expect_null(wk_zeros(WK_F32, WK_DIMS(1)));
     cr_expect_eq(wk_copy_into(x, x), WK_PENDING);
     cr_expect_eq(wk_backward(y), WK_SHAPE);
-    expect_message(WK_SHAPE, "matmul: (2, 3) f32 · (2, 3) f32: inner dimensions 3 and 2 differ", true);
+    expect_refused(WK_SHAPE, "matmul: (2, 3) f32 · (2, 3) f32: inner dimensions 3 and 2 differ", __FILE__);
     cr_expect_not_null(wk_relu(x));
 }
 
@@ -224,7 +194,7 @@ Test(errors, written_in_place_under_a_gradient) {
             "batch_norm: input 3 is written in place but a gradient depends on it; use wk_no_grad_begin, or a copy");
     wk_tensor *y = wk_scale(mean, 2);
     cr_expect_eq(wk_copy_into(y, f32(WK_DIMS(3))), WK_INVALID);
-    expect_message(WK_INVALID, "wk_copy_into: the target is part of a graph", false);
+    expect_refused(WK_INVALID, "wk_copy_into: the target is part of a graph", NULL);
     wk_release(mean);
     wk_release(variance);
 }
@@ -235,12 +205,12 @@ Test(errors, leaves) {
                     "wk_require_grad: only a kept tensor can be a leaf; use wk_keep first");
     REFUSED_PLAINLY(wk_require_grad(integers, true), WK_DTYPE, "wk_require_grad: i64 has no gradients");
     cr_expect_eq(wk_backward(wk_relu(floats)), WK_INVALID);
-    expect_message(WK_INVALID,
-                   "backward: (3) f32 depends on no tensor that wants a gradient (was it made under no_grad?)", false);
+    expect_refused(WK_INVALID,
+                   "backward: (3) f32 depends on no tensor that wants a gradient (was it made under no_grad?)", NULL);
     wk_require_grad(floats, true);
     cr_expect_eq(wk_backward(wk_relu(floats)), WK_SHAPE);
-    expect_message(WK_SHAPE, "backward: the output is (3) f32, expected one element; reduce it, or give its gradient",
-                   false);
+    expect_refused(WK_SHAPE, "backward: the output is (3) f32, expected one element; reduce it, or give its gradient",
+                   NULL);
     wk_release(integers);
     wk_release(floats);
 }
@@ -272,5 +242,5 @@ Test(errors, an_operation_that_no_backend_serves) {
     REFUSED(wk_op_run1(&row, NULL, wk_zeros(WK_BF16, WK_DIMS(2, 3))), WK_UNSUPPORTED,
             "unheard_of: bf16 is not supported on cpu (inputs (2, 3) bf16)");
     cr_assert_eq(wk_op_register(&row), WK_EXISTS);
-    expect_message(WK_EXISTS, "wk_op_register: there is a row \"unheard_of\" already", false);
+    expect_refused(WK_EXISTS, "wk_op_register: there is a row \"unheard_of\" already", NULL);
 }

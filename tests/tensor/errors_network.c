@@ -1,32 +1,14 @@
 /* errors_network.c: what a bad call of a normalisation, attention or a recurrent layer says. */
+#include "support/refused.h"
 #include "wick/ops.h"
 
-#include <criterion/criterion.h>
 #include <string.h>
 
 static wk_tensor *f32(wk_dims dims) {
     return wk_zeros(WK_F32, dims);
 }
-static void expect(wk_status code, const char *wanted) {
-    cr_expect_eq(wk_error_code(), code, "code %s", wk_status_name(wk_error_code()));
-    cr_expect_eq(strncmp(wk_message(), wanted, strlen(wanted)), 0, "message  \"%s\"\n  expected \"%s\"", wk_message(),
-                 wanted);
-    wk_clear_error();
-}
-#define REFUSED(call, code, message)         \
-    do {                                     \
-        cr_expect_null(call, "%s", message); \
-        expect(code, message);               \
-    } while (0)
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    wk_scope_end(scope);
-}
-TestSuite(errors_network, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(errors_network);
 
 Test(errors_network, normalisation) {
     REFUSED(wk_layer_norm(f32(WK_DIMS(2, 5)), f32(WK_DIMS(4)), NULL, (wk_layer_norm_opts){ 0 }), WK_SHAPE,
@@ -54,7 +36,8 @@ Test(errors_network, attention) {
         "D), (…, G, S, D), (…, G, S, E)");
     REFUSED(
         wk_scaled_dot_product_attention(q, q, q, f32(WK_DIMS(3, 4)), NULL, plain), WK_SHAPE,
-        "scaled_dot_product_attention: mask (3, 4) f32 does not broadcast to the scores of q (2, 4, 3, 8) f32 and k");
+        "scaled_dot_product_attention: mask (3, 4) f32 does not broadcast to the scores of q (2, 4, 3, 8) f32 and k "
+        "(2, 4, 3, 8) f32");
     REFUSED(wk_scaled_dot_product_attention(q, q, q, NULL, NULL, (wk_attention_opts){ .dropout = 0.5 }), WK_INVALID,
             "scaled_dot_product_attention: dropout needs a key");
     REFUSED(wk_rotary(q, f32(WK_DIMS(3, 5)), f32(WK_DIMS(3, 5)), (wk_rotary_opts){ 0 }), WK_SHAPE,
@@ -65,17 +48,21 @@ Test(errors_network, sequences) {
     wk_tensor *y, *h, *x = f32(WK_DIMS(4, 2, 3));
     wk_recurrent_weights w = { .w_ih = f32(WK_DIMS(9, 3)), .w_hh = f32(WK_DIMS(9, 3)) };
     cr_expect_neq(wk_gru(x, w, f32(WK_DIMS(3, 3)), NULL, (wk_recurrent_opts){ 0 }, &y, &h), WK_OK);
-    expect(WK_SHAPE, "gru: h0 has shape (3, 3) f32, expected (2, 3)");
+    expect_refused(WK_SHAPE, "gru: h0 has shape (3, 3) f32, expected (2, 3)", __FILE__);
     wk_tensor *lengths = wk_from_array(WK_I64, WK_DIMS(2), (int64_t[]){ 2, 5 });
     cr_expect_neq(wk_gru(x, w, NULL, lengths, (wk_recurrent_opts){ 0 }, &y, &h), WK_OK);
-    expect(WK_INVALID, "gru: recurrent: length 5 at position 1, expected 0 to 4");
+    expect_refused(WK_INVALID, "gru: recurrent: length 5 at position 1, expected 0 to 4", __FILE__);
     wk_packed packed;
     cr_expect_neq(wk_pack_padded_sequence(x, lengths, (wk_pack_opts){ 0 }, &packed), WK_OK);
-    expect(WK_INVALID, "pack_padded_sequence: length 5 at position 1, expected 1 to 4");
+    expect_refused(WK_INVALID, "pack_padded_sequence: length 5 at position 1, expected 1 to 4", __FILE__);
     lengths = wk_from_array(WK_I64, WK_DIMS(2), (int64_t[]){ 2, 4 });
     cr_expect_neq(wk_pack_padded_sequence(x, lengths, (wk_pack_opts){ .sorted = true }, &packed), WK_OK);
-    expect(WK_INVALID, "pack_padded_sequence: length 4 at position 1 follows 2: expected falling lengths");
+    expect_refused(WK_INVALID, "pack_padded_sequence: length 4 at position 1 follows 2: expected falling lengths",
+                   __FILE__);
     w.w_hr = f32(WK_DIMS(2, 2));
     cr_expect_neq(wk_lstm(x, w, NULL, NULL, NULL, (wk_recurrent_opts){ 0 }, &y, &h, &h), WK_OK);
-    expect(WK_SHAPE, "lstm_projected: xg (4, 2, 9) f32, w_hh (9, 3) f32, w_hr (2, 2) f32: expected");
+    expect_refused(WK_SHAPE,
+                   "lstm_projected: xg (4, 2, 9) f32, w_hh (9, 3) f32, w_hr (2, 2) f32: expected (T, N, 4·H), (4·H, P) "
+                   "and (P, H)",
+                   __FILE__);
 }

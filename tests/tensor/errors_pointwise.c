@@ -1,29 +1,10 @@
 /* errors_pointwise.c: what bad calls of pointwise operations, reductions, order and counting say. */
+#include "support/refused.h"
 #include "wick/ops.h"
 
-#include <criterion/criterion.h>
 #include <string.h>
 
-#define REFUSED(call, code, message)                                                                             \
-    do {                                                                                                         \
-        cr_expect_null(call, "%s", message);                                                                     \
-        cr_expect_eq(wk_error_code(), code, "%s: code %s", message, wk_status_name(wk_error_code()));            \
-        size_t length = strlen(message);                                                                         \
-        bool fits = strncmp(wk_message(), message, length) == 0                                                  \
-                    && strncmp(wk_message() + length, "  [errors_pointwise.c:", 22) == 0;                        \
-        cr_expect(fits, "message  \"%s\"\n  expected \"%s\"  [errors_pointwise.c:LINE]", wk_message(), message); \
-        wk_clear_error();                                                                                        \
-    } while (0)
-
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(errors_pointwise, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(errors_pointwise);
 
 static wk_tensor *f32(wk_dims dims) {
     return wk_zeros(WK_F32, dims);

@@ -1,20 +1,12 @@
 /* errors_rows.c: rows called with attributes as `wick op` and plug-ins may set them, past the functions that resolve
  * them. */
+#include "support/refused.h"
 #include "wick/op.h"
 #include "wick/ops.h"
 
-#include <criterion/criterion.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(errors_rows, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(errors_rows);
 
 static void expect_refusal(const char *row, wk_tensor **in, int n_in, const void *attrs, const char *wanted) {
     wk_tensor *out[WK_MAX_OUT];
@@ -34,6 +26,24 @@ Test(errors_rows, an_axis_that_nobody_resolved) {
     expect_refusal("scatter", (wk_tensor *[]){ x, index, x }, 3, &last,
                    "scatter: x (2, 3) f32, index (2, 3) i64, source (2, 3) f32 along axis -1: ranks must agree");
     expect_refusal("concat", (wk_tensor *[]){ x, x }, 2, &(wk_concat_opts){ -5 }, "concat: axis -5");
+}
+
+/* An axis of 2^32 is not axis 0. */
+Test(errors_rows, an_axis_beyond_an_int) {
+    wk_tensor *x = wk_zeros(WK_F32, WK_DIMS(2, 3));
+    static const char *const cases[][2] = { { "flatten", "first_axis" }, { "transpose", "axis_a" },
+                                            { "select", "axis" },        { "unbind", "axis" },
+                                            { "unsqueeze", "axis" },     { "stack", "axis" } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const wk_op_def *row = wk_op_find(cases[i][0]);
+        int64_t attrs[8] = { 0 };
+        char wanted[80];
+        cr_assert_leq(row->attrs_size, sizeof attrs);
+        cr_assert_eq(wk_op_set_attr(row, attrs, cases[i][1], "4294967296"), WK_OK, "%s", wk_message());
+        (void)snprintf(wanted, sizeof wanted, "%s: ", row->name);
+        expect_refusal(row->name, &x, 1, attrs, wanted);
+        wk_clear_error();
+    }
 }
 
 Test(errors_rows, numbers_that_name_nothing) {

@@ -1,25 +1,17 @@
 /* inplace.c: changes in place: results against the operations that give new tensors, over layouts and overlaps; what is
  * refused, word for word; versions that every way of writing moves. */
+#include "support/refused.h"
 #include "wick/inplace.h"
 #include "support/sample.h"
 #include "tensor/tensor.h"
 #include "wick/autograd.h"
 #include "wick/optim.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(inplace, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(inplace);
 
 static wk_tensor *drawn(wk_dims dims, wk_dtype dtype, int slot, sample_layout layout) {
     const wk_sample_in in = { .dims = dims, .low = 0.5, .high = 3 };
@@ -142,19 +134,6 @@ Test(inplace, the_rest) {
 }
 
 /* ---- what is refused ---- */
-
-static void expect_message(wk_status code, const char *wanted) {
-    size_t length = strlen(wanted);
-    cr_expect_eq(wk_error_code(), code, "%s", wk_status_name(wk_error_code()));
-    cr_expect(strncmp(wk_message(), wanted, length) == 0 && strncmp(wk_message() + length, "  [inplace.c:", 13) == 0,
-              "message  \"%s\"\nexpected \"%s  [inplace.c:…\"", wk_message(), wanted);
-    wk_clear_error();
-}
-#define REFUSED(call, code, message)   \
-    do {                               \
-        cr_expect_null(call);          \
-        expect_message(code, message); \
-    } while (0)
 
 Test(inplace, what_is_refused) {
     wk_tensor *x = wk_full(WK_F32, WK_DIMS(2, 3), 1), *y = wk_full(WK_F32, WK_DIMS(2, 3), 2);

@@ -3,6 +3,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "support/sample.h"
+#include "support/refused.h"
 #include "wick/autograd.h"
 #include "wick/ops.h"
 
@@ -13,15 +14,7 @@
 
 #define INF ((double)INFINITY)
 
-static wk_scope scope;
-static void open_scope(void) {
-    scope = wk_scope_begin();
-}
-static void close_scope(void) {
-    cr_expect_not(wk_failed(), "left pending: %s", wk_message());
-    wk_scope_end(scope);
-}
-TestSuite(order_values, .init = open_scope, .fini = close_scope);
+SCOPED_SUITE(order_values);
 
 static wk_tensor *row_of(wk_dtype dtype, int64_t count, const double *values) {
     return wk_cast(wk_from_array(WK_F64, WK_DIMS(count), values), dtype);

@@ -48,6 +48,17 @@ static inline int64_t wk_walk_count(const wk_walk *walk) {
     return count;
 }
 
+/* Where element i in row-major order stands, in elements from the tensor's start. */
+static inline int64_t wk_element_at(const wk_tensor *t, int64_t i) {
+    if (t->flags & WK_TENSOR_CONTIGUOUS) return i;
+    int64_t at = 0;
+    for (int d = t->rank - 1; d >= 0; d--) {
+        at += i % t->shape[d] * t->stride[d];
+        i /= t->shape[d];
+    }
+    return at;
+}
+
 /* The team for work that only moves bytes, from the caches mostly: a core moves about 100 GB/s, so the 1 µs that waking
  * the team costs is worth 100 KB and not WK_CPU_GRAIN.  (add of (64, 128) f32: 0.9 µs on one thread, 1.3 on two.) */
 static inline int wk_moving_team(const wk_kernel_ctx *ctx, int64_t bytes) {

@@ -46,66 +46,13 @@ static wk_status flip(wk_kernel_ctx *ctx, const wk_call *call) {
 
 /* ---- a constant around ---- */
 
-typedef struct fill_plan {
-    char *data;
-    wk_staging pattern; /* the constant, WK_CHUNK bytes and more of it */
-    int64_t bytes;
-} fill_plan;
-
-static void fill_range(const fill_plan *plan, int64_t begin, int64_t end) {
-    const int64_t block = WK_CHUNK;
-    for (int64_t at = begin; at < end; at += block)
-        memcpy(plan->data + at, &plan->pattern, (size_t)(end - at < block ? end - at : block));
-}
-
-static void set_pattern(fill_plan *plan, wk_dtype dtype, double value) {
-    union {
-        float f32;
-        double f64;
-        int64_t i64;
-        uint16_t half;
-        char bytes[8];
-    } one = { .i64 = 0 };
-    size_t size = wk_size_of(dtype);
-    switch (dtype) {
-    case WK_F32: one.f32 = (float)value; break;
-    case WK_F64: one.f64 = value; break;
-    case WK_BF16: one.half = wk_store_bf16((float)value); break;
-    case WK_F16: one.half = wk_store_f16((float)value); break;
-    case WK_BOOL: one.i64 = value != 0; break;
-    default: one.i64 = (int64_t)value; break; /* the low bytes come first */
-    }
-    for (size_t at = 0; at < WK_CHUNK; at += size) memcpy((char *)&plan->pattern + at, one.bytes, size);
-}
-
-/* Threads get whole cache lines. */
-static void fill(wk_kernel_ctx *ctx, const wk_tensor *t, double value) {
-    fill_plan plan = { .data = t->data, .bytes = t->count * (int64_t)wk_size_of(t->dtype) };
-    int team = wk_moving_team(ctx, plan.bytes);
-    if (value == 0 && team == 1) {
-        if (plan.bytes) memset(t->data, 0, (size_t)plan.bytes);
-        return;
-    }
-    set_pattern(&plan, (wk_dtype)t->dtype, value);
-    if (team == 1) {
-        fill_range(&plan, 0, plan.bytes);
-        return;
-    }
-#pragma omp parallel num_threads(team)
-    {
-        int64_t begin, end;
-        wk_share(plan.bytes, WK_CHUNK, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
-        fill_range(&plan, begin, end);
-    }
-}
-
 static wk_status pad_constant(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_pad_opts *opts = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0];
     int64_t start = 0;
     for (int i = 0; i < opts->before.rank; i++)
         start += opts->before.size[i] * out->stride[x->rank - opts->before.rank + i];
-    fill(ctx, out, opts->value);
+    wk__fill_dense(ctx, out, opts->value);
     copy_into(ctx, out, start, out->stride, x);
     return WK_OK;
 }
@@ -122,7 +69,7 @@ static wk_status diagonal_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     for (int axis = 0; axis < dx->rank; axis++)
         if (axis != a && axis != b) stride[last++] = dx->stride[axis];
     stride[last] = dx->stride[a] + dx->stride[b];
-    fill(ctx, dx, 0);
+    wk__fill_dense(ctx, dx, 0);
     copy_into(ctx, dx, opts->offset < 0 ? -opts->offset * dx->stride[a] : opts->offset * dx->stride[b], stride, dy);
     return WK_OK;
 }
@@ -165,7 +112,7 @@ static wk_status windows_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_windows_opts *opts = &((const wk_windows_grad_attrs *)call->attrs)->windows;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     int64_t size = (int64_t)wk_size_of(dy->dtype), axis = opts->axis;
-    fill(ctx, dx, 0);
+    wk__fill_dense(ctx, dx, 0);
     if (!dy->count) return WK_OK;
     for (int64_t k = 0; k < opts->size; k++) {
         wk_walk walk = { .operands = 2, .rank = dx->rank };

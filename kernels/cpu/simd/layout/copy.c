@@ -1,4 +1,4 @@
-/* copy.c: from any layout to any other.
+/* copy.c: from any layout to any other, and one value everywhere.
  *
  * After wk_walk_simplify there are three cases.  Rows contiguous on both sides are memcpy.  Where the source is
  * contiguous along another axis than the target (NCHW to NHWC and back, a transposed matrix), tiles of one cache line's
@@ -156,6 +156,61 @@ static wk_status copy(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_walk_add(&walk, x);
     wk__copy_strided(&walk, out->data, x->data, size, wk_moving_team(ctx, 2 * out->count * (int64_t)size));
     return WK_OK;
+}
+
+/* ---- one value everywhere ---- */
+
+typedef struct fill_plan {
+    char *data;
+    wk_staging pattern; /* the constant, WK_CHUNK bytes and more of it */
+    int64_t bytes;
+} fill_plan;
+
+static void fill_range(const fill_plan *plan, int64_t begin, int64_t end) {
+    const int64_t block = WK_CHUNK;
+    for (int64_t at = begin; at < end; at += block)
+        memcpy(plan->data + at, &plan->pattern, (size_t)(end - at < block ? end - at : block));
+}
+
+static void set_pattern(fill_plan *plan, wk_dtype dtype, double value) {
+    union {
+        float f32;
+        double f64;
+        int64_t i64;
+        uint16_t half;
+        char bytes[8];
+    } one = { .i64 = 0 };
+    size_t size = wk_size_of(dtype);
+    switch (dtype) {
+    case WK_F32: one.f32 = (float)value; break;
+    case WK_F64: one.f64 = value; break;
+    case WK_BF16: one.half = wk_store_bf16((float)value); break;
+    case WK_F16: one.half = wk_store_f16((float)value); break;
+    case WK_BOOL: one.i64 = value != 0; break;
+    default: one.i64 = (int64_t)value; break; /* the low bytes come first */
+    }
+    for (size_t at = 0; at < WK_CHUNK; at += size) memcpy((char *)&plan->pattern + at, one.bytes, size);
+}
+
+/* Threads get whole cache lines. */
+void wk__fill_dense(const wk_kernel_ctx *ctx, const wk_tensor *t, double value) {
+    fill_plan plan = { .data = t->data, .bytes = t->count * (int64_t)wk_size_of(t->dtype) };
+    int team = wk_moving_team(ctx, plan.bytes);
+    if (value == 0 && team == 1) {
+        if (plan.bytes) memset(t->data, 0, (size_t)plan.bytes);
+        return;
+    }
+    set_pattern(&plan, (wk_dtype)t->dtype, value);
+    if (team == 1) {
+        fill_range(&plan, 0, plan.bytes);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t begin, end;
+        wk_share(plan.bytes, WK_CHUNK, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        fill_range(&plan, begin, end);
+    }
 }
 
 WK_CPU_TABLE(copy) = { { "copy", (wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)), copy }, { 0 } };

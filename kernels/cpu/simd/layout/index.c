@@ -34,26 +34,11 @@ static wk_status concat(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
-/* Zeroes in a dense tensor. */
-static void clear(const wk_tensor *t, int team) {
-    int64_t bytes = t->count * (int64_t)wk_size_of(t->dtype);
-    if (team == 1) {
-        memset(t->data, 0, (size_t)bytes);
-        return;
-    }
-#pragma omp parallel num_threads(team)
-    {
-        int64_t begin, end;
-        wk_share(bytes, 4096, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
-        if (begin < end) memset((char *)t->data + begin, 0, (size_t)(end - begin));
-    }
-}
-
 static wk_status slice_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_slice_opts *slice = &((const wk_slice_grad_attrs *)call->attrs)->slice;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     int64_t size = (int64_t)wk_size_of(dy->dtype), step = slice->step ? slice->step : 1;
-    clear(dx, wk_moving_team(ctx, dx->count * size));
+    wk__fill_dense(ctx, dx, 0);
     if (!dy->count) return WK_OK;
     wk_walk walk = { .operands = 1, .rank = dy->rank };
     for (int i = 0; i < dy->rank; i++) {
@@ -68,25 +53,6 @@ static wk_status slice_backward(wk_kernel_ctx *ctx, const wk_call *call) {
 
 /* ---- index_select, gather
  * -------------------------------------------------------------------------------------------- */
-
-/* `axis` and `size` are those of the tensor that is indexed. */
-static wk_status check_index(const char *op, const wk_tensor *index, int64_t size, int64_t axis) {
-    for (int64_t i = 0; i < index->count; i++) {
-        int64_t at = 0, rest = i;
-        if (index->flags & WK_TENSOR_CONTIGUOUS)
-            at = i;
-        else
-            for (int d = index->rank - 1; d >= 0; d--) {
-                at += rest % index->shape[d] * index->stride[d];
-                rest /= index->shape[d];
-            }
-        int64_t value = ((const int64_t *)index->data)[at];
-        if (value < 0 || value >= size)
-            return wk_fail(WK_INVALID, "%s: index[%lld] is %lld, expected 0 ≤ index < %lld (axis %lld of x)", op,
-                           (long long)i, (long long)value, (long long)size, (long long)axis);
-    }
-    return WK_OK;
-}
 
 /* Stride of the index along axis d of the values: its own, or that of its one axis (index_select). */
 static int64_t index_stride(const wk_tensor *index, bool select, int64_t axis, int d) {
@@ -130,7 +96,7 @@ static void gather_visit(const void *context, const int64_t offset[], int64_t n)
 static wk_status gather_along(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
     const wk_tensor *x = call->in[0], *index = call->in[1], *out = call->out[0];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
-    WK_TRY(check_index(select ? "index_select" : "gather", index, x->shape[axis], axis));
+    WK_TRY(wk_check_index(select ? "index_select" : "gather", index, x->shape[axis], axis, "x"));
     if (!out->count) return WK_OK;
     wk_walk walk = wk_walk_of(out);
     walk.operands = 3;
@@ -224,8 +190,8 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
 static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
     const wk_tensor *dy = call->in[0], *index = call->in[1], *dx = call->out[0];
     int64_t axis = ((const wk_index_grad_attrs *)call->attrs)->axis, size = (int64_t)wk_size_of(dy->dtype);
-    WK_TRY(check_index(select ? "index_select_backward" : "gather_backward", index, dx->shape[axis], axis));
-    clear(dx, wk_moving_team(ctx, dx->count * size));
+    WK_TRY(wk_check_index(select ? "index_select_backward" : "gather_backward", index, dx->shape[axis], axis, "x"));
+    wk__fill_dense(ctx, dx, 0);
     if (!dy->count) return WK_OK;
     wk_walk walk = { .operands = 3 };
     for (int d = 0; d < dy->rank; d++) {

@@ -8,21 +8,6 @@
 
 #include <string.h>
 
-static wk_status check_index(const char *op, const wk_tensor *index, int64_t size) {
-    const int64_t *values = index->data;
-    for (int64_t i = 0; i < index->count; i++) {
-        int64_t at = 0, rest = i;
-        for (int d = index->rank - 1; d >= 0; d--) {
-            at += rest % index->shape[d] * index->stride[d];
-            rest /= index->shape[d];
-        }
-        if (values[at] < 0 || values[at] >= size)
-            return wk_fail(WK_INVALID, "%s: index[%lld] is %lld, expected 0 ≤ index < %lld", op, (long long)i,
-                           (long long)values[at], (long long)size);
-    }
-    return WK_OK;
-}
-
 /* ---- what happens where they meet ---- */
 
 /* n elements: to[index[i · index_step] · jump + i · to_step] joined with from[i · from_step].  Along the axis to_step
@@ -128,7 +113,7 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
 static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t axis, line_join join) {
     const wk_tensor *x = call->in[0], *index = call->in[1], *source = call->in[2], *out = call->out[0];
     int64_t size = (int64_t)wk_size_of(x->dtype);
-    WK_TRY(check_index(call->op->name, index, x->rank ? x->shape[axis] : 1));
+    WK_TRY(wk_check_index(call->op->name, index, x->rank ? x->shape[axis] : 1, axis, "x"));
     wk_walk all = wk_walk_of(out);
     wk_walk_add(&all, x);
     if (out->count)
@@ -205,13 +190,8 @@ typedef struct table_plan {
 static void copy_rows(const table_plan *p, int64_t begin, int64_t end) {
     const int64_t *index = p->index->data;
     for (int64_t i = begin; i < end; i++) {
-        int64_t at = 0, rest = i;
-        for (int d = p->index->rank - 1; d >= 0; d--) {
-            at += rest % p->index->shape[d] * p->index->stride[d];
-            rest /= p->index->shape[d];
-        }
         char *to = p->out + i * p->width * p->size;
-        const char *from = p->table + index[at] * p->row * p->size;
+        const char *from = p->table + index[wk_element_at(p->index, i)] * p->row * p->size;
         if (p->column == 1)
             memcpy(to, from, (size_t)(p->width * p->size));
         else
@@ -226,7 +206,7 @@ static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
         call->out[0]->data, weight->data,     index, (int64_t)wk_size_of(weight->dtype), weight->shape[1],
         weight->stride[0],  weight->stride[1]
     };
-    WK_TRY(check_index("embedding", index, weight->shape[0]));
+    WK_TRY(wk_check_index("embedding", index, weight->shape[0], 0, "weight"));
     int team = wk_moving_team(ctx, 2 * call->out[0]->count * plan.size);
     if (team == 1) {
         copy_rows(&plan, 0, index->count);

@@ -172,12 +172,8 @@ static wk_status bernoulli(wk_kernel_ctx *ctx, const wk_call *call) {
     int64_t size = (int64_t)wk_size_of(p->dtype);
     draw_plan plan = { .p = p->data };
     for (int64_t i = 0; i < p->count && !(p->flags & WK_TENSOR_CONTIGUOUS); i++) {
-        int64_t at = 0, rest = i;
-        for (int d = p->rank - 1; d >= 0; d--) {
-            at += rest % p->shape[d] * p->stride[d];
-            rest /= p->shape[d];
-        }
-        memcpy((char *)call->out[0]->data + i * size, (const char *)p->data + at * size, (size_t)size);
+        const char *from = (const char *)p->data + wk_element_at(p, i) * size;
+        memcpy((char *)call->out[0]->data + i * size, from, (size_t)size);
         plan.p = call->out[0]->data; /* read just before it is written */
     }
     return fill(ctx, call, call->in[1], &plan, bernoulli_values);

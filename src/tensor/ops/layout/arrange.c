@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 #define COMPOSITE(id, text, inputs, optional, type)                                           \
     static wk_op_def id##_row = { .name = #id,                                                \
                                   .doc = text,                                                \
@@ -20,7 +16,7 @@ static wk_cost move_cost(const wk_call *call) {
                                   .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]), \
                                   .attrs_size = sizeof(type),                                 \
                                   .decompose = id##_parts,                                    \
-                                  .cost = move_cost,                                          \
+                                  .cost = wk__cost_move,                                      \
                                   .samples = id##_samples }
 
 /* ---- flip ---- */
@@ -54,7 +50,7 @@ static wk_op_def flip_row = { .name = "flip",
                               .attrs_size = sizeof(wk_flip_opts),
                               .shape = flip_shape,
                               .grad = flip_grad,
-                              .cost = move_cost,
+                              .cost = wk__cost_move,
                               .samples = flip_samples };
 wk_tensor *wk_flip(wk_tensor *x, wk_flip_opts opts) {
     return wk_op_run1(&flip_row, &opts, x);
@@ -217,7 +213,7 @@ static wk_op_def repeat_interleave_row = { .name = "repeat_interleave",
                                            .attrs_size = sizeof(wk_repeat_interleave_opts),
                                            .dtype = { .allowed = { 0, WK_SET_OF(WK_I64) } },
                                            .decompose = repeat_interleave_parts,
-                                           .cost = move_cost,
+                                           .cost = wk__cost_move,
                                            .samples = repeat_interleave_samples };
 wk_tensor *wk_repeat_interleave(wk_tensor *x, wk_tensor *repeats, wk_repeat_interleave_opts opts) {
     return wk_op_run2(&repeat_interleave_row, &opts, x, repeats);
@@ -262,7 +258,7 @@ static wk_op_def pad_constant_row = { .name = "pad_constant",
                                       .zero_sized_runs = true,
                                       .shape = pad_constant_shape,
                                       .grad = pad_constant_grad,
-                                      .cost = move_cost,
+                                      .cost = wk__cost_move,
                                       .samples = pad_constant_samples };
 
 /* Where position i of a padded axis comes from; i may be negative. */

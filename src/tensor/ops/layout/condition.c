@@ -9,9 +9,6 @@
 
 #include <string.h>
 
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
 #define I64  WK_SET_OF(WK_I64)
 #define BOOL WK_SET_OF(WK_BOOL)
 
@@ -35,7 +32,7 @@ static wk_op_def positions_row = { .name = "nonzero_positions",
                                    .dtype = { .allowed = { BOOL } },
                                    .shape = positions_shape,
                                    .not_differentiable = "its result is an index",
-                                   .cost = move_cost,
+                                   .cost = wk__cost_move,
                                    .samples = positions_samples };
 
 /* Positions of true elements of a row-major mask; how many there are. */
@@ -89,7 +86,7 @@ static wk_op_def nonzero_row = { .name = "nonzero",
                                  .n_attrs = 2,
                                  .attrs_size = sizeof(wk_nonzero_opts),
                                  .decompose = nonzero_parts,
-                                 .cost = move_cost,
+                                 .cost = wk__cost_move,
                                  .samples = nonzero_samples };
 wk_tensor *wk_nonzero(wk_tensor *x, wk_nonzero_opts opts) {
     return wk_op_run1(&nonzero_row, &opts, x);
@@ -122,7 +119,7 @@ static wk_op_def masked_fill_row = { .name = "masked_fill",
                                      .attrs_size = sizeof(wk_masked_fill_opts),
                                      .dtype = { .allowed = { 0, BOOL } },
                                      .decompose = masked_fill_parts,
-                                     .cost = move_cost,
+                                     .cost = wk__cost_move,
                                      .samples = masked_fill_samples };
 wk_tensor *wk_masked_fill(wk_tensor *x, wk_tensor *mask, double value) {
     const wk_masked_fill_opts opts = { value };
@@ -181,7 +178,7 @@ static wk_op_def masked_select_row = { .name = "masked_select",
                                        .attrs_size = sizeof(wk_nonzero_opts),
                                        .dtype = { .allowed = { WK_NUMBERS, BOOL } },
                                        .decompose = masked_select_parts,
-                                       .cost = move_cost,
+                                       .cost = wk__cost_move,
                                        .samples = masked_select_samples };
 wk_tensor *wk_masked_select(wk_tensor *x, wk_tensor *mask, wk_nonzero_opts opts) {
     return wk_op_run2(&masked_select_row, &opts, x, mask);
@@ -217,7 +214,7 @@ static wk_op_def masked_scatter_row = { .name = "masked_scatter",
                                         .data_dependent = true,
                                         .dtype = { .allowed = { WK_NUMBERS, BOOL, WK_NUMBERS }, .same = 5 },
                                         .decompose = masked_scatter_parts,
-                                        .cost = move_cost,
+                                        .cost = wk__cost_move,
                                         .samples = masked_scatter_samples };
 wk_tensor *wk_masked_scatter(wk_tensor *x, wk_tensor *mask, wk_tensor *source) {
     return wk_op_run3(&masked_scatter_row, NULL, x, mask, source);
@@ -254,7 +251,7 @@ static wk_op_def one_hot_row = { .name = "one_hot",
                                  .attrs_size = sizeof(wk_one_hot_opts),
                                  .dtype = { .allowed = { I64 } },
                                  .decompose = one_hot_parts,
-                                 .cost = move_cost,
+                                 .cost = wk__cost_move,
                                  .samples = one_hot_samples };
 wk_tensor *wk_one_hot(wk_tensor *index, int64_t classes) {
     const wk_one_hot_opts opts = { classes };
@@ -316,7 +313,7 @@ static wk_op_def embedding_row = { .name = "embedding",
                                    .dtype = { .allowed = { WK_FLOATS, I64 } },
                                    .shape = embedding_shape,
                                    .grad = embedding_grad,
-                                   .cost = move_cost,
+                                   .cost = wk__cost_move,
                                    .samples = embedding_samples };
 wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts opts) {
     return wk_op_run2(&embedding_row, &opts, weight, index);

@@ -3,10 +3,6 @@
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 static wk_status index_select_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *x = call->in[0], *index = call->in[1];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
@@ -101,7 +97,7 @@ static const wk_attr_def index_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_in
                                   .dtype = { .allowed = { 0, WK_SET_OF(WK_I64) } }, \
                                   .shape = shape_rule,                              \
                                   .grad = rule,                                     \
-                                  .cost = move_cost,                                \
+                                  .cost = wk__cost_move,                            \
                                   .samples = id##_samples }
 #define BACKWARD(id, text, rule)                                                             \
     static wk_op_def id##_row = { .name = #id,                                               \
@@ -115,7 +111,7 @@ static const wk_attr_def index_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_in
                                   .shape = backward_shape,                                   \
                                   .internal = true,                                          \
                                   .grad = rule,                                              \
-                                  .cost = move_cost,                                         \
+                                  .cost = wk__cost_move,                                     \
                                   .samples = id##_samples }
 FORWARD(index_select, "rows of an axis by index", index_select_shape, index_select_grad);
 BACKWARD(index_select_backward, "rows added into zeros by index", index_select_backward_grad);

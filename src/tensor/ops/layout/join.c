@@ -3,14 +3,6 @@
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
-static wk_cost no_cost(const wk_call *call) {
-    (void)call;
-    return (wk_cost){ 0 };
-}
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 /* Rows with a list of outputs: the number is known before the parts run. */
 #define CUT(id, text, type)                                                                   \
     static wk_op_def id##_row = { .name = #id,                                                \
@@ -23,7 +15,7 @@ static wk_cost move_cost(const wk_call *call) {
                                   .n_attrs = (int)(sizeof id##_attrs / sizeof id##_attrs[0]), \
                                   .attrs_size = sizeof(type),                                 \
                                   .decompose = id##_parts,                                    \
-                                  .cost = no_cost,                                            \
+                                  .cost = wk__cost_nothing,                                   \
                                   .samples = id##_samples }
 
 /* The row's outputs into the caller's array; how many, or 0 with an error pending. */
@@ -158,7 +150,7 @@ static int unbind_count(const wk_call *call) {
     return (int)call->in[0]->shape[axis];
 }
 static wk_status unbind_parts(const wk_call *call, wk_tensor *out[]) {
-    int axis = (int)((const wk_unbind_opts *)call->attrs)->axis;
+    const int axis = wk__axis("unbind", call->in[0], ((const wk_unbind_opts *)call->attrs)->axis);
     for (int i = 0; i < call->n_out; i++) out[i] = wk_select(call->in[0], axis, i);
     return WK_OK;
 }
@@ -209,7 +201,7 @@ static wk_op_def stack_row = { .name = "stack",
                                .attrs_size = sizeof(wk_concat_opts),
                                .dtype = { .same = 1, .autocast = WK_CAST_WIDEST },
                                .decompose = stack_parts,
-                               .cost = move_cost,
+                               .cost = wk__cost_move,
                                .samples = stack_samples };
 wk_tensor *wk_stack(wk_tensor *const *tensors, int count, int axis) {
     const wk_concat_opts opts = { axis };
@@ -261,7 +253,7 @@ static wk_op_def meshgrid_row = { .name = "meshgrid",
                                   .attrs_size = sizeof(wk_meshgrid_opts),
                                   .dtype = { .same = 1 },
                                   .decompose = meshgrid_parts,
-                                  .cost = no_cost,
+                                  .cost = wk__cost_nothing,
                                   .samples = meshgrid_samples };
 wk_status wk_meshgrid(wk_tensor *const *vectors, int count, wk_meshgrid_opts opts, wk_tensor **grids) {
     if (count < 1) return wk__bad_argument("meshgrid", WK_INVALID, "no vectors were given");

@@ -5,14 +5,6 @@
 
 #include <string.h>
 
-static wk_cost no_cost(const wk_call *call) {
-    (void)call;
-    return (wk_cost){ 0 };
-}
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 static wk_desc view_of_first(const wk_tensor *x) {
     wk_desc desc = { .rank = x->rank, .dtype = (wk_dtype)x->dtype, .view_of = 1 };
     memcpy(desc.shape, x->shape, sizeof desc.shape);
@@ -42,7 +34,7 @@ static wk_op_def copy_row = { .name = "copy",
                               .n_out = 1,
                               .shape = copy_shape,
                               .grad = pass_grad,
-                              .cost = move_cost,
+                              .cost = wk__cost_move,
                               .samples = copy_samples };
 
 wk_tensor *wk_contiguous(wk_tensor *x) {
@@ -158,7 +150,7 @@ static wk_op_def reshape_row = { .name = "reshape",
                                  .attrs_size = sizeof(wk_reshape_opts),
                                  .shape = reshape_shape,
                                  .grad = reshape_grad,
-                                 .cost = no_cost,
+                                 .cost = wk__cost_nothing,
                                  .samples = reshape_samples };
 
 wk_tensor *wk_reshape(wk_tensor *x, wk_dims dims) {
@@ -229,7 +221,7 @@ static wk_op_def permute_row = { .name = "permute",
                                  .attrs_size = sizeof(wk_permute_opts),
                                  .shape = permute_shape,
                                  .grad = permute_grad,
-                                 .cost = no_cost,
+                                 .cost = wk__cost_nothing,
                                  .samples = permute_samples };
 wk_tensor *wk_permute(wk_tensor *x, wk_dims axes) {
     const wk_permute_opts opts = { axes };
@@ -289,7 +281,7 @@ static wk_op_def expand_row = { .name = "expand",
                                 .attrs_size = sizeof(wk_expand_opts),
                                 .shape = expand_shape,
                                 .grad = expand_grad,
-                                .cost = no_cost,
+                                .cost = wk__cost_nothing,
                                 .samples = expand_samples };
 wk_tensor *wk_expand(wk_tensor *x, wk_dims dims) {
     const wk_expand_opts opts = { dims };
@@ -357,7 +349,7 @@ static wk_op_def slice_row = { .name = "slice",
                                .attrs_size = sizeof(wk_slice_opts),
                                .shape = slice_shape,
                                .grad = slice_grad,
-                               .cost = no_cost,
+                               .cost = wk__cost_nothing,
                                .samples = slice_samples };
 wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t step) {
     const wk_slice_opts opts = { axis, start, stop, step };
@@ -400,7 +392,7 @@ static wk_op_def slice_backward_row = { .name = "slice_backward",
                                         .zero_sized_runs = true,
                                         .shape = slice_backward_shape,
                                         .grad = slice_backward_grad,
-                                        .cost = move_cost,
+                                        .cost = wk__cost_move,
                                         .samples = slice_backward_samples };
 
 /* ---- concat ---- */
@@ -453,7 +445,7 @@ static wk_op_def concat_row = { .name = "concat",
                                 .dtype = { .same = 1 },
                                 .shape = concat_shape,
                                 .grad = concat_grad,
-                                .cost = move_cost,
+                                .cost = wk__cost_move,
                                 .samples = concat_samples };
 wk_tensor *wk_concat(wk_tensor *const *tensors, int count, int axis) {
     if (count < 1)

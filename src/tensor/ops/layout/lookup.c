@@ -8,9 +8,6 @@
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
 #define I64 WK_SET_OF(WK_I64)
 
 /* ---- take, take_along_axis ---- */
@@ -35,7 +32,7 @@ static wk_op_def take_row = { .name = "take",
                               .composite = true,
                               .dtype = { .allowed = { 0, I64 } },
                               .decompose = take_parts,
-                              .cost = move_cost,
+                              .cost = wk__cost_move,
                               .samples = take_samples };
 wk_tensor *wk_take(wk_tensor *x, wk_tensor *index) {
     return wk_op_run2(&take_row, NULL, x, index);
@@ -74,7 +71,7 @@ static wk_op_def take_along_row = { .name = "take_along_axis",
                                     .attrs_size = sizeof(wk_index_opts),
                                     .dtype = { .allowed = { 0, I64 } },
                                     .decompose = take_along_parts,
-                                    .cost = move_cost,
+                                    .cost = wk__cost_move,
                                     .samples = take_along_samples };
 wk_tensor *wk_take_along_axis(wk_tensor *x, wk_tensor *index, int axis) {
     const wk_index_opts opts = { axis };
@@ -144,7 +141,7 @@ static wk_op_def index_row = { .name = "index",
                                .n_out = 1,
                                .composite = true,
                                .decompose = index_parts,
-                               .cost = move_cost,
+                               .cost = wk__cost_move,
                                .samples = index_samples };
 enum { MOST_LISTED = WK_MAX_RANK + 2 };
 static wk_tensor *with_indices(const wk_op_def *row, const void *attrs, wk_tensor *x, wk_tensor *values,
@@ -200,7 +197,7 @@ static wk_op_def index_put_row = { .name = "index_put",
                                    .attrs_size = sizeof(wk_index_put_opts),
                                    .dtype = { .allowed = { WK_NUMBERS } },
                                    .decompose = index_put_parts,
-                                   .cost = move_cost,
+                                   .cost = wk__cost_move,
                                    .samples = index_put_samples };
 wk_tensor *wk_index_put(wk_tensor *x, wk_tensor *const *index, int count, wk_tensor *values, wk_index_put_opts opts) {
     if (!values) return wk_op_run1(&index_row, NULL, NULL);
@@ -285,7 +282,7 @@ static const wk_attr_def index_fill_attrs[] = {
                                   .attrs_size = sizeof(type),                                         \
                                   .dtype = { .allowed = { WK_NUMBERS, I64, WK_NUMBERS }, .same = 5 }, \
                                   .decompose = id##_parts,                                            \
-                                  .cost = move_cost,                                                  \
+                                  .cost = wk__cost_move,                                              \
                                   .samples = id##_samples }
 BY_ROWS(index_add, "x with rows added by index", 3, wk_index_add_opts, index_add_attrs);
 BY_ROWS(index_copy, "x with rows replaced by index", 3, wk_index_opts, axis_attrs);

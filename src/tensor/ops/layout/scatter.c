@@ -225,10 +225,7 @@ static wk_tensor *mean_of_positions(wk_tensor *total, wk_tensor *index, int axis
     wk_tensor *start = wk_full(dtype, wk__dims(total), with_self ? 1 : 0);
     wk_tensor *count = wk_scatter_add(start, index, wk_full(dtype, wk__dims(index), 1), axis);
     count = wk_maximum(count, wk_full(dtype, WK_SCALAR, 1));
-    if (wk_dtype_is_float(dtype)) return wk_div(total, count);
-    /* Integers round down, as PyTorch's do. */
-    wk_tensor *quotient = wk_cast(wk_div(wk_cast(total, WK_F64), wk_cast(count, WK_F64)), dtype);
-    return wk_sub(quotient, wk_cast(wk_gt(wk_mul(quotient, count), total), dtype));
+    return wk_dtype_is_float(dtype) ? wk_div(total, count) : wk_floor_divide(total, count);
 }
 
 static wk_status scatter_reduce_parts(const wk_call *call, wk_tensor *out[]) {

@@ -5,14 +5,6 @@
 
 #include <string.h>
 
-static wk_cost no_cost(const wk_call *call) {
-    (void)call;
-    return (wk_cost){ 0 };
-}
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
-}
-
 /* A composite row of one tensor and its attributes. */
 #define VIEW(id, text, type, attr_defs)                                                   \
     static wk_op_def id##_row = { .name = #id,                                            \
@@ -24,7 +16,7 @@ static wk_cost move_cost(const wk_call *call) {
                                   .n_attrs = (int)(sizeof attr_defs / sizeof *attr_defs), \
                                   .attrs_size = sizeof(type),                             \
                                   .decompose = id##_parts,                                \
-                                  .cost = no_cost,                                        \
+                                  .cost = wk__cost_nothing,                               \
                                   .samples = id##_samples }
 
 /* ---- flatten, transpose, select: functions of layout.c under their names ---- */
@@ -33,7 +25,8 @@ typedef struct flatten_attrs {
     int64_t first_axis;
 } flatten_attrs;
 static wk_status flatten_parts(const wk_call *call, wk_tensor *out[]) {
-    out[0] = wk_flatten(call->in[0], (int)((const flatten_attrs *)call->attrs)->first_axis);
+    const int first = wk__axis("flatten", call->in[0], ((const flatten_attrs *)call->attrs)->first_axis);
+    if (first >= 0) out[0] = wk_flatten(call->in[0], first);
     return WK_OK;
 }
 static void flatten_samples(wk_sampler *s) {
@@ -50,7 +43,9 @@ typedef struct transpose_attrs {
 } transpose_attrs;
 static wk_status transpose_parts(const wk_call *call, wk_tensor *out[]) {
     const transpose_attrs *attrs = call->attrs;
-    out[0] = wk_transpose(call->in[0], (int)attrs->axis_a, (int)attrs->axis_b);
+    const int a = wk__axis("transpose", call->in[0], attrs->axis_a);
+    const int b = wk__axis("transpose", call->in[0], attrs->axis_b);
+    if (a >= 0 && b >= 0) out[0] = wk_transpose(call->in[0], a, b);
     return WK_OK;
 }
 static void transpose_samples(wk_sampler *s) {
@@ -68,7 +63,8 @@ typedef struct select_attrs {
 } select_attrs;
 static wk_status select_parts(const wk_call *call, wk_tensor *out[]) {
     const select_attrs *attrs = call->attrs;
-    out[0] = wk_select(call->in[0], (int)attrs->axis, attrs->index);
+    const int axis = wk__axis("select", call->in[0], attrs->axis);
+    if (axis >= 0) out[0] = wk_select(call->in[0], axis, attrs->index);
     return WK_OK;
 }
 static void select_samples(wk_sampler *s) {
@@ -269,7 +265,7 @@ static wk_op_def diagonal_row = { .name = "diagonal",
                                   .attrs_size = sizeof(wk_diagonal_opts),
                                   .shape = diagonal_shape,
                                   .grad = diagonal_grad,
-                                  .cost = no_cost,
+                                  .cost = wk__cost_nothing,
                                   .samples = diagonal_samples };
 wk_tensor *wk_diagonal(wk_tensor *x, wk_diagonal_opts opts) {
     return wk_op_run1(&diagonal_row, &opts, x);
@@ -297,7 +293,7 @@ static wk_op_def diagonal_backward_row = { .name = "diagonal_backward",
                                            .zero_sized_runs = true,
                                            .shape = diagonal_backward_shape,
                                            .grad = diagonal_backward_grad,
-                                           .cost = move_cost,
+                                           .cost = wk__cost_move,
                                            .samples = diagonal_backward_samples };
 
 static wk_status diag_embed_parts(const wk_call *call, wk_tensor *out[]) {

@@ -9,15 +9,8 @@
 
 #include <string.h>
 
-static wk_cost no_cost(const wk_call *call) {
-    (void)call;
-    return (wk_cost){ 0 };
-}
 static wk_cost add_cost(const wk_call *call) {
     return (wk_cost){ (double)call->in[0]->count, wk__operand_bytes(call) };
-}
-static wk_cost move_cost(const wk_call *call) {
-    return wk__cost_elements(call, 0);
 }
 static int64_t or_one(int64_t value) {
     return value ? value : 1;
@@ -86,7 +79,7 @@ static wk_op_def windows_row = { .name = "windows",
                                  .attrs_size = sizeof(wk_windows_opts),
                                  .shape = windows_shape,
                                  .grad = windows_grad,
-                                 .cost = no_cost,
+                                 .cost = wk__cost_nothing,
                                  .samples = windows_samples };
 wk_tensor *wk_windows(wk_tensor *x, wk_windows_opts opts) {
     return wk_op_run1(&windows_row, &opts, x);
@@ -217,7 +210,7 @@ static const wk_attr_def fold_attrs[] = { { "size", WK_ATTR_INTS, offsetof(wk_fo
                                   .attrs_size = sizeof(type),                                 \
                                   .dtype = { .allowed = { WK_NUMBERS } },                     \
                                   .decompose = id##_parts,                                    \
-                                  .cost = move_cost,                                          \
+                                  .cost = wk__cost_move,                                      \
                                   .samples = id##_samples };                                  \
     wk_tensor *wk_##id(wk_tensor *x, type opts) {                                             \
         return wk_op_run1(&id##_row, &opts, x);                                               \

@@ -12,7 +12,7 @@ static inline wk_tensor *reduced(wk_tensor *loss, int reduction) {
 
 /* A number beside a tensor. */
 static inline wk_tensor *constant(const wk_tensor *like, double value) {
-    return wk_full((wk_dtype)like->dtype, WK_SCALAR, value);
+    return wk_scalar((wk_dtype)like->dtype, value);
 }
 
 /* scale · x + shift */

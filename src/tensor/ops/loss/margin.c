@@ -102,10 +102,7 @@ wk_tensor *wk_cosine_embedding_loss(wk_tensor *a, wk_tensor *b, wk_tensor *y, wk
 
 /* |a − b + eps|_p along the last axis */
 static wk_tensor *distance(wk_tensor *a, wk_tensor *b, double p, double eps) {
-    wk_tensor *d = line(wk_sub(a, b), 1, eps);
-    if (p == 2) return wk_sqrt(row_sum(wk_square(d)));
-    if (p == 1) return row_sum(wk_abs(d));
-    return wk_pow_scalar(row_sum(wk_pow_scalar(wk_abs(d), p)), 1 / p);
+    return wk_norm(line(wk_sub(a, b), 1, eps), (wk_norm_opts){ .axes = WK_DIMS(-1), .p = WK_SET(p) });
 }
 
 static wk_status triplet_margin_loss_parts(const wk_call *call, wk_tensor *out[]) {
