@@ -144,6 +144,7 @@ static wk_module *block_create(const wk_gpt2_opts *o) {
 /* ---- keys and values of all layers ---- */
 
 struct wk_gpt2_cache {
+    const wk_module *of;
     int64_t batch, length, capacity;
     int layers;
     wk_kv_cache **layer; /* (layers) */
@@ -262,13 +263,13 @@ wk_gpt2_cache *wk_gpt2_cache_create(wk_module *module, int64_t batch, int64_t ca
     if (!m) return NULL;
     const int64_t layers = m->opts.layers, heads = m->opts.heads;
     if (capacity == 0) capacity = m->opts.context;
-    if (capacity < 1 || capacity > m->opts.context || batch < 1)
-        return wk_fail_null(WK_INVALID,
-                            "wk_gpt2_cache_create: batch %lld, capacity %lld, expected 1 or more, 1 to %lld",
-                            (long long)batch, (long long)capacity, (long long)m->opts.context);
+    if (!wk__size_fits("wk_gpt2_cache_create", "batch", batch, 1)) return NULL;
+    if (capacity < 1 || capacity > m->opts.context)
+        return wk_fail_null(WK_INVALID, "wk_gpt2_cache_create: capacity is %lld, expected 1 to the %lld of the context",
+                            (long long)capacity, (long long)m->opts.context);
     wk_gpt2_cache *cache = wk_alloc(sizeof *cache);
     if (!cache) return NULL;
-    *cache = (wk_gpt2_cache){ .batch = batch, .capacity = capacity, .layers = (int)layers };
+    *cache = (wk_gpt2_cache){ .of = module, .batch = batch, .capacity = capacity, .layers = (int)layers };
     cache->layer = wk_alloc((size_t)layers * sizeof(wk_kv_cache *));
     for (int i = 0; cache->layer && i < layers; i++)
         cache->layer[i] = wk_kv_cache_create(batch, heads, capacity, m->opts.width / heads, WK_F32);
@@ -296,18 +297,24 @@ static wk_tensor *last_logits(const gpt2 *m, wk_tensor *states) {
     return states ? wk_forward(m->lm_head, wk_select(states, 1, wk_size(states, 1) - 1)) : NULL;
 }
 
+static bool check_next(const gpt2 *m, const wk_tensor *tokens, const wk_gpt2_cache *cache) {
+    char text[160];
+    if (!cache || cache->of != &m->base)
+        return wk_fail(WK_INVALID, "wk_gpt2_next: the cache is %s", cache ? "another model's" : "NULL"), false;
+    if (!check_tokens(m, tokens, cache->length)) return false;
+    if (wk_size(tokens, 0) != cache->batch || wk_size(tokens, 1) < 1)
+        (void)wk_fail(WK_SHAPE, "wk_gpt2_next: tokens %s, expected (%lld, T), one or more",
+                      wk_describe(tokens, text, sizeof text), (long long)cache->batch);
+    else if (wk_size(tokens, 1) > cache->capacity - cache->length)
+        (void)wk_fail(WK_SHAPE, "wk_gpt2_next: %lld tokens behind %lld: the cache holds %lld",
+                      (long long)wk_size(tokens, 1), (long long)cache->length, (long long)cache->capacity);
+    return !wk_failed();
+}
+
 wk_tensor *wk_gpt2_next(wk_module *module, wk_tensor *tokens, wk_gpt2_cache *cache) {
     const gpt2 *m = gpt2_of(module, "wk_gpt2_next");
-    if (!m || !tokens || !check_tokens(m, tokens, cache ? cache->length : 0)) return NULL;
+    if (!m || !tokens || !check_next(m, tokens, cache)) return NULL;
     const int64_t more = wk_size(tokens, 1);
-    if (!cache || cache->layers != m->opts.layers || wk_size(tokens, 0) != cache->batch || more < 1
-        || more > cache->capacity - cache->length)
-        return wk_fail_null(WK_INVALID,
-                            "wk_gpt2_next: (%lld, %lld) tokens for a cache with %lld of %lld steps of %lld "
-                            "sequences in %d layers, expected at least one, and room for them",
-                            (long long)wk_size(tokens, 0), (long long)more, (long long)(cache ? cache->length : 0),
-                            (long long)(cache ? cache->capacity : 0), (long long)(cache ? cache->batch : 0),
-                            cache ? cache->layers : 0);
     bool was = wk_no_grad_begin();
     wk_scope scope = wk_scope_begin();
     wk_tensor *logits = last_logits(m, transformer_run((transformer *)m->transformer, tokens, cache));

@@ -12,8 +12,14 @@
 enum { MOST_TRIALS = 3000 };
 
 static wk_module *vit(void) {
-    return wk_vit((wk_vit_opts){
-        .image = 4, .patch = 2, .layers = 1, .heads = 2, .width = 4, .feedforward = 3, .classes = 2, .representation = 3 });
+    return wk_vit((wk_vit_opts){ .image = 4,
+                                 .patch = 2,
+                                 .layers = 1,
+                                 .heads = 2,
+                                 .width = 4,
+                                 .feedforward = 3,
+                                 .classes = 2,
+                                 .representation = 3 });
 }
 static wk_module *gpt2(void) {
     return wk_gpt2((wk_gpt2_opts){ .layers = 1, .heads = 2, .width = 4, .vocabulary = 5, .context = 6 });
@@ -47,7 +53,8 @@ static wk_tensor *two_pieces(wk_module *m) {
     return wk_char_lstm_run(m, x, (wk_nn_states){ 0 }, &middle) ? wk_char_lstm_run(m, x, middle, NULL) : NULL;
 }
 static wk_tensor *drawn(wk_module *m) {
-    return wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(2, 2)), 3, (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 2 });
+    return wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(2, 2)), 3,
+                            (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 2 });
 }
 
 typedef struct trial {

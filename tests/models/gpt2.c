@@ -2,6 +2,7 @@
  * precision. */
 #define WK_NO_CALL_SITES
 #include "models/check.h"
+#include "support/refused.h"
 
 #include <math.h>
 #include <string.h>
@@ -157,38 +158,49 @@ Test(gpt2, runs_in_mixed_precision) {
     wk_scope_end(scope);
 }
 
-static void expect_refused(const void *result, const char *message) {
-    cr_expect_null(result);
-    cr_expect(strstr(wk_message(), message), "\"%s\", expected \"%s\"", wk_message(), message);
-    wk_clear_error();
-}
-
 Test(gpt2, what_is_refused) {
     wk_scope scope = wk_scope_begin();
     const wk_gpt2_generate_opts plain = { 0 };
-    wk_module *m = filled(), *other = wk_nn_identity();
+    wk_module *m = filled(), *other = wk_nn_identity(), *twin = filled();
     wk_tensor *x = model_tokens(50, WK_DIMS(2, 5)), *outside = wk_full(WK_I64, WK_DIMS(1, 3), 50);
     wk_gpt2_cache *cache = wk_gpt2_cache_create(m, 2, 6);
-    expect_refused(wk_forward(m, wk_zeros(WK_F32, WK_DIMS(2, 5))), "GPT2: tokens (2, 5) f32, expected (N, T) i64");
-    expect_refused(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(5))), "GPT2: tokens (5) i64, expected (N, T) i64");
-    expect_refused(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(1, 17))), "GPT2: 17 tokens behind 0: the context holds 16");
-    expect_refused(wk_forward(m, outside), "transformer.wte");
-    expect_refused(wk_gpt2_generate(m, outside, 1, plain), "50");
-    expect_refused(wk_gpt2_generate(m, x, 12, plain), "GPT2: 12 tokens behind 5: the context holds 16");
-    expect_refused(wk_gpt2_generate(m, x, 0, plain), "GPT2: 0 tokens behind (2, 5), expected at least one");
-    expect_refused(wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(1, 0)), 1, plain), "1 tokens behind (1, 0)");
-    expect_refused(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = -1 }), "temperature is -1");
-    expect_refused(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = NAN }), "temperature is ");
-    expect_refused(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 51 }),
-                   "top_k is 51, expected 0 to the 50 of the vocabulary");
-    expect_refused(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .key = x }), "key");
-    expect_refused(wk_gpt2_generate(other, x, 1, plain), "module \"\" (Identity) is no GPT2LMHeadModel");
-    expect_refused(wk_gpt2_cache_create(m, 2, 17), "capacity 17, expected 1 or more, 1 to 16");
-    expect_refused(wk_gpt2_cache_create(m, 0, 1), "batch 0");
-    expect_refused(wk_gpt2_next(m, wk_slice(x, 0, 0, 1, 1), cache), "(1, 5) tokens for a cache with 0 of 6 steps of 2");
-    expect_refused(wk_gpt2_next(m, wk_zeros(WK_I64, WK_DIMS(2, 7)), cache), "(2, 7) tokens for a cache with 0 of 6");
-    expect_refused(wk_gpt2_next(m, x, NULL), "(2, 5) tokens for a cache with 0 of 0");
+    REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_F32, WK_DIMS(2, 5))), WK_SHAPE,
+                    "GPT2: tokens (2, 5) f32, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(5))), WK_SHAPE, "GPT2: tokens (5) i64, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(1, 17))), WK_SHAPE,
+                    "GPT2: 17 tokens behind 0: the context holds 16");
+    REFUSED_PLAINLY(
+        wk_forward(m, outside), WK_INVALID,
+        "embedding: index[0] is 50, expected 0 ≤ index < 50 (axis 0 of weight) (layer \"transformer.wte\")");
+    REFUSED_PLAINLY(
+        wk_gpt2_generate(m, outside, 1, plain), WK_INVALID,
+        "embedding: index[0] is 50, expected 0 ≤ index < 50 (axis 0 of weight) (layer \"transformer.wte\")");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 12, plain), WK_SHAPE, "GPT2: 12 tokens behind 5: the context holds 16");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 0, plain), WK_INVALID,
+                    "GPT2: 0 tokens behind (2, 5), expected at least one behind at least one");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(1, 0)), 1, plain), WK_INVALID,
+                    "GPT2: 1 tokens behind (1, 0), expected at least one behind at least one");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = -1 }), WK_INVALID,
+                    "GPT2: temperature is -1, expected 0 or more");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = NAN }), WK_INVALID,
+                    "GPT2: temperature is nan, expected 0 or more");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 51 }), WK_INVALID,
+                    "GPT2: top_k is 51, expected 0 to the 50 of the vocabulary");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .key = x }), WK_SHAPE,
+                    "uniform: key is (2, 5) i64, expected (2) i64, row major: a seed and a draw number");
+    REFUSED_PLAINLY(wk_gpt2_generate(other, x, 1, plain), WK_INVALID,
+                    "wk_gpt2_generate: module \"\" (Identity) is no GPT2LMHeadModel");
+    REFUSED_PLAINLY(wk_gpt2_cache_create(m, 2, 17), WK_INVALID,
+                    "wk_gpt2_cache_create: capacity is 17, expected 1 to the 16 of the context");
+    REFUSED_PLAINLY(wk_gpt2_cache_create(m, 0, 1), WK_INVALID,
+                    "wk_gpt2_cache_create: batch is 0, expected 1 to 16777216");
+    REFUSED_PLAINLY(wk_gpt2_next(m, wk_slice(x, 0, 0, 1, 1), cache), WK_SHAPE,
+                    "wk_gpt2_next: tokens (1, 5) i64, expected (2, T), one or more");
+    REFUSED_PLAINLY(wk_gpt2_next(m, wk_zeros(WK_I64, WK_DIMS(2, 7)), cache), WK_SHAPE,
+                    "wk_gpt2_next: 7 tokens behind 0: the cache holds 6");
+    REFUSED_PLAINLY(wk_gpt2_next(m, x, NULL), WK_INVALID, "wk_gpt2_next: the cache is NULL");
+    REFUSED_PLAINLY(wk_gpt2_next(twin, x, cache), WK_INVALID, "wk_gpt2_next: the cache is another model's");
     wk_gpt2_cache_destroy(cache);
-    wk_module_destroy(m), wk_module_destroy(other);
+    wk_module_destroy(m), wk_module_destroy(other), wk_module_destroy(twin);
     wk_scope_end(scope);
 }
