@@ -198,6 +198,7 @@ static wk_module *transformer_create(const wk_gpt2_opts *o) {
 typedef struct gpt2 {
     wk_module base;
     wk_module *transformer, *lm_head;
+    wk_tensor *table; /* wte's weight, which is lm_head's */
     wk_gpt2_opts opts;
 } gpt2;
 
@@ -244,8 +245,8 @@ wk_module *wk_gpt2(wk_gpt2_opts opts) {
     if (!m) return NULL;
     m->opts = opts;
     m->transformer = wk_module_add(&m->base, "transformer", transformer_create(&opts));
-    wk_tensor *table = wk_module_tensor(m->transformer, "wte.weight");
-    m->lm_head = wk_module_add(&m->base, "lm_head", wk_nn_linear_tied(table, NULL));
+    m->table = wk_module_tensor(m->transformer, "wte.weight");
+    m->lm_head = wk_module_add(&m->base, "lm_head", wk_nn_linear_tied(m->table, NULL));
     return wk__model(&m->base);
 }
 
@@ -272,7 +273,7 @@ wk_gpt2_cache *wk_gpt2_cache_create(wk_module *module, int64_t batch, int64_t ca
     *cache = (wk_gpt2_cache){ .of = module, .batch = batch, .capacity = capacity, .layers = (int)layers };
     cache->layer = wk_alloc((size_t)layers * sizeof(wk_kv_cache *));
     for (int i = 0; cache->layer && i < layers; i++)
-        cache->layer[i] = wk_kv_cache_create(batch, heads, capacity, m->opts.width / heads, WK_F32);
+        cache->layer[i] = wk_kv_cache_create(batch, heads, capacity, m->opts.width / heads, wk_dtype_get(m->table));
     if (!wk_failed()) return cache;
     wk_gpt2_cache_destroy(cache);
     return NULL;

@@ -34,6 +34,28 @@ static inline bool wk__transformer_fits(const char *who, int64_t layers, int64_t
     return false;
 }
 
+/* Tensors beside the first input, by their names, or by their places where they have none; NULL where not given.  False
+ * with an error pending: the first is missing, or a name is unknown. */
+static inline bool wk__slots(const wk_module *module, const wk_args *in, const char *const *names, int count,
+                             wk_tensor **found /* (count) */) {
+    const char *who = module->class_->name;
+    for (int i = 0; i < count; i++) found[i] = NULL;
+    if (in->count < 1 || !in->slot[0].tensor) return wk_fail(WK_INVALID, "%s: there is no input", who), false;
+    for (int i = 1; i < in->count; i++) {
+        const char *name = in->slot[i].name;
+        int at = name ? 0 : i - 1;
+        while (name && at < count && strcmp(names[at], name) != 0) at++;
+        if (at < count) {
+            found[at] = in->slot[i].tensor;
+            continue;
+        }
+        const char *nearest = name ? wk__nearest(name, names, (size_t)count) : NULL;
+        if (nearest) return wk_fail(WK_INVALID, "%s: no input \"%s\"; did you mean \"%s\"?", who, name, nearest), false;
+        return wk_fail(WK_INVALID, "%s: no input \"%s\"", who, name ? name : "of that many"), false;
+    }
+    return true;
+}
+
 /* A probability of dropping. */
 static inline bool wk__probability_fits(const char *who, const char *what, double value) {
     if (value >= 0 && value < 1) return true;
@@ -58,28 +80,6 @@ static inline wk_tensor *wk__own(wk_module *layer, const char *name) {
     for (int i = 0; i < all.count; i++)
         if (strcmp(all.name[i], name) == 0) return all.tensor[i];
     return NULL;
-}
-
-/* Tensors beside the first input, by their names, or by their places where they have none; NULL where not given.  False
- * with an error pending: the first is missing, or a name is unknown. */
-static inline bool wk__slots(const wk_module *module, const wk_args *in, const char *const *names, int count,
-                             wk_tensor **found /* (count) */) {
-    const char *who = module->class_->name;
-    for (int i = 0; i < count; i++) found[i] = NULL;
-    if (in->count < 1 || !in->slot[0].tensor) return wk_fail(WK_INVALID, "%s: there is no input", who), false;
-    for (int i = 1; i < in->count; i++) {
-        const char *name = in->slot[i].name;
-        int at = name ? 0 : i - 1;
-        while (name && at < count && strcmp(names[at], name) != 0) at++;
-        if (at < count) {
-            found[at] = in->slot[i].tensor;
-            continue;
-        }
-        const char *nearest = name ? wk__nearest(name, names, (size_t)count) : NULL;
-        if (nearest) return wk_fail(WK_INVALID, "%s: no input \"%s\"; did you mean \"%s\"?", who, name, nearest), false;
-        return wk_fail(WK_INVALID, "%s: no input \"%s\"", who, name ? name : "of that many"), false;
-    }
-    return true;
 }
 
 #endif
