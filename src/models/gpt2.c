@@ -370,8 +370,8 @@ static bool check_generation(const gpt2 *m, const wk_tensor *prompt, int64_t cou
     else if (count > m->opts.context - given)
         (void)wk_fail(WK_SHAPE, "GPT2: %lld tokens behind %lld: the context holds %lld", (long long)count,
                       (long long)given, (long long)m->opts.context);
-    else if (!(o->temperature >= 0 && isfinite(o->temperature)))
-        (void)wk_fail(WK_INVALID, "GPT2: temperature is %g, expected 0 or more", o->temperature);
+    else if (o->temperature != 0 && !(o->temperature >= 1e-6 && isfinite(o->temperature)))
+        (void)wk_fail(WK_INVALID, "GPT2: temperature is %g, expected 0, or 1e-6 and more", o->temperature);
     else if (o->top_k < 0 || o->top_k > m->opts.vocabulary)
         (void)wk_fail(WK_INVALID, "GPT2: top_k is %lld, expected 0 to the %lld of the vocabulary", (long long)o->top_k,
                       (long long)m->opts.vocabulary);

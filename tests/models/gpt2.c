@@ -181,9 +181,11 @@ Test(gpt2, what_is_refused) {
     REFUSED_PLAINLY(wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(1, 0)), 1, plain), WK_INVALID,
                     "GPT2: 1 tokens behind (1, 0), expected at least one behind at least one");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = -1 }), WK_INVALID,
-                    "GPT2: temperature is -1, expected 0 or more");
+                    "GPT2: temperature is -1, expected 0, or 1e-6 and more");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1e-60 }), WK_INVALID,
+                    "GPT2: temperature is 1e-60, expected 0, or 1e-6 and more");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = NAN }), WK_INVALID,
-                    "GPT2: temperature is nan, expected 0 or more");
+                    "GPT2: temperature is nan, expected 0, or 1e-6 and more");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 51 }), WK_INVALID,
                     "GPT2: top_k is 51, expected 0 to the 50 of the vocabulary");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .key = x }), WK_SHAPE,

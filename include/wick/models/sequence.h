@@ -68,7 +68,8 @@ WK_API void wk_gpt2_cache_destroy(wk_gpt2_cache *cache); /* NULL is fine */
 WK_API wk_tensor *wk_gpt2_next(wk_module *gpt2, wk_tensor *tokens, wk_gpt2_cache *cache);
 
 typedef struct wk_gpt2_generate_opts {
-    double temperature; /* 0: always the likeliest token; else tokens are drawn from softmax(logits / temperature) */
+    double temperature; /* 0: always the likeliest token; else (1e-6 or more) one drawn from softmax(logits /
+                           temperature) */
     int64_t top_k;      /* from so many likeliest ones; 0: from all */
     wk_tensor *key;     /* i64 (2), of the draws: equal keys, equal tokens; NULL: wk_random_key() */
     bool recompute;     /* the whole sequence for each token instead of keeping keys and values: for comparison */
@@ -86,7 +87,7 @@ typedef struct wk_bert_opts {
     int64_t vocabulary, context, types;        /* 30522, 512, 2 */
     wk_optional dropout;                       /* 0.1: of embeddings, attention weights, and what each block adds */
     wk_optional eps;                           /* 1e-12 */
-    bool no_pooler;
+    bool no_pooler;                            /* of wk_bert: the sequence alone */
 } wk_bert_opts;
 /* BERT (Devlin et al. 2018), the encoder.  Slots: tokens (N, T), T ≤ context; "token_type_ids" (N, T), i64, the segment
  * of each (none: 0); "attention_mask" (N, T), any dtype, 0 where a token is padding (none: all take part).  Gives
