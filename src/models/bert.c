@@ -180,17 +180,19 @@ static wk_tensor *mask_of_keys(wk_tensor *mask) {
 static bool check_inputs(const bert *m, const wk_tensor *tokens, const wk_tensor *types, const wk_tensor *mask) {
     char one[160], other[160];
     if (wk_rank(tokens) != 2 || wk_dtype_get(tokens) != WK_I64)
-        return wk_fail(WK_SHAPE, "BERT: tokens %s, expected (N, T) i64", wk_describe(tokens, one, sizeof one)), false;
+        return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): tokens %s, expected (N, T) i64", m->base.path,
+                       wk_describe(tokens, one, sizeof one)),
+               false;
     if (wk_size(tokens, 1) > m->context || wk_size(tokens, 1) < 1)
-        return wk_fail(WK_SHAPE, "BERT: %lld tokens, expected 1 to the %lld of the context",
-                       (long long)wk_size(tokens, 1), (long long)m->context),
+        return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): %lld tokens, expected 1 to the %lld of the context",
+                       m->base.path, (long long)wk_size(tokens, 1), (long long)m->context),
                false;
     const wk_tensor *more[] = { types, mask };
     for (int i = 0; i < 2; i++)
         if (more[i]
             && (wk_rank(more[i]) != 2 || wk_size(more[i], 0) != wk_size(tokens, 0)
                 || wk_size(more[i], 1) != wk_size(tokens, 1)))
-            return wk_fail(WK_SHAPE, "BERT: %s %s, expected the shape of tokens %s",
+            return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): %s %s, expected the shape of tokens %s", m->base.path,
                            i ? "attention_mask" : "token_type_ids", wk_describe(more[i], one, sizeof one),
                            wk_describe(tokens, other, sizeof other)),
                    false;
@@ -217,20 +219,21 @@ static const wk_module_class bert_class = { .name = "BertModel", .size = sizeof(
 static bool fill_in(wk_bert_opts *o) {
     static const int64_t sizes[][3] = { [WK_BERT_BASE] = { 12, 12, 768 }, [WK_BERT_LARGE] = { 24, 16, 1024 } };
     if ((unsigned)o->size >= WK_COUNT(sizes))
-        return wk_fail(WK_INVALID, "BERT: size is %d, expected one of wk_bert_size", (int)o->size), false;
+        return wk_fail(WK_INVALID, "wk_bert: size is %d, expected one of wk_bert_size", (int)o->size), false;
     o->layers = wk__or(o->layers, sizes[o->size][0]);
     o->heads = wk__or(o->heads, sizes[o->size][1]);
     o->width = wk__or(o->width, sizes[o->size][2]);
-    if (!wk__transformer_fits("BERT", o->layers, o->heads, o->width)) return false;
+    if (!wk__transformer_fits("wk_bert", o->layers, o->heads, o->width)) return false;
     o->feedforward = wk__or(o->feedforward, 4 * o->width);
     o->vocabulary = wk__or(o->vocabulary, 30522);
     o->context = wk__or(o->context, 512);
     o->types = wk__or(o->types, 2);
     o->dropout = WK_SET(wk_optional_or(o->dropout, 0.1));
     o->eps = WK_SET(wk_optional_or(o->eps, 1e-12));
-    return wk__size_fits("BERT", "feedforward", o->feedforward, 1) && wk__size_fits("BERT", "context", o->context, 1)
-           && wk__size_fits("BERT", "vocabulary", o->vocabulary, 1) && wk__size_fits("BERT", "types", o->types, 1)
-           && wk__probability_fits("BERT", "dropout", o->dropout.value);
+    return wk__size_fits("wk_bert", "feedforward", o->feedforward, 1)
+           && wk__size_fits("wk_bert", "context", o->context, 1)
+           && wk__size_fits("wk_bert", "vocabulary", o->vocabulary, 1) && wk__size_fits("wk_bert", "types", o->types, 1)
+           && wk__probability_fits("wk_bert", "dropout", o->dropout.value);
 }
 
 wk_module *wk_bert(wk_bert_opts opts) {
@@ -268,7 +271,8 @@ static const wk_module_class classifier_class = { .name = "BertForSequenceClassi
 
 wk_module *wk_bert_for_sequence_classification(int64_t labels, wk_bert_opts opts) {
     opts.no_pooler = false;
-    if (wk_failed() || !fill_in(&opts) || !wk__size_fits("BERT", "labels", labels, 1)) return NULL;
+    if (wk_failed() || !fill_in(&opts) || !wk__size_fits("wk_bert_for_sequence_classification", "labels", labels, 1))
+        return NULL;
     classifier *m = (classifier *)wk_module_create(&classifier_class);
     if (!m) return NULL;
     m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));

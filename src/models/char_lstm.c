@@ -13,7 +13,8 @@ static wk_status char_lstm_forward(wk_module *self, const wk_args *in, wk_args *
     wk_tensor *tokens = in->slot[0].tensor, *states[2];
     if (!wk__slots(self, in, names, 2, states)) return wk_error_code();
     if (wk_rank(tokens) != 2 || wk_dtype_get(tokens) != WK_I64)
-        return wk_fail(WK_SHAPE, "CharLSTM: tokens %s, expected (N, T) i64", wk_describe(tokens, text, sizeof text));
+        return wk_fail(WK_SHAPE, "CharLSTM (layer \"%s\"): tokens %s, expected (N, T) i64", self->path,
+                       wk_describe(tokens, text, sizeof text));
     wk_nn_states first = { states[0], states[1] }, last = { 0 };
     wk_tensor *y = wk_nn_run_sequence(m->lstm, wk_forward(m->embedding, tokens), first, NULL, &last);
     wk_tensor *logits = wk_forward(m->linear, y);
@@ -43,10 +44,11 @@ wk_module *wk_char_lstm(wk_char_lstm_opts opts) {
     opts.width = wk__or(opts.width, 128);
     opts.hidden = wk__or(opts.hidden, 128);
     opts.layers = wk__or(opts.layers, 2);
-    if (wk_failed() || !wk__size_fits("CharLSTM", "vocabulary", opts.vocabulary, 1)
-        || !wk__size_fits("CharLSTM", "width", opts.width, 1) || !wk__size_fits("CharLSTM", "hidden", opts.hidden, 1)
-        || !wk__size_fits("CharLSTM", "layers", opts.layers, 1)
-        || !wk__probability_fits("CharLSTM", "dropout", opts.dropout))
+    if (wk_failed() || !wk__size_fits("wk_char_lstm", "vocabulary", opts.vocabulary, 1)
+        || !wk__size_fits("wk_char_lstm", "width", opts.width, 1)
+        || !wk__size_fits("wk_char_lstm", "hidden", opts.hidden, 1)
+        || !wk__size_fits("wk_char_lstm", "layers", opts.layers, 1)
+        || !wk__probability_fits("wk_char_lstm", "dropout", opts.dropout))
         return NULL;
     char_lstm *m = (char_lstm *)wk_module_create(&char_lstm_class);
     if (!m) return NULL;

@@ -206,10 +206,11 @@ typedef struct gpt2 {
 static bool check_tokens(const gpt2 *m, const wk_tensor *tokens, int64_t before) {
     char text[160];
     if (wk_rank(tokens) != 2 || wk_dtype_get(tokens) != WK_I64)
-        (void)wk_fail(WK_SHAPE, "GPT2: tokens %s, expected (N, T) i64", wk_describe(tokens, text, sizeof text));
+        (void)wk_fail(WK_SHAPE, "GPT2LMHeadModel (layer \"%s\"): tokens %s, expected (N, T) i64", m->base.path,
+                      wk_describe(tokens, text, sizeof text));
     else if (wk_size(tokens, 1) > m->opts.context - before)
-        (void)wk_fail(WK_SHAPE, "GPT2: %lld tokens behind %lld: the context holds %lld", (long long)wk_size(tokens, 1),
-                      (long long)before, (long long)m->opts.context);
+        (void)wk_fail(WK_SHAPE, "GPT2LMHeadModel (layer \"%s\"): %lld tokens behind %lld: the context holds %lld",
+                      m->base.path, (long long)wk_size(tokens, 1), (long long)before, (long long)m->opts.context);
     return !wk_failed();
 }
 
@@ -225,18 +226,19 @@ static bool fill_in(wk_gpt2_opts *o) {
                                         [WK_GPT2_774M] = { 36, 20, 1280 },
                                         [WK_GPT2_1558M] = { 48, 25, 1600 } };
     if ((unsigned)o->size >= WK_COUNT(sizes))
-        return wk_fail(WK_INVALID, "GPT2: size is %d, expected one of wk_gpt2_size", (int)o->size), false;
+        return wk_fail(WK_INVALID, "wk_gpt2: size is %d, expected one of wk_gpt2_size", (int)o->size), false;
     o->layers = wk__or(o->layers, sizes[o->size][0]);
     o->heads = wk__or(o->heads, sizes[o->size][1]);
     o->width = wk__or(o->width, sizes[o->size][2]);
-    if (!wk__transformer_fits("GPT2", o->layers, o->heads, o->width)) return false;
+    if (!wk__transformer_fits("wk_gpt2", o->layers, o->heads, o->width)) return false;
     o->vocabulary = wk__or(o->vocabulary, 50257);
     o->context = wk__or(o->context, 1024);
     o->feedforward = wk__or(o->feedforward, 4 * o->width);
     o->dropout = WK_SET(wk_optional_or(o->dropout, 0.1));
-    return wk__size_fits("GPT2", "vocabulary", o->vocabulary, 1) && wk__size_fits("GPT2", "context", o->context, 1)
-           && wk__size_fits("GPT2", "feedforward", o->feedforward, 1)
-           && wk__probability_fits("GPT2", "dropout", o->dropout.value);
+    return wk__size_fits("wk_gpt2", "vocabulary", o->vocabulary, 1)
+           && wk__size_fits("wk_gpt2", "context", o->context, 1)
+           && wk__size_fits("wk_gpt2", "feedforward", o->feedforward, 1)
+           && wk__probability_fits("wk_gpt2", "dropout", o->dropout.value);
 }
 
 wk_module *wk_gpt2(wk_gpt2_opts opts) {
@@ -365,16 +367,17 @@ static bool check_generation(const gpt2 *m, const wk_tensor *prompt, int64_t cou
     if (!check_tokens(m, prompt, 0)) return false;
     const int64_t given = wk_size(prompt, 1), rows = wk_size(prompt, 0);
     if (given < 1 || rows < 1 || count < 1)
-        (void)wk_fail(WK_INVALID, "GPT2: %lld tokens behind (%lld, %lld), expected at least one behind at least one",
+        (void)wk_fail(WK_INVALID,
+                      "wk_gpt2_generate: %lld tokens behind (%lld, %lld), expected at least one behind at least one",
                       (long long)count, (long long)rows, (long long)given);
     else if (count > m->opts.context - given)
-        (void)wk_fail(WK_SHAPE, "GPT2: %lld tokens behind %lld: the context holds %lld", (long long)count,
+        (void)wk_fail(WK_SHAPE, "wk_gpt2_generate: %lld tokens behind %lld: the context holds %lld", (long long)count,
                       (long long)given, (long long)m->opts.context);
     else if (o->temperature != 0 && !(o->temperature >= 1e-6 && isfinite(o->temperature)))
-        (void)wk_fail(WK_INVALID, "GPT2: temperature is %g, expected 0, or 1e-6 and more", o->temperature);
+        (void)wk_fail(WK_INVALID, "wk_gpt2_generate: temperature is %g, expected 0, or 1e-6 and more", o->temperature);
     else if (o->top_k < 0 || o->top_k > m->opts.vocabulary)
-        (void)wk_fail(WK_INVALID, "GPT2: top_k is %lld, expected 0 to the %lld of the vocabulary", (long long)o->top_k,
-                      (long long)m->opts.vocabulary);
+        (void)wk_fail(WK_INVALID, "wk_gpt2_generate: top_k is %lld, expected 0 to the %lld of the vocabulary",
+                      (long long)o->top_k, (long long)m->opts.vocabulary);
     return !wk_failed();
 }
 

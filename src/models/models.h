@@ -40,7 +40,8 @@ static inline bool wk__slots(const wk_module *module, const wk_args *in, const c
                              wk_tensor **found /* (count) */) {
     const char *who = module->class_->name;
     for (int i = 0; i < count; i++) found[i] = NULL;
-    if (in->count < 1 || !in->slot[0].tensor) return wk_fail(WK_INVALID, "%s: there is no input", who), false;
+    if (in->count < 1 || !in->slot[0].tensor)
+        return wk_fail(WK_INVALID, "%s (layer \"%s\"): there is no input", who, module->path), false;
     for (int i = 1; i < in->count; i++) {
         const char *name = in->slot[i].name;
         int at = name ? 0 : i - 1;
@@ -50,8 +51,13 @@ static inline bool wk__slots(const wk_module *module, const wk_args *in, const c
             continue;
         }
         const char *nearest = name ? wk__nearest(name, names, (size_t)count) : NULL;
-        if (nearest) return wk_fail(WK_INVALID, "%s: no input \"%s\"; did you mean \"%s\"?", who, name, nearest), false;
-        return wk_fail(WK_INVALID, "%s: no input \"%s\"", who, name ? name : "of that many"), false;
+        if (nearest)
+            return wk_fail(WK_INVALID, "%s (layer \"%s\"): no input \"%s\"; did you mean \"%s\"?", who, module->path,
+                           name, nearest),
+                   false;
+        return wk_fail(WK_INVALID, "%s (layer \"%s\"): no input \"%s\"", who, module->path,
+                       name ? name : "of that many"),
+               false;
     }
     return true;
 }

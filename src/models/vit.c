@@ -101,8 +101,8 @@ static wk_tensor *vit_forward(wk_module *self, wk_tensor *x) {
     const vit *m = (vit *)self;
     char text[160];
     if (wk_rank(x) != 4 || wk_size(x, 1) != m->channels || wk_size(x, 2) != m->image || wk_size(x, 3) != m->image)
-        return wk_fail_null(WK_SHAPE, "VisionTransformer: x %s, expected (N, %lld, %lld, %lld)",
-                            wk_describe(x, text, sizeof text), (long long)m->channels, (long long)m->image,
+        return wk_fail_null(WK_SHAPE, "VisionTransformer (layer \"%s\"): x %s, expected (N, %lld, %lld, %lld)",
+                            self->path, wk_describe(x, text, sizeof text), (long long)m->channels, (long long)m->image,
                             (long long)m->image);
     wk_tensor *patches = wk_transpose(wk_flatten(wk_forward(m->conv_proj, x), 2), 1, 2); /* (N, S, E) */
     wk_tensor *first = wk_expand(m->class_token, WK_DIMS(wk_size(x, 0), 1, m->width));
@@ -146,7 +146,7 @@ static bool fill_in(wk_vit_opts *o) {
                   [WK_VIT_L_32] = { 32, 24, 16, 1024, 4096 },
                   [WK_VIT_H_14] = { 14, 32, 16, 1280, 5120 } };
     if ((unsigned)o->size >= WK_COUNT(sizes))
-        return wk_fail(WK_INVALID, "ViT: size is %d, expected one of wk_vit_size", (int)o->size), false;
+        return wk_fail(WK_INVALID, "wk_vit: size is %d, expected one of wk_vit_size", (int)o->size), false;
     o->patch = wk__or(o->patch, sizes[o->size].patch);
     o->layers = wk__or(o->layers, sizes[o->size].layers);
     o->heads = wk__or(o->heads, sizes[o->size].heads);
@@ -155,15 +155,16 @@ static bool fill_in(wk_vit_opts *o) {
     o->image = wk__or(o->image, 224);
     o->channels = wk__or(o->channels, 3);
     o->classes = wk__or(o->classes, 1000);
-    if (!wk__transformer_fits("ViT", o->layers, o->heads, o->width) || !wk__size_fits("ViT", "image", o->image, 1)
-        || !wk__size_fits("ViT", "patch", o->patch, 1) || !wk__size_fits("ViT", "channels", o->channels, 1)
-        || !wk__size_fits("ViT", "classes", o->classes, 1) || !wk__size_fits("ViT", "feedforward", o->feedforward, 1)
-        || !wk__size_fits("ViT", "representation", o->representation, 0)
-        || !wk__probability_fits("ViT", "dropout", o->dropout)
-        || !wk__probability_fits("ViT", "attention_dropout", o->attention_dropout))
+    if (!wk__transformer_fits("wk_vit", o->layers, o->heads, o->width) || !wk__size_fits("wk_vit", "image", o->image, 1)
+        || !wk__size_fits("wk_vit", "patch", o->patch, 1) || !wk__size_fits("wk_vit", "channels", o->channels, 1)
+        || !wk__size_fits("wk_vit", "classes", o->classes, 1)
+        || !wk__size_fits("wk_vit", "feedforward", o->feedforward, 1)
+        || !wk__size_fits("wk_vit", "representation", o->representation, 0)
+        || !wk__probability_fits("wk_vit", "dropout", o->dropout)
+        || !wk__probability_fits("wk_vit", "attention_dropout", o->attention_dropout))
         return false;
     if (o->image % o->patch)
-        (void)wk_fail(WK_INVALID, "ViT: an image of %lld pixels is no whole number of patches of %lld",
+        (void)wk_fail(WK_INVALID, "wk_vit: an image of %lld pixels is no whole number of patches of %lld",
                       (long long)o->image, (long long)o->patch);
     return !wk_failed();
 }

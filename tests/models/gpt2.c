@@ -50,7 +50,8 @@ Test(gpt2, cached_logits_are_those_of_the_whole_sequence) {
     cr_expect_null(wk_gpt2_next(m, wk_full(WK_I64, WK_DIMS(2, 1), 50), cache));
     wk_clear_error();
     cr_expect_null(wk_gpt2_next(m, wk_zeros(WK_I64, WK_DIMS(2, 6)), cache));
-    cr_expect(strstr(wk_message(), "GPT2: 6 tokens behind 11: the context holds 16"), "%s", wk_message());
+    cr_expect(strstr(wk_message(), "GPT2LMHeadModel (layer \"\"): 6 tokens behind 11: the context holds 16"), "%s",
+              wk_message());
     wk_clear_error();
     cr_expect_not_null(wk_gpt2_next(m, wk_zeros(WK_I64, WK_DIMS(2, 5)), cache), "%s", wk_message());
     wk_gpt2_cache_destroy(cache);
@@ -165,29 +166,31 @@ Test(gpt2, what_is_refused) {
     wk_tensor *x = model_tokens(50, WK_DIMS(2, 5)), *outside = wk_full(WK_I64, WK_DIMS(1, 3), 50);
     wk_gpt2_cache *cache = wk_gpt2_cache_create(m, 2, 6);
     REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_F32, WK_DIMS(2, 5))), WK_SHAPE,
-                    "GPT2: tokens (2, 5) f32, expected (N, T) i64");
-    REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(5))), WK_SHAPE, "GPT2: tokens (5) i64, expected (N, T) i64");
+                    "GPT2LMHeadModel (layer \"\"): tokens (2, 5) f32, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(5))), WK_SHAPE,
+                    "GPT2LMHeadModel (layer \"\"): tokens (5) i64, expected (N, T) i64");
     REFUSED_PLAINLY(wk_forward(m, wk_zeros(WK_I64, WK_DIMS(1, 17))), WK_SHAPE,
-                    "GPT2: 17 tokens behind 0: the context holds 16");
+                    "GPT2LMHeadModel (layer \"\"): 17 tokens behind 0: the context holds 16");
     REFUSED_PLAINLY(
         wk_forward(m, outside), WK_INVALID,
         "embedding: index[0] is 50, expected 0 ≤ index < 50 (axis 0 of weight) (layer \"transformer.wte\")");
     REFUSED_PLAINLY(
         wk_gpt2_generate(m, outside, 1, plain), WK_INVALID,
         "embedding: index[0] is 50, expected 0 ≤ index < 50 (axis 0 of weight) (layer \"transformer.wte\")");
-    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 12, plain), WK_SHAPE, "GPT2: 12 tokens behind 5: the context holds 16");
+    REFUSED_PLAINLY(wk_gpt2_generate(m, x, 12, plain), WK_SHAPE,
+                    "wk_gpt2_generate: 12 tokens behind 5: the context holds 16");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 0, plain), WK_INVALID,
-                    "GPT2: 0 tokens behind (2, 5), expected at least one behind at least one");
+                    "wk_gpt2_generate: 0 tokens behind (2, 5), expected at least one behind at least one");
     REFUSED_PLAINLY(wk_gpt2_generate(m, wk_zeros(WK_I64, WK_DIMS(1, 0)), 1, plain), WK_INVALID,
-                    "GPT2: 1 tokens behind (1, 0), expected at least one behind at least one");
+                    "wk_gpt2_generate: 1 tokens behind (1, 0), expected at least one behind at least one");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = -1 }), WK_INVALID,
-                    "GPT2: temperature is -1, expected 0, or 1e-6 and more");
+                    "wk_gpt2_generate: temperature is -1, expected 0, or 1e-6 and more");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1e-60 }), WK_INVALID,
-                    "GPT2: temperature is 1e-60, expected 0, or 1e-6 and more");
+                    "wk_gpt2_generate: temperature is 1e-60, expected 0, or 1e-6 and more");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = NAN }), WK_INVALID,
-                    "GPT2: temperature is nan, expected 0, or 1e-6 and more");
+                    "wk_gpt2_generate: temperature is nan, expected 0, or 1e-6 and more");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .top_k = 51 }), WK_INVALID,
-                    "GPT2: top_k is 51, expected 0 to the 50 of the vocabulary");
+                    "wk_gpt2_generate: top_k is 51, expected 0 to the 50 of the vocabulary");
     REFUSED_PLAINLY(wk_gpt2_generate(m, x, 1, (wk_gpt2_generate_opts){ .temperature = 1, .key = x }), WK_SHAPE,
                     "uniform: key is (2, 5) i64, expected (2) i64, row major: a seed and a draw number");
     REFUSED_PLAINLY(wk_gpt2_generate(other, x, 1, plain), WK_INVALID,

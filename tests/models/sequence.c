@@ -217,41 +217,44 @@ Test(sequence, dropout_acts_in_training) {
 
 Test(sequence, options_that_are_refused) {
     REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .width = 30, .heads = 4 }), WK_INVALID,
-                    "ViT: width 30 is no multiple of 4 heads");
+                    "wk_vit: width 30 is no multiple of 4 heads");
     REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .image = 30 }), WK_INVALID,
-                    "ViT: an image of 30 pixels is no whole number of patches of 16");
-    REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .channels = -3 }), WK_INVALID, "ViT: channels is -3, expected 1 to 16777216");
+                    "wk_vit: an image of 30 pixels is no whole number of patches of 16");
+    REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .channels = -3 }), WK_INVALID,
+                    "wk_vit: channels is -3, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .representation = -1 }), WK_INVALID,
-                    "ViT: representation is -1, expected 0 to 16777216");
-    REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .dropout = 1 }), WK_INVALID, "ViT: dropout is 1, expected 0 ≤ dropout < 1");
+                    "wk_vit: representation is -1, expected 0 to 16777216");
+    REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .dropout = 1 }), WK_INVALID,
+                    "wk_vit: dropout is 1, expected 0 ≤ dropout < 1");
     REFUSED_PLAINLY(wk_vit((wk_vit_opts){ .size = (wk_vit_size)9 }), WK_INVALID,
-                    "ViT: size is 9, expected one of wk_vit_size");
+                    "wk_vit: size is 9, expected one of wk_vit_size");
     REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .width = 10, .heads = 3 }), WK_INVALID,
-                    "GPT2: width 10 is no multiple of 3 heads");
-    REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .layers = -1 }), WK_INVALID, "GPT2: layers is -1, expected 1 to 16777216");
-    REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .layers = 5000 }), WK_INVALID, "GPT2: 5000 layers, at most 1000");
+                    "wk_gpt2: width 10 is no multiple of 3 heads");
+    REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .layers = -1 }), WK_INVALID,
+                    "wk_gpt2: layers is -1, expected 1 to 16777216");
+    REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .layers = 5000 }), WK_INVALID, "wk_gpt2: 5000 layers, at most 1000");
     REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .vocabulary = -2 }), WK_INVALID,
-                    "GPT2: vocabulary is -2, expected 1 to 16777216");
+                    "wk_gpt2: vocabulary is -2, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .context = INT64_MAX }), WK_INVALID,
-                    "GPT2: context is 9223372036854775807, expected 1 to 16777216");
+                    "wk_gpt2: context is 9223372036854775807, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .dropout = WK_SET(-0.5) }), WK_INVALID,
-                    "GPT2: dropout is -0.5, expected 0 ≤ dropout < 1");
+                    "wk_gpt2: dropout is -0.5, expected 0 ≤ dropout < 1");
     REFUSED_PLAINLY(wk_gpt2((wk_gpt2_opts){ .size = (wk_gpt2_size)4 }), WK_INVALID,
-                    "GPT2: size is 4, expected one of wk_gpt2_size");
-    REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .heads = 5 }), WK_INVALID, "BERT: width 768 is no multiple of 5 heads");
-    REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .types = -1 }), WK_INVALID, "BERT: types is -1, expected 1 to 16777216");
+                    "wk_gpt2: size is 4, expected one of wk_gpt2_size");
+    REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .heads = 5 }), WK_INVALID, "wk_bert: width 768 is no multiple of 5 heads");
+    REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .types = -1 }), WK_INVALID, "wk_bert: types is -1, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .size = (wk_bert_size)2 }), WK_INVALID,
-                    "BERT: size is 2, expected one of wk_bert_size");
+                    "wk_bert: size is 2, expected one of wk_bert_size");
     REFUSED_PLAINLY(wk_bert((wk_bert_opts){ .dropout = WK_SET(1) }), WK_INVALID,
-                    "BERT: dropout is 1, expected 0 ≤ dropout < 1");
+                    "wk_bert: dropout is 1, expected 0 ≤ dropout < 1");
     REFUSED_PLAINLY(wk_bert_for_sequence_classification(0, bert_opts), WK_INVALID,
-                    "BERT: labels is 0, expected 1 to 16777216");
+                    "wk_bert_for_sequence_classification: labels is 0, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_char_lstm((wk_char_lstm_opts){ .hidden = -4 }), WK_INVALID,
-                    "CharLSTM: hidden is -4, expected 1 to 16777216");
+                    "wk_char_lstm: hidden is -4, expected 1 to 16777216");
     REFUSED_PLAINLY(wk_char_lstm((wk_char_lstm_opts){ .layers = 1001 }), WK_INVALID,
                     "LSTM: num_layers is 1001, expected 1 to 1000");
     REFUSED_PLAINLY(wk_char_lstm((wk_char_lstm_opts){ .dropout = 2 }), WK_INVALID,
-                    "CharLSTM: dropout is 2, expected 0 ≤ dropout < 1");
+                    "wk_char_lstm: dropout is 2, expected 0 ≤ dropout < 1");
 }
 
 Test(sequence, inputs_that_are_refused) {
@@ -260,26 +263,28 @@ Test(sequence, inputs_that_are_refused) {
     wk_tensor *x = tokens(), *floats = wk_zeros(WK_F32, WK_DIMS(2, 11)), *pooled;
     wk_tensor *long_x = wk_zeros(WK_I64, WK_DIMS(1, 13)), *outside = wk_full(WK_I64, WK_DIMS(1, 3), 50);
     REFUSED_PLAINLY(wk_forward(v, model_wave(WK_DIMS(2, 3, 12, 8))), WK_SHAPE,
-                    "VisionTransformer: x (2, 3, 12, 8) f32, expected (N, 3, 12, 12)");
+                    "VisionTransformer (layer \"\"): x (2, 3, 12, 8) f32, expected (N, 3, 12, 12)");
     REFUSED_PLAINLY(wk_forward(v, model_wave(WK_DIMS(3, 12, 12))), WK_SHAPE,
-                    "VisionTransformer: x (3, 12, 12) f32, expected (N, 3, 12, 12)");
-    REFUSED_PLAINLY(wk_forward(b, floats), WK_SHAPE, "BERT: tokens (2, 11) f32, expected (N, T) i64");
-    REFUSED_PLAINLY(wk_forward(b, long_x), WK_SHAPE, "BERT: 13 tokens, expected 1 to the 12 of the context");
+                    "VisionTransformer (layer \"\"): x (3, 12, 12) f32, expected (N, 3, 12, 12)");
+    REFUSED_PLAINLY(wk_forward(b, floats), WK_SHAPE, "BertModel (layer \"\"): tokens (2, 11) f32, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(b, long_x), WK_SHAPE,
+                    "BertModel (layer \"\"): 13 tokens, expected 1 to the 12 of the context");
     REFUSED_PLAINLY(wk_forward(b, wk_zeros(WK_I64, WK_DIMS(2, 0))), WK_SHAPE,
-                    "BERT: 0 tokens, expected 1 to the 12 of the context");
+                    "BertModel (layer \"\"): 0 tokens, expected 1 to the 12 of the context");
     REFUSED_PLAINLY(
         wk_forward(b, outside), WK_INVALID,
         "embedding: index[0] is 50, expected 0 ≤ index < 50 (axis 0 of weight) (layer \"embeddings.word_embeddings\")");
     REFUSED_PLAINLY(wk_bert_run(b, x, (wk_bert_inputs){ .attention_mask = long_x }, NULL), WK_SHAPE,
-                    "BERT: attention_mask (1, 13) i64, expected the shape of tokens (2, 11) i64");
+                    "BertModel (layer \"\"): attention_mask (1, 13) i64, expected the shape of tokens (2, 11) i64");
     REFUSED_PLAINLY(wk_bert_run(b, x, (wk_bert_inputs){ .token_type_ids = long_x }, &pooled), WK_SHAPE,
-                    "BERT: token_type_ids (1, 13) i64, expected the shape of tokens (2, 11) i64");
+                    "BertModel (layer \"\"): token_type_ids (1, 13) i64, expected the shape of tokens (2, 11) i64");
     REFUSED_PLAINLY(wk_bert_run(b, x, (wk_bert_inputs){ .token_type_ids = wk_full(WK_I64, WK_DIMS(2, 11), 2) }, NULL),
                     WK_INVALID,
                     "embedding: index[0] is 2, expected 0 ≤ index < 2 (axis 0 of weight) (layer "
                     "\"embeddings.token_type_embeddings\")");
-    REFUSED_PLAINLY(wk_forward(c, floats), WK_SHAPE, "BERT: tokens (2, 11) f32, expected (N, T) i64");
-    REFUSED_PLAINLY(wk_forward(l, floats), WK_SHAPE, "CharLSTM: tokens (2, 11) f32, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(c, floats), WK_SHAPE,
+                    "BertModel (layer \"bert\"): tokens (2, 11) f32, expected (N, T) i64");
+    REFUSED_PLAINLY(wk_forward(l, floats), WK_SHAPE, "CharLSTM (layer \"\"): tokens (2, 11) f32, expected (N, T) i64");
     REFUSED_PLAINLY(wk_char_lstm_run(l, wk_zeros(WK_I64, WK_DIMS(2, 3)), (wk_nn_states){ .h = floats }, NULL), WK_SHAPE,
                     "LSTM (layer \"lstm\"): h0 (2, 11) f32, expected (2, 2, 9)");
     REFUSED_PLAINLY(wk_char_lstm_run(b, x, (wk_nn_states){ 0 }, NULL), WK_INVALID,
@@ -288,12 +293,13 @@ Test(sequence, inputs_that_are_refused) {
     cr_expect_eq(wk_forward_args(b, &in, &out), WK_OK, "%s", wk_message());
     in.slot[1].name = "attention_masc";
     cr_expect_eq(wk_forward_args(b, &in, &out), WK_INVALID);
-    expect_refused(WK_INVALID, "BertModel: no input \"attention_masc\"; did you mean \"attention_mask\"?", NULL);
+    expect_refused(WK_INVALID, "BertModel (layer \"\"): no input \"attention_masc\"; did you mean \"attention_mask\"?",
+                   NULL);
     cr_expect_eq(wk_forward_args(l, &in, &out), WK_INVALID);
-    expect_refused(WK_INVALID, "CharLSTM: no input \"attention_masc\"", NULL);
+    expect_refused(WK_INVALID, "CharLSTM (layer \"\"): no input \"attention_masc\"", NULL);
     in.count = 0;
     cr_expect_eq(wk_forward_args(c, &in, &out), WK_INVALID);
-    expect_refused(WK_INVALID, "BertModel: there is no input", NULL);
+    expect_refused(WK_INVALID, "BertModel (layer \"bert\"): there is no input", NULL);
     /* Without names, by their order. */
     wk_bert_inputs by_name = bert_inputs();
     wk_args by_place = { .count = 3,
