@@ -7,6 +7,7 @@
 #ifndef WICK_MODELS_H
 #define WICK_MODELS_H
 
+#include "wick/models/generative.h"
 #include "wick/models/image.h"
 #include "wick/models/sequence.h"
 

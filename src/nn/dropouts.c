@@ -1,4 +1,4 @@
-/* dropouts.c: dropout of channels, alpha dropout; Embedding. */
+/* dropouts.c: dropout of channels and of samples, alpha dropout; Embedding. */
 #define WK_NO_CALL_SITES
 #include "nn/support.h"
 
@@ -42,6 +42,14 @@ DROPOUT(dropout2d, "Dropout2d", 2, wk_feature_dropout)
 DROPOUT(dropout3d, "Dropout3d", 3, wk_feature_dropout)
 DROPOUT(alpha_dropout, "AlphaDropout", 0, wk_alpha_dropout)
 DROPOUT(feature_alpha_dropout, "FeatureAlphaDropout", 0, wk_feature_alpha_dropout)
+
+/* Whole samples. */
+static wk_tensor *drop_samples(wk_tensor *x, wk_tensor *key, wk_dropout_opts opts) {
+    wk_dims dims = wk_dims_get(x);
+    for (int i = 1; i < dims.rank; i++) dims.size[i] = 1;
+    return wk_mul(x, wk_dropout(wk_full(x->dtype, dims, 1), key, opts));
+}
+DROPOUT(stochastic_depth, "StochasticDepth", 0, drop_samples)
 
 /* ---- Embedding ---- */
 

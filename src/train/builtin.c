@@ -5,6 +5,7 @@
 #include "wick/models.h"
 
 #include <float.h>
+#include <string.h>
 
 /* ---- models ---- */
 
@@ -50,13 +51,79 @@ static wk_module *build_cnn_bn(const wk_config *args) {
                             wk_nn_linear(64 * side * side, classes, plain));
 }
 
+/* Options of wk_lenet and the others: 0, and nothing, are the published network's. */
+static int64_t size_of(const wk_config *args, const char *key) {
+    return wk_config_int(args, key, 1, 1 << 24, 0);
+}
+static wk_optional number_of(const wk_config *args, const char *key, double most) {
+    return (wk_optional){ wk_config_has(args, key), wk_config_double(args, key, 0, most, 0) };
+}
+
+static wk_module *build_lenet(const wk_config *args) {
+    const wk_lenet_opts opts = { .in_channels = size_of(args, "in_channels"),
+                                 .image_size = size_of(args, "image_size"),
+                                 .classes = size_of(args, "classes") };
+    return wk_failed() ? NULL : wk_lenet(opts);
+}
+
+static wk_module *build_vgg(const wk_config *args) {
+    const wk_vgg_opts opts = { .depth = size_of(args, "depth"),
+                               .batch_norm = wk_config_bool(args, "batch_norm", false),
+                               .in_channels = size_of(args, "in_channels"),
+                               .classes = size_of(args, "classes"),
+                               .hidden = size_of(args, "hidden"),
+                               .dropout = number_of(args, "dropout", 1) };
+    return wk_failed() ? NULL : wk_vgg(opts);
+}
+
+static wk_module *build_resnet(const wk_config *args) {
+    const wk_resnet_opts opts = { .depth = size_of(args, "depth"),
+                                  .in_channels = size_of(args, "in_channels"),
+                                  .classes = size_of(args, "classes"),
+                                  .zero_init_residual = wk_config_bool(args, "zero_init_residual", false) };
+    return wk_failed() ? NULL : wk_resnet(opts);
+}
+
+static wk_module *build_mobilenet_v2(const wk_config *args) {
+    const wk_mobilenet_v2_opts opts = { .in_channels = size_of(args, "in_channels"),
+                                        .classes = size_of(args, "classes"),
+                                        .width_mult = wk_config_double(args, "width_mult", DBL_MIN, DBL_MAX, 1),
+                                        .dropout = number_of(args, "dropout", 1) };
+    return wk_failed() ? NULL : wk_mobilenet_v2(opts);
+}
+
+static wk_module *build_convnext(const wk_config *args) {
+    static const char *const sizes[] = { "tiny", "small", "base", "large" };
+    const char *size = wk_config_string(args, "size", sizes[WK_CONVNEXT_TINY]);
+    wk_convnext_opts opts = { .in_channels = size_of(args, "in_channels"),
+                              .classes = size_of(args, "classes"),
+                              .stochastic_depth = number_of(args, "stochastic_depth", 1),
+                              .layer_scale = number_of(args, "layer_scale", DBL_MAX) };
+    if (wk_failed()) return NULL;
+    while (opts.size < (int)WK_COUNT(sizes) && strcmp(size, sizes[opts.size]) != 0) opts.size++;
+    if (opts.size == (int)WK_COUNT(sizes))
+        return wk_fail_null(WK_INVALID, "size is \"%s\", expected tiny, small, base or large", size);
+    return wk_convnext(opts);
+}
+
 static const char *const mlp_args[] = { "in_features", "hidden", "classes", NULL };
 static const char *const cnn_args[] = { "in_channels", "image_size", "classes", "dropout", NULL };
 static const char *const cnn_bn_args[] = { "in_channels", "image_size", "classes", NULL };
+static const char *const vgg_args[] = { "depth", "batch_norm", "in_channels", "classes", "hidden", "dropout", NULL };
+static const char *const resnet_args[] = { "depth", "in_channels", "classes", "zero_init_residual", NULL };
+static const char *const mobilenet_v2_args[] = { "in_channels", "classes", "width_mult", "dropout", NULL };
+static const char *const convnext_args[] = {
+    "size", "in_channels", "classes", "stochastic_depth", "layer_scale", NULL
+};
 const wk_model_entry wk__builtin_models[] = {
     { "mlp", mlp_args, build_mlp },
     { "cnn", cnn_args, build_cnn },
     { "cnn_bn", cnn_bn_args, build_cnn_bn },
+    { "lenet", cnn_bn_args, build_lenet },
+    { "vgg", vgg_args, build_vgg },
+    { "resnet", resnet_args, build_resnet },
+    { "mobilenet_v2", mobilenet_v2_args, build_mobilenet_v2 },
+    { "convnext", convnext_args, build_convnext },
     { NULL, NULL, NULL },
 };
 

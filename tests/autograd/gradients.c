@@ -201,3 +201,21 @@ Test(gradients, a_wrong_gradient_is_found) {
     wk_clear_error();
     wk_release(x);
 }
+
+/* A sigmoid in f32 reaches 0 and 1. */
+Test(gradients, binary_cross_entropy_of_certainties) {
+    const float p[] = { 0, 0, 1, 1 }, t[] = { 0, 1, 0, 1 };
+    const double losses[] = { 0, 100, 100, 0 }, slopes[] = { 1, -1e12, 1e12, -1 };
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_require_grad(wk_keep(wk_from_array(WK_F32, WK_DIMS(4), p)), true);
+    wk_tensor *loss =
+        wk_binary_cross_entropy(x, wk_from_array(WK_F32, WK_DIMS(4), t), NULL, (wk_loss_opts){ WK_REDUCTION_NONE });
+    cr_assert_eq(wk_backward(wk_sum(loss, (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+    for (int i = 0; i < 4; i++) {
+        cr_expect_float_eq(wk_at(loss, i), losses[i], 1e-5, "loss %d: %g", i, wk_at(loss, i));
+        double slope = wk_at(wk_gradient(x), i);
+        cr_expect(slope / slopes[i] > 0.999 && slope / slopes[i] < 1.001, "gradient %d: %g", i, slope);
+    }
+    wk_release(x);
+    wk_scope_end(scope);
+}

@@ -344,3 +344,26 @@ Test(network, parametrisations_are_refused_by_name) {
     wk_module_destroy(m);
     wk_module_destroy(l);
 }
+
+/* Statistics are joined from parts of the batch; which parts, the team does not decide. */
+Test(network, batch_norm_gives_the_same_bits_with_any_number_of_threads) {
+    wk_module *conv = wk_nn_conv2d(3, 24, 3, (wk_nn_conv2d_opts){ 0 }),
+              *norm = wk_nn_batch_norm2d(24, (wk_nn_batch_norm_opts){ 0 });
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_require_grad(wk_keep(wk_forward(conv, wave(WK_DIMS(4, 3, 50, 40)))), true), *y[4], *dx[4];
+    cr_assert_not(wk_is_contiguous(x), "channels last is what is summed in parts");
+    for (int threads = 1; threads < 5; threads++) {
+        wk_set_threads(threads);
+        y[threads - 1] = wk_forward(norm, x);
+        cr_assert_eq(wk_backward_from(y[threads - 1], wave(wk_dims_get(x)), (wk_backward_opts){ 0 }), WK_OK);
+        dx[threads - 1] = wk_affine(wk_gradient(x), (wk_affine_opts){ 1, 0 });
+        wk_clear_grad(x);
+        golden_expect_equal(wk_detach(y[threads - 1]), wk_detach(y[0]), "batch_norm");
+        golden_expect_equal(dx[threads - 1], dx[0], "its gradient");
+    }
+    wk_set_threads(0);
+    wk_release(x);
+    wk_scope_end(scope);
+    wk_module_destroy(norm);
+    wk_module_destroy(conv);
+}

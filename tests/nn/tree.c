@@ -153,3 +153,82 @@ Test(tree, sequential_runs_what_is_appended) {
     wk_module_destroy(net);
     wk_scope_end(scope);
 }
+
+/* Another dtype: values, integers, shared weights, gradients; and back. */
+Test(tree, floats_in_another_dtype) {
+    wk_module *net = wk_nn_sequential(wk_nn_conv2d(2, 3, 3, (wk_nn_conv2d_opts){ 0 }),
+                                      wk_nn_batch_norm2d(3, (wk_nn_batch_norm_opts){ 0 }), wk_nn_flatten(),
+                                      wk_nn_linear(12, 2, (wk_layer_opts){ 0 }), wk_nn_identity());
+    wk_tensor *weight = wk_module_tensor(net, "3.weight");
+    const double value = wk_at(weight, 5);
+    cr_assert_not_null(wk_module_add_parameter(wk_module_child(net, 4), "weight", wk_keep(weight)));
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_affine(wk_reshape(wk_cast(wk_arange(2 * 2 * 4 * 4), WK_F32), WK_DIMS(2, 2, 4, 4)),
+                             (wk_affine_opts){ 0.1, 0 });
+    wk_tensor *single = wk_detach(wk_forward(net, x));
+    cr_assert_eq(wk_backward(wk_sum(wk_forward(net, x), (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+    cr_assert_eq(wk_module_to(net, WK_F64), WK_OK, "%s", wk_message());
+    wk_named_tensors all = wk_state(net);
+    for (int i = 0; i < all.count; i++)
+        cr_expect_eq(wk_dtype_get(all.tensor[i]), strstr(all.name[i], "num_batches") ? WK_I64 : WK_F64, "%s",
+                     all.name[i]);
+    cr_expect(wk_at(weight, 5) == value);
+    cr_expect_null(wk_gradient(weight));
+    wk_tensor *y = wk_forward(net, wk_cast(x, WK_F64));
+    cr_assert_not_null(y, "%s", wk_message());
+    golden_expect_close(wk_cast(wk_detach(y), WK_F32), single, 1e-5, "f64");
+    cr_assert_eq(wk_backward(wk_sum(y, (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+    cr_expect_eq(wk_dtype_get(wk_gradient(weight)), WK_F64);
+    cr_assert_eq(wk_module_to(net, WK_F32), WK_OK, "%s", wk_message());
+    cr_expect(wk_at(weight, 5) == value);
+    cr_expect_not_null(wk_forward(net, x), "%s", wk_message());
+    wk_scope_end(scope);
+    wk_module_destroy(net);
+}
+
+/* A graph that has seen the old values says so; what cannot be is refused and leaves all as it was. */
+Test(tree, conversions_that_are_refused) {
+    wk_module *net = wk_nn_linear(3, 2, (wk_layer_opts){ 0 });
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_require_grad(wk_keep(wk_zeros(WK_F32, WK_DIMS(1, 3))), true);
+    wk_tensor *y = wk_sum(wk_forward(net, x), (wk_reduce_opts){ 0 });
+    cr_expect_eq(wk_module_to(net, WK_I64), WK_DTYPE);
+    cr_expect_str_eq(wk_message(), "wk_module_to: i64 is no float type");
+    wk_clear_error();
+    cr_expect_eq(wk_module_to(NULL, WK_F64), WK_INVALID);
+    wk_clear_error();
+    cr_expect_eq(wk_dtype_get(wk_module_tensor(net, "weight")), WK_F32);
+    cr_assert_eq(wk_module_to(net, WK_F64), WK_OK);
+    cr_expect_neq(wk_backward(y), WK_OK);
+    cr_expect(strstr(wk_message(), "wk_module_to"), "%s", wk_message());
+    wk_clear_error();
+    wk_release(x);
+    wk_scope_end(scope);
+    wk_module_destroy(net);
+}
+
+/* Whole samples go, those that stay are scaled: a quarter of many. */
+Test(tree, stochastic_depth_drops_samples) {
+    wk_scope scope = wk_scope_begin();
+    wk_module *drop = wk_nn_stochastic_depth(0.75);
+    wk_manual_seed(4);
+    wk_tensor *x = wk_full(WK_F32, WK_DIMS(400, 3, 2), 2), *y = wk_forward(drop, x);
+    int kept = 0;
+    for (int64_t i = 0; i < 400; i++) {
+        const double first = wk_at(y, i * 6);
+        cr_expect(first == 0 || first == 8, "%g", first);
+        for (int64_t k = 1; k < 6; k++) cr_expect(wk_at(y, i * 6 + k) == first);
+        kept += first != 0;
+    }
+    cr_expect(kept > 60 && kept < 140, "%d of 400 stay", kept);
+    wk_module_train(drop, false);
+    cr_expect_eq(wk_forward(drop, x), x);
+    char *text = wk_module_summary(drop);
+    cr_expect_str_eq(text, "StochasticDepth(p=0.75)\n");
+    wk_free(text);
+    wk_module_destroy(drop);
+    cr_expect_null(wk_nn_stochastic_depth(1));
+    cr_expect_str_eq(wk_message(), "StochasticDepth: p is 1, expected 0 ≤ p < 1");
+    wk_clear_error();
+    wk_scope_end(scope);
+}

@@ -30,6 +30,10 @@ WK_API wk_tensor *wk_module_tensor(wk_module *module, const char *path);
 WK_API void wk_module_apply(wk_module *module, void (*visit)(void *context, wk_module *module), void *context);
 /* Whether the parameters of the tree ask for gradients; an optimizer leaves those without one as they are. */
 WK_API void wk_module_freeze(wk_module *module, bool frozen);
+/* All float parameters and buffers of the tree in another float type, or none (with an error pending); integers stay.
+ * Gradients are forgotten.  Before an optimizer or DDP takes the parameters, and not between a forward and its
+ * backward. As torch.nn.Module.to(dtype). */
+WK_API wk_status wk_module_to(wk_module *module, wk_dtype dtype);
 
 /* Each layer's output shape, parameters, operations and memory of its output for one forward of `example` (in
  * evaluation mode, without gradients), and the totals; free with wk_free.  NULL with an error pending. */

@@ -38,6 +38,8 @@ WK_API wk_module *wk_nn_dropout2d(double p);
 WK_API wk_module *wk_nn_dropout3d(double p);
 WK_API wk_module *wk_nn_alpha_dropout(double p);
 WK_API wk_module *wk_nn_feature_alpha_dropout(double p);
+/* Whole samples of x (N, …), for residual branches.  Huang et al. 2016; torchvision.ops.StochasticDepth(p, "row"). */
+WK_API wk_module *wk_nn_stochastic_depth(double p);
 
 typedef struct wk_nn_embedding_opts {
     wk_optional padding_idx; /* its row begins as zeros and gets no gradient; negative counts from the end */

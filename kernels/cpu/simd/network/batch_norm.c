@@ -3,8 +3,8 @@
  * Two layouts are computed on: channels last (all channels of a row at once) and row major (a channel's plane at once);
  * operands in any other layout, or in one that differs from x's, are copied to it first.  Forward reads x twice,
  * backward reads x and dy twice: statistics need all values before the first result.  Per-channel numbers are doubles
- * while they are joined (blocks, then shares of the team in order), so results do not depend on the size of the batch,
- * and a repeat with the same number of threads gives the same bits.
+ * while they are joined: blocks, then parts in order.  How many parts there are follows from the shape, not from the
+ * team, so every number of threads gives the same bits.
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { BLOCK_BYTES = 128 * 1024 }; /* of x between two joins: half of a small second-level cache */
+enum { MOST_PARTS = 64, PART_BYTES = 64 * 1024 };
 
 typedef struct moments {
     double *mean, *squares; /* (C) */
@@ -110,13 +111,19 @@ typedef struct plan {
     norm v;
     const kernels *k;
     int64_t stride[WK_MAX_RANK]; /* of the layout computed in */
-    moments part[64];            /* of each share; the first one is the total afterwards */
-    int shares;
+    moments part[MOST_PARTS];    /* of rows, or the first one alone; that is the total afterwards */
+    int parts, shares;           /* shares: of the team */
     char *y_room;
 } plan;
 
 static size_t round_up(size_t bytes) {
     return (bytes + 63) / 64 * 64;
+}
+
+/* Parts of rows: large enough that their vectors (`each` bytes) are a small part of what is read. */
+static int parts_of(size_t whole, size_t each) {
+    size_t least = 32 * each > PART_BYTES ? 32 * each : PART_BYTES, parts = whole / least;
+    return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : (int)parts;
 }
 
 static wk_status prepare(plan *p, wk_kernel_ctx *ctx, const wk_tensor *x, const wk_tensor *dy, const wk_tensor *y) {
@@ -130,10 +137,10 @@ static wk_status prepare(plan *p, wk_kernel_ctx *ctx, const wk_tensor *x, const 
     p->k = kernels_for((wk_dtype)x->dtype);
     size_t element = size_of((wk_dtype)x->dtype), whole = round_up((size_t)x->count * element);
     p->shares = wk_cpu_team(ctx, x->count * (int64_t)element);
-    if (p->shares > 64) p->shares = 64;
     size_t vectors = round_up((size_t)channels * 2 * sizeof(double)), each = 2 * vectors;
+    p->parts = p->v.by_rows ? parts_of(whole, each) : 1;
     size_t coefficients = 2 * vectors, room = 0;
-    size_t x_at = room += coefficients + each * (size_t)p->shares;
+    size_t x_at = room += coefficients + each * (size_t)p->parts;
     if (!has_layout(x, p->stride)) room += whole;
     size_t dy_at = room;
     if (dy && !has_layout(dy, p->stride)) room += whole;
@@ -143,10 +150,10 @@ static wk_status prepare(plan *p, wk_kernel_ctx *ctx, const wk_tensor *x, const 
     char *scratch = wk__cpu_scratch(WK_SCRATCH_KERNEL, room);
     if (!scratch) return WK_NO_MEMORY;
     p->v.coefficients = scratch;
-    memset(scratch, 0, coefficients + each * (size_t)p->shares);
-    for (int share = 0; share < p->shares; share++) {
-        char *at = scratch + coefficients + each * (size_t)share;
-        p->part[share] = (moments){ (double *)(void *)at, (double *)(void *)at + channels, at + vectors };
+    memset(scratch, 0, coefficients + each * (size_t)p->parts);
+    for (int part = 0; part < p->parts; part++) {
+        char *at = scratch + coefficients + each * (size_t)part;
+        p->part[part] = (moments){ (double *)(void *)at, (double *)(void *)at + channels, at + vectors };
     }
     p->v.x = dense(x, p->stride, scratch + x_at);
     p->v.dy = dy ? dense(dy, p->stride, scratch + dy_at) : NULL;
@@ -156,15 +163,17 @@ static wk_status prepare(plan *p, wk_kernel_ctx *ctx, const wk_tensor *x, const 
 }
 
 static void gather(plan *p, bool backward) {
-#pragma omp parallel for num_threads(p->shares) schedule(static) if (p->shares > 1)
-    for (int share = 0; share < p->shares; share++)
-        /* With planes every share owns its channels, so all write to the first share's vectors. */
-        p->k->gather(&p->v, &p->part[p->v.by_rows ? share : 0], share, p->shares, backward);
+    /* With planes every share owns its channels, so all write to the same vectors. */
+    const bool by_rows = p->v.by_rows;
+    const int pieces = by_rows ? p->parts : p->shares;
+#pragma omp parallel for num_threads(p->shares) schedule(static) if (p->shares > 1 && pieces > 1)
+    for (int piece = 0; piece < pieces; piece++)
+        p->k->gather(&p->v, &p->part[by_rows ? piece : 0], piece, pieces, backward);
     moments *all = &p->part[0];
     int64_t rows = p->v.n * p->v.area;
-    for (int share = 1; share < p->shares && p->v.by_rows; share++) {
-        const moments *m = &p->part[share];
-        int64_t before = rows * share / p->shares, count = rows * (share + 1) / p->shares - before;
+    for (int part = 1; part < p->parts; part++) {
+        const moments *m = &p->part[part];
+        int64_t before = rows * part / p->parts, count = rows * (part + 1) / p->parts - before;
         for (int64_t c = 0; c < p->v.channels && count > 0; c++) {
             if (!backward) {
                 join_f64(all, c, (double)count, m->mean[c], m->squares[c], (double)before);

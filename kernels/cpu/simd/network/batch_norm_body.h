@@ -133,7 +133,7 @@ static void NAME(grad_run)(T *restrict dx /* (count) */, const T *restrict dy /*
     for (int64_t i = 0; i < count; i++) dx[i] = STORE(LOAD(dy[i]) * scale + (LOAD(x[i]) - mean) * slope + shift);
 }
 
-/* Share `share` of `shares`: rows where channels are last, else channels. */
+/* Piece `share` of `shares`: rows where channels are last, else channels. */
 static void NAME(gather)(const norm *v, moments *m, int share, int shares, bool backward) {
     const T *x = v->x, *dy = v->dy;
     int64_t channels = v->channels;

@@ -1,6 +1,7 @@
 /* binary.c: losses of probabilities of two outcomes. */
 #define WK_NO_CALL_SITES
 #include "tensor/ops/loss/losses.h"
+#include "tensor/tensor.h"
 
 static wk_tensor *run_weighted(const wk_op_def *row, const void *attrs, wk_tensor *const *in, int n_in) {
     wk_tensor *out[1];
@@ -9,9 +10,23 @@ static wk_tensor *run_weighted(const wk_op_def *row, const void *attrs, wk_tenso
 
 /* ---- binary_cross_entropy ---- */
 
+/* log x, at least −100, with the gradient 1 / max(x, 1e-12): nowhere NaN or infinite, as PyTorch has it.  Below 1e-12 a
+ * straight line gives the gradient, and what it and the logarithm of 1e-12 miss of the value is a constant. */
+static wk_tensor *bounded_log(wk_tensor *x) {
+    const double least = x->dtype == WK_F16 ? 1.0 / 65504 : 1e-12;
+    wk_tensor *above = wk_log(at_least(x, least));
+    wk_tensor *below = wk_scale(wk_clamp(x, (wk_clamp_opts){ .max = WK_SET(least) }), 1 / least);
+    wk_context *context = wk__context();
+    const uint32_t mode = context->mode;
+    context->mode |= WK__MODE_NO_GRAD;
+    wk_tensor *missing = wk_sub(wk_sub(at_least(wk_log(x), -100), above), below);
+    context->mode = mode;
+    return wk_add(above, wk_add(below, missing));
+}
+
 static wk_status binary_cross_entropy_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *p = call->in[0], *t = call->in[1], *weight = call->in[2];
-    wk_tensor *yes = at_least(wk_log(p), -100), *no = at_least(wk_log(line(p, -1, 1)), -100);
+    wk_tensor *yes = bounded_log(p), *no = bounded_log(line(p, -1, 1));
     wk_tensor *loss = wk_neg(wk_lerp(no, yes, t));
     if (weight) loss = wk_mul(loss, weight);
     out[0] = reduced(loss, ((const wk_loss_opts *)call->attrs)->reduction);
