@@ -93,6 +93,20 @@ Test(gpt2, drawn_tokens_do_not_depend_on_the_cache) {
     wk_scope_end(scope);
 }
 
+Test(gpt2, generates_in_other_dtypes) {
+    wk_scope scope = wk_scope_begin();
+    wk_module *m = filled();
+    wk_tensor *prompt = model_tokens(50, WK_DIMS(2, 5));
+    wk_tensor *wanted = wk_gpt2_generate(m, prompt, 11, (wk_gpt2_generate_opts){ 0 });
+    cr_assert_eq(wk_module_to(m, WK_F64), WK_OK, "%s", wk_message());
+    golden_expect_equal(wk_gpt2_generate(m, prompt, 11, (wk_gpt2_generate_opts){ 0 }), wanted, "f64");
+    cr_assert_eq(wk_module_to(m, WK_BF16), WK_OK, "%s", wk_message());
+    wk_gpt2_generate_opts drawn = { .temperature = 1, .top_k = 3 };
+    cr_expect_not_null(wk_gpt2_generate(m, prompt, 11, drawn), "%s", wk_message());
+    wk_module_destroy(m);
+    wk_scope_end(scope);
+}
+
 /* How often each token follows, against softmax(logits / temperature) of the likeliest three. */
 Test(gpt2, draws_by_the_probabilities) {
     enum { ROWS = 4000, TOP = 3 };

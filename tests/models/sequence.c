@@ -109,6 +109,35 @@ Test(sequence, models_as_pytorch) {
     model_check("models/sequence.safetensors", cases, (int)(sizeof cases / sizeof cases[0]));
 }
 
+Test(sequence, threads_change_nothing) {
+    model_check_threads(cases, (int)(sizeof cases / sizeof cases[0]));
+}
+
+/* f64 and bf16, forward and backward: the same result, but for what f32 and bf16 round. */
+Test(sequence, models_of_other_dtypes) {
+    static const struct {
+        wk_dtype dtype;
+        double tolerance;
+    } others[] = { { WK_F64, 1e-5 }, { WK_BF16, 0.1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int k = 0; k < 2; k++) {
+            wk_scope scope = wk_scope_begin();
+            wk_manual_seed(0);
+            wk_module *m = cases[i].make();
+            wk_tensor *x = cases[i].input();
+            wk_tensor *plain = cases[i].run ? cases[i].run(m, x) : wk_forward(m, x);
+            cr_assert_eq(wk_module_to(m, others[k].dtype), WK_OK, "%s", wk_message());
+            if (wk_dtype_get(x) == WK_F32) x = wk_cast(x, others[k].dtype);
+            wk_tensor *y = cases[i].run ? cases[i].run(m, x) : wk_forward(m, x);
+            cr_assert_not_null(y, "%s: %s", cases[i].name, wk_message());
+            cr_expect_eq(wk_dtype_get(y), others[k].dtype, "%s", cases[i].name);
+            golden_expect_close(wk_cast(wk_detach(y), WK_F32), wk_detach(plain), others[k].tolerance, cases[i].name);
+            cr_expect_eq(wk_backward(wk_mean(y, (wk_reduce_opts){ .keep_dims = false })), WK_OK, "%s", wk_message());
+            wk_scope_end(scope);
+            wk_module_destroy(m);
+        }
+}
+
 /* ---- initial values that are not drawn in another library's order ---- */
 
 static double deviation_of(wk_tensor *t) {
