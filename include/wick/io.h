@@ -42,6 +42,8 @@ WK_API wk_status wk_module_save(wk_module *module, const char *path);
 WK_API wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 /* The same from an open file, for names that begin with `prefix` (which is taken off); names without it are ignored. */
 WK_API wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
+/* The same, but tensors of the file that no target asks for are left aside: a part of a model, a file with more. */
+WK_API wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 
 /* ---- NumPy's files -------------------------------------------------------------------------------------------------
  */

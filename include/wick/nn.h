@@ -115,6 +115,9 @@ typedef struct wk_layer_opts {
 } wk_layer_opts;
 /* weight (out, in) and bias (out), uniform in ± 1 / sqrt(in) */
 WK_API wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts);
+/* A Linear whose weight (out, in) and bias (out, or NULL) are parameters of another module (Press & Wolf 2017: scores
+ * from the embedding's own table); takes a reference to each of its own. */
+WK_API wk_module *wk_nn_linear_tied(wk_tensor *weight, wk_tensor *bias);
 typedef struct wk_nn_batch_norm_opts {
     wk_optional eps, momentum; /* 1e-5, 0.1 */
     bool no_affine, no_running_statistics;

@@ -384,13 +384,19 @@ static bool is_wanted(const char *name, wk_named_tensors targets) {
     return false;
 }
 
-wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     char full[512];
-    size_t prefix_size = strlen(prefix);
+    if (wk_failed()) return WK_PENDING;
     for (int i = 0; i < targets.count; i++) {
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         WK_TRY(check_target(file, full, targets.tensor[i], what));
     }
+    return WK_OK;
+}
+
+wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    size_t prefix_size = strlen(prefix);
+    WK_TRY(check_targets(file, prefix, targets, what));
     for (int i = 0; i < file->count; i++) {
         const char *name = file->entries[i].name;
         if (strncmp(name, prefix, prefix_size) == 0 && !is_wanted(name + prefix_size, targets))
@@ -400,15 +406,25 @@ wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tens
     return WK_OK;
 }
 
-wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+static void load_all(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
     char full[512];
-    WK_TRY(wk_check_named(file, prefix, targets, what));
     for (int i = 0; i < targets.count; i++) {
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         const entry *e = find(file, full);
         memcpy(targets.tensor[i]->data, file->data + e->begin, (size_t)(e->end - e->begin));
         wk__storage_changed(targets.tensor[i]->storage, "wk_load_named");
     }
+}
+
+wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    WK_TRY(wk_check_named(file, prefix, targets, what));
+    load_all(file, prefix, targets);
+    return WK_OK;
+}
+
+wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    WK_TRY(check_targets(file, prefix, targets, what));
+    load_all(file, prefix, targets);
     return WK_OK;
 }
 

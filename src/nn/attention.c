@@ -43,15 +43,19 @@ wk_status wk_kv_cache_truncate(wk_kv_cache *cache, int64_t length) {
     return WK_OK;
 }
 
-/* Append (N, H, T, D) and give views of all steps. */
-static wk_status append(wk_kv_cache *cache, wk_tensor **keys, wk_tensor **values) {
-    const wk_tensor *k = *keys, *all = cache->keys;
+wk_status wk_kv_cache_append(wk_kv_cache *cache, wk_tensor **keys, wk_tensor **values) {
+    if (wk_failed()) return WK_PENDING;
+    if (!cache || !*keys || !*values) return wk_fail(WK_INVALID, "wk_kv_cache_append: cache, keys or values are NULL");
+    const wk_tensor *k = *keys, *v = *values, *all = cache->keys;
+    bool fits = k->rank == 4 && v->rank == 4 && k->shape[2] <= all->shape[2] - cache->length;
+    for (int axis = 0; fits && axis < 4; axis++)
+        fits = k->shape[axis] == v->shape[axis] && (axis == 2 || k->shape[axis] == all->shape[axis]);
+    char one[160], two[160], three[160];
+    if (!fits)
+        return wk_fail(WK_SHAPE, "the cache %s holds %lld steps and does not take keys %s and values %s",
+                       wk_describe(all, one, sizeof one), (long long)cache->length, wk_describe(k, two, sizeof two),
+                       wk_describe(v, three, sizeof three));
     int64_t end = cache->length + k->shape[2];
-    char one[160], two[160];
-    if (k->shape[0] != all->shape[0] || k->shape[1] != all->shape[1] || k->shape[3] != all->shape[3]
-        || end > all->shape[2])
-        return wk_fail(WK_SHAPE, "the cache %s holds %lld steps and does not take %s",
-                       wk_describe(all, one, sizeof one), (long long)cache->length, wk_describe(k, two, sizeof two));
     bool was = wk_no_grad_begin();
     (void)wk_copy_(wk_slice(cache->keys, 2, cache->length, end, 1), wk_detach(*keys));
     (void)wk_copy_(wk_slice(cache->values, 2, cache->length, end, 1), wk_detach(*values));
@@ -149,7 +153,7 @@ static wk_tensor *attend(const attention *m, wk_tensor *const *in, const wk_atte
     project_all(m, in, &q, &k, &v);
     if (wk_failed()) return NULL;
     int64_t before = opts->cache ? opts->cache->length : 0;
-    if (opts->cache && append(opts->cache, &k, &v) != WK_OK) return NULL;
+    if (opts->cache && wk_kv_cache_append(opts->cache, &k, &v) != WK_OK) return NULL;
     wk_tensor *mask = joined_masks(m, opts, q, k->shape[2]), *y;
     if (wk_failed()) return NULL;
     if (weights) {

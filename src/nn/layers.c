@@ -72,6 +72,22 @@ wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts
     return finished(&m->base);
 }
 
+wk_module *wk_nn_linear_tied(wk_tensor *weight, wk_tensor *bias) {
+    char one[160], other[160];
+    if (wk_failed() || !weight) return NULL;
+    bool fits = weight->rank == 2 && (weight->flags & WK_TENSOR_KEPT);
+    if (fits && bias) fits = bias->rank == 1 && bias->shape[0] == weight->shape[0] && (bias->flags & WK_TENSOR_KEPT);
+    if (!fits)
+        return wk_fail_null(WK_SHAPE, "Linear: weight %s, bias %s: expected parameters (out, in) and (out)",
+                            wk_describe(weight, one, sizeof one),
+                            bias ? wk_describe(bias, other, sizeof other) : "none");
+    linear *m = (linear *)wk_module_create(&linear_class);
+    if (!m) return NULL;
+    m->weight = wk_module_add_parameter(&m->base, "weight", wk_keep(weight));
+    if (bias) m->bias = wk_module_add_parameter(&m->base, "bias", wk_keep(bias));
+    return finished(&m->base);
+}
+
 /* ---- BatchNorm2d ---- */
 
 typedef struct batch_norm {

@@ -106,6 +106,27 @@ static wk_module *build_convnext(const wk_config *args) {
     return wk_convnext(opts);
 }
 
+static wk_module *build_vit(const wk_config *args) {
+    static const char *const sizes[] = { "b_16", "b_32", "l_16", "l_32", "h_14" };
+    const char *size = wk_config_string(args, "size", sizes[WK_VIT_B_16]);
+    wk_vit_opts opts = { .patch = size_of(args, "patch"),
+                         .layers = size_of(args, "layers"),
+                         .heads = size_of(args, "heads"),
+                         .width = size_of(args, "width"),
+                         .feedforward = size_of(args, "feedforward"),
+                         .image = size_of(args, "image_size"),
+                         .channels = size_of(args, "in_channels"),
+                         .classes = size_of(args, "classes"),
+                         .dropout = number_of(args, "dropout", 1).value };
+    if (wk_failed()) return NULL;
+    for (size_t i = 0; i < WK_COUNT(sizes); i++)
+        if (strcmp(size, sizes[i]) == 0) {
+            opts.size = (wk_vit_size)i;
+            return wk_vit(opts);
+        }
+    return wk_fail_null(WK_INVALID, "size is \"%s\", expected b_16, b_32, l_16, l_32 or h_14", size);
+}
+
 static const char *const mlp_args[] = { "in_features", "hidden", "classes", NULL };
 static const char *const cnn_args[] = { "in_channels", "image_size", "classes", "dropout", NULL };
 static const char *const cnn_bn_args[] = { "in_channels", "image_size", "classes", NULL };
@@ -115,6 +136,8 @@ static const char *const mobilenet_v2_args[] = { "in_channels", "classes", "widt
 static const char *const convnext_args[] = {
     "size", "in_channels", "classes", "stochastic_depth", "layer_scale", NULL
 };
+static const char *const vit_args[] = { "size",       "patch",       "layers",  "heads",   "width", "feedforward",
+                                        "image_size", "in_channels", "classes", "dropout", NULL };
 const wk_model_entry wk__builtin_models[] = {
     { "mlp", mlp_args, build_mlp },
     { "cnn", cnn_args, build_cnn },
@@ -124,6 +147,7 @@ const wk_model_entry wk__builtin_models[] = {
     { "resnet", resnet_args, build_resnet },
     { "mobilenet_v2", mobilenet_v2_args, build_mobilenet_v2 },
     { "convnext", convnext_args, build_convnext },
+    { "vit", vit_args, build_vit },
     { NULL, NULL, NULL },
 };
 

@@ -311,6 +311,27 @@ Test(safetensors, loading_what_does_not_fit_changes_nothing) {
     wk_module_destroy(shorter);
 }
 
+Test(safetensors, what_is_wanted_of_a_file_with_more) {
+    wk_manual_seed(1);
+    wk_module *net = make_net(5), *part = wk_nn_sequential(wk_nn_linear(6, 5, (wk_layer_opts){ 0 }));
+    cr_assert_eq(wk_module_save(net, path_of("net")), WK_OK);
+    wk_safetensors *file = wk_safetensors_open(path_of("net"));
+    wk_tensor *weight = wk_module_tensor(part, "0.weight"), *stored = wk_module_tensor(net, "0.weight");
+    cr_expect_eq(wk_load_named(file, "", wk_state(part), "a part"), WK_FORMAT);
+    cr_expect_eq(wk_load_matching(file, "", wk_state(part), "a part"), WK_PENDING);
+    cr_expect_neq(wk_at(weight, 3), wk_at(stored, 3));
+    wk_clear_error();
+    cr_assert_eq(wk_load_matching(file, "", wk_state(part), "a part"), WK_OK, "%s", wk_message());
+    for (int64_t i = 0; i < 30; i++) cr_expect_eq(wk_at(weight, i), wk_at(stored, i));
+    /* Nothing may be missing all the same. */
+    cr_expect_eq(wk_load_matching(file, "1.", wk_state(wk_module_child(net, 2)), "a part"), WK_FORMAT);
+    cr_expect(strstr(wk_message(), "tensor \"1.weight\" is (5) f32, a part expects (3, 5) f32"), "%s", wk_message());
+    wk_clear_error();
+    wk_safetensors_close(file);
+    wk_module_destroy(net);
+    wk_module_destroy(part);
+}
+
 /* ---- a full disk ---- */
 
 static int entries_in_folder(void) {

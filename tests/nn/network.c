@@ -260,11 +260,36 @@ Test(network, cache_equals_the_whole_sequence) {
     }
     cr_expect_eq(wk_kv_cache_length(cache), 7);
     cr_expect_null(wk_nn_attend(m, wk_slice(x, 1, 0, 1, 1), NULL, NULL, (wk_attend_opts){ .cache = cache }, NULL));
-    cr_expect_str_eq(wk_message(), "the cache (2, 2, 7, 4) f32 holds 7 steps and does not take (2, 2, 1, 4) f32");
+    cr_expect_str_eq(wk_message(),
+                     "the cache (2, 2, 7, 4) f32 holds 7 steps and does not take keys (2, 2, 1, 4) f32 and "
+                     "values (2, 2, 1, 4) f32");
     wk_clear_error();
     wk_scope_end(scope);
     wk_kv_cache_destroy(cache);
     wk_module_destroy(m);
+}
+
+Test(network, cache_takes_and_gives_steps) {
+    wk_kv_cache *cache = wk_kv_cache_create(1, 2, 3, 2, WK_F32);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *first = wave(WK_DIMS(1, 2, 2, 2)), *second = wk_cast(wk_scale(wave(WK_DIMS(1, 2, 1, 2)), 3), WK_F64);
+    wk_tensor *keys = first, *values = wk_scale(first, 2);
+    cr_assert_eq(wk_kv_cache_append(cache, &keys, &values), WK_OK, "%s", wk_message());
+    golden_expect_equal(keys, first, "keys");
+    keys = second, values = second;
+    cr_assert_eq(wk_kv_cache_append(cache, &keys, &values), WK_OK, "%s", wk_message());
+    golden_expect_equal(keys, wk_concat((wk_tensor *[]){ first, wk_cast(second, WK_F32) }, 2, 2), "all keys");
+    golden_expect_equal(wk_slice(values, 2, 0, 2, 1), wk_scale(first, 2), "values of before");
+    cr_assert_eq(wk_kv_cache_truncate(cache, 1), WK_OK);
+    keys = wave(WK_DIMS(1, 2, 2, 2)), values = wave(WK_DIMS(1, 2, 1, 2));
+    cr_expect_eq(wk_kv_cache_append(cache, &keys, &values), WK_SHAPE);
+    cr_expect(
+        strstr(wk_message(), "holds 1 steps and does not take keys (1, 2, 2, 2) f32 and values (1, 2, 1, 2) f32"));
+    wk_clear_error();
+    cr_expect_eq(wk_kv_cache_append(NULL, &keys, &values), WK_INVALID);
+    wk_clear_error();
+    wk_scope_end(scope);
+    wk_kv_cache_destroy(cache);
 }
 
 Test(network, channels_are_dropped_whole) {

@@ -73,6 +73,34 @@ Test(tree, shared_weights_count_once) {
     wk_module_destroy(net);
 }
 
+/* Both uses add to one gradient; the module that was tied outlives the other. */
+Test(tree, tied_linear_shares_its_parameters) {
+    wk_manual_seed(2);
+    wk_module *first = wk_nn_linear(3, 3, (wk_layer_opts){ 0 });
+    wk_tensor *weight = wk_module_tensor(first, "weight"), *bias = wk_module_tensor(first, "bias");
+    wk_module *tied = wk_nn_linear_tied(weight, bias), *open = wk_nn_linear_tied(weight, NULL);
+    cr_assert(tied && open, "%s", wk_message());
+    cr_expect_eq(wk_module_tensor(tied, "weight"), weight);
+    cr_expect_eq(wk_state(open).count, 1);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_full(WK_F32, WK_DIMS(2, 3), 0.5);
+    golden_expect_equal(wk_forward(tied, x), wk_forward(first, x), "tied");
+    cr_assert_eq(wk_backward(wk_sum(wk_add(wk_forward(tied, x), wk_forward(first, x)), (wk_reduce_opts){ 0 })), WK_OK);
+    cr_expect_eq(wk_at(wk_gradient(weight), 0), 2);
+    cr_expect_eq(wk_at(wk_gradient(bias), 0), 4);
+    cr_expect_null(wk_nn_linear_tied(bias, NULL));
+    cr_expect(strstr(wk_message(), "Linear: weight (3) f32, bias none: expected parameters (out, in) and (out)"));
+    wk_clear_error();
+    cr_expect_null(wk_nn_linear_tied(weight, weight));
+    wk_clear_error();
+    cr_expect_null(wk_nn_linear_tied(x, NULL));
+    wk_clear_error();
+    wk_module_destroy(first);
+    cr_expect_not_null(wk_forward(tied, x), "%s", wk_message());
+    wk_scope_end(scope);
+    wk_module_destroy(tied), wk_module_destroy(open);
+}
+
 Test(tree, activations_are_their_operations) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_affine(wk_cast(wk_arange(12), WK_F32), (wk_affine_opts){ 0.5, -3 });

@@ -113,6 +113,42 @@ static void shared_model(void) {
     wk_module_destroy(net);
 }
 
+/* ---- one language model writes for all ---- */
+
+typedef struct writer {
+    wk_module *gpt2;
+    int64_t tokens[2 * 9];
+} writer;
+
+static void *write_on(void *argument) {
+    writer *w = argument;
+    const int64_t key[] = { 3, 4 };
+    wk_set_threads(1);
+    wk_scope scope = wk_scope_begin();
+    wk_gpt2_generate_opts opts = { .temperature = 1, .top_k = 5, .key = wk_from_array(WK_I64, WK_DIMS(2), key) };
+    wk_tensor *tokens = wk_gpt2_generate(w->gpt2, wk_zeros(WK_I64, WK_DIMS(2, 3)), 6, opts);
+    expect(tokens && wk_copy_out(tokens, w->tokens, sizeof w->tokens) == WK_OK, "generation in a thread failed");
+    wk_scope_end(scope);
+    return NULL;
+}
+
+static void shared_writer(void) {
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    writer w[THREADS];
+    wk_module *gpt2 = wk_gpt2((wk_gpt2_opts){ .layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .context = 12 });
+    wk_module_train(gpt2, false);
+    wk_module_freeze(gpt2, true);
+    for (int i = 0; i < THREADS; i++) {
+        w[i].gpt2 = gpt2;
+        (void)pthread_create(&thread[i], NULL, write_on, &w[i]);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+    for (int i = 1; i < THREADS; i++)
+        expect(memcmp(w[i].tokens, w[0].tokens, sizeof w[0].tokens) == 0, "threads got different tokens of one model");
+    wk_module_destroy(gpt2);
+}
+
 /* ---- gradients through one model, by its input ---- */
 
 typedef struct asker {
@@ -261,6 +297,7 @@ int main(void) {
     team();
     contexts();
     shared_model();
+    shared_writer();
     shared_gradients();
     wandering_context();
     loader();

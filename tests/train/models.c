@@ -48,6 +48,8 @@ Test(models, of_the_literature_by_name) {
           408938 },
         { "{ name: convnext, args: { size: tiny, classes: 10, stochastic_depth: 0, layer_scale: 0.1 } }",
           "features.7.2.layer_scale", 27827818 },
+        { "{ name: vit, args: { size: b_32, layers: 2, width: 64, heads: 4, feedforward: 128, classes: 10 } }",
+          "encoder.layers.encoder_layer_1.mlp.3.bias", 267658 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         wk_module *module = build(cases[i].model);
@@ -69,6 +71,8 @@ Test(models, arguments_that_are_refused) {
         { "{ name: mobilenet_v2, args: { width: 1 } }", "unknown key \"width\"" },
         { "{ name: convnext, args: { size: huge } }",
           "model \"convnext\": size is \"huge\", expected tiny, small, base or large" },
+        { "{ name: vit, args: { size: b } }", "model \"vit\": size is \"b\", expected b_16, b_32, l_16, l_32 or h_14" },
+        { "{ name: vit, args: { width: 30, heads: 4 } }", "model \"vit\": wk_vit: width 30 is no multiple of 4 heads" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_expect_null(build(cases[i][0]));

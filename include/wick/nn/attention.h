@@ -23,6 +23,9 @@ WK_API wk_kv_cache *wk_kv_cache_create(int64_t batch, int64_t heads, int64_t cap
                                        wk_dtype dtype);
 WK_API void wk_kv_cache_destroy(wk_kv_cache *cache); /* NULL is fine */
 WK_API int64_t wk_kv_cache_length(const wk_kv_cache *cache);
+/* Append keys and values (N, heads, T, head_width) of T more steps, which become those of all steps, as views of the
+ * cache.  Not part of any graph; converted to the cache's dtype.  Errors: another shape, no room. */
+WK_API wk_status wk_kv_cache_append(wk_kv_cache *cache, wk_tensor **keys, wk_tensor **values);
 /* Forget all but the first `length` steps. */
 WK_API wk_status wk_kv_cache_truncate(wk_kv_cache *cache, int64_t length);
 

@@ -280,7 +280,7 @@ static wk_status embedding_grad(wk_grad *g) {
     if (!g->needs[0]) return WK_OK;
     wk_tensor *flat = wk_reshape(index, WK_DIMS(index->count));
     d = wk_reshape(d, WK_DIMS(index->count, g->in[0]->shape[1]));
-    if (opts->padding_idx.is_set) {
+    if (opts->padding_idx.is_set && d) {
         double row = opts->padding_idx.value;
         wk_tensor *padding = wk_full(WK_I64, WK_SCALAR, row < 0 ? row + (double)g->in[0]->shape[0] : row);
         wk_tensor *is_padding = wk_reshape(wk_eq(flat, padding), WK_DIMS(index->count, 1));

@@ -1,0 +1,332 @@
+/* bert.c: BERT (Devlin et al. 2018), as Hugging Face's BertModel names it, and two networks on top of it. */
+#include "models/models.h"
+
+static const double deviation = 0.02;
+
+static wk_module *linear(int64_t in, int64_t out) {
+    wk_module *m = wk_nn_linear(in, out, (wk_layer_opts){ 0 });
+    (void)wk_init_normal(wk_module_tensor(m, "weight"), 0, deviation);
+    (void)wk_init_zeros(wk_module_tensor(m, "bias"));
+    return m;
+}
+static wk_module *layer_norm(const wk_bert_opts *o) {
+    return wk_nn_layer_norm(WK_DIMS(o->width), (wk_nn_norm_opts){ .eps = o->eps });
+}
+
+/* ---- slots ---- */
+
+/* The one tensor that a block takes beside x. */
+static wk_tensor *second(const wk_args *in) {
+    return in->count > 1 ? in->slot[1].tensor : NULL;
+}
+static wk_status give(wk_args *out, wk_tensor *y) {
+    *out = (wk_args){ .count = 1, .slot = { { NULL, y } } };
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+/* A module with x and one named tensor more (NULL: without it). */
+static wk_tensor *run_with(wk_module *m, wk_tensor *x, const char *name, wk_tensor *more) {
+    wk_args in = { .count = more ? 2 : 1, .slot = { { NULL, x }, { name, more } } }, out;
+    return wk_forward_args(m, &in, &out) == WK_OK ? out.slot[0].tensor : NULL;
+}
+
+/* ---- embeddings: of each token, its segment and its place ---- */
+
+typedef struct embeddings {
+    wk_module base;
+    wk_module *word, *position, *token_type, *norm, *dropout;
+} embeddings;
+
+static wk_status embeddings_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const embeddings *m = (embeddings *)self;
+    wk_tensor *tokens = in->slot[0].tensor, *types = second(in);
+    if (!types) types = wk_zeros(WK_I64, WK_DIMS(1, wk_size(tokens, 1)));
+    wk_tensor *x = wk_add(wk_forward(m->word, tokens), wk_forward(m->token_type, types));
+    x = wk_add(x, wk_forward(m->position, wk_arange(wk_size(tokens, 1))));
+    return give(out, wk_forward(m->dropout, wk_forward(m->norm, x)));
+}
+static const wk_module_class embeddings_class = { .name = "BertEmbeddings",
+                                                  .size = sizeof(embeddings),
+                                                  .forward_args = embeddings_forward };
+
+static wk_module *table(int64_t count, int64_t width, wk_optional padding) {
+    wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ padding });
+    wk_tensor *weight = wk_module_tensor(m, "weight");
+    (void)wk_init_normal(weight, 0, deviation);
+    for (int64_t i = 0; weight && padding.is_set && i < width; i++) ((float *)wk_data(weight))[i] = 0; /* row 0 */
+    return m;
+}
+
+static wk_module *embeddings_create(const wk_bert_opts *o) {
+    embeddings *m = (embeddings *)wk_module_create(&embeddings_class);
+    if (!m) return NULL;
+    wk_module *base = &m->base;
+    m->word = wk_module_add(base, "word_embeddings", table(o->vocabulary, o->width, WK_SET(0)));
+    m->position = wk_module_add(base, "position_embeddings", table(o->context, o->width, (wk_optional){ 0 }));
+    m->token_type = wk_module_add(base, "token_type_embeddings", table(o->types, o->width, (wk_optional){ 0 }));
+    m->norm = wk_module_add(base, "LayerNorm", layer_norm(o));
+    m->dropout = wk_module_add(base, "dropout", wk_nn_dropout(o->dropout.value));
+    return wk__model(base);
+}
+
+/* ---- self attention ---- */
+
+typedef struct self_attention {
+    wk_module base;
+    wk_module *query, *key, *value;
+    int64_t heads;
+    double dropout;
+} self_attention;
+
+/* (N, S, E) → (N, H, S, E / H) */
+static wk_tensor *split_heads(wk_tensor *x, int64_t heads) {
+    return x ? wk_transpose(wk_reshape(x, WK_DIMS(wk_size(x, 0), wk_size(x, 1), heads, wk_size(x, 2) / heads)), 1, 2)
+             : NULL;
+}
+
+/* Slots x (N, S, E) and "attention_mask" (N, 1, 1, S), bool, true where a key takes part. */
+static wk_status self_attention_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const self_attention *m = (self_attention *)self;
+    wk_tensor *x = in->slot[0].tensor;
+    wk_tensor *q = split_heads(wk_forward(m->query, x), m->heads), *k = split_heads(wk_forward(m->key, x), m->heads),
+              *v = split_heads(wk_forward(m->value, x), m->heads);
+    wk_attention_opts how = { .dropout = self->training ? m->dropout : 0 };
+    wk_tensor *key = how.dropout > 0 ? wk_random_key() : NULL;
+    wk_tensor *y = wk_scaled_dot_product_attention(q, k, v, second(in), key, how);
+    return give(out, wk_reshape(wk_transpose(y, 1, 2), wk_dims_get(x)));
+}
+static const wk_module_class self_attention_class = { .name = "BertSelfAttention",
+                                                      .size = sizeof(self_attention),
+                                                      .forward_args = self_attention_forward };
+
+static wk_module *self_attention_create(const wk_bert_opts *o) {
+    self_attention *m = (self_attention *)wk_module_create(&self_attention_class);
+    if (!m) return NULL;
+    m->heads = o->heads, m->dropout = o->dropout.value;
+    m->query = wk_module_add(&m->base, "query", linear(o->width, o->width));
+    m->key = wk_module_add(&m->base, "key", linear(o->width, o->width));
+    m->value = wk_module_add(&m->base, "value", linear(o->width, o->width));
+    return wk__model(&m->base);
+}
+
+/* ---- what ends each half of a layer: a linear layer, added to what came into the half, normalised ---- */
+
+typedef struct output {
+    wk_module base;
+    wk_module *dense, *norm, *dropout;
+} output;
+
+static wk_status output_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const output *m = (output *)self;
+    wk_tensor *y = wk_forward(m->dropout, wk_forward(m->dense, in->slot[0].tensor));
+    return give(out, wk_forward(m->norm, wk_add(y, second(in))));
+}
+static const wk_module_class output_class = { .name = "BertOutput",
+                                              .size = sizeof(output),
+                                              .forward_args = output_forward };
+
+static wk_module *output_create(int64_t in, const wk_bert_opts *o) {
+    output *m = (output *)wk_module_create(&output_class);
+    if (!m) return NULL;
+    m->dense = wk_module_add(&m->base, "dense", linear(in, o->width));
+    m->norm = wk_module_add(&m->base, "LayerNorm", layer_norm(o));
+    m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(o->dropout.value));
+    return wk__model(&m->base);
+}
+
+/* ---- a layer ---- */
+
+typedef struct layer {
+    wk_module base;
+    wk_module *attend, *attend_output, *intermediate, *output;
+} layer;
+
+static wk_status layer_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const layer *m = (layer *)self;
+    wk_tensor *x = in->slot[0].tensor;
+    wk_tensor *attended = run_with(m->attend, x, "attention_mask", second(in));
+    x = run_with(m->attend_output, attended, "residual", x);
+    return give(out, run_with(m->output, wk_gelu(wk_forward(m->intermediate, x)), "residual", x));
+}
+static const wk_module_class layer_class = { .name = "BertLayer",
+                                             .size = sizeof(layer),
+                                             .forward_args = layer_forward };
+
+static wk_module *layer_create(const wk_bert_opts *o) {
+    layer *m = (layer *)wk_module_create(&layer_class);
+    if (!m) return NULL;
+    wk_module *attention = wk_module_add(&m->base, "attention", wk_nn_module_dict_of(NULL, NULL, 0));
+    m->attend = wk_module_add(attention, "self", self_attention_create(o));
+    m->attend_output = wk_module_add(attention, "output", output_create(o->width, o));
+    wk_module *intermediate = wk_module_add(&m->base, "intermediate", wk_nn_module_dict_of(NULL, NULL, 0));
+    m->intermediate = wk_module_add(intermediate, "dense", linear(o->width, o->feedforward));
+    m->output = wk_module_add(&m->base, "output", output_create(o->feedforward, o));
+    return wk__model(&m->base);
+}
+
+/* ---- the encoder ---- */
+
+typedef struct bert {
+    wk_module base;
+    wk_module *embeddings, *layers, *pooler;
+    int64_t context;
+} bert;
+
+/* Bool (N, 1, 1, S), which broadcasts over heads and queries; NULL without error: none. */
+static wk_tensor *mask_of_keys(wk_tensor *mask) {
+    if (!mask) return NULL;
+    return wk_reshape(wk_cast(mask, WK_BOOL), WK_DIMS(wk_size(mask, 0), 1, 1, wk_size(mask, 1)));
+}
+
+static bool check_inputs(const bert *m, const wk_tensor *tokens, const wk_tensor *types, const wk_tensor *mask) {
+    char one[160], other[160];
+    if (wk_rank(tokens) != 2 || wk_dtype_get(tokens) != WK_I64)
+        return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): tokens %s, expected (N, T) i64", m->base.path,
+                       wk_describe(tokens, one, sizeof one)),
+               false;
+    if (wk_size(tokens, 1) > m->context || wk_size(tokens, 1) < 1)
+        return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): %lld tokens, expected 1 to the %lld of the context",
+                       m->base.path, (long long)wk_size(tokens, 1), (long long)m->context),
+               false;
+    const wk_tensor *more[] = { types, mask };
+    for (int i = 0; i < 2; i++)
+        if (more[i]
+            && (wk_rank(more[i]) != 2 || wk_size(more[i], 0) != wk_size(tokens, 0)
+                || wk_size(more[i], 1) != wk_size(tokens, 1)))
+            return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): %s %s, expected the shape of tokens %s", m->base.path,
+                           i ? "attention_mask" : "token_type_ids", wk_describe(more[i], one, sizeof one),
+                           wk_describe(tokens, other, sizeof other)),
+                   false;
+    return true;
+}
+
+static wk_status bert_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const bert *m = (bert *)self;
+    static const char *const names[] = { "token_type_ids", "attention_mask" };
+    wk_tensor *tokens = in->slot[0].tensor, *more[2];
+    if (!wk__slots(self, in, names, 2, more) || !check_inputs(m, tokens, more[0], more[1])) return wk_error_code();
+    wk_tensor *x = run_with(m->embeddings, tokens, "token_type_ids", more[0]), *mask = mask_of_keys(more[1]);
+    for (int i = 0; i < wk_module_count(m->layers) && !wk_failed(); i++)
+        x = run_with(wk_module_child(m->layers, i), x, "attention_mask", mask);
+    WK_TRY(give(out, x));
+    out->slot[0].name = "sequence";
+    if (!m->pooler) return WK_OK;
+    out->slot[out->count].name = "pooled";
+    out->slot[out->count++].tensor = wk_tanh(wk_forward(m->pooler, wk_select(x, 1, 0)));
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+static const wk_module_class bert_class = { .name = "BertModel", .size = sizeof(bert), .forward_args = bert_forward };
+
+static bool fill_in(wk_bert_opts *o) {
+    static const int64_t sizes[][3] = { [WK_BERT_BASE] = { 12, 12, 768 }, [WK_BERT_LARGE] = { 24, 16, 1024 } };
+    if ((unsigned)o->size >= WK_COUNT(sizes))
+        return wk_fail(WK_INVALID, "wk_bert: size is %d, expected one of wk_bert_size", (int)o->size), false;
+    o->layers = wk__or(o->layers, sizes[o->size][0]);
+    o->heads = wk__or(o->heads, sizes[o->size][1]);
+    o->width = wk__or(o->width, sizes[o->size][2]);
+    if (!wk__transformer_fits("wk_bert", o->layers, o->heads, o->width)) return false;
+    o->feedforward = wk__or(o->feedforward, 4 * o->width);
+    o->vocabulary = wk__or(o->vocabulary, 30522);
+    o->context = wk__or(o->context, 512);
+    o->types = wk__or(o->types, 2);
+    o->dropout = WK_SET(wk_optional_or(o->dropout, 0.1));
+    o->eps = WK_SET(wk_optional_or(o->eps, 1e-12));
+    return wk__size_fits("wk_bert", "feedforward", o->feedforward, 1)
+           && wk__size_fits("wk_bert", "context", o->context, 1)
+           && wk__size_fits("wk_bert", "vocabulary", o->vocabulary, 1) && wk__size_fits("wk_bert", "types", o->types, 1)
+           && wk__probability_fits("wk_bert", "dropout", o->dropout.value);
+}
+
+wk_module *wk_bert(wk_bert_opts opts) {
+    if (wk_failed() || !fill_in(&opts)) return NULL;
+    bert *m = (bert *)wk_module_create(&bert_class);
+    if (!m) return NULL;
+    m->context = opts.context;
+    m->embeddings = wk_module_add(&m->base, "embeddings", embeddings_create(&opts));
+    wk_module *encoder = wk_module_add(&m->base, "encoder", wk_nn_module_dict_of(NULL, NULL, 0));
+    m->layers = wk_module_add(encoder, "layer", wk_nn_module_list_of(NULL, 0));
+    for (int64_t i = 0; i < opts.layers && !wk_failed(); i++) (void)wk_module_append(m->layers, layer_create(&opts));
+    if (!opts.no_pooler) {
+        wk_module *pooler = wk_module_add(&m->base, "pooler", wk_nn_module_dict_of(NULL, NULL, 0));
+        m->pooler = wk_module_add(pooler, "dense", linear(opts.width, opts.width));
+    }
+    return wk__model(&m->base);
+}
+
+/* ---- classes of whole sequences ---- */
+
+typedef struct classifier {
+    wk_module base;
+    wk_module *bert, *dropout, *classifier;
+} classifier;
+
+static wk_status classifier_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const classifier *m = (classifier *)self;
+    wk_args encoded;
+    WK_TRY(wk_forward_args(m->bert, in, &encoded));
+    return give(out, wk_forward(m->classifier, wk_forward(m->dropout, encoded.slot[1].tensor)));
+}
+static const wk_module_class classifier_class = { .name = "BertForSequenceClassification",
+                                                  .size = sizeof(classifier),
+                                                  .forward_args = classifier_forward };
+
+wk_module *wk_bert_for_sequence_classification(int64_t labels, wk_bert_opts opts) {
+    opts.no_pooler = false;
+    if (wk_failed() || !fill_in(&opts) || !wk__size_fits("wk_bert_for_sequence_classification", "labels", labels, 1))
+        return NULL;
+    classifier *m = (classifier *)wk_module_create(&classifier_class);
+    if (!m) return NULL;
+    m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));
+    m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(opts.dropout.value));
+    m->classifier = wk_module_add(&m->base, "classifier", linear(opts.width, labels));
+    return wk__model(&m->base);
+}
+
+/* ---- masked tokens ---- */
+
+typedef struct masked_lm {
+    wk_module base;
+    wk_module *bert, *dense, *norm, *decoder;
+} masked_lm;
+
+static wk_status masked_lm_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const masked_lm *m = (masked_lm *)self;
+    wk_args encoded;
+    WK_TRY(wk_forward_args(m->bert, in, &encoded));
+    wk_tensor *x = wk_forward(m->norm, wk_gelu(wk_forward(m->dense, encoded.slot[0].tensor)));
+    return give(out, wk_forward(m->decoder, x));
+}
+static const wk_module_class masked_lm_class = { .name = "BertForMaskedLM",
+                                                 .size = sizeof(masked_lm),
+                                                 .forward_args = masked_lm_forward };
+
+wk_module *wk_bert_for_masked_lm(wk_bert_opts opts) {
+    opts.no_pooler = true;
+    if (wk_failed() || !fill_in(&opts)) return NULL;
+    masked_lm *m = (masked_lm *)wk_module_create(&masked_lm_class);
+    if (!m) return NULL;
+    m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));
+    wk_tensor *words = wk_module_tensor(m->bert, "embeddings.word_embeddings.weight");
+    wk_module *cls = wk_module_add(&m->base, "cls", wk_nn_module_dict_of(NULL, NULL, 0));
+    wk_module *predictions = wk_module_add(cls, "predictions", wk_nn_module_dict_of(NULL, NULL, 0));
+    wk_tensor *bias = wk_module_add_parameter(predictions, "bias", wk_kept_zeros(WK_F32, WK_DIMS(opts.vocabulary)));
+    wk_module *transform = wk_module_add(predictions, "transform", wk_nn_module_dict_of(NULL, NULL, 0));
+    m->dense = wk_module_add(transform, "dense", linear(opts.width, opts.width));
+    m->norm = wk_module_add(transform, "LayerNorm", layer_norm(&opts));
+    m->decoder = wk_module_add(predictions, "decoder", wk_nn_linear_tied(words, bias));
+    return wk__model(&m->base);
+}
+
+/* ---- typed ---- */
+
+wk_tensor *wk_bert_run(wk_module *module, wk_tensor *tokens, wk_bert_inputs inputs, wk_tensor **pooled) {
+    if (pooled) *pooled = NULL;
+    if (wk_failed() || !module || !tokens) return NULL;
+    wk_args in = { .count = 1, .slot = { { NULL, tokens } } }, out;
+    if (inputs.token_type_ids)
+        in.slot[in.count].name = "token_type_ids", in.slot[in.count++].tensor = inputs.token_type_ids;
+    if (inputs.attention_mask)
+        in.slot[in.count].name = "attention_mask", in.slot[in.count++].tensor = inputs.attention_mask;
+    if (wk_forward_args(module, &in, &out) != WK_OK) return NULL;
+    if (pooled && out.count > 1) *pooled = out.slot[1].tensor;
+    return out.slot[0].tensor;
+}
