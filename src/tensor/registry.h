@@ -4,6 +4,7 @@
 
 #include "tensor/op_attrs.h"
 #include "tensor/tensor.h"
+#include "wick/ops.h"
 
 /* Add a file here, under the name of its folder (the family), and define `wk_op_def *const wk__rows_FILE[]`, ended by
  * NULL, in src/tensor/ops/FOLDER/FILE.c. */
@@ -37,6 +38,10 @@ int wk__axis(const char *who, const wk_tensor *x, int64_t axis);
 bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask);
 /* Sum over the axes on which `like` is smaller (or missing), to its shape: the gradient of a broadcast. */
 wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);
+/* A number beside a tensor, of its dtype; NULL beside NULL. */
+static inline wk_tensor *wk__number(const wk_tensor *like, double value) {
+    return like ? wk_scalar((wk_dtype)like->dtype, value) : NULL;
+}
 /* dy where y > 0, else 0. */
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
 /* Rows (K, …) added by index (K) into zeros of `dims`: what index_select along axis 0 gives back. */

@@ -21,9 +21,9 @@ Test(errors_spectral, transforms) {
     REFUSED(wk_rfft(f32(WK_DIMS(4)), (wk_fft_opts){ .sizes = WK_DIMS(-3) }), WK_INVALID,
             "rfft: size -3, expected at least 1");
     REFUSED(wk_irfft(f32(WK_DIMS(1, 2)), plain), WK_SHAPE, "irfft: axis 0 has 1 elements; name the size of the result");
-    REFUSED(wk_fft(wk_zeros(WK_F16, WK_DIMS(4, 2)), plain), WK_DTYPE,
-            "fft: input 0 is f16, expected f32, f64");
-    REFUSED(wk_fft(f32(WK_DIMS(3, 0, 2)), plain), WK_SHAPE, "fft_axis: axis 1 has 0 elements, expected 1 to 1073741824 in fft");
+    REFUSED(wk_fft(wk_zeros(WK_F16, WK_DIMS(4, 2)), plain), WK_DTYPE, "fft: input 0 is f16, expected f32, f64");
+    REFUSED(wk_fft(f32(WK_DIMS(3, 0, 2)), plain), WK_SHAPE,
+            "fft_axis: axis 1 has 0 elements, expected 1 to 1073741824 in fft");
 }
 
 Test(errors_spectral, draws) {

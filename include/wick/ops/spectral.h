@@ -30,8 +30,8 @@ WK_API wk_tensor *wk_ifft(wk_tensor *x, wk_fft_opts opts);
 /* Of real x (…, N): the first N / 2 + 1 elements of the last of the axes, (…, N / 2 + 1, 2); the others are their
  * conjugates.  torch.fft.rfft, rfftn. */
 WK_API wk_tensor *wk_rfft(wk_tensor *x, wk_fft_opts opts);
-/* Back to a real tensor, of opts.sizes or, along the last of the axes, of 2 (M − 1) elements for M given.  torch.fft.irfft,
- * irfftn. */
+/* Back to a real tensor, of opts.sizes or, along the last of the axes, of 2 (M − 1) elements for M given.
+ * torch.fft.irfft, irfftn. */
 WK_API wk_tensor *wk_irfft(wk_tensor *x, wk_fft_opts opts);
 
 #ifndef WK_NO_CALL_SITES

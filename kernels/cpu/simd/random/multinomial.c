@@ -1,8 +1,8 @@
 /* multinomial.c: positions drawn with given weights.
  *
- * With replacement: each draw looks for its place among the running sums.  Without: position k waits an exponential time
- * of rate p[k], and the first to come are taken in order (Efraimidis and Spirakis 2006).  A draw hangs on key, line and
- * number alone, so threads share lines.
+ * With replacement: each draw looks for its place among the running sums.  Without: position k waits an exponential
+ * time of rate p[k], and the first to come are taken in order (Efraimidis and Spirakis 2006).  A draw hangs on key,
+ * line and number alone, so threads share lines.
  */
 #include "cpu/scratch.h"
 #include "cpu/simd/lines.h"
@@ -102,7 +102,8 @@ static int by_time(const void *a, const void *b) {
 static void draw_once_each(const multinomial_plan *plan, int64_t line, const double *p, waiting *queue, int64_t *out) {
     numbers held = { .group = -1 };
     for (int64_t k = 0; k < plan->categories; k++)
-        queue[k] = (waiting){ p[k] > 0 ? -log(draw(plan, &held, line * plan->categories + k)) / p[k] : (double)INFINITY, k };
+        queue[k] =
+            (waiting){ p[k] > 0 ? -log(draw(plan, &held, line * plan->categories + k)) / p[k] : (double)INFINITY, k };
     qsort(queue, (size_t)plan->categories, sizeof *queue, by_time);
     for (int64_t i = 0; i < plan->count; i++) out[i] = queue[i].position;
 }

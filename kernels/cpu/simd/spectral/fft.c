@@ -1,8 +1,8 @@
 /* fft.c: discrete Fourier transforms along an axis, of complex numbers as pairs and of real ones.
  *
  * Lines are brought together, some side by side, into buffers that fit the second-level cache, transformed there by
- * Stockham's passes (no reordering at the end), and written where they belong.  The groups do not depend on the number of
- * threads, nor does a line's result on the group that it is in.
+ * Stockham's passes (no reordering at the end), and written where they belong.  The groups do not depend on the number
+ * of threads, nor does a line's result on the group that it is in.
  */
 #include "cpu/fft_plan.h"
 #include "cpu/scratch.h"
@@ -37,18 +37,18 @@ typedef struct fft_job {
 /* The statement for each element j of each line i.  Lines that are far from one another are read and written some
  * elements at a time, so that a cache line is touched once. */
 enum { FFT_BLOCK = 8 };
-#define FFT_EACH(count, step, ...)                                                                      \
-    {                                                                                                   \
-        if ((step) > apart) {                                                                           \
-            for (int64_t j = 0; j < (count); j++)                                                       \
-                for (int64_t i = 0; i < width; i++) __VA_ARGS__                                         \
-        } else {                                                                                        \
-            for (int64_t from_j = 0, whole = (count); from_j < whole; from_j += FFT_BLOCK) {            \
-                const int64_t end = from_j + FFT_BLOCK < whole ? from_j + FFT_BLOCK : whole;            \
-                for (int64_t i = 0; i < width; i++)                                                     \
-                    for (int64_t j = from_j; j < end; j++) __VA_ARGS__                                  \
-            }                                                                                           \
-        }                                                                                               \
+#define FFT_EACH(count, step, ...)                                                           \
+    {                                                                                        \
+        if ((step) > apart) {                                                                \
+            for (int64_t j = 0; j < (count); j++)                                            \
+                for (int64_t i = 0; i < width; i++) __VA_ARGS__                              \
+        } else {                                                                             \
+            for (int64_t from_j = 0, whole = (count); from_j < whole; from_j += FFT_BLOCK) { \
+                const int64_t end = from_j + FFT_BLOCK < whole ? from_j + FFT_BLOCK : whole; \
+                for (int64_t i = 0; i < width; i++)                                          \
+                    for (int64_t j = from_j; j < end; j++) __VA_ARGS__                       \
+            }                                                                                \
+        }                                                                                    \
     }
 
 #define T       float
@@ -117,9 +117,9 @@ static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, fft_kind kin
     fft_job job = { .kind = kind,
                     .inverse = attrs->inverse,
                     .halved = kind != FFT_PAIRS && n % 2 == 0,
-                    .scale = attrs->scale == WK_FFT_BY_ROOT ? 1 / sqrt((double)n)
+                    .scale = attrs->scale == WK_FFT_BY_ROOT     ? 1 / sqrt((double)n)
                              : attrs->scale == WK_FFT_BY_LENGTH ? 1 / (double)n
-                                                               : 1,
+                                                                : 1,
                     .n = n,
                     .x = x->data,
                     .out = out->data,

@@ -50,7 +50,7 @@ __attribute__((always_inline)) static inline void NAME(dft5)(T re[], T im[]) {
 /* ---- passes: to[s (r p + k) + q] = w^(k p) Σ_j from[s (p + m j) + q] exp(−2πi j k / r), p < m, q < s ---- */
 
 /* Written out for each number, so that arrays become registers and the loops around are vectorised. */
-#define TAKE(j)                  \
+#define TAKE(j)               \
     a[j] = x[at + (j)*s * m]; \
     b[j] = xi[at + (j)*s * m];
 #define GIVE(k)                                                        \
@@ -60,30 +60,27 @@ __attribute__((always_inline)) static inline void NAME(dft5)(T re[], T im[]) {
         yi[start + (k)*apart] = a[k] * d + b[k] * c;                   \
     }
 #ifndef REST_2
-#define REST_2(F) F(1)
-#define REST_3(F) REST_2(F) F(2)
-#define REST_4(F) REST_3(F) F(3)
-#define REST_5(F) REST_4(F) F(4)
+#    define REST_2(F) F(1)
+#    define REST_3(F) REST_2(F) F(2)
+#    define REST_4(F) REST_3(F) F(3)
+#    define REST_5(F) REST_4(F) F(4)
 #endif
 /* Inputs from number `at` on, twiddles at `turn`, results from `start` on, `apart` from one another. */
-#define BUTTERFLY(r, at_, turn_, start_, apart_)                                           \
-    {                                                                                      \
-        const int64_t at = (at_), turn = (turn_), start = (start_), apart = (apart_);      \
-        T a[r], b[r];                                                                      \
-        TAKE(0) REST_##r(TAKE) NAME(dft##r)(a, b);                                         \
-        y[start] = a[0], yi[start] = b[0];                                                 \
-        REST_##r(GIVE)                                                                     \
+#define BUTTERFLY(r, at_, turn_, start_, apart_)                                      \
+    {                                                                                 \
+        const int64_t at = (at_), turn = (turn_), start = (start_), apart = (apart_); \
+        T a[r], b[r];                                                                 \
+        TAKE(0) REST_##r(TAKE) NAME(dft##r)(a, b);                                    \
+        y[start] = a[0], yi[start] = b[0];                                            \
+        REST_##r(GIVE)                                                                \
     }
-#define PASS(r)                                                                                              \
-    static void NAME(pass##r)(int64_t m, int64_t s, const T *restrict x, const T *restrict xi,               \
-                              const T *restrict w, const T *restrict wi, T *restrict y, T *restrict yi) {    \
-        if (s == 1) {                                                                                        \
-            FFT_INDEPENDENT for (int64_t p = 0; p < m; p++) BUTTERFLY(r, p, p, r * p, 1)                 \
-            return;                                                                                          \
-        }                                                                                                    \
-        for (int64_t p = 0; p < m; p++) {                                                                    \
-            FFT_INDEPENDENT for (int64_t q = 0; q < s; q++) BUTTERFLY(r, s *p + q, p, r *s *p + q, s)    \
-        }                                                                                                    \
+#define PASS(r)                                                                                                     \
+    static void NAME(pass##r)(int64_t m, int64_t s, const T *restrict x, const T *restrict xi, const T *restrict w, \
+                              const T *restrict wi, T *restrict y, T *restrict yi) {                                \
+        if (s == 1) { FFT_INDEPENDENT for (int64_t p = 0; p < m; p++) BUTTERFLY(r, p, p, r *p, 1) return; }         \
+        for (int64_t p = 0; p < m; p++) {                                                                           \
+            FFT_INDEPENDENT for (int64_t q = 0; q < s; q++) BUTTERFLY(r, s *p + q, p, r * s * p + q, s)             \
+        }                                                                                                           \
     }
 PASS(2)
 PASS(3)
@@ -238,8 +235,8 @@ static void NAME(store_half)(const fft_job *job, T *restrict y, int64_t apart, N
             y[j * step + i * apart + pair] = half * (even_im + odd * hi[j] + odd_im * h[j]);
         })
 }
-/* The reverse, for the way back: real and imaginary parts exchanged again.  Imaginary parts that a real line cannot have
- * are passed over. */
+/* The reverse, for the way back: real and imaginary parts exchanged again.  Imaginary parts that a real line cannot
+ * have are passed over. */
 static void NAME(load_half)(const fft_job *job, const T *x, int64_t apart, NAME(buffer) to, int64_t width) {
     const int64_t m = job->plan->n, step = job->x_step, pair = job->x_pair;
     const T *h = job->plan->halves.re, *hi = job->plan->halves.im;

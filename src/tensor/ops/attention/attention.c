@@ -104,6 +104,7 @@ static wk_tensor *causal_mask(const wk_attention_opts *opts, int64_t queries, in
  * key takes part. */
 static wk_tensor *weights(const wk_call *call, wk_tensor *scores) {
     const wk_attention_opts *opts = call->attrs;
+    if (!scores) return NULL;
     wk_dims dims = wk__dims(scores);
     wk_dtype dtype = (wk_dtype)scores->dtype;
     wk_tensor *mask = call->in[MASK], *allowed = NULL;

@@ -26,6 +26,7 @@ static wk_tensor *plus(wk_tensor *a, wk_tensor *b) {
 
 /* 1 / (d_j − d_i), 0 on the diagonal */
 static wk_tensor *inverse_differences(wk_tensor *d) {
+    if (!d) return NULL;
     int64_t n = d->shape[d->rank - 1];
     wk_tensor *e = wk_sub(wk_unsqueeze(d, -2), wk_unsqueeze(d, -1)), *one = identity(d, n);
     return wk_sub(wk_reciprocal(wk_add(e, one)), one);

@@ -13,6 +13,7 @@ static wk_tensor *run_weighted(const wk_op_def *row, const void *attrs, wk_tenso
 /* log x, at least −100, with the gradient 1 / max(x, 1e-12): nowhere NaN or infinite, as PyTorch has it.  Below 1e-12 a
  * straight line gives the gradient, and what it and the logarithm of 1e-12 miss of the value is a constant. */
 static wk_tensor *bounded_log(wk_tensor *x) {
+    if (!x) return NULL;
     const double least = x->dtype == WK_F16 ? 1.0 / 65504 : 1e-12;
     wk_tensor *above = wk_log(at_least(x, least));
     wk_tensor *below = wk_scale(wk_clamp(x, (wk_clamp_opts){ .max = WK_SET(least) }), 1 / least);

@@ -40,8 +40,8 @@ static wk_tensor *total(wk_tensor *x) {
 static wk_tensor *weighted_mean(wk_tensor *loss, wk_tensor *weight) {
     wk_tensor *all = total(weight);
     if (!all) return NULL;
-    wk_tensor *nothing = wk_eq(all, constant(all, 0));
-    return wk_div(total(loss), wk_where(nothing, constant(all, 1), all));
+    wk_tensor *nothing = wk_eq(all, wk__number(all, 0));
+    return wk_div(total(loss), wk_where(nothing, wk__number(all, 1), all));
 }
 
 /* What is lost at each place, and the weight of each; log_p has the classes last. */

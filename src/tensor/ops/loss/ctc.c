@@ -67,7 +67,7 @@ static wk_tensor *moved(wk_tensor *alpha, int64_t by) {
 
 /* Logarithms of the probabilities of all ways to each label at the last time of each sequence. */
 static wk_tensor *forward(const problem *p, wk_tensor *lengths) {
-    wk_tensor *never = constant(p->emissions, NEVER);
+    wk_tensor *never = wk__number(p->emissions, NEVER);
     wk_tensor *early = wk_lt(wk_arange(p->labels), whole(2));
     wk_tensor *alpha = wk_where(early, wk_select(p->emissions, 0, 0), never);
     for (int64_t t = 1; t < p->steps && alpha; t++) {
@@ -93,10 +93,10 @@ static wk_status ctc_loss_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *blank_at = wk_unsqueeze(wk_mul(target_lengths, whole(2)), -1);
     wk_tensor *label_at = wk_maximum(wk_sub(blank_at, whole(1)), whole(0));
     wk_tensor *at_blank = wk_gather(alpha, blank_at, 1), *at_label = wk_gather(alpha, label_at, 1);
-    at_label = wk_where(wk_gt(blank_at, whole(0)), at_label, constant(x, NEVER));
+    at_label = wk_where(wk_gt(blank_at, whole(0)), at_label, wk__number(x, NEVER));
     wk_tensor *loss = wk_squeeze(wk_neg(wk_logaddexp(at_blank, at_label)), (wk_squeeze_opts){ WK_DIMS(-1) });
-    wk_tensor *impossible = loss ? wk_gt(loss, constant(x, -NEVER / 10)) : NULL;
-    loss = wk_where(impossible, constant(x, opts->zero_infinity ? 0 : (double)INFINITY), loss);
+    wk_tensor *impossible = loss ? wk_gt(loss, wk__number(x, -NEVER / 10)) : NULL;
+    loss = wk_where(impossible, wk__number(x, opts->zero_infinity ? 0 : (double)INFINITY), loss);
     if (opts->reduction == WK_REDUCTION_MEAN)
         loss = wk_div(loss, wk_cast(wk_maximum(target_lengths, whole(1)), (wk_dtype)x->dtype));
     out[0] = reduced(loss, opts->reduction);

@@ -10,11 +10,6 @@ static inline wk_tensor *reduced(wk_tensor *loss, int reduction) {
     return reduction == WK_REDUCTION_SUM ? wk_sum(loss, (wk_reduce_opts){ 0 }) : wk_mean(loss, (wk_reduce_opts){ 0 });
 }
 
-/* A number beside a tensor. */
-static inline wk_tensor *constant(const wk_tensor *like, double value) {
-    return wk_scalar((wk_dtype)like->dtype, value);
-}
-
 /* scale · x + shift */
 static inline wk_tensor *line(wk_tensor *x, double scale, double shift) {
     return wk_affine(x, (wk_affine_opts){ scale, shift });

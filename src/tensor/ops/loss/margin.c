@@ -11,11 +11,11 @@
 
 static wk_status hinge_embedding_loss_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_margin_opts *opts = call->attrs;
-    wk_tensor *x = call->in[0], *y = call->in[1], *none = constant(x, 0);
+    wk_tensor *x = call->in[0], *y = call->in[1], *none = wk__number(x, 0);
     wk_tensor *apart = at_least(line(x, -1, wk_optional_or(opts->margin, 1)), 0);
     /* PyTorch's for any y: both terms count where it is neither 1 nor −1. */
     wk_tensor *loss =
-        wk_add(wk_where(wk_ne(y, constant(y, 1)), apart, none), wk_where(wk_ne(y, constant(y, -1)), x, none));
+        wk_add(wk_where(wk_ne(y, wk__number(y, 1)), apart, none), wk_where(wk_ne(y, wk__number(y, -1)), x, none));
     out[0] = reduced(loss, opts->reduction);
     return WK_OK;
 }
@@ -81,10 +81,10 @@ static wk_status cosine_embedding_loss_parts(const wk_call *call, wk_tensor *out
         return wk_bad_call(call, WK_SHAPE, "a %s, b %s: expected (N, D) both", wk_describe(a, text[0], sizeof text[0]),
                            wk_describe(b, text[1], sizeof text[1]));
     wk_tensor *lengths = wk_mul(line(row_sum(wk_square(a)), 1, 1e-12), line(row_sum(wk_square(b)), 1, 1e-12));
-    wk_tensor *cosine = wk_div(row_sum(wk_mul(a, b)), wk_sqrt(lengths)), *none = constant(a, 0);
+    wk_tensor *cosine = wk_div(row_sum(wk_mul(a, b)), wk_sqrt(lengths)), *none = wk__number(a, 0);
     wk_tensor *apart = at_least(line(cosine, 1, -wk_optional_or(opts->margin, 0)), 0);
-    wk_tensor *loss = wk_add(wk_where(wk_eq(y, constant(y, 1)), line(cosine, -1, 1), none),
-                             wk_where(wk_eq(y, constant(y, -1)), apart, none));
+    wk_tensor *loss = wk_add(wk_where(wk_eq(y, wk__number(y, 1)), line(cosine, -1, 1), none),
+                             wk_where(wk_eq(y, wk__number(y, -1)), apart, none));
     out[0] = reduced(loss, opts->reduction);
     return WK_OK;
 }
@@ -170,7 +170,7 @@ static wk_status multi_margin_loss_parts(const wk_call *call, wk_tensor *out[]) 
     if (p == 2) loss = wk_square(loss);
     if (weight) loss = wk_mul(loss, wk_unsqueeze(wk_index_select(weight, target, 0), -1));
     wk_tensor *own = wk_eq(column, wk_arange(x->shape[1]));
-    loss = wk_mean(wk_where(own, constant(x, 0), loss), (wk_reduce_opts){ .axes = WK_DIMS(1) });
+    loss = wk_mean(wk_where(own, wk__number(x, 0), loss), (wk_reduce_opts){ .axes = WK_DIMS(1) });
     out[0] = reduced(loss, opts->reduction);
     return WK_OK;
 }
@@ -209,7 +209,7 @@ static wk_status multilabel_margin_loss_parts(const wk_call *call, wk_tensor *ou
     wk_tensor *loss = at_least(line(ahead, 1, 1), 0);
     wk_tensor *counts =
         wk_logical_and(wk_unsqueeze(valid, -1), wk_logical_not(wk_reshape(is_label, WK_DIMS(n, 1, classes))));
-    loss = wk_sum(wk_where(counts, loss, constant(x, 0)), (wk_reduce_opts){ .axes = WK_DIMS(1, 2) });
+    loss = wk_sum(wk_where(counts, loss, wk__number(x, 0)), (wk_reduce_opts){ .axes = WK_DIMS(1, 2) });
     out[0] = reduced(wk_scale(loss, classes ? 1 / (double)classes : 0), ((const wk_loss_opts *)call->attrs)->reduction);
     return WK_OK;
 }

@@ -35,7 +35,7 @@ static wk_status l1_loss_parts(const wk_call *call, wk_tensor *out[]) {
 static wk_tensor *rounded(const wk_call *call, double edge, double scale) {
     wk_tensor *d = wk_sub(call->in[0], call->in[1]), *size = wk_abs(d);
     if (edge == 0 || !d) return size;
-    wk_tensor *inside = wk_lt(size, constant(size, edge));
+    wk_tensor *inside = wk_lt(size, wk__number(size, edge));
     return wk_where(inside, wk_scale(wk_square(d), scale / (2 * edge)), line(size, scale, -scale * edge / 2));
 }
 static wk_status check_edge(const wk_call *call, const char *name, double edge, bool zero_too) {
@@ -129,7 +129,7 @@ static wk_status poisson_nll_loss_parts(const wk_call *call, wk_tensor *out[]) {
         wk_tensor *safe = at_least(t, 1); /* where t ≤ 1 the term is left out */
         wk_tensor *stirling =
             wk_add(wk_sub(wk_mul(safe, wk_log(safe)), safe), wk_scale(wk_log(wk_scale(safe, 6.283185307179586)), 0.5));
-        loss = wk_add(loss, wk_where(wk_gt(t, constant(t, 1)), stirling, constant(t, 0)));
+        loss = wk_add(loss, wk_where(wk_gt(t, wk__number(t, 1)), stirling, wk__number(t, 0)));
     }
     out[0] = reduced(loss, opts->reduction);
     return WK_OK;

@@ -136,7 +136,7 @@ static wk_tensor *line(wk_tensor *x, double a, double b) {
     return wk_affine(x, (wk_affine_opts){ a, b });
 }
 static wk_tensor *two_pieces(wk_tensor *x, double at, wk_tensor *below, wk_tensor *above) {
-    return wk_where(wk_gt(x, wk_scalar((wk_dtype)x->dtype, at)), above, below);
+    return wk_where(wk_gt(x, wk__number(x, at)), above, below);
 }
 
 /* s (1 + x (1 - s)) */
@@ -153,8 +153,8 @@ static wk_tensor *mish_slope(wk_tensor *x, const void *attrs) {
 }
 static wk_tensor *hardswish_slope(wk_tensor *x, const void *attrs) {
     (void)attrs;
-    wk_tensor *none = wk_scalar((wk_dtype)x->dtype, 0), *full = wk_scalar((wk_dtype)x->dtype, 1);
-    wk_tensor *rest = wk_where(wk_lt(x, wk_scalar((wk_dtype)x->dtype, 3)), line(x, 1.0 / 3, 0.5), full);
+    wk_tensor *none = wk__number(x, 0), *full = wk__number(x, 1);
+    wk_tensor *rest = wk_where(wk_lt(x, wk__number(x, 3)), line(x, 1.0 / 3, 0.5), full);
     return two_pieces(x, -3, none, rest);
 }
 /* by erf: Φ(x) + x φ(x); by tanh: s (1 + x (1 - s) v'), s = sigmoid(v), v = 2 √(2/π) (x + 0.044715 x³) */
@@ -172,13 +172,13 @@ static wk_tensor *gelu_slope(wk_tensor *x, const void *attrs) {
 static wk_tensor *softplus_slope(wk_tensor *x, const void *attrs) {
     const wk_softplus_opts *opts = attrs;
     double beta = wk_optional_or(opts->beta, 1);
-    wk_tensor *z = wk_scale(x, beta), *full = wk_scalar((wk_dtype)x->dtype, 1);
+    wk_tensor *z = wk_scale(x, beta), *full = wk__number(x, 1);
     return two_pieces(z, wk_optional_or(opts->threshold, 20), wk_sigmoid(z), full);
 }
 static wk_tensor *elu_slope(wk_tensor *x, const void *attrs) {
     const wk_elu_attrs *a = attrs;
     wk_tensor *rises = wk_scale(wk_exp(wk_scale(x, a->input_scale)), a->alpha * a->input_scale * a->scale);
-    return two_pieces(x, 0, rises, wk_scalar((wk_dtype)x->dtype, a->scale));
+    return two_pieces(x, 0, rises, wk__number(x, a->scale));
 }
 
 static void backward_cases(wk_sampler *s, const void *attrs, const char *first, const char *second) {

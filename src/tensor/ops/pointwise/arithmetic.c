@@ -128,7 +128,7 @@ static wk_status fmod_grad(wk_grad *g) {
 static wk_status pow_grad(wk_grad *g) {
     wk_tensor *d = g->dout[0], *a = g->in[0], *b = g->in[1], *none = zero(d);
     if (g->needs[0]) {
-        wk_tensor *slope = wk_mul(b, wk_pow(a, wk_sub(b, wk_scalar((wk_dtype)b->dtype, 1))));
+        wk_tensor *slope = wk_mul(b, wk_pow(a, wk_sub(b, wk__number(b, 1))));
         g->din[0] = wk__sum_to(wk_mul(d, without(slope, wk_eq(b, none))), a);
     }
     if (g->needs[1]) {
@@ -339,8 +339,8 @@ wk_tensor *wk_clamp_tensor(wk_tensor *x, wk_tensor *min, wk_tensor *max) {
         if (!min) return wk_minimum(x, max);
         if (!max) return wk_maximum(x, min);
     }
-    if (!min) min = wk_scalar((wk_dtype)x->dtype, -(double)INFINITY);
-    if (!max) max = wk_scalar((wk_dtype)x->dtype, (double)INFINITY);
+    if (!min) min = wk__number(x, -(double)INFINITY);
+    if (!max) max = wk__number(x, (double)INFINITY);
     return wk_op_run3(&clamp_tensor_row, NULL, x, min, max);
 }
 

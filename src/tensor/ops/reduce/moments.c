@@ -8,9 +8,6 @@
 
 #include <math.h>
 
-static wk_tensor *number(const wk_tensor *like, double value) {
-    return wk_scalar((wk_dtype)like->dtype, value);
-}
 static bool is_half(const wk_tensor *x) {
     return x->dtype == WK_BF16 || x->dtype == WK_F16;
 }
@@ -21,14 +18,14 @@ static wk_tensor *widened(wk_tensor *x) {
 /* √x whose gradient at 0 is 0. */
 static wk_tensor *root(wk_tensor *x) {
     if (!x) return NULL;
-    wk_tensor *flat = wk_eq(x, number(x, 0));
-    return wk_where(flat, number(x, 0), wk_sqrt(wk_where(flat, number(x, 1), x)));
+    wk_tensor *flat = wk_eq(x, wk__number(x, 0));
+    return wk_where(flat, wk__number(x, 0), wk_sqrt(wk_where(flat, wk__number(x, 1), x)));
 }
 /* x^p for x ≥ 0, whose gradient at 0 is 0. */
 static wk_tensor *power(wk_tensor *x, double p) {
     if (!x) return NULL;
-    wk_tensor *flat = wk_eq(x, number(x, 0));
-    return wk_where(flat, number(x, 0), wk_pow_scalar(wk_where(flat, number(x, 1), x), p));
+    wk_tensor *flat = wk_eq(x, wk__number(x, 0));
+    return wk_where(flat, wk__number(x, 0), wk_pow_scalar(wk_where(flat, wk__number(x, 1), x), p));
 }
 
 /* ---- variance ---- */
@@ -43,7 +40,7 @@ static wk_tensor *variance(const wk_call *call, wk_tensor *x, wk_tensor **mean) 
     *mean = opts->keep_dims ? center : wk_reshape(center, wk__dims(squares));
     double per = squares->count ? (double)x->count / (double)squares->count : 0;
     double divisor = fmax(0, per - wk_optional_or(opts->correction, 1));
-    return divisor == 0 ? wk_div(squares, number(squares, 0)) : wk_scale(squares, 1 / divisor);
+    return divisor == 0 ? wk_div(squares, wk__number(squares, 0)) : wk_scale(squares, 1 / divisor);
 }
 static wk_status var_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *mean, *y = variance(call, widened(call->in[0]), &mean);

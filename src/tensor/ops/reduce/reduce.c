@@ -57,7 +57,7 @@ static wk_status extremum_grad(wk_grad *g) {
 static wk_status nansum_grad(wk_grad *g) {
     const wk_reduce_opts *opts = g->attrs;
     wk_tensor *x = g->in[0], *d = spread(g->dout[0], x, opts->axes);
-    g->din[0] = wk_where(wk_isnan(x), wk_scalar((wk_dtype)x->dtype, 0), d);
+    g->din[0] = wk_where(wk_isnan(x), wk__number(x, 0), d);
     return WK_OK;
 }
 static wk_status logsumexp_grad(wk_grad *g) {

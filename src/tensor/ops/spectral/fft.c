@@ -11,7 +11,8 @@
 
 #define FULL_PRECISION (WK_SET_OF(WK_F32) | WK_SET_OF(WK_F64))
 
-/* 5 n log2 n operations for complex lines, as is usual to count (Frigo and Johnson 2005); half as many for real ones. */
+/* 5 n log2 n operations for complex lines, as is usual to count (Frigo and Johnson 2005); half as many for real ones.
+ */
 static wk_cost transform_cost(const wk_call *call, const wk_tensor *real, double factor) {
     const wk_fft_axis_attrs *attrs = call->attrs;
     const double n = (double)real->shape[attrs->axis];
@@ -145,21 +146,22 @@ static const wk_attr_def axis_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_fft_axis_attrs, axis), 0, NULL, 0, "transformed, from 0" },
     { "n", WK_ATTR_INT, offsetof(wk_fft_axis_attrs, n), 0, NULL, 0, "length of the real line" },
     { "inverse", WK_ATTR_BOOL, offsetof(wk_fft_axis_attrs, inverse), 0, NULL, 0, "the other direction" },
-    { "scale", WK_ATTR_ENUM, offsetof(wk_fft_axis_attrs, scale), 0, "one|root|length", 0, "what results are divided by" },
+    { "scale", WK_ATTR_ENUM, offsetof(wk_fft_axis_attrs, scale), 0, "one|root|length", 0,
+      "what results are divided by" },
 };
-#define AXIS_ROW(id, text)                                                   \
-    static wk_op_def id##_row = { .name = #id,                               \
-                                  .internal = true,                          \
-                                  .doc = text,                               \
-                                  .n_in = 1,                                 \
-                                  .n_out = 1,                                \
-                                  .attrs = axis_attrs,                       \
-                                  .n_attrs = 4,                              \
-                                  .attrs_size = sizeof(wk_fft_axis_attrs),   \
+#define AXIS_ROW(id, text)                                                    \
+    static wk_op_def id##_row = { .name = #id,                                \
+                                  .internal = true,                           \
+                                  .doc = text,                                \
+                                  .n_in = 1,                                  \
+                                  .n_out = 1,                                 \
+                                  .attrs = axis_attrs,                        \
+                                  .n_attrs = 4,                               \
+                                  .attrs_size = sizeof(wk_fft_axis_attrs),    \
                                   .dtype = { .allowed = { FULL_PRECISION } }, \
-                                  .shape = id##_shape,                       \
-                                  .grad = id##_grad,                         \
-                                  .cost = id##_cost,                         \
+                                  .shape = id##_shape,                        \
+                                  .grad = id##_grad,                          \
+                                  .cost = id##_cost,                          \
                                   .samples = id##_samples }
 AXIS_ROW(fft_axis, "complex lines transformed");
 AXIS_ROW(rfft_axis, "real lines transformed, half of the result");
@@ -185,17 +187,17 @@ static wk_status plan_of(const wk_call *call, int rank, bool inverse, plan *p) {
     for (int i = 0; i < p->count; i++) {
         const int64_t wanted = opts->axes.rank ? opts->axes.size[i] : -1, axis = wanted < 0 ? wanted + rank : wanted;
         if (axis < 0 || axis >= rank || seen >> axis & 1)
-            return wk_bad_call(call, WK_INVALID, "axis %lld of a complex tensor of rank %d%s", (long long)wanted,
-                               rank, axis < 0 || axis >= rank ? "" : " is named twice");
+            return wk_bad_call(call, WK_INVALID, "axis %lld of a complex tensor of rank %d%s", (long long)wanted, rank,
+                               axis < 0 || axis >= rank ? "" : " is named twice");
         seen |= 1u << axis;
         p->axis[i] = (int)axis;
         p->size[i] = opts->sizes.rank ? opts->sizes.size[i] : 0;
         if (p->size[i] < 0 || (opts->sizes.rank && p->size[i] == 0))
             return wk_bad_call(call, WK_INVALID, "size %lld, expected at least 1", (long long)p->size[i]);
     }
-    p->scale = opts->norm == WK_FFT_NORM_ORTHO                       ? WK_FFT_BY_ROOT
-               : (opts->norm == WK_FFT_NORM_FORWARD) == !inverse     ? WK_FFT_BY_LENGTH
-                                                                     : WK_FFT_BY_ONE;
+    p->scale = opts->norm == WK_FFT_NORM_ORTHO                   ? WK_FFT_BY_ROOT
+               : (opts->norm == WK_FFT_NORM_FORWARD) == !inverse ? WK_FFT_BY_LENGTH
+                                                                 : WK_FFT_BY_ONE;
     return WK_OK;
 }
 
@@ -219,7 +221,8 @@ static wk_status pairs_parts(const wk_call *call, bool inverse, wk_tensor *out[]
     char text[160];
     plan p;
     if (x->rank < 1 || x->shape[x->rank - 1] != 2)
-        return wk_bad_call(call, WK_SHAPE, "x is %s, expected complex numbers (…, 2)", wk_describe(x, text, sizeof text));
+        return wk_bad_call(call, WK_SHAPE, "x is %s, expected complex numbers (…, 2)",
+                           wk_describe(x, text, sizeof text));
     WK_TRY(plan_of(call, x->rank - 1, inverse, &p));
     for (int i = p.count - 1; i >= 0; i--) x = along_pairs(x, &p, i, inverse);
     out[0] = x;
@@ -246,12 +249,14 @@ static wk_status irfft_parts(const wk_call *call, wk_tensor *out[]) {
     char text[160];
     plan p;
     if (x->rank < 1 || x->shape[x->rank - 1] != 2)
-        return wk_bad_call(call, WK_SHAPE, "x is %s, expected complex numbers (…, 2)", wk_describe(x, text, sizeof text));
+        return wk_bad_call(call, WK_SHAPE, "x is %s, expected complex numbers (…, 2)",
+                           wk_describe(x, text, sizeof text));
     WK_TRY(plan_of(call, x->rank - 1, true, &p));
     const int last = p.count - 1, axis = p.axis[last];
     const int64_t n = p.size[last] ? p.size[last] : 2 * (x->shape[axis] - 1);
-    if (n < 1) return wk_bad_call(call, WK_SHAPE, "axis %d has %lld elements; name the size of the result", axis,
-                                  (long long)x->shape[axis]);
+    if (n < 1)
+        return wk_bad_call(call, WK_SHAPE, "axis %d has %lld elements; name the size of the result", axis,
+                           (long long)x->shape[axis]);
     for (int i = 0; i < last; i++) x = along_pairs(x, &p, i, true);
     const wk_fft_axis_attrs attrs = { .axis = axis, .n = n, .scale = p.scale };
     out[0] = wk_op_run1(&irfft_axis_row, &attrs, resized(x, axis, n / 2 + 1));
@@ -302,21 +307,21 @@ static const wk_attr_def fft_attrs[] = {
     { "sizes", WK_ATTR_DIMS, offsetof(wk_fft_opts, sizes), 0, NULL, 0, "of the axes; default: as they are" },
     { "norm", WK_ATTR_ENUM, offsetof(wk_fft_opts, norm), 0, "backward|forward|ortho", 0, "which direction divides" },
 };
-#define ROW(id, text)                                                                                      \
-    static wk_op_def id##_row = { .name = #id,                                                             \
-                                  .doc = text,                                                             \
-                                  .n_in = 1,                                                               \
-                                  .n_out = 1,                                                              \
-                                  .composite = true,                                                       \
-                                  .attrs = fft_attrs,                                                      \
-                                  .n_attrs = 3,                                                            \
-                                  .attrs_size = sizeof(wk_fft_opts),                                       \
-                                  .dtype = { .allowed = { FULL_PRECISION }, .autocast = WK_CAST_F32 },     \
-                                  .decompose = id##_parts,                                                 \
-                                  .cost = parts_cost,                                                      \
-                                  .samples = id##_samples };                                               \
-    wk_tensor *wk_##id(wk_tensor *x, wk_fft_opts opts) {                                                   \
-        return wk_op_run1(&id##_row, &opts, x);                                                            \
+#define ROW(id, text)                                                                                  \
+    static wk_op_def id##_row = { .name = #id,                                                         \
+                                  .doc = text,                                                         \
+                                  .n_in = 1,                                                           \
+                                  .n_out = 1,                                                          \
+                                  .composite = true,                                                   \
+                                  .attrs = fft_attrs,                                                  \
+                                  .n_attrs = 3,                                                        \
+                                  .attrs_size = sizeof(wk_fft_opts),                                   \
+                                  .dtype = { .allowed = { FULL_PRECISION }, .autocast = WK_CAST_F32 }, \
+                                  .decompose = id##_parts,                                             \
+                                  .cost = parts_cost,                                                  \
+                                  .samples = id##_samples };                                           \
+    wk_tensor *wk_##id(wk_tensor *x, wk_fft_opts opts) {                                               \
+        return wk_op_run1(&id##_row, &opts, x);                                                        \
     }
 ROW(fft, "Fourier transform of complex numbers as pairs")
 ROW(ifft, "inverse Fourier transform of complex numbers as pairs")
