@@ -152,8 +152,9 @@ Test(dropout, equal_keys_give_equal_masks) {
     cr_expect(same_bits(y, mask_of(x, 1, 5, 0.5)), "two threads");
     cr_expect(same_bits(wk_cast(y, WK_F64), mask_of(wk_cast(x, WK_F64), 1, 5, 0.5)), "f64");
     cr_expect(same_bits(wk_cast(y, WK_BF16), mask_of(wk_cast(x, WK_BF16), 1, 5, 0.5)), "bf16");
-    for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++)
-        cr_expect(same_bits(y, mask_of(sample_lay_out(x, (sample_layout)layout), 1, 5, 0.5)), "layout %d", layout);
+    for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++)
+        cr_expect(same_bits(y, mask_of(wk__sample_lay_out(x, (wk__sample_layout)layout), 1, 5, 0.5)), "layout %d",
+                  layout);
     wk_scope_end(scope);
 }
 
@@ -173,7 +174,7 @@ Test(dropout, elements_are_independent) {
 
 Test(dropout, nothing_dropped_is_nothing_changed) {
     wk_scope scope = wk_scope_begin();
-    wk_tensor *x = sample_draw(&(wk_sample_in){ .dims = WK_DIMS(33, 7) }, 0, WK_F32, SAMPLE_AS_SAID);
+    wk_tensor *x = wk__sample_draw(&(wk_sample_in){ .dims = WK_DIMS(33, 7) }, 0, WK_F32, WK__SAMPLE_AS_SAID);
     cr_expect(same_bits(x, mask_of(x, 0, 0, 0)));
     wk_scope_end(scope);
 }

@@ -16,6 +16,9 @@
         s->emit(s, "none", (const wk_sample_in[]){ a, b }, 2, &none);             \
         a.dims = b.dims = WK_DIMS(129, 257);                                      \
         s->emit(s, "large", (const wk_sample_in[]){ a, b }, 2, &mean);            \
+        a.strided = false;                                                        \
+        a.dims = b.dims = WK_DIMS(512, 1024);                                     \
+        WK_HUGE_CASE(s, "huge", &mean, a, b);                                     \
     }
 
 /* ---- distances ---- */
@@ -107,6 +110,8 @@ static void kl_div_samples(wk_sampler *s) {
     s->emit(s, "mean", (const wk_sample_in[]){ a, t }, 2, &mean);
     s->emit(s, "log target", (const wk_sample_in[]){ a, a }, 2, &logs);
     s->emit(s, "batchmean", (const wk_sample_in[]){ a, t }, 2, &batch);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024), .low = -4, .high = -0.1 },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 1 });
 }
 static const wk_attr_def kl_div_attrs[] = {
     { "reduction", WK_ATTR_ENUM, offsetof(wk_kl_div_opts, reduction), 0, "mean|sum|none|batchmean", 0,
@@ -142,6 +147,8 @@ static void poisson_nll_loss_samples(wk_sampler *s) {
     s->emit(s, "logarithms", (const wk_sample_in[]){ a, t }, 2, &logs);
     s->emit(s, "rate", (const wk_sample_in[]){ a, t }, 2, &rate);
     s->emit(s, "full", (const wk_sample_in[]){ a, t }, 2, &full);
+    WK_HUGE_CASE(s, "huge", &logs, { .dims = WK_DIMS(512, 1024), .low = 0.1, .high = 2 },
+                 { .dims = WK_DIMS(512, 1024), .low = 1.1, .high = 6 });
 }
 static const wk_attr_def poisson_nll_loss_attrs[] = {
     FLAG(wk_poisson_nll_opts, rate_given, "a is the rate, not its logarithm"),
@@ -168,6 +175,8 @@ static void gaussian_nll_loss_samples(wk_sampler *s) {
             { .dims = WK_DIMS(4, 5), .low = 0.3, .high = 2 });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) },
             { .dims = WK_DIMS(4, 1), .low = 0.3, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.3, .high = 2 });
 }
 static const wk_attr_def gaussian_nll_loss_attrs[] = {
     FLAG(wk_gaussian_nll_opts, full, "with the constant"),
