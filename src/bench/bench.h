@@ -43,7 +43,7 @@ void wk__subject_end(wk__subject *subject);
 wk_status wk__subject_want_grad(wk__subject *subject, bool (*uses)(void *context, int output), void *context);
 /* Results, and in WK__BENCH_GRAD gradients (NULL where not wanted), as tensors of the current scope. */
 wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients);
-/* Median nanoseconds of a call, over calls for about `seconds`; 0 with an error pending. */
+/* Nanoseconds of a call in the fastest batch within `seconds`; 0 with an error pending. */
 double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds);
 /* Bytes and floating-point operations of one call. */
 wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode);

@@ -13,7 +13,8 @@ enum { EXIT_USAGE = 2 };
 static const char help[] =
     "usage: wick bench ops [PATTERN] [options]\n"
     "\n"
-    "Times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a name, or\n"
+    "Times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a name, "
+    "or\n"
     "several as a shell writes them (\"*pool*\").\n"
     "\n"
     "  --peer torch         PyTorch eager beside it, turn by turn, after both results were compared (at the root of\n"

@@ -176,7 +176,8 @@ wk_status wk__bench_ops(const wk__bench_opts *opts) {
     if (!known)
         status = unknown(opts->pattern);
     else if (count == 0)
-        status = wk_fail(WK_DTYPE, "no operation that \"%s\" names takes %s", opts->pattern, wk_dtype_name(opts->dtype));
+        status =
+            wk_fail(WK_DTYPE, "no operation that \"%s\" names takes %s", opts->pattern, wk_dtype_name(opts->dtype));
     else if (opts->peer)
         status = wk__peer_start(&peer, opts->peer, wk_threads());
     if (status == WK_OK) status = walk(&w, rows, count);

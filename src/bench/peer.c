@@ -230,7 +230,8 @@ static wk_status check_against(wk__subject *s, wk_safetensors *file, char *note,
     tolerance = fmax(tolerance, coarsest(out, s->n_out));
     for (int k = 0; k < s->n_out && !*note; k++) {
         (void)snprintf(name, sizeof name, "out.%d", k);
-        if (wk_safetensors_has(file, name)) compare(out[k], wk_safetensors_get(file, name), name, tolerance, note, size);
+        if (wk_safetensors_has(file, name))
+            compare(out[k], wk_safetensors_get(file, name), name, tolerance, note, size);
     }
     for (int i = 0; i < s->n_in && s->has_grad && !*note; i++) {
         (void)snprintf(name, sizeof name, "grad.%d", i);

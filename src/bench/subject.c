@@ -1,7 +1,7 @@
 /* subject.c: one sample of one row, made ready, run and timed.
  *
- * A time is the median over batches of calls.  A batch lasts long enough for the clock (50 µs) and is short beside the
- * time slice that another process takes, so that on a busy machine most batches are undisturbed.
+ * A time is that of the fastest batch of calls: what else runs on the machine only ever adds, and a batch, which lasts
+ * just long enough for the clock (50 µs), is short beside the time slice that it takes.
  */
 #define WK_NO_CALL_SITES
 #include "bench/bench.h"
@@ -12,9 +12,7 @@
 #include "wick/ops.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-enum { MOST_BATCHES = 4096 };
 static const double BATCH_SECONDS = 50e-6;
 const char *const wk__bench_mode_names[] = { "forward", "grad" };
 
@@ -110,27 +108,14 @@ static double run_batch(const wk__subject *subject, wk__bench_mode mode, int64_t
     return wk_now() - start;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds) {
-    double *times = wk_alloc(MOST_BATCHES * sizeof *times), median = 0;
     int64_t calls = 1;
     (void)run_batch(subject, mode, 1); /* caches and storages */
     while (!wk_failed() && run_batch(subject, mode, calls) < BATCH_SECONDS) calls *= 2;
-    double until = wk_now() + seconds;
-    int count = 0;
-    do
-        if (times && !wk_failed()) times[count++] = run_batch(subject, mode, calls) / (double)calls;
-    while (times && !wk_failed() && count < MOST_BATCHES && wk_now() < until);
-    if (count && !wk_failed()) {
-        qsort(times, (size_t)count, sizeof *times, by_value);
-        median = 1e9 * times[count / 2];
-    }
-    wk_free(times);
-    return median;
+    double until = wk_now() + seconds, least = INFINITY;
+    do least = fmin(least, run_batch(subject, mode, calls) / (double)calls);
+    while (!wk_failed() && wk_now() < until);
+    return wk_failed() ? 0 : 1e9 * least;
 }
 
 wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode) {

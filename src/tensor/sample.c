@@ -9,7 +9,6 @@
 
 #include "wick/ops.h"
 
-
 #include <math.h>
 #include <string.h>
 

@@ -93,7 +93,8 @@ Test(bench_command, tells_what_is_wrong) {
         char *err = NULL;
         char command[1200];
         int at = snprintf(command, sizeof command, "cd '%s' && exec '%s' bench", folder, WICK_PROGRAM);
-        for (int k = 0; cases[i].words[k]; k++) at += snprintf(command + at, sizeof command - (size_t)at, " '%s'", cases[i].words[k]);
+        for (int k = 0; cases[i].words[k]; k++)
+            at += snprintf(command + at, sizeof command - (size_t)at, " '%s'", cases[i].words[k]);
         char *const shell[] = { "sh", "-c", command, NULL };
         int code = run_program(folder, shell, NULL, 60, &err);
         cr_expect_eq(code, cases[i].code, "%s: %d", command, code);

@@ -36,7 +36,6 @@ static void copy_samples(wk_sampler *s) {
     WK_CASE(s, "image", NULL, { .dims = WK_DIMS(2, 33, 5, 7), .strided = true });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 2) });
     WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) });
-    WK_HUGE_CASE(s, "huge strided", NULL, { .dims = WK_DIMS(512, 1024), .strided = true });
 }
 static wk_op_def copy_row = { .name = "copy",
                               .doc = "the same values, row major",
