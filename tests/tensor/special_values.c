@@ -82,6 +82,19 @@ Test(special_values, transcendentals_at_their_ends) {
     wk_scope_end(scope);
 }
 
+/* erfinv(x) = √π/2 (x + π/12 x³ + …): small arguments keep their digits. */
+Test(special_values, erfinv_of_small_numbers) {
+    wk_scope scope = wk_scope_begin();
+    const double x[] = { 1e-15, -1e-9, 1e-6, -1e-4 };
+    const double wanted[] = { 8.86226925452758083e-16, -8.86226925452758069e-10, 8.86226925452989987e-07,
+                              -8.86226927772894734e-05 };
+    wk_tensor *y = wk_erfinv(wk_from_array(WK_F64, WK_DIMS(4), x));
+    cr_assert_not_null(y, "%s", wk_message());
+    for (int i = 0; i < 4; i++)
+        cr_expect_lt(fabs(wk_at(y, i) - wanted[i]), 1e-15 * fabs(wanted[i]), "erfinv(%g) is %.17g", x[i], wk_at(y, i));
+    wk_scope_end(scope);
+}
+
 Test(special_values, casts_saturate) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_from_array(WK_F64, WK_DIMS(6), (double[]){ 1e30, -1e30, NAN, 300.9, -300.9, -0.5 });

@@ -179,13 +179,23 @@ static wk_status nonzero_positions(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *mask = call->in[0];
     int64_t *out = call->out[0]->data, found = 0, rank = mask->rank;
     const uint8_t *data = mask->data, *at = data, *end = data + mask->count;
-    for (; found < attrs->size && at < end && (at = memchr(at, 1, (size_t)(end - at))); at++, found++) {
-        int64_t rest = at - data;
-        for (int64_t d = rank - 1; d >= 0; d--) {
-            out[found * rank + d] = rest % mask->shape[d];
-            rest /= mask->shape[d];
+    int64_t place[WK_MAX_RANK] = { 0 }, last = 0, width = rank ? mask->shape[rank - 1] : 1, inner = 0;
+    for (; found < attrs->size && at < end; at++, found++) {
+        if (!*at && !(at = memchr(at, 1, (size_t)(end - at)))) break;
+        inner += at - data - last;
+        last = at - data;
+        if (inner >= width && rank) { /* carried on only at the end of a line */
+            place[rank - 1] = inner;
+            for (int64_t d = rank - 1; d > 0 && place[d] >= mask->shape[d]; d--) {
+                place[d - 1] += place[d] / mask->shape[d];
+                place[d] %= mask->shape[d];
+            }
+            inner = place[rank - 1];
         }
+        for (int64_t d = 0; d < rank - 1; d++) *out++ = place[d];
+        if (rank) *out++ = inner;
     }
+    out = call->out[0]->data;
     for (int64_t i = found * rank; i < attrs->size * rank; i++) out[i] = attrs->fill;
     return WK_OK;
 }
