@@ -212,7 +212,7 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
     char *dx = plan->dx + offset[0] * plan->size;
     const char *dy = plan->dy + offset[1] * plan->size;
     const int64_t *index = plan->index + offset[2];
-    if (plan->row.from <= plan->axis.from) {
+    if (n > 1 && plan->row.from <= plan->axis.from) {
         for (int64_t k = 0; k < plan->length; k++)
             plan->add(dx, dy + k * plan->axis.from * plan->size, index + k * plan->axis.index, &plan->row, n);
         return;

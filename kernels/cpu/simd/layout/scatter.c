@@ -114,7 +114,7 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
     char *out = p->out + offset[0] * p->size;
     const char *source = p->source + offset[1] * p->size;
     const int64_t *index = p->index + offset[2];
-    if (p->row.index <= p->axis.index) {
+    if (n > 1 && p->row.index <= p->axis.index) {
         for (int64_t k = 0; k < p->length; k++)
             p->join(out, source + k * p->axis.from * p->size, index + k * p->axis.index, &p->row, n);
         return;
