@@ -128,7 +128,7 @@ static void NAME(backward_pixels)(const sampling *s, T *to /* (count, 2) */, int
         double sum[2] = { 0 };
         for (int t = 0; t < 4; t++) {
             int across = t & 1, down = t >> 1;
-            double share = a[0].inside[across] & a[1].inside[down] ? (double)product[i * 4 + t] : 0;
+            double share = a[0].inside[across] && a[1].inside[down] ? (double)product[i * 4 + t] : 0;
             sum[0] += a[0].slant[across] * a[1].weight[down] * share;
             sum[1] += a[0].weight[across] * a[1].slant[down] * share;
         }

@@ -123,7 +123,7 @@ enum { MOST_LANES = 64 };
                 const type *restrict x = (const type *)x_ + i * step;                                               \
                 for (int64_t j = 0; j < columns; j++) {                                                             \
                     lane_type v = (lane_type)load(x[j]);                                                            \
-                    best[j] = (v operator best[j]) | (v != v) ? v : best[j];                                        \
+                    best[j] = BETTER(v, best[j], operator) ? v : best[j];                                           \
                 }                                                                                                   \
             }                                                                                                       \
             for (int64_t j = 0; j < columns; j++) {                                                                 \
