@@ -133,11 +133,17 @@ typedef struct wk_sample_in {
 typedef struct wk_sampler {
     void (*emit)(struct wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs);
     void *context;
+    bool huge; /* emit those of WK_HUGE_CASE too */
 } wk_sampler;
 /* Emit one case: WK_CASE(sampler, "odd", &attrs, { WK_DIMS(3, 5) }, { WK_DIMS(5) }); */
 #define WK_CASE(sampler, label, attributes, ...)                               \
     (sampler)->emit((sampler), (label), (const wk_sample_in[]){ __VA_ARGS__ }, \
                     (int)(sizeof((const wk_sample_in[]){ __VA_ARGS__ }) / sizeof(wk_sample_in)), (attributes))
+/* A sample that is too large for tests and is only timed; its label begins with "huge". */
+#define WK_HUGE_CASE(sampler, label, attributes, ...)                          \
+    do                                                                         \
+        if ((sampler)->huge) WK_CASE(sampler, label, attributes, __VA_ARGS__); \
+    while (0)
 
 struct wk_op_def {
     const char *name, *doc;

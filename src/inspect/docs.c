@@ -188,7 +188,7 @@ static void write_row(wk_text *page, const wk_op_def *op, const wk__declarations
     wk_text_puts(page, op->n_attrs ? "```text\n" : "\n```text\n");
     if (d) write_call(page, d);
     example e = { op, page, false };
-    op->samples(&(wk_sampler){ write_command, &e });
+    op->samples(&(wk_sampler){ .emit = write_command, .context = &e });
     wk_text_puts(page, "```\n");
 }
 

@@ -152,6 +152,11 @@ typedef struct wk_piecewise_attrs {
     bool open;
 } wk_piecewise_attrs;
 
+/* rounded_size (d) -> factor (d² / 2 within ± edge, else edge (|d| − edge / 2)) */
+typedef struct wk_rounded_attrs {
+    double edge, factor;
+} wk_rounded_attrs;
+
 /* magnitude (x) -> squares, absolute values, the largest or the least of these, over axes: what norms are made of */
 typedef enum wk_magnitude { WK_SUM_OF_SQUARES, WK_SUM_OF_SIZES, WK_LARGEST_SIZE, WK_LEAST_SIZE } wk_magnitude;
 typedef struct wk_magnitude_attrs {

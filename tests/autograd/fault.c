@@ -47,10 +47,12 @@ static void *run_trial(void *argument) {
     wk_set_threads(1);
     wk_scope outer = wk_scope_begin();
     for (int i = 0; i < t->n_in; i++) {
-        const wk_dtype dtype = sample_dtype(t->row, &t->in[i], i, sample_serves(t->row, WK_F32) ? WK_F32 : WK_I64);
-        in[i] = wk_keep(sample_draw(&t->in[i], i, dtype, SAMPLE_AS_SAID));
+        const wk_dtype dtype =
+            wk__sample_dtype(t->row, &t->in[i], i, wk__sample_serves(t->row, WK_F32) ? WK_F32 : WK_I64);
+        in[i] = wk_keep(wk__sample_draw(&t->in[i], i, dtype, WK__SAMPLE_AS_SAID));
         const bool written = t->row->n_in == WK_LIST ? t->row->mutates && i > 0 : (t->row->mutates >> i & 1) != 0;
-        if (in[i] && wk_dtype_is_float(dtype) && !written && !t->row->not_differentiable) (void)wk_require_grad(in[i], true);
+        if (in[i] && wk_dtype_is_float(dtype) && !written && !t->row->not_differentiable)
+            (void)wk_require_grad(in[i], true);
     }
     for (int again = 0; again < 2; again++) {
         wk_scope scope = wk_scope_begin();
@@ -101,7 +103,7 @@ static void walk(int part, int parts) {
     for (int id = part; id < wk_op_count(); id += parts) {
         const wk_op_def *row = wk_op_get(id);
         wk_sampler sampler = { .emit = one_case, .context = &row };
-        if (!sample_is_step(row)) row->samples(&sampler); /* tests/optim/fault.c has the optimizers' steps */
+        if (!wk__sample_is_step(row)) row->samples(&sampler); /* tests/optim/fault.c has the optimizers' steps */
     }
     cr_expect_gt(allocations, 500);
 }

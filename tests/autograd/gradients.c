@@ -45,7 +45,7 @@ static int outputs_of(const subject *s, int n_in) {
     wk_tensor *in[16] = { NULL };
     wk_scope scope = wk_scope_begin();
     for (int i = 0; i < n_in; i++)
-        in[i] = sample_draw(&s->in[i], i, sample_dtype(s->row, &s->in[i], i, WK_F64), SAMPLE_AS_SAID);
+        in[i] = wk__sample_draw(&s->in[i], i, wk__sample_dtype(s->row, &s->in[i], i, WK_F64), WK__SAMPLE_AS_SAID);
     int count = wk_op_outputs(s->row, in, n_in, s->attrs);
     cr_assert(count >= 0 && count <= MOST_OUT, "%s: %d outputs", s->row->name, count);
     wk_scope_end(scope);
@@ -60,8 +60,8 @@ static wk_tensor *kept_input(const subject *s, int i, bool *is_leaf) {
     wk_scope scope = wk_scope_begin();
     wk_sample_in plain = s->in[i];
     plain.strided = false;
-    wk_dtype dtype = sample_dtype(s->row, &plain, i, WK_F64);
-    wk_tensor *kept = wk_keep(sample_draw(&plain, i, dtype, SAMPLE_AS_SAID));
+    wk_dtype dtype = wk__sample_dtype(s->row, &plain, i, WK_F64);
+    wk_tensor *kept = wk_keep(wk__sample_draw(&plain, i, dtype, WK__SAMPLE_AS_SAID));
     wk_scope_end(scope);
     *is_leaf = kept && wk_dtype_is_float(dtype) && !is_state(s->row, i);
     if (*is_leaf) wk_require_grad(kept, true);
@@ -162,7 +162,8 @@ static void check_function(wk_gradcheck_function function, const char *name, con
     wk_tensor *tensors[8] = { NULL };
     wk_scope scope = wk_scope_begin();
     for (int i = 0; i < n_in; i++) {
-        tensors[i] = wk_keep(sample_draw(&in[i], i, in[i].kind == WK_SAMPLE_INDEX ? WK_I64 : WK_F64, SAMPLE_AS_SAID));
+        tensors[i] =
+            wk_keep(wk__sample_draw(&in[i], i, in[i].kind == WK_SAMPLE_INDEX ? WK_I64 : WK_F64, WK__SAMPLE_AS_SAID));
         if (in[i].kind != WK_SAMPLE_INDEX) wk_require_grad(tensors[i], true);
     }
     wk_scope_end(scope);

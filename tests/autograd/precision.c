@@ -18,7 +18,7 @@ enum { MOST_IN = 16 };
 typedef struct walk {
     const wk_op_def *row;
     wk_dtype dtype;
-    sample_layout layout;
+    wk__sample_layout layout;
     int checked;
 } walk;
 
@@ -35,8 +35,8 @@ static bool is_state(const wk_op_def *row, int i) {
 /* Kept inputs; `wide`: the same values in f64, row major. */
 static int draw(const walk *w, const wk_sample_in *in, int n_in, bool wide, wk_tensor *kept[]) {
     for (int i = 0; i < n_in; i++) {
-        wk_dtype dtype = sample_dtype(w->row, &in[i], i, w->dtype);
-        wk_tensor *x = sample_draw(&in[i], i, dtype, w->layout);
+        wk_dtype dtype = wk__sample_dtype(w->row, &in[i], i, w->dtype);
+        wk_tensor *x = wk__sample_draw(&in[i], i, dtype, w->layout);
         bool is_float = x && wk_dtype_is_float(dtype);
         kept[i] = wk_keep(wide && is_float ? wk_contiguous(wk_cast(x, WK_F64)) : x);
         if (is_float && !is_state(w->row, i)) wk_require_grad(kept[i], true);
@@ -85,7 +85,7 @@ static void compare(walk *w, const char *label, int i, const wk_tensor *got, con
 
 static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
     walk *w = sampler->context;
-    if (strstr(label, "large") && w->layout > (w->dtype == WK_F32 ? SAMPLE_PERMUTED : SAMPLE_AS_SAID))
+    if (strstr(label, "large") && w->layout > (w->dtype == WK_F32 ? WK__SAMPLE_PERMUTED : WK__SAMPLE_AS_SAID))
         return; /* seconds each */
     wk_tensor *low[MOST_IN] = { NULL }, *wide[MOST_IN] = { NULL }, *y, *wide_y;
     wk_scope scope = wk_scope_begin();
@@ -104,9 +104,9 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
 }
 
 /* Rows that change dtypes themselves, or that no layout but row major has. */
-static bool is_left_out(const wk_op_def *row, sample_layout layout) {
+static bool is_left_out(const wk_op_def *row, wk__sample_layout layout) {
     if (strcmp(row->name, "cast") == 0) return true;
-    return strcmp(row->name, "reshape") == 0 && layout != SAMPLE_AS_SAID;
+    return strcmp(row->name, "reshape") == 0 && layout != WK__SAMPLE_AS_SAID;
 }
 
 static void walk_rows(wk_dtype dtype) {
@@ -115,9 +115,9 @@ static void walk_rows(wk_dtype dtype) {
     wk_sampler sampler = { .emit = one_case, .context = &w };
     for (int id = 0; id < wk_op_count(); id++) {
         w.row = wk_op_get(id);
-        if (!w.row->grad || !sample_serves(w.row, dtype)) continue;
-        for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++) {
-            w.layout = (sample_layout)layout;
+        if (!w.row->grad || !wk__sample_serves(w.row, dtype)) continue;
+        for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++) {
+            w.layout = (wk__sample_layout)layout;
             if (!is_left_out(w.row, w.layout)) w.row->samples(&sampler);
         }
     }

@@ -46,8 +46,9 @@ static wk_tensor *fill(chance *c, const wk_sample_in *in, wk_dtype dtype) {
 
 wk_tensor *draw_operand(chance *c, const wk_sample_in *in, wk_dtype dtype) {
     wk_tensor *values = fill(c, in, dtype);
-    sample_layout layout = happens(c, 50) ? SAMPLE_AS_SAID : (sample_layout)draw_below(c, SAMPLE_LAYOUTS);
-    return values ? sample_lay_out(values, layout) : NULL;
+    wk__sample_layout layout =
+        happens(c, 50) ? WK__SAMPLE_AS_SAID : (wk__sample_layout)draw_below(c, WK__SAMPLE_LAYOUTS);
+    return values ? wk__sample_lay_out(values, layout) : NULL;
 }
 
 wk_tensor *draw_any(chance *c) {

@@ -88,7 +88,7 @@ static wk_tensor *choose(program *p, shot *s, int i) {
     if (happens(&p->c, 2)) return s->as_meant = false, draw_any(&p->c);
     if (happens(&p->c, 2) && p->in_pool) return s->as_meant = false, p->pool[draw_below(&p->c, p->in_pool)];
     if (in->kind == WK_SAMPLE_ABSENT) return NULL;
-    wk_dtype dtype = sample_dtype(s->row, in, i, s->dtype);
+    wk_dtype dtype = wk__sample_dtype(s->row, in, i, s->dtype);
     wk_tensor *t = NULL;
     if (in->kind == WK_SAMPLE_UNIFORM && happens(&p->c, 60)) t = from_pool(p, &in->dims, dtype);
     if (!t && s->row->n_in == 1 && happens(&p->c, 50)) t = from_pool(p, NULL, dtype);
@@ -103,7 +103,8 @@ static wk_tensor *choose(program *p, shot *s, int i) {
 /* Values for which references and tolerances are meant: finite, neither huge nor of mixed float types. */
 static bool is_comparable(const shot *s, wk_tensor *const *in, wk_dtype *working) {
     int floats = -1;
-    if (!s->as_meant || s->row->n_out == WK_LIST || s->n_in > REFERENCE_MOST_IN || sample_is_step(s->row)) return false;
+    if (!s->as_meant || s->row->n_out == WK_LIST || s->n_in > REFERENCE_MOST_IN || wk__sample_is_step(s->row))
+        return false;
     for (int i = 0; i < s->n_in; i++) {
         if (!in[i]) continue;
         for (int64_t k = 0; k < in[i]->count; k++)

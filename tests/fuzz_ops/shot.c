@@ -33,7 +33,7 @@ static wk_dtype draw_dtype(chance *c, const wk_op_def *row) {
     wk_dtype dtype = WK_F32;
     for (int tries = 0; tries < 30; tries++) {
         dtype = (wk_dtype)draw_below(c, happens(c, 60) ? 2 : WK_DTYPE_COUNT);
-        if (sample_serves(row, dtype)) break;
+        if (wk__sample_serves(row, dtype)) break;
     }
     return dtype;
 }
@@ -121,7 +121,7 @@ shot draw_shot(chance *c) {
     while (at.seen == 0) {
         s.row = wk_op_get((int)draw_below(c, wk_op_count()));
         if (s.row->internal) continue; /* its callers are rules, whose operands fit; gradients lead there */
-        s.row->samples(&(wk_sampler){ consider, &at });
+        s.row->samples(&(wk_sampler){ .emit = consider, .context = &at });
     }
     s.dtype = draw_dtype(c, s.row);
     if (happens(c, 50)) rename_sizes(c, &s);

@@ -62,9 +62,9 @@ Test(npy, reads_and_writes_what_numpy_does) {
         (void)snprintf(path, sizeof path, GOLDEN "%s.npy", wk_dtype_name(dtypes[d]));
         wk_tensor *tensor = wk_npy_load(path);
         expect_counted(tensor, dtypes[d], WK_DIMS(2, 3, 4), path);
-        for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++) {
-            cr_assert_eq(wk_npy_save(in_folder("out.npy"), sample_lay_out(tensor, (sample_layout)layout)), WK_OK, "%s",
-                         wk_message());
+        for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++) {
+            cr_assert_eq(wk_npy_save(in_folder("out.npy"), wk__sample_lay_out(tensor, (wk__sample_layout)layout)),
+                         WK_OK, "%s", wk_message());
             size_t wanted_size, got_size;
             char *wanted = bytes_of(path, &wanted_size), *got = bytes_of(in_folder("out.npy"), &got_size);
             cr_expect(wanted_size == got_size && memcmp(wanted, got, got_size) == 0, "%s: other bytes", path);

@@ -1,29 +1,8 @@
-/* sample.h: tensors drawn from the op table's sample specifications, and exact views of tensors as doubles. */
+/* sample.h: exact views of tensors as doubles. */
 #ifndef WICK_TESTS_SAMPLE_H
 #define WICK_TESTS_SAMPLE_H
 
-#include "wick/op.h"
-
-/* How a drawn tensor lies in memory.  Values do not depend on it. */
-typedef enum sample_layout {
-    SAMPLE_AS_SAID,  /* row major, or with gaps where the sample says `strided` */
-    SAMPLE_PERMUTED, /* dense, axes in reversed order in memory: the general case of channels last */
-    SAMPLE_GAPS,     /* reversed, and every second element is someone else's */
-    SAMPLE_LAYOUTS
-} sample_layout;
-
-/* A scoped tensor for input `slot`; NULL for WK_SAMPLE_ABSENT.  Equal arguments give equal values on every machine. */
-wk_tensor *sample_draw(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
-/* The same with floats rounded to eight significant bits, so that every float type holds the same numbers. */
-wk_tensor *sample_draw_exact(const wk_sample_in *in, int slot, wk_dtype dtype, sample_layout layout);
-/* An optimizer's step over lists of parameters, gradients and states. */
-bool sample_is_step(const wk_op_def *row);
-/* The dtype of an input when the row runs in `dtype`. */
-wk_dtype sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype);
-/* Whether the row can be run in this dtype: its key input takes it. */
-bool sample_serves(const wk_op_def *row, wk_dtype dtype);
-/* Lay the values of a scoped tensor out anew. */
-wk_tensor *sample_lay_out(wk_tensor *values, sample_layout layout);
+#include "tensor/sample.h"
 
 /* All elements, row major; free() it.  Decodes f16 and bf16 by itself: dtype.c is under test too. */
 double *tensor_values(const wk_tensor *tensor);

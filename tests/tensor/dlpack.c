@@ -37,8 +37,8 @@ Test(dlpack, layout_of_the_structs) {
 Test(dlpack, there_and_back_in_every_dtype_and_layout) {
     const wk_sample_in in = { .dims = WK_DIMS(3, 4, 5), .low = 0, .high = 2 };
     for (int d = 0; d < WK_DTYPE_COUNT; d++)
-        for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++) {
-            wk_tensor *x = sample_draw(&in, 0, (wk_dtype)d, (sample_layout)layout);
+        for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++) {
+            wk_tensor *x = wk__sample_draw(&in, 0, (wk_dtype)d, (wk__sample_layout)layout);
             wk_tensor *plain = wk_from_dlpack(wk_to_dlpack(x));
             wk_tensor *versioned = wk_from_dlpack_versioned(wk_to_dlpack_versioned(x));
             cr_assert(plain && versioned, "%s: %s", wk_dtype_name((wk_dtype)d), wk_message());

@@ -13,9 +13,9 @@
 
 SCOPED_SUITE(inplace);
 
-static wk_tensor *drawn(wk_dims dims, wk_dtype dtype, int slot, sample_layout layout) {
+static wk_tensor *drawn(wk_dims dims, wk_dtype dtype, int slot, wk__sample_layout layout) {
     const wk_sample_in in = { .dims = dims, .low = 0.5, .high = 3 };
-    return sample_draw(&in, slot, dtype, layout);
+    return wk__sample_draw(&in, slot, dtype, layout);
 }
 static void expect_same(const wk_tensor *got, const wk_tensor *wanted, const char *what) {
     cr_assert(got && wanted, "%s: %s", what, wk_message());
@@ -63,11 +63,12 @@ Test(inplace, equals_the_operation_that_gives_a_new_tensor) {
     const wk_dims operands[] = { WK_DIMS(3, 4, 5), WK_DIMS(4, 1), WK_SCALAR };
     for (size_t op = 0; op < 6; op++)
         for (size_t d = 0; d < 6; d++)
-            for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++)
+            for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++)
                 for (int k = 0; k < 3; k++) {
                     if (!wk_dtype_is_float(dtypes[d]) && strcmp(operations[op].name, "div_") == 0) continue;
-                    wk_tensor *x = drawn(WK_DIMS(3, 4, 5), dtypes[d], 0, (sample_layout)layout);
-                    wk_tensor *y = drawn(operands[k], dtypes[d], 1, (sample_layout)((layout + 1) % SAMPLE_LAYOUTS));
+                    wk_tensor *x = drawn(WK_DIMS(3, 4, 5), dtypes[d], 0, (wk__sample_layout)layout);
+                    wk_tensor *y =
+                        drawn(operands[k], dtypes[d], 1, (wk__sample_layout)((layout + 1) % WK__SAMPLE_LAYOUTS));
                     wk_tensor *wanted = operations[op].plain(x, y);
                     cr_expect_eq(operations[op].in_place(x, y), x, "%s: %s", operations[op].name, wk_message());
                     expect_same(x, wanted, operations[op].name);
@@ -105,8 +106,8 @@ Test(inplace, operands_that_share_memory) {
 }
 
 Test(inplace, the_rest) {
-    for (int layout = 0; layout < SAMPLE_LAYOUTS; layout++) {
-        wk_tensor *x = drawn(WK_DIMS(3, 4), WK_F32, 0, (sample_layout)layout);
+    for (int layout = 0; layout < WK__SAMPLE_LAYOUTS; layout++) {
+        wk_tensor *x = drawn(WK_DIMS(3, 4), WK_F32, 0, (wk__sample_layout)layout);
         wk_tensor *wanted = wk_affine(x, (wk_affine_opts){ 2, -1 });
         cr_expect_eq(wk_affine_(x, (wk_affine_opts){ 2, -1 }), x);
         expect_same(x, wanted, "affine_");

@@ -56,7 +56,7 @@ typedef struct walk {
     const wk_op_def *row;
     const ref_row *reference;
     wk_dtype dtype;
-    sample_layout layout;
+    wk__sample_layout layout;
     int cases, unsupported;
 } walk;
 
@@ -73,20 +73,20 @@ static bool writes(const wk_op_def *row, int i) {
 
 /* Parameters, states and gradients of an optimizer's step are row major. */
 static bool has_one_layout(const wk_op_def *row) {
-    return sample_is_step(row) || is_listed(one_layout, row->name);
+    return wk__sample_is_step(row) || is_listed(one_layout, row->name);
 }
 
 /* Samples cannot say that nothing overflowed: rate, factor, found_inf, weight decay, and options that fit every rule.
  */
 static void set_scalars(const walk *w, wk_tensor *scalars) {
     static const double values[WK_STEP_SCALARS] = { 0.01, 0.5, 0, 0.1, 0.6, 0.8, 0.01, 0.5, 0.4 };
-    if (sample_is_step(w->row)) memcpy(wk_data(scalars), values, sizeof values);
+    if (wk__sample_is_step(w->row)) memcpy(wk_data(scalars), values, sizeof values);
 }
 
 static trial run_once(const walk *w, const wk_sample_in *in, int n_in, const void *attrs, int threads) {
     trial t = { .n_in = n_in };
     for (int i = 0; i < n_in; i++)
-        t.in[i] = sample_draw(&in[i], i, sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
+        t.in[i] = wk__sample_draw(&in[i], i, wk__sample_dtype(w->row, &in[i], i, w->dtype), w->layout);
     if (t.in[0]) set_scalars(w, t.in[0]);
     wk_set_threads(threads);
     t.n_out = wk_op_outputs(w->row, t.in, n_in, attrs);
@@ -133,7 +133,7 @@ static void check_values(const walk *w, const char *label, const wk_sample_in *i
     for (int i = 0; i < t->n_in; i++) {
         if (!t->in[i]) continue;
         /* Rows that write in place have changed what they were given: draw it again. */
-        wk_tensor *fresh = sample_draw(&in[i], i, (wk_dtype)t->in[i]->dtype, w->layout);
+        wk_tensor *fresh = wk__sample_draw(&in[i], i, (wk_dtype)t->in[i]->dtype, w->layout);
         if (i == 0) set_scalars(w, fresh);
         inputs[i] = ref_dense(fresh);
         call.in[i] = &inputs[i];
@@ -162,7 +162,7 @@ static bool is_unsupported(walk *w, const char *label, const trial *t) {
 
 static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
     walk *w = sampler->context;
-    if (w->layout != SAMPLE_AS_SAID && strstr(label, "large"))
+    if (w->layout != WK__SAMPLE_AS_SAID && strstr(label, "large"))
         return; /* what layouts can do wrong shows in the small ones */
     wk_scope scope = wk_scope_begin();
     trial first = run_once(w, in, n_in, attrs, 1);
@@ -188,10 +188,10 @@ static walk walk_row(const wk_op_def *row) {
     walk w = { .row = row, .reference = reference_of(row->name) };
     wk_sampler sampler = { .emit = one_case, .context = &w };
     for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
-        if (!sample_serves(row, (wk_dtype)dtype)) continue;
+        if (!wk__sample_serves(row, (wk_dtype)dtype)) continue;
         w.dtype = (wk_dtype)dtype;
-        for (int layout = 0; layout < (has_one_layout(row) ? 1 : SAMPLE_LAYOUTS); layout++) {
-            w.layout = (sample_layout)layout;
+        for (int layout = 0; layout < (has_one_layout(row) ? 1 : WK__SAMPLE_LAYOUTS); layout++) {
+            w.layout = (wk__sample_layout)layout;
             row->samples(&sampler);
         }
     }

@@ -19,7 +19,7 @@ static const wk_op_def *own(const char *name) {
 Test(plugin, its_kernel_computes) {
     const wk_op_def *row = own("squareplus");
     wk_scope scope = wk_scope_begin();
-    wk_tensor *x = sample_draw(&(wk_sample_in){ .dims = WK_DIMS(200, 300) }, 0, WK_F32, SAMPLE_AS_SAID);
+    wk_tensor *x = wk__sample_draw(&(wk_sample_in){ .dims = WK_DIMS(200, 300) }, 0, WK_F32, WK__SAMPLE_AS_SAID);
     wk_tensor *y = wk_op_run1(row, NULL, x);
     cr_assert_not_null(y, "%s", wk_message());
     for (int64_t i = 0; i < wk_count(x); i += 101) {
@@ -40,7 +40,8 @@ Test(plugin, its_gradients_are_right) {
     for (int i = 0; i < 2; i++) {
         under_test = own(names[i]);
         wk_scope scope = wk_scope_begin();
-        wk_tensor *x = wk_keep(sample_draw(&(wk_sample_in){ .dims = WK_DIMS(3, 5) }, 0, WK_F64, SAMPLE_AS_SAID));
+        wk_tensor *x =
+            wk_keep(wk__sample_draw(&(wk_sample_in){ .dims = WK_DIMS(3, 5) }, 0, WK_F64, WK__SAMPLE_AS_SAID));
         wk_scope_end(scope);
         (void)wk_require_grad(x, true);
         cr_expect_eq(wk_gradcheck(apply, NULL, &x, 1, (wk_gradcheck_opts){ .second_order = true, .tolerance = 1e-4 }),

@@ -73,7 +73,7 @@ Test(print, as_numpy_does) {
         char *repr = next_text(&at);
         expect_text(tensor, true, repr, cases);
         if (wk_rank(tensor) == 2) /* however it lies in memory */
-            expect_text(sample_lay_out(tensor, SAMPLE_GAPS), true, repr, cases);
+            expect_text(wk__sample_lay_out(tensor, WK__SAMPLE_GAPS), true, repr, cases);
         wk_scope_end(scope);
     }
     cr_expect_gt(cases, 200);

@@ -179,8 +179,8 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     if (golden_rows_find(s.row->name, label, s.class_, "out", 0)
         || golden_rows_find(s.row->name, label, s.class_, "out", 1)) {
         for (int i = 0; i < n_in; i++) {
-            wk_dtype dtype = sample_dtype(s.row, &in[i], i, s.dtype);
-            s.in[i] = wk_keep(sample_draw_exact(&in[i], i, dtype, SAMPLE_AS_SAID));
+            wk_dtype dtype = wk__sample_dtype(s.row, &in[i], i, s.dtype);
+            s.in[i] = wk_keep(wk__sample_draw_exact(&in[i], i, dtype, WK__SAMPLE_AS_SAID));
             bool written = s.row->n_in != WK_LIST && (s.row->mutates >> i & 1) != 0;
             if (s.in[i] && wk_dtype_is_float(dtype) && !written) wk_require_grad(s.in[i], true);
         }
@@ -214,7 +214,7 @@ static void walk(int part, int parts) {
         for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
             s.dtype = (wk_dtype)dtype;
             s.class_ = class_of(s.dtype);
-            if (sample_serves(s.row, s.dtype)) s.row->samples(&sampler);
+            if (wk__sample_serves(s.row, s.dtype)) s.row->samples(&sampler);
         }
         cr_expect_gt(compared, 0, "%s: its goldens belong to none of its samples; run tests/golden/make_rows.py",
                      s.row->name);

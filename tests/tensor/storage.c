@@ -120,16 +120,16 @@ Test(storage, external_memory_stays_the_callers_on_failure) {
 
 Test(storage, copies_between_layouts_and_dtypes) {
     wk_scope scope = wk_scope_begin();
-    wk_tensor *x = sample_draw(&(wk_sample_in){ .dims = WK_DIMS(3, 4, 5) }, 0, WK_F32, SAMPLE_AS_SAID);
-    for (int to = 0; to < SAMPLE_LAYOUTS; to++)
-        for (int from = 0; from < SAMPLE_LAYOUTS; from++) {
-            wk_tensor *target = sample_lay_out(wk_zeros(WK_F32, WK_DIMS(3, 4, 5)), (sample_layout)to);
-            cr_assert_eq(wk_copy_into(target, sample_lay_out(x, (sample_layout)from)), WK_OK);
+    wk_tensor *x = wk__sample_draw(&(wk_sample_in){ .dims = WK_DIMS(3, 4, 5) }, 0, WK_F32, WK__SAMPLE_AS_SAID);
+    for (int to = 0; to < WK__SAMPLE_LAYOUTS; to++)
+        for (int from = 0; from < WK__SAMPLE_LAYOUTS; from++) {
+            wk_tensor *target = wk__sample_lay_out(wk_zeros(WK_F32, WK_DIMS(3, 4, 5)), (wk__sample_layout)to);
+            cr_assert_eq(wk_copy_into(target, wk__sample_lay_out(x, (wk__sample_layout)from)), WK_OK);
             cr_expect(same_bits(target, x), "layout %d to %d", from, to);
             float out[60];
             cr_assert_eq(wk_copy_out(target, out, sizeof out), WK_OK);
             cr_expect_arr_eq(out, wk_data(x), sizeof out);
-            wk_tensor *wide = sample_lay_out(wk_zeros(WK_F64, WK_DIMS(3, 4, 5)), (sample_layout)to);
+            wk_tensor *wide = wk__sample_lay_out(wk_zeros(WK_F64, WK_DIMS(3, 4, 5)), (wk__sample_layout)to);
             cr_assert_eq(wk_copy_into(wide, target), WK_OK);
             cr_expect_eq(wk_at(wide, 59), wk_at(x, 59));
         }

@@ -37,6 +37,8 @@ static const command commands[] = {
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
     { "op", NULL, "wk_op_main", "apply one operation to stored tensors",
       "wick op softmax x.safetensors -o y.safetensors", false },
+    { "bench", NULL, "wk_bench_main", "time operations, beside PyTorch", "wick bench ops 'softmax*' --peer torch",
+      false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
 };

@@ -242,6 +242,16 @@ typedef union wk_staging {
 
 /* Bring n ≤ WK_CHUNK elements together. */
 static inline void wk_gather_row(wk_staging *to, const void *from, size_t size, int64_t step, int64_t n) {
+    if (step == 0) { /* one element for all: a loop that a broadcast operand should not wait for */
+        uint64_t b8 = size == 8 ? *(const uint64_t *)from : 0;
+        uint32_t b4 = size == 4 ? *(const uint32_t *)from : 0;
+        uint16_t b2 = size == 2 ? *(const uint16_t *)from : 0;
+        for (int64_t i = 0; i < n && size == 8; i++) to->b8[i] = b8;
+        for (int64_t i = 0; i < n && size == 4; i++) to->b4[i] = b4;
+        for (int64_t i = 0; i < n && size == 2; i++) to->b2[i] = b2;
+        if (size == 1) memset(to->b1, *(const uint8_t *)from, (size_t)n);
+        return;
+    }
     switch (size) {
     case 1:
         for (int64_t i = 0; i < n; i++) to->b1[i] = ((const uint8_t *)from)[i * step];

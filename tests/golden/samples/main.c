@@ -58,8 +58,8 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     const char *kind = wk_dtype_name(dump.dtype);
     wk_scope scope = wk_scope_begin();
     for (int i = 0; i < n_in; i++) {
-        wk_dtype dtype = sample_dtype(dump.row, &in[i], i, dump.dtype);
-        wk_tensor *drawn = sample_draw_exact(&in[i], i, dtype, SAMPLE_AS_SAID);
+        wk_dtype dtype = wk__sample_dtype(dump.row, &in[i], i, dump.dtype);
+        wk_tensor *drawn = wk__sample_draw_exact(&in[i], i, dtype, WK__SAMPLE_AS_SAID);
         if (drawn) add(wk_contiguous(drawn), "%s/%s/%s/in.%d", dump.row->name, label, kind, i);
     }
     (void)fprintf(dump.json, "%s{\"row\": \"%s\", \"label\": \"%s\", \"class\": \"%s\", \"inputs\": %d, \"attrs\": {",
@@ -91,7 +91,7 @@ int main(int argc, char **argv) {
         if (dump.row->random || (dump.row->internal && dump.row->mutates)) continue;
         for (size_t k = 0; k < sizeof classes / sizeof classes[0]; k++) {
             dump.dtype = classes[k];
-            if (sample_serves(dump.row, dump.dtype)) dump.row->samples(&sampler);
+            if (wk__sample_serves(dump.row, dump.dtype)) dump.row->samples(&sampler);
         }
     }
     (void)fprintf(dump.json, "\n]\n");

@@ -5,7 +5,23 @@ typedef struct NAME(block) {
     REAL weight[BLOCK * MOST_TAPS];
 } NAME(block);
 
+static void NAME(load_pixels)(const sampling *s, NAME(block) * b, int64_t n, int64_t first, int64_t count) {
+    int64_t row = first / s->out[1], column = first % s->out[1];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = n * s->grid->stride[0] + row * s->grid_by[0] + column * s->grid_by[1];
+        double weight[4];
+        taps_of_pixel(s, at, b->offset + i * 4, weight);
+        for (int t = 0; t < 4; t++) b->weight[i * 4 + t] = (REAL)weight[t];
+        b->y[i] = row * s->y_by[0] + column * s->y_by[1];
+        if (++column == s->out[1]) column = 0, row++;
+    }
+}
+
 static void NAME(load_block)(const sampling *s, NAME(block) * b, int64_t n, int64_t first, int64_t count) {
+    if (s->axes == 2 && s->width == 2) {
+        NAME(load_pixels)(s, b, n, first, count);
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
         place_taps p;
         taps_of_place(s, &p, n, first + i);
@@ -90,8 +106,48 @@ static void NAME(backward_place)(const sampling *s, T *to /* (axes) */, int64_t 
     for (int d = 0; d < s->axes; d++) to[d] = STORE(sum[d]);
 }
 
+/* The same for a block of places with two axes of two taps: the sums over channels run plane by plane. */
+static void NAME(backward_pixels)(const sampling *s, T *to /* (count, 2) */, int64_t n, int64_t first, int64_t count) {
+    NAME(block) b;
+    NAME(load_pixels)(s, &b, n, first, count);
+    REAL product[BLOCK * 4];
+    for (int64_t i = 0; i < count * 4; i++) product[i] = 0;
+    for (int64_t c = 0; c < s->x->shape[1]; c++) {
+        const T *plane = (const T *)s->x->data + n * s->x->stride[0] + c * s->x->stride[1];
+        const T *dy = (const T *)s->y->data + n * s->y->stride[0] + c * s->y->stride[1];
+        for (int64_t i = 0; i < count; i++) {
+            REAL value = LOAD(dy[b.y[i]]);
+            for (int t = 0; t < 4; t++) product[i * 4 + t] += value * LOAD(plane[b.offset[i * 4 + t]]);
+        }
+    }
+    int64_t step = s->grid->stride[s->grid->rank - 1];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = n * s->grid->stride[0] + at_place(s, s->grid_by, first + i);
+        axis_taps a[2];
+        for (int d = 0; d < 2; d++) taps_of_axis(s, &a[d], grid_value(s, at + d * step), s->size[1 - d]);
+        double sum[2] = { 0 };
+        for (int t = 0; t < 4; t++) {
+            int across = t & 1, down = t >> 1;
+            double share = a[0].inside[across] && a[1].inside[down] ? (double)product[i * 4 + t] : 0;
+            sum[0] += a[0].slant[across] * a[1].weight[down] * share;
+            sum[1] += a[0].weight[across] * a[1].slant[down] * share;
+        }
+        for (int d = 0; d < 2; d++) to[i * 2 + d] = STORE((REAL)(sum[d] * a[d].slope));
+    }
+}
+
 static void NAME(backward_grid)(const sampling *s, const wk_tensor *dgrid /* row major */, int threads) {
     int64_t images = s->grid->shape[0];
+    if (s->axes == 2 && s->width == 2) {
+        int64_t blocks = (s->places + BLOCK - 1) / BLOCK;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+        for (int64_t task = 0; task < images * blocks; task++) {
+            int64_t n = task / blocks, first = task % blocks * BLOCK;
+            T *to = (T *)dgrid->data + (n * s->places + first) * 2;
+            NAME(backward_pixels)(s, to, n, first, s->places - first < BLOCK ? s->places - first : BLOCK);
+        }
+        return;
+    }
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t i = 0; i < images * s->places; i++)
         NAME(backward_place)(s, (T *)dgrid->data + i * s->axes, i / s->places, i % s->places);
@@ -108,7 +164,11 @@ static void NAME(backward_planes)(const sampling *s, const wk_tensor *dx /* row 
         NAME(load_block)(s, &b, n, first, count);
         for (int64_t c = from; c < to; c++) {
             REAL *plane = sums + (c - from) * area;
-            for (int64_t i = 0; i < count; i++) {
+            for (int64_t i = 0; i < count && s->taps == 4; i++) {
+                REAL value = LOAD(dy[b.y[i] + c * s->y->stride[1]]);
+                for (int t = 0; t < 4; t++) plane[b.offset[i * 4 + t]] += b.weight[i * 4 + t] * value;
+            }
+            for (int64_t i = 0; i < count && s->taps != 4; i++) {
                 REAL value = LOAD(dy[b.y[i] + c * s->y->stride[1]]);
                 for (int t = 0; t < s->taps; t++) plane[b.offset[i * s->taps + t]] += b.weight[i * s->taps + t] * value;
             }

@@ -28,6 +28,7 @@ typedef struct window_axis {
     int64_t stride;                      /* between windows; 0: adaptive */
     int64_t *start, *from, *to, *length; /* (steps): first element (padding is negative), taps inside, for means */
     int64_t *first, *last;               /* (size): the windows that may cover an element */
+    int64_t inside, outside; /* the windows all of whose taps lie in the image: the first, one past the last */
 } window_axis;
 
 typedef struct pooling {
@@ -94,6 +95,9 @@ static void adaptive_windows(window_axis *axis) {
 
 static void cover(window_axis *axis) {
     int64_t first = 0, last = 0;
+    axis->inside = 0, axis->outside = axis->steps;
+    while (axis->inside < axis->steps && axis->from[axis->inside] > 0) axis->inside++;
+    while (axis->outside > axis->inside && axis->to[axis->outside - 1] < axis->kernel) axis->outside--;
     for (int64_t i = 0; i < axis->size; i++) {
         while (first < axis->steps && axis->start[first] + (axis->to[first] - 1) * axis->dilation < i) first++;
         while (last < axis->steps && axis->start[last] <= i) last++;

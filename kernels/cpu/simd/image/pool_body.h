@@ -92,28 +92,24 @@ static inline WK_EXPANDED void NAME(row_run)(const pooling *s, const layout *x, 
                 }
             }
         }
-    for (int64_t c = 0; c < count; c++) {
-        const int64_t place[3] = { o, p, at[2] + c };
-        y[to + c] = STORE(is_max ? best[c] : best[c] / (REAL)divisor_of(s, place));
-        if (is_max && s->wide)
-            ((int32_t *)s->taps)[to + c] = taken[c];
-        else if (is_max)
-            ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
-    }
+    REAL divisor = is_max ? 1 : (REAL)divisor_of(s, at); /* the same for all that lie inside */
+    for (int64_t c = 0; c < count; c++) y[to + c] = STORE(is_max ? best[c] : best[c] / divisor);
+    if (!is_max) return;
+    if (s->wide)
+        for (int64_t c = 0; c < count; c++) ((int32_t *)s->taps)[to + c] = taken[c];
+    else
+        for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
-/* A row of a row-major plane: 64 windows at once where they lie inside, one by one at its ends. */
-static void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t n, int64_t c,
-                            int64_t *at) {
+/* A row of a row-major plane: up to 64 windows at once where they lie inside, one by one at its ends. */
+static inline WK_EXPANDED void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max,
+                                               int64_t n, int64_t c, int64_t *at) {
     const window_axis *a = &s->axis[2];
     const T *plane = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
     int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
     for (at[2] = 0; at[2] < a->steps;) {
-        int64_t count = 0;
-        while (count < CHUNK && at[2] + count < a->steps && a->from[at[2] + count] == 0
-               && a->to[at[2] + count] == a->kernel)
-            count++;
-        if (count == 0)
+        int64_t count = at[2] < a->inside ? 0 : least(CHUNK, a->outside - at[2]);
+        if (count <= 0)
             NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
         else if (a->stride == 1 && count == CHUNK)
             NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
@@ -130,7 +126,8 @@ static void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, 
 }
 
 /* Output row `line`: image, depth, height; all channels. */
-static void NAME(forward_row)(const pooling *s, const layout *x, const layout *y, bool is_max, int64_t line) {
+static inline WK_EXPANDED void NAME(forward_row)(const pooling *s, const layout *x, const layout *y, bool is_max,
+                                                 int64_t line) {
     int64_t rows = s->axis[1].steps, deep = s->axis[0].steps, n = line / (rows * deep), c = 0;
     int64_t at[3] = { line / rows % deep, line % rows, 0 };
     if (!s->by_channels) {
@@ -256,8 +253,13 @@ static void NAME(backward_plane)(const pooling *s, const layout *dx, const layou
 
 static void NAME(forward)(const pooling *s, const layout *x, const layout *y, bool is_max, int threads) {
     int64_t lines = s->n * s->axis[0].steps * s->axis[1].steps;
+    if (is_max) { /* two copies of the loops, each without the question */
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t line = 0; line < lines; line++) NAME(forward_row)(s, x, y, is_max, line);
+        for (int64_t line = 0; line < lines; line++) NAME(forward_row)(s, x, y, true, line);
+    } else {
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+        for (int64_t line = 0; line < lines; line++) NAME(forward_row)(s, x, y, false, line);
+    }
 }
 
 static void NAME(backward)(const pooling *s, const layout *dx, const layout *dy, const layout *taps, int threads) {

@@ -20,8 +20,13 @@ static void copy_rows(const void *context, const int64_t offset[], int64_t n) {
     memcpy(plan->to + offset[0] * plan->size, plan->from + offset[1] * plan->size, (size_t)(n * plan->size));
 }
 
-#define STRIDED_LOOP(type) \
-    for (int64_t i = 0; i < n; i++) ((type *)to)[i * plan->to_step] = ((const type *)from)[i * plan->from_step]
+#define STRIDED_LOOP(type)                                                                \
+    if (plan->to_step == -1 && plan->from_step == 1) { /* reversed, a vector at a time */ \
+        type *restrict end = (type *)to - (n - 1);                                        \
+        const type *restrict start = from;                                                \
+        for (int64_t i = 0; i < n; i++) end[i] = start[n - 1 - i];                        \
+    } else                                                                                \
+        for (int64_t i = 0; i < n; i++) ((type *)to)[i * plan->to_step] = ((const type *)from)[i * plan->from_step]
 static void copy_elements(const void *context, const int64_t offset[], int64_t n) {
     const copy_plan *plan = context;
     void *to = plan->to + offset[0] * plan->size;

@@ -8,6 +8,7 @@
  * checked before anything is written.
  */
 #include "cpu/simd/layout/copy.h"
+#include "cpu/simd/layout/positions.h"
 
 /* ---- concat, slice_backward
  * ------------------------------------------------------------------------------------------ */
@@ -68,14 +69,18 @@ typedef struct gather_plan {
     int64_t out_step, index_step, x_step; /* along the walk's rows */
 } gather_plan;
 
-static void copy_element(char *to, const char *from, int64_t size) {
-    switch (size) {
-    case 1: *to = *from; return;
-    case 2: memcpy(to, from, 2); return;
-    case 4: memcpy(to, from, 4); return;
-    default: memcpy(to, from, 8);
+#define PICK(type)                                                                                       \
+    {                                                                                                    \
+        type *to = (type *)(void *)out;                                                                  \
+        const type *from = (const type *)(const void *)x;                                                \
+        if (plan->out_step == 1 && index_step == 1 && plan->x_step == 0) {                               \
+            for (int64_t i = 0; i < n; i++) to[i] = from[index[i] * plan->axis_stride];                  \
+            return;                                                                                      \
+        }                                                                                                \
+        for (int64_t i = 0; i < n; i++)                                                                  \
+            to[i * plan->out_step] = from[index[i * index_step] * plan->axis_stride + i * plan->x_step]; \
+        return;                                                                                          \
     }
-}
 
 /* Operands: out, index, x at index 0. */
 static void gather_visit(const void *context, const int64_t offset[], int64_t n) {
@@ -83,13 +88,16 @@ static void gather_visit(const void *context, const int64_t offset[], int64_t n)
     char *out = plan->out + offset[0] * plan->size;
     const int64_t *index = plan->index + offset[1];
     const char *x = plan->x + offset[2] * plan->size;
-    if (plan->index_step == 0 && plan->out_step == 1 && plan->x_step == 1) {
+    int64_t index_step = plan->index_step;
+    if (index_step == 0 && plan->out_step == 1 && plan->x_step == 1) {
         memcpy(out, x + *index * plan->axis_stride * plan->size, (size_t)(n * plan->size));
         return;
     }
-    for (int64_t i = 0; i < n; i++) {
-        int64_t from = index[i * plan->index_step] * plan->axis_stride + i * plan->x_step;
-        copy_element(out + i * plan->out_step * plan->size, x + from * plan->size, plan->size);
+    switch (plan->size) {
+    case 1: PICK(uint8_t)
+    case 2: PICK(uint16_t)
+    case 4: PICK(uint32_t)
+    default: PICK(uint64_t)
     }
 }
 
@@ -128,23 +136,29 @@ static wk_status gather(wk_kernel_ctx *ctx, const wk_call *call) {
 /* ---- their gradients
  * --------------------------------------------------------------------------------------------------- */
 
-/* to += from, n elements */
-typedef void (*row_addition)(void *to, const void *from, int64_t to_step, int64_t from_step, int64_t n);
-#define ADDITION(name, type, sum)                                                                   \
-    static void name(void *to_, const void *from_, int64_t to_step, int64_t from_step, int64_t n) { \
-        type *restrict to = to_;                                                                    \
-        const type *restrict from = from_;                                                          \
-        if (to_step == 1 && from_step == 1) {                                                       \
-            for (int64_t i = 0; i < n; i++) {                                                       \
-                type a = to[i], b = from[i];                                                        \
-                to[i] = (type)(sum);                                                                \
-            }                                                                                       \
-        } else {                                                                                    \
-            for (int64_t i = 0; i < n; i++) {                                                       \
-                type a = to[i * to_step], b = from[i * from_step];                                  \
-                to[i * to_step] = (type)(sum);                                                      \
-            }                                                                                       \
-        }                                                                                           \
+/* to[index[i · index_step] · jump + i · to_step] += from[i · from_step], n elements; index_step 0: one position for
+ * all. */
+typedef struct steps {
+    int64_t to, from, index, jump;
+} steps;
+typedef void (*addition)(void *to, const void *from, const int64_t *index, const steps *step, int64_t n);
+#define ADDITION(name, type, sum)                                                                        \
+    static void name(void *to_, const void *from_, const int64_t *index, const steps *step, int64_t n) { \
+        if (step->index == 0 && step->to == 1 && step->from == 1) {                                      \
+            type *restrict to = (type *)to_ + *index * step->jump;                                       \
+            const type *restrict from = from_;                                                           \
+            for (int64_t i = 0; i < n; i++) {                                                            \
+                type a = to[i], b = from[i];                                                             \
+                to[i] = (type)(sum);                                                                     \
+            }                                                                                            \
+            return;                                                                                      \
+        }                                                                                                \
+        type *to = to_;                                                                                  \
+        const type *from = from_;                                                                        \
+        for (int64_t i = 0; i < n; i++, to += step->to, from += step->from) {                            \
+            type *at = to + index[i * step->index] * step->jump, a = *at, b = *from;                     \
+            *at = (type)(sum);                                                                           \
+        }                                                                                                \
     }
 ADDITION(add_f32, float, a + b)
 ADDITION(add_f64, double, a + b)
@@ -154,7 +168,7 @@ ADDITION(add_b8, uint64_t, a + b)
 ADDITION(add_b4, uint32_t, a + b)
 ADDITION(add_b2, uint16_t, 1u * a + b)
 ADDITION(add_b1, uint8_t, 1u * a + b)
-static const row_addition addition_of[WK_DTYPE_COUNT] = {
+static const addition addition_of[WK_DTYPE_COUNT] = {
     [WK_F32] = add_f32, [WK_F64] = add_f64, [WK_BF16] = add_bf16, [WK_F16] = add_f16, [WK_I64] = add_b8,
     [WK_I32] = add_b4,  [WK_I16] = add_b2,  [WK_I8] = add_b1,     [WK_U8] = add_b1,
 };
@@ -163,28 +177,26 @@ typedef struct scatter_plan {
     char *dx;
     const char *dy;
     const int64_t *index;
-    int64_t size, length;                 /* bytes an element; of dy along the axis */
-    int64_t dx_axis, dy_axis, index_axis; /* strides along it */
-    int64_t dx_step, dy_step, index_step; /* along the walk's rows */
-    row_addition add;
+    int64_t size, length; /* bytes an element; of dy along the axis */
+    steps axis, row;      /* along the axis, and along the walk's rows */
+    addition add;
 } scatter_plan;
 
-/* Operands: dx, dy, index, all without the axis. */
+/* Operands: dx, dy, index, all without the axis.  Whichever of the two runs through memory in smaller steps is the
+ * inner loop; either way each element's sum is in the order of the index. */
 static void scatter_visit(const void *context, const int64_t offset[], int64_t n) {
     const scatter_plan *plan = context;
-    for (int64_t k = 0; k < plan->length; k++) {
-        const int64_t *index = plan->index + offset[2] + k * plan->index_axis;
-        char *dx = plan->dx + offset[0] * plan->size;
-        const char *dy = plan->dy + (offset[1] + k * plan->dy_axis) * plan->size;
-        if (plan->index_step == 0) {
-            plan->add(dx + *index * plan->dx_axis * plan->size, dy, plan->dx_step, plan->dy_step, n);
-            continue;
-        }
-        for (int64_t i = 0; i < n; i++) {
-            int64_t to = index[i * plan->index_step] * plan->dx_axis + i * plan->dx_step;
-            plan->add(dx + to * plan->size, dy + i * plan->dy_step * plan->size, 1, 1, 1);
-        }
+    char *dx = plan->dx + offset[0] * plan->size;
+    const char *dy = plan->dy + offset[1] * plan->size;
+    const int64_t *index = plan->index + offset[2];
+    if (n > 1 && plan->row.from <= plan->axis.from) {
+        for (int64_t k = 0; k < plan->length; k++)
+            plan->add(dx, dy + k * plan->axis.from * plan->size, index + k * plan->axis.index, &plan->row, n);
+        return;
     }
+    for (int64_t i = 0; i < n; i++)
+        plan->add(dx + i * plan->row.to * plan->size, dy + i * plan->row.from * plan->size, index + i * plan->row.index,
+                  &plan->axis, plan->length);
 }
 
 static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
@@ -203,18 +215,12 @@ static wk_status scatter_along(wk_kernel_ctx *ctx, const wk_call *call, bool sel
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
-    scatter_plan plan = { dx->data,
-                          dy->data,
-                          index->data,
-                          size,
-                          dy->shape[axis],
-                          dx->stride[axis],
-                          dy->stride[axis],
-                          index_stride(index, select, axis, (int)axis),
-                          walk.stride[0][last],
-                          walk.stride[1][last],
-                          walk.stride[2][last],
-                          addition_of[dy->dtype] };
+    scatter_plan plan = {
+        .dx = dx->data, .dy = dy->data, .index = index->data, .size = size, .length = dy->shape[axis]
+    };
+    plan.axis = (steps){ 0, dy->stride[axis], index_stride(index, select, axis, (int)axis), dx->stride[axis] };
+    plan.row = (steps){ walk.stride[0][last], walk.stride[1][last], walk.stride[2][last], dx->stride[axis] };
+    plan.add = addition_of[dy->dtype];
     wk_walk_split(&walk, wk_moving_team(ctx, 3 * dy->count * size), 16, scatter_visit, &plan);
     return WK_OK;
 }

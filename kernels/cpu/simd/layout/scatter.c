@@ -5,6 +5,7 @@
  * written.
  */
 #include "cpu/simd/layout/copy.h"
+#include "cpu/simd/layout/positions.h"
 
 #include <string.h>
 
@@ -18,12 +19,20 @@ typedef struct line_steps {
 typedef void (*line_join)(void *to, const void *from, const int64_t *index, const line_steps *step, int64_t n);
 #define JOIN(name, type, expression)                                                                          \
     static void name(void *to_, const void *from_, const int64_t *index, const line_steps *step, int64_t n) { \
+        if (step->index == 0 && step->to == 1 && step->from == 1) {                                           \
+            type *restrict to = (type *)to_ + *index * step->jump;                                            \
+            const type *restrict from = from_;                                                                \
+            for (int64_t i = 0; i < n; i++) {                                                                 \
+                type a = to[i], b = from[i];                                                                  \
+                (void)a;                                                                                      \
+                to[i] = (type)(expression);                                                                   \
+            }                                                                                                 \
+            return;                                                                                           \
+        }                                                                                                     \
         type *to = to_;                                                                                       \
         const type *from = from_;                                                                             \
-        if (step->index == 0) to += *index * step->jump;                                                      \
-        for (int64_t i = 0; i < n; i++) {                                                                     \
-            type *at = to + (step->index ? index[i * step->index] * step->jump : 0) + i * step->to, a = *at;  \
-            type b = from[i * step->from];                                                                    \
+        for (int64_t i = 0; i < n; i++, to += step->to, from += step->from) {                                 \
+            type *at = to + index[i * step->index] * step->jump, a = *at, b = *from;                          \
             (void)a;                                                                                          \
             *at = (type)(expression);                                                                         \
         }                                                                                                     \
@@ -87,26 +96,24 @@ typedef struct scatter_plan {
     const char *source;
     const int64_t *index;
     int64_t size, length; /* bytes an element; of the index along the axis */
-    int64_t source_axis;  /* stride of source along it */
     line_steps axis, row; /* along the axis, and along the walk's rows */
-    int64_t row_index;    /* the index's step along a row */
     line_join join;
 } scatter_plan;
 
-/* Operands: out, source, index, without the axis.  Where one position serves a whole row, the row is joined at once, in
- * the order of the index; else each line of the axis by itself. */
+/* Operands: out, source, index, without the axis.  Whichever of the two runs through memory in smaller steps is the
+ * inner loop; either way each element is joined in the order of the index. */
 static void scatter_visit(const void *context, const int64_t offset[], int64_t n) {
     const scatter_plan *p = context;
     char *out = p->out + offset[0] * p->size;
     const char *source = p->source + offset[1] * p->size;
     const int64_t *index = p->index + offset[2];
-    if (p->row_index == 0) {
+    if (n > 1 && p->row.index <= p->axis.index) {
         for (int64_t k = 0; k < p->length; k++)
-            p->join(out, source + k * p->source_axis * p->size, index + k * p->axis.index, &p->row, n);
+            p->join(out, source + k * p->axis.from * p->size, index + k * p->axis.index, &p->row, n);
         return;
     }
     for (int64_t i = 0; i < n; i++)
-        p->join(out + i * p->row.to * p->size, source + i * p->row.from * p->size, index + i * p->row_index, &p->axis,
+        p->join(out + i * p->row.to * p->size, source + i * p->row.from * p->size, index + i * p->row.index, &p->axis,
                 p->length);
 }
 
@@ -134,11 +141,9 @@ static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t a
     };
     if (x->rank) {
         plan.length = index->shape[axis];
-        plan.source_axis = source->stride[axis];
         plan.axis = (line_steps){ 0, source->stride[axis], index->stride[axis], out->stride[axis] };
     }
-    plan.row = (line_steps){ walk.stride[0][last], walk.stride[1][last], 0, plan.axis.jump };
-    plan.row_index = walk.stride[2][last];
+    plan.row = (line_steps){ walk.stride[0][last], walk.stride[1][last], walk.stride[2][last], plan.axis.jump };
     wk_walk_split(&walk, wk_moving_team(ctx, 3 * index->count * size), 16, scatter_visit, &plan);
     return WK_OK;
 }
@@ -167,13 +172,23 @@ static wk_status nonzero_positions(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *mask = call->in[0];
     int64_t *out = call->out[0]->data, found = 0, rank = mask->rank;
     const uint8_t *data = mask->data, *at = data, *end = data + mask->count;
-    for (; found < attrs->size && at < end && (at = memchr(at, 1, (size_t)(end - at))); at++, found++) {
-        int64_t rest = at - data;
-        for (int64_t d = rank - 1; d >= 0; d--) {
-            out[found * rank + d] = rest % mask->shape[d];
-            rest /= mask->shape[d];
+    int64_t place[WK_MAX_RANK] = { 0 }, last = 0, width = rank ? mask->shape[rank - 1] : 1, inner = 0;
+    for (; found < attrs->size && at < end; at++, found++) {
+        if (!*at && !(at = memchr(at, 1, (size_t)(end - at)))) break;
+        inner += at - data - last;
+        last = at - data;
+        if (inner >= width && rank) { /* carried on only at the end of a line */
+            place[rank - 1] = inner;
+            for (int64_t d = rank - 1; d > 0 && place[d] >= mask->shape[d]; d--) {
+                place[d - 1] += place[d] / mask->shape[d];
+                place[d] %= mask->shape[d];
+            }
+            inner = place[rank - 1];
         }
+        for (int64_t d = 0; d < rank - 1; d++) *out++ = place[d];
+        if (rank) *out++ = inner;
     }
+    out = call->out[0]->data;
     for (int64_t i = found * rank; i < attrs->size * rank; i++) out[i] = attrs->fill;
     return WK_OK;
 }

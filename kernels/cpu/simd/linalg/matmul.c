@@ -6,6 +6,7 @@
 #include "cpu/product.h"
 #include "cpu/scratch.h"
 #include "cpu/simd/linalg/gemm.h"
+#include "cpu/simd/linalg/gemv.h"
 
 static size_t size_of(wk_dtype dtype) {
     return dtype == WK_F64 ? 8 : dtype == WK_F32 ? 4 : 2;
@@ -39,6 +40,41 @@ static wk_status many(wk_gemm *g, const wk_product *p, const wk_call *call, int 
     return WK_OK;
 }
 
+/* A product with one column. */
+static void by_vector(const wk_gemm *g, int64_t begin, int64_t end) {
+    if (g->c_dtype == WK_F64)
+        wk_gemv_f64(g->c, g->a.data, g->a.row, g->a.col, g->b.data, g->k, g->bias, g->relu, begin, end);
+    else
+        wk_gemv_f32(g->c, g->a.data, g->a.row, g->a.col, g->b.data, g->k, g->bias, g->relu, begin, end);
+}
+
+static bool is_by_vector(const wk_gemm *g) {
+    bool runs = g->a.col == 1 || g->a.row == 1, wide = g->c_dtype == WK_F32 || g->c_dtype == WK_F64;
+    return g->n == 1 && wide && runs && (g->b.row == 1 || g->k == 1);
+}
+
+static void products_by_vector(wk_gemm *g, const wk_product *p, const wk_call *call) {
+    bool large = p->count * p->m * p->k >= 1 << 15;
+    int team = large ? g->threads : 1;
+    for (int64_t i = 0; i < p->count && team == 1; i++) {
+        one_product(g, p, call, i);
+        by_vector(g, 0, p->m);
+    }
+    if (team == 1) return;
+    bool whole = p->count >= 2 * team; /* products are shared, else the rows of each */
+#pragma omp parallel num_threads(team)
+    {
+        wk_gemm mine = *g;
+        int64_t first, last, begin = 0, end = p->m;
+        wk_share(whole ? p->count : p->m, whole ? 1 : 64, omp_get_thread_num(), omp_get_num_threads(), &first, &last);
+        if (!whole) begin = first, end = last, first = 0, last = p->count;
+        for (int64_t i = first; i < last; i++) {
+            one_product(&mine, p, call, i);
+            by_vector(&mine, begin, end);
+        }
+    }
+}
+
 static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_product *p, const wk_tensor *bias,
                           bool relu) {
     wk_dtype dtype = call->out[0]->dtype;
@@ -57,6 +93,10 @@ static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_prod
                                  (const char *)bias->data + (size_t)(j * bias->stride[0]) * element, element);
             g.bias = dense;
         }
+    }
+    if (is_by_vector(&g)) {
+        products_by_vector(&g, p, call);
+        return WK_OK;
     }
     bool large = p->count * p->m * p->n * p->k >= 1 << 19;
     if (p->count > 1 && ctx->threads > 1 && large && (p->count >= 2 * ctx->threads || p->m * p->n * p->k < 1 << 20))

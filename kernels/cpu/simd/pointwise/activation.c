@@ -90,6 +90,10 @@ WK_FLOAT_KERNEL_BY(softplus, wk_softplus_opts, log1p, EXP(-fabs(x *BETA)),
 WK_FLOAT_KERNEL(softplus_backward, 2, wk_softplus_opts, a *(FAR_B ? 1 : SIGMOID(b *BETA)))
 WK_FLOAT_KERNEL_BY(logsigmoid, wk_none, log1p, EXP(-fabs(x)), (x < 0 ? x : 0 * x) - t)
 
+/* The product of the clamped d and what is left: one formula on both sides of the edge. */
+#define CLAMPED(x) ((x) < -(real)p->edge ? -(real)p->edge : (x) > (real)p->edge ? (real)p->edge : (x))
+WK_FLOAT_KERNEL(rounded_size, 1, wk_rounded_attrs, (real)p->factor *CLAMPED(x) * (x - (real)0.5 * CLAMPED(x)))
+
 #define ELU_KERNEL(name, type, ...)                                                     \
     static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {                    \
         const type *opts = call->attrs;                                                 \
@@ -126,5 +130,6 @@ WK_CPU_TABLE(activation) = {
     { "softplus", WK_FLOATS, softplus },
     { "softplus_backward", WK_FLOATS, softplus_backward },
     { "logsigmoid", WK_FLOATS, logsigmoid },
+    { "rounded_size", WK_FLOATS, rounded_size },
     { 0 },
 };

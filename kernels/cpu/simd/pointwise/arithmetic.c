@@ -163,6 +163,26 @@ WK_FLOAT_FUNCTION(reciprocal_square, 1, wk_none, 1 / (x * x))
 WK_FLOAT_FUNCTION(square_root, 1, wk_none, sqrt(x))
 WK_FLOAT_KERNEL(rsqrt, 1, wk_none, 1 / sqrt(x))
 
+/* Whole exponents up to 64, by squaring in f64, which holds every power that f32 does: rounded once, and nothing
+ * overflows or vanishes on the way that does not in the end. */
+static void whole_power_f32(void *restrict out_, const void *const *in, int64_t n, const void *params) {
+    double exponent = ((const wk_pow_scalar_opts *)params)->exponent, power[WK_CHUNK], square[WK_CHUNK];
+    float *restrict out = out_;
+    const float *restrict x = in[0];
+    for (int64_t at = 0; at < n; at += WK_CHUNK) {
+        int64_t part = n - at < WK_CHUNK ? n - at : WK_CHUNK;
+        for (int64_t i = 0; i < part; i++) power[i] = 1, square[i] = x[at + i];
+        for (unsigned rest = (unsigned)fabs(exponent); rest; rest >>= 1) {
+            for (int64_t i = 0; (rest & 1) && i < part; i++) power[i] *= square[i];
+            for (int64_t i = 0; i < part; i++) square[i] *= square[i];
+        }
+        if (exponent < 0)
+            for (int64_t i = 0; i < part; i++) out[at + i] = (float)(1 / power[i]);
+        else
+            for (int64_t i = 0; i < part; i++) out[at + i] = (float)power[i];
+    }
+}
+
 /* The frequent exponents are cheaper than a power, and exact where a power is not. */
 static wk_status pow_scalar(wk_kernel_ctx *ctx, const wk_call *call) {
     static const struct {
@@ -175,6 +195,8 @@ static wk_status pow_scalar(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_row *rows = constant_power_rows;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].exponent == exponent && known[i].rows[dtype]) rows = known[i].rows;
+    bool whole = fabs(exponent) <= 64 && exponent == floor(exponent) && rows == constant_power_rows;
+    if (whole && rows[dtype] == constant_power_f32) return wk_map(ctx, call, 1, whole_power_f32, call->attrs);
     return wk_map(ctx, call, 1, rows[dtype], call->attrs);
 }
 

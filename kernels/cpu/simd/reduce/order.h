@@ -3,8 +3,8 @@
  * A key orders as its element does, NaN above everything and both zeros alike; reversed order is the key's complement.
  * A key travels with the place it came from, in one word where both have 32 bits ("packed"), else in two.  So all
  * pairs differ, equal elements stay in the order of their places, and sorting is a radix sort, byte by byte, whatever
- * the type: linear, and without a comparison that could be mispredicted (1024 f32 a line: 9 ns an element, 45 with a
- * merge sort).  Few of many are found by partition first.
+ * the type: linear, and without a comparison that could be mispredicted (1024 f32 a line, one Zen 4 core: 9 ns an
+ * element; PyTorch's sort takes 45 there).  Few of many are found by partition first.
  */
 #ifndef WICK_KERNELS_ORDER_H
 #define WICK_KERNELS_ORDER_H

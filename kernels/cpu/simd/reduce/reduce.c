@@ -12,7 +12,7 @@
  */
 #include "cpu/simd/reduce/reduce_rows.h"
 
-enum { TILE = 128, MAX_BLOCKS = 32, BLOCK_BYTES = 64 * 1024 };
+enum { MAX_BLOCKS = 32, BLOCK_BYTES = 64 * 1024 };
 
 typedef enum operation {
     SUM,
@@ -99,20 +99,27 @@ static void join(const reduction *plan, wide *totals, const wide *more, int64_t 
     for (int64_t j = 0; j < count; j++) row(&totals[j], &more[j], 1, 1);
 }
 
-static void store(const reduction *plan, char *out, const wide *totals, int64_t count) {
-    for (int64_t j = 0; j < count; j++, out += plan->out_step * (int64_t)wk_size_of(plan->out_dtype)) {
-        double f = totals[j].f / plan->divisor;
-        switch (plan->out_dtype) {
-        case WK_F32: *(float *)(void *)out = (float)f; break;
-        case WK_F64: *(double *)(void *)out = f; break;
-        case WK_BF16: *(uint16_t *)(void *)out = wk_store_bf16((float)f); break;
-        case WK_F16: *(uint16_t *)(void *)out = wk_store_f16((float)f); break;
-        case WK_I64: *(int64_t *)(void *)out = totals[j].i; break;
-        case WK_I32: *(int32_t *)(void *)out = (int32_t)totals[j].i; break;
-        case WK_I16: *(int16_t *)(void *)out = (int16_t)totals[j].i; break;
-        case WK_BOOL: *(uint8_t *)(void *)out = totals[j].i >= plan->least; break;
-        default: *(uint8_t *)(void *)out = (uint8_t)totals[j].i;
-        }
+#define STORE(type, value)                               \
+    for (int64_t j = 0; j < count; j++) {                \
+        double f = totals[j].f / divisor;                \
+        int64_t i = totals[j].i;                         \
+        (void)f, (void)i;                                \
+        ((type *)(void *)out)[j * step] = (type)(value); \
+    }                                                    \
+    return
+/* Outputs `step` elements apart. */
+static void store(const reduction *plan, char *out, int64_t step, const wide *totals, int64_t count) {
+    double divisor = plan->divisor;
+    switch (plan->out_dtype) {
+    case WK_F32: STORE(float, f);
+    case WK_F64: STORE(double, f);
+    case WK_BF16: STORE(uint16_t, wk_store_bf16((float)f));
+    case WK_F16: STORE(uint16_t, wk_store_f16((float)f));
+    case WK_I64: STORE(int64_t, i);
+    case WK_I32: STORE(int32_t, i);
+    case WK_I16: STORE(int16_t, i);
+    case WK_BOOL: STORE(uint8_t, i >= plan->least);
+    default: STORE(uint8_t, i);
     }
 }
 
@@ -146,26 +153,31 @@ static void reduce_group(const reduction *plan, int64_t group) {
     const char *x;
     int64_t count = locate(plan, group, &out, &x);
     accumulate(plan, x, count, 0, 1, totals);
-    store(plan, out, totals, count);
+    store(plan, out, plan->out_step, totals, count);
 }
 
 /* Row mode with many outputs: along a walk instead of by number, for finding each of many short rows by division would
  * cost more than adding it up. */
 static void reduce_rows(const void *context, const int64_t offset[], int64_t n) {
     const reduction *plan = context;
-    int last = plan->kept.rank - 1, row = plan->reduced.rank - 1;
+    int last = plan->kept.rank - 1;
     int64_t size = (int64_t)wk_size_of(plan->dtype), out_size = (int64_t)wk_size_of(plan->out_dtype);
+    int64_t row_step = plan->kept.stride[1][last] * size, out_step = plan->kept.stride[0][last];
+    int64_t step = plan->reduced.stride[0][0], length = plan->reduced.shape[0];
     const char *x = plan->x + offset[1] * size;
     char *out = plan->out + offset[0] * out_size;
-    for (int64_t i = 0; i < n; i++) {
-        wide total = first_total(plan);
-        if (row == 0)
-            plan->row(&total, x, plan->reduced.stride[0][0], plan->reduced.shape[0]);
-        else
-            accumulate(plan, x, 1, 0, 1, &total);
-        store(plan, out, &total, 1);
-        x += plan->kept.stride[1][last] * size;
-        out += plan->kept.stride[0][last] * out_size;
+    wide totals[TILE];
+    for (int64_t done = 0; done < n; done += TILE) {
+        int64_t count = n - done < TILE ? n - done : TILE;
+        const wide first = first_total(plan);
+        for (int64_t i = 0; i < count; i++, x += row_step) {
+            totals[i] = first;
+            if (plan->reduced.rank == 1)
+                plan->row(&totals[i], x, step, length);
+            else
+                accumulate(plan, x, 1, 0, 1, &totals[i]);
+        }
+        store(plan, out + done * out_step * out_size, out_step, totals, count);
     }
 }
 
@@ -181,7 +193,7 @@ static void reduce_group_in_blocks(const reduction *plan, int64_t group, int blo
         for (int b = 0; b < blocks; b++) accumulate(plan, x, count, b, blocks, totals[b]);
     }
     for (int b = 1; b < blocks; b++) join(plan, totals[0], totals[b], count);
-    store(plan, out, totals[0], count);
+    store(plan, out, plan->out_step, totals[0], count);
 }
 
 static void run(const reduction *plan, const wk_kernel_ctx *ctx) {

@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+enum { TILE = 128 }; /* columns that are reduced side by side */
+
 typedef union wide {
     double f;
     int64_t i;
@@ -18,21 +20,31 @@ typedef void (*row_reduction)(wide *total, const void *x, int64_t step, int64_t 
 typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int64_t n, int64_t column_step,
                                  int64_t columns);
 
-/* Four independent sums, each a vector: the chain of additions is then not what limits. */
-#define SUM_ROW(name, type, total_type, field, load)                                              \
-    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                      \
-        const type *x = x_;                                                                       \
-        total_type s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                \
-        int64_t quarter = step == 1 ? n / 4 : 0;                                                  \
-        _Pragma("omp simd reduction(+ : s0, s1, s2, s3)") for (int64_t i = 0; i < quarter; i++) { \
-            s0 += (total_type)load(x[i]);                                                         \
-            s1 += (total_type)load(x[i + quarter]);                                               \
-            s2 += (total_type)load(x[i + 2 * quarter]);                                           \
-            s3 += (total_type)load(x[i + 3 * quarter]);                                           \
-        }                                                                                         \
-        for (int64_t i = 4 * quarter; i < n; i++) s0 += (total_type)load(x[i * step]);            \
-        total->field += (s0 + s1) + (s2 + s3);                                                    \
+/* Sums and products run in LANES lanes, whole vectors of them, so that the chain of additions is not what limits; the
+ * rest of a row in eight, for many rows are short.  The order depends on n alone. */
+enum { LANES = 32, FEW = 8 };
+#define FOLD_ROW(name, type, total_type, field, load, neutral, operator)                               \
+    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                           \
+        const type *x = x_;                                                                            \
+        total_type lane[LANES], result = neutral;                                                      \
+        int64_t i = 0;                                                                                 \
+        for (int j = 0; j < FEW; j++) lane[j] = neutral;                                               \
+        if (step == 1 && n >= LANES) {                                                                 \
+            for (int j = FEW; j < LANES; j++) lane[j] = neutral;                                       \
+            for (; i + LANES <= n; i += LANES)                                                         \
+                for (int j = 0; j < LANES; j++) lane[j] = lane[j] operator(total_type) load(x[i + j]); \
+            for (int j = 0; j < LANES / 2; j++) lane[j] = lane[j] operator lane[j + LANES / 2];        \
+            for (int j = 0; j < FEW; j++) lane[j] = lane[j] operator lane[j + FEW];                    \
+        }                                                                                              \
+        for (; step == 1 && i + FEW <= n; i += FEW)                                                    \
+            for (int j = 0; j < FEW; j++) lane[j] = lane[j] operator(total_type) load(x[i + j]);       \
+        for (; i < n; i++) result = result operator(total_type) load(x[i * step]);                     \
+        for (int j = 0; j < FEW / 2; j++) lane[j] = lane[j] operator lane[j + FEW / 2];                \
+        result = result operator((lane[0] operator lane[2]) operator(lane[1] operator lane[3]));       \
+        total->field = total->field operator result;                                                   \
     }
+#define SUM_ROW(name, type, total_type, field, load)     FOLD_ROW(name, type, total_type, field, load, 0, +)
+#define PRODUCT_ROW(name, type, total_type, field, load) FOLD_ROW(name, type, total_type, field, load, 1, *)
 #define SUM_COLUMNS(name, type, total_type, field, load)                                                            \
     static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
         total_type *restrict total = &totals->field;                                                                \
@@ -49,20 +61,6 @@ typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int6
         }                                                                                                           \
     }
 
-#define PRODUCT_ROW(name, type, total_type, field, load)                                          \
-    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                      \
-        const type *x = x_;                                                                       \
-        total_type p0 = 1, p1 = 1, p2 = 1, p3 = 1;                                                \
-        int64_t quarter = step == 1 ? n / 4 : 0;                                                  \
-        _Pragma("omp simd reduction(* : p0, p1, p2, p3)") for (int64_t i = 0; i < quarter; i++) { \
-            p0 *= (total_type)load(x[i]);                                                         \
-            p1 *= (total_type)load(x[i + quarter]);                                               \
-            p2 *= (total_type)load(x[i + 2 * quarter]);                                           \
-            p3 *= (total_type)load(x[i + 3 * quarter]);                                           \
-        }                                                                                         \
-        for (int64_t i = 4 * quarter; i < n; i++) p0 *= (total_type)load(x[i * step]);            \
-        total->field *= (p0 * p1) * (p2 * p3);                                                    \
-    }
 #define PRODUCT_COLUMNS(name, type, total_type, field, load)                                                        \
     static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
         total_type *restrict total = &totals->field;                                                                \
@@ -73,33 +71,67 @@ typedef void (*column_reduction)(wide *totals, const void *x, int64_t step, int6
     }
 
 /* NaN wins: a total that is NaN stays, since no comparison with it holds; a NaN element is asked for. */
-#define BETTER(v, total, operator) ((v) operator(total) || (v) != (v))
+#define BETTER(v, total, operator) (((v) operator(total)) | ((v) != (v)))
 /* Lanes are of the type that is stored: four times as many as of f64. */
-#define EXTREMUM_ROW(name, type, lane_type, total_type, field, load, operator)                \
-    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                  \
-        const type *x = x_;                                                                   \
-        if (n == 0) return;                                                                   \
-        lane_type lane[64];                                                                   \
-        int64_t i = 0;                                                                        \
-        for (int j = 0; j < 64; j++) lane[j] = (lane_type)load(x[0]);                         \
-        for (; i + 64 <= n && step == 1; i += 64)                                             \
-            for (int j = 0; j < 64; j++) {                                                    \
-                lane_type v = (lane_type)load(x[i + j]);                                      \
-                lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                         \
-            }                                                                                 \
-        for (; i < n; i++) {                                                                  \
-            lane_type v = (lane_type)load(x[i * step]);                                       \
-            lane[0] = BETTER(v, lane[0], operator) ? v : lane[0];                             \
-        }                                                                                     \
-        lane_type best = lane[0];                                                             \
-        for (int j = 1; j < 64; j++) best = BETTER(lane[j], best, operator) ? lane[j] : best; \
-        total_type result = (total_type)best, held = total->field;                            \
-        total->field = BETTER(result, held, operator) ? result : held;                        \
+enum { MOST_LANES = 64 };
+#define FOLD_LANES(half, operator)                               \
+    _Pragma("omp simd") for (int j = 0; j < half; j++) lane[j] = \
+        BETTER(lane[j + half], lane[j], operator) ? lane[j + half] : lane[j];
+#define EXTREMUM_ROW(name, type, lane_type, total_type, field, load, operator)                              \
+    static void name(wide *total, const void *x_, int64_t step, int64_t n) {                                \
+        const type *x = x_;                                                                                 \
+        if (n == 0) return;                                                                                 \
+        lane_type lane[MOST_LANES], best = (lane_type)load(x[0]);                                           \
+        int64_t i = 0;                                                                                      \
+        for (int j = 0; j < FEW; j++) lane[j] = best;                                                       \
+        if (step == 1 && n >= MOST_LANES) {                                                                 \
+            for (int j = FEW; j < MOST_LANES; j++) lane[j] = best;                                          \
+            for (; i + MOST_LANES <= n; i += MOST_LANES)                                                    \
+                for (int j = 0; j < MOST_LANES; j++) {                                                      \
+                    lane_type v = (lane_type)load(x[i + j]);                                                \
+                    lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                                   \
+                }                                                                                           \
+            FOLD_LANES(32, operator) FOLD_LANES(16, operator) FOLD_LANES(8, operator)                       \
+        }                                                                                                   \
+        for (; step == 1 && i + FEW <= n; i += FEW) _Pragma("omp simd") for (int j = 0; j < FEW; j++) {     \
+                lane_type v = (lane_type)load(x[i + j]);                                                    \
+                lane[j] = BETTER(v, lane[j], operator) ? v : lane[j];                                       \
+            }                                                                                               \
+        for (; i < n; i++) {                                                                                \
+            lane_type v = (lane_type)load(x[i * step]);                                                     \
+            best = BETTER(v, best, operator) ? v : best;                                                    \
+        }                                                                                                   \
+        FOLD_LANES(4, operator)                                                                             \
+        bool has_nan = best != best;                                                                        \
+        for (int j = 0; j < FEW / 2; j++) { /* without branches, which nobody could predict */              \
+            has_nan |= lane[j] != lane[j];                                                                  \
+            best = lane[j] operator best ? lane[j] : best;                                                  \
+        }                                                                                                   \
+        total_type result = (total_type)best, held = total->field;                                          \
+        total->field = has_nan ? NOT_A_NUMBER(total_type) : BETTER(result, held, operator) ? result : held; \
     }
-#define EXTREMUM_COLUMNS(name, type, total_type, field, load, operator)                                             \
+/* Never asked of integers. */
+#define NOT_A_NUMBER(type) ((type) _Generic((type)0, double : (double)NAN, default : 0))
+#define EXTREMUM_COLUMNS(name, type, lane_type, total_type, field, load, operator)                                  \
     static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
         total_type *restrict total = &totals->field;                                                                \
-        for (int64_t i = 0; i < n; i++) {                                                                           \
+        lane_type best[TILE];                                                                                       \
+        int64_t i = 0;                                                                                              \
+        if (column_step == 1 && n > 1) {                                                                            \
+            for (int64_t j = 0; j < columns; j++) best[j] = (lane_type)load(((const type *)x_)[j]);                 \
+            for (i = 1; i < n; i++) {                                                                               \
+                const type *restrict x = (const type *)x_ + i * step;                                               \
+                for (int64_t j = 0; j < columns; j++) {                                                             \
+                    lane_type v = (lane_type)load(x[j]);                                                            \
+                    best[j] = BETTER(v, best[j], operator) ? v : best[j];                                           \
+                }                                                                                                   \
+            }                                                                                                       \
+            for (int64_t j = 0; j < columns; j++) {                                                                 \
+                total_type v = (total_type)best[j];                                                                 \
+                total[j] = BETTER(v, total[j], operator) ? v : total[j];                                            \
+            }                                                                                                       \
+        }                                                                                                           \
+        for (; i < n; i++) {                                                                                        \
             const type *x = (const type *)x_ + i * step;                                                            \
             for (int64_t j = 0; j < columns; j++) {                                                                 \
                 total_type v = (total_type)load(x[j * column_step]);                                                \
@@ -147,29 +179,29 @@ NUMBER_TYPES(LOADS)
     X(f16, uint16_t, wk_load_f16)
 FLOAT_TYPES(FLOAT_LOADS)
 
-#define DEFINE(text, type, lane_type, sum_type, sum_field, best_type, best_field, load) \
-    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                            \
-    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)                    \
-    PRODUCT_ROW(product_row_##text, type, sum_type, sum_field, load)                    \
-    PRODUCT_COLUMNS(product_columns_##text, type, sum_type, sum_field, load)            \
-    SUM_ROW(count_row_##text, type, uint64_t, u, is_true_##text)                        \
-    SUM_COLUMNS(count_columns_##text, type, uint64_t, u, is_true_##text)                \
-    EXTREMUM_ROW(max_row_##text, type, lane_type, best_type, best_field, load, >)       \
-    EXTREMUM_COLUMNS(max_columns_##text, type, best_type, best_field, load, >)          \
-    EXTREMUM_ROW(min_row_##text, type, lane_type, best_type, best_field, load, <)       \
-    EXTREMUM_COLUMNS(min_columns_##text, type, best_type, best_field, load, <)
+#define DEFINE(text, type, lane_type, sum_type, sum_field, best_type, best_field, load)   \
+    SUM_ROW(sum_row_##text, type, sum_type, sum_field, load)                              \
+    SUM_COLUMNS(sum_columns_##text, type, sum_type, sum_field, load)                      \
+    PRODUCT_ROW(product_row_##text, type, sum_type, sum_field, load)                      \
+    PRODUCT_COLUMNS(product_columns_##text, type, sum_type, sum_field, load)              \
+    SUM_ROW(count_row_##text, type, uint64_t, u, is_true_##text)                          \
+    SUM_COLUMNS(count_columns_##text, type, uint64_t, u, is_true_##text)                  \
+    EXTREMUM_ROW(max_row_##text, type, lane_type, best_type, best_field, load, >)         \
+    EXTREMUM_COLUMNS(max_columns_##text, type, lane_type, best_type, best_field, load, >) \
+    EXTREMUM_ROW(min_row_##text, type, lane_type, best_type, best_field, load, <)         \
+    EXTREMUM_COLUMNS(min_columns_##text, type, lane_type, best_type, best_field, load, <)
 NUMBER_TYPES(DEFINE)
-#define DEFINE_OF_FLOATS(text, type, load)                                         \
-    SUM_ROW(present_row_##text, type, double, f, present_##text)                   \
-    SUM_COLUMNS(present_columns_##text, type, double, f, present_##text)           \
-    SUM_ROW(squares_row_##text, type, double, f, square_##text)                    \
-    SUM_COLUMNS(squares_columns_##text, type, double, f, square_##text)            \
-    SUM_ROW(sizes_row_##text, type, double, f, size_##text)                        \
-    SUM_COLUMNS(sizes_columns_##text, type, double, f, size_##text)                \
-    EXTREMUM_ROW(largest_size_row_##text, type, double, double, f, size_##text, >) \
-    EXTREMUM_COLUMNS(largest_size_columns_##text, type, double, f, size_##text, >) \
-    EXTREMUM_ROW(least_size_row_##text, type, double, double, f, size_##text, <)   \
-    EXTREMUM_COLUMNS(least_size_columns_##text, type, double, f, size_##text, <)
+#define DEFINE_OF_FLOATS(text, type, load)                                                 \
+    SUM_ROW(present_row_##text, type, double, f, present_##text)                           \
+    SUM_COLUMNS(present_columns_##text, type, double, f, present_##text)                   \
+    SUM_ROW(squares_row_##text, type, double, f, square_##text)                            \
+    SUM_COLUMNS(squares_columns_##text, type, double, f, square_##text)                    \
+    SUM_ROW(sizes_row_##text, type, double, f, size_##text)                                \
+    SUM_COLUMNS(sizes_columns_##text, type, double, f, size_##text)                        \
+    EXTREMUM_ROW(largest_size_row_##text, type, double, double, f, size_##text, >)         \
+    EXTREMUM_COLUMNS(largest_size_columns_##text, type, double, double, f, size_##text, >) \
+    EXTREMUM_ROW(least_size_row_##text, type, double, double, f, size_##text, <)           \
+    EXTREMUM_COLUMNS(least_size_columns_##text, type, double, double, f, size_##text, <)
 FLOAT_TYPES(DEFINE_OF_FLOATS)
 
 #endif

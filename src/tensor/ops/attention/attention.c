@@ -209,6 +209,8 @@ static void forward_samples(wk_sampler *s) {
     WK_CASE(s, "large", &causal, OF(2, 4, 197, 24), OF(2, 2, 301, 24), OF(2, 2, 301, 20), ABSENT, ABSENT);
     WK_CASE(s, "large mask", &plain, OF(1, 3, 150, 16), OF(1, 3, 270, 16), OF(1, 3, 270, 16),
             { .dims = WK_DIMS(150, 270), .kind = WK_SAMPLE_BOOL }, ABSENT);
+    WK_HUGE_CASE(s, "huge", &plain, OF(2, 8, 256, 64), OF(2, 8, 256, 64), OF(2, 8, 256, 64), ABSENT, ABSENT);
+    WK_HUGE_CASE(s, "huge causal", &causal, OF(2, 8, 256, 64), OF(2, 8, 256, 64), OF(2, 8, 256, 64), ABSENT, ABSENT);
 }
 /* y and lse must belong to the operands, which independent samples do not: its values are those of the gradient of
  * scaled_dot_product_attention. */

@@ -64,6 +64,8 @@ static void rotary_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &halves, { .dims = WK_DIMS(0, 3, 4) }, { .dims = WK_DIMS(3, 2) }, { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "large", &halves, { .dims = WK_DIMS(3, 4, 77, 66) }, { .dims = WK_DIMS(77, 33) },
             { .dims = WK_DIMS(77, 33) });
+    WK_HUGE_CASE(s, "huge", &halves, { .dims = WK_DIMS(2, 8, 256, 64) }, { .dims = WK_DIMS(256, 32) },
+                 { .dims = WK_DIMS(256, 32) });
 }
 static const wk_attr_def attrs[] = {
     { "interleaved", WK_ATTR_BOOL, offsetof(wk_rotary_opts, interleaved), 0, NULL, 0, "pairs are neighbours" },

@@ -193,6 +193,7 @@ static void grid_sample_samples(wk_sampler *s) {
     WK_CASE(s, "volume nearest", &nearest, { .dims = WK_DIMS(1, 2, 2, 3, 3) }, GRID(1, 2, 2, 2, 3));
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 2, 3, 4) }, GRID(0, 2, 3, 2));
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(2, 9, 20, 20) }, GRID(2, 30, 31, 2));
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(2, 16, 64, 64) }, GRID(2, 64, 64, 2));
 }
 static void backward_samples(wk_sampler *s) {
     const wk_grid_sample_opts plain = { 0 }, cubic_mirror = { .mode = WK_GRID_CUBIC, .padding = WK_GRID_REFLECTION };

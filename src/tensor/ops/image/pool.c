@@ -203,10 +203,14 @@ static void max_pool2d_samples(wk_sampler *s) {
     common_samples(s);
     WK_CASE(s, "dilated", &dilated, { .dims = WK_DIMS(2, 2, 6, 7), .margin = 0.05 });
     WK_CASE(s, "large window", &wide, { .dims = WK_DIMS(1, 9, 18, 18), .margin = 0.001 });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
+    WK_HUGE_CASE(s, "huge overlap", &overlap, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static void avg_pool2d_samples(wk_sampler *s) {
     common_samples(s);
     WK_CASE(s, "divisor", &by_seven, { .dims = WK_DIMS(1, 2, 6, 5) });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
+    WK_HUGE_CASE(s, "huge overlap", &overlap, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static void max_pool3d_samples(wk_sampler *s) {
     const wk_pool_opts far = { .kernel = { 2, 2, 3 }, .stride = { 1, 1, 1 }, .dilation = { 1, 2, 1 } };
@@ -215,6 +219,7 @@ static void max_pool3d_samples(wk_sampler *s) {
     WK_CASE(s, "dilated", &far, { .dims = WK_DIMS(1, 2, 3, 4, 4), .margin = 0.005 });
     WK_CASE(s, "empty", &cube, { .dims = WK_DIMS(0, 2, 4, 4, 4) });
     WK_CASE(s, "large", &cubes, { .dims = WK_DIMS(2, 24, 8, 12, 12), .margin = 0.0001 });
+    WK_HUGE_CASE(s, "huge", &cube, { .dims = WK_DIMS(2, 16, 16, 28, 28) });
 }
 static void avg_pool3d_samples(wk_sampler *s) {
     wk_pool_opts cut = cubes, fixed = cube;
@@ -224,6 +229,7 @@ static void avg_pool3d_samples(wk_sampler *s) {
     WK_CASE(s, "exclude", &cut, { .dims = WK_DIMS(1, 2, 3, 4, 3) });
     WK_CASE(s, "divisor", &fixed, { .dims = WK_DIMS(1, 1, 4, 4, 4) });
     WK_CASE(s, "large", &cubes, { .dims = WK_DIMS(2, 24, 8, 12, 12) });
+    WK_HUGE_CASE(s, "huge", &cube, { .dims = WK_DIMS(2, 16, 16, 28, 28) });
 }
 static void adaptive_max_pool2d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 3, 2 } }, one = { { 1, 1 } }, more = { { 7, 0 } };
@@ -232,6 +238,8 @@ static void adaptive_max_pool2d_samples(wk_sampler *s) {
     WK_CASE(s, "more", &more, { .dims = WK_DIMS(1, 2, 4, 3), .margin = 0.005 });
     WK_CASE(s, "empty", &odd, { .dims = WK_DIMS(0, 2, 5, 7) });
     WK_CASE(s, "large", &one, { .dims = WK_DIMS(2, 20, 28, 28), .margin = 0.00005 });
+    WK_HUGE_CASE(s, "huge", &one, { .dims = WK_DIMS(16, 64, 28, 28) });
+    WK_HUGE_CASE(s, "huge odd", &odd, { .dims = WK_DIMS(16, 64, 28, 28) });
 }
 static void adaptive_max_pool3d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 2, 2, 3 } };

@@ -109,10 +109,14 @@ static void max_pool1d_samples(wk_sampler *s) {
     WK_CASE(s, "line", &line, { .dims = WK_DIMS(2, 3, 9), .margin = 0.01 });
     WK_CASE(s, "dilated", &far, { .dims = WK_DIMS(2, 2, 8), .margin = 0.01, .strided = true });
     WK_CASE(s, "large", &line, { .dims = WK_DIMS(4, 16, 301), .margin = 0.00005 });
+    const wk_pool_opts two = { .kernel = { 2 }, .stride = { 2 } };
+    WK_HUGE_CASE(s, "huge", &line, { .dims = WK_DIMS(16, 64, 512), .margin = 0.000001 });
+    WK_HUGE_CASE(s, "huge two", &two, { .dims = WK_DIMS(16, 64, 512), .margin = 0.000001 });
 }
 static void max_pool2d_with_indices_samples(wk_sampler *s) {
     WK_CASE(s, "plane", &plane, { .dims = WK_DIMS(2, 2, 5, 6), .margin = 0.01 });
     WK_CASE(s, "strided", &plane, { .dims = WK_DIMS(1, 9, 5, 4), .margin = 0.001, .strided = true });
+    WK_HUGE_CASE(s, "huge", &plane, { .dims = WK_DIMS(8, 32, 56, 56), .margin = 0.000001 });
 }
 static void max_pool3d_with_indices_samples(wk_sampler *s) {
     WK_CASE(s, "volume", &volume, { .dims = WK_DIMS(1, 2, 3, 4, 5), .margin = 0.005 });
@@ -125,6 +129,7 @@ static void avg_pool1d_samples(wk_sampler *s) {
     WK_CASE(s, "line", &line, { .dims = WK_DIMS(2, 3, 9) });
     WK_CASE(s, "ceil", &hang, { .dims = WK_DIMS(2, 2, 8), .strided = true });
     WK_CASE(s, "large", &line, { .dims = WK_DIMS(4, 16, 301) });
+    WK_HUGE_CASE(s, "huge", &line, { .dims = WK_DIMS(16, 64, 512) });
 }
 static void adaptive_max_pool1d_samples(wk_sampler *s) {
     WK_CASE(s, "thirds", &thirds, { .dims = WK_DIMS(2, 3, 7), .margin = 0.01 });

@@ -228,6 +228,9 @@ static void interpolate_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &line, { .dims = WK_DIMS(0, 3, 4) });
     WK_CASE(s, "large", &large, { .dims = WK_DIMS(2, 16, 20, 33) });
     WK_CASE(s, "large cubic", &cubic_scale, { .dims = WK_DIMS(2, 3, 40, 33) });
+    const wk_interpolate_opts twice = { .scale = { 2 } };
+    WK_HUGE_CASE(s, "huge nearest", &twice, { .dims = WK_DIMS(4, 32, 28, 28) });
+    WK_HUGE_CASE(s, "huge bilinear", &large, { .dims = WK_DIMS(4, 32, 28, 28) });
 }
 static void adaptive_avg_pool1d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts three = { { 3 } };
@@ -239,6 +242,8 @@ static void adaptive_avg_pool2d_samples(wk_sampler *s) {
     WK_CASE(s, "one", &one, { .dims = WK_DIMS(2, 3, 4, 5) });
     WK_CASE(s, "more", &more, { .dims = WK_DIMS(1, 2, 4, 3) });
     WK_CASE(s, "large", &one, { .dims = WK_DIMS(2, 20, 28, 28) });
+    WK_HUGE_CASE(s, "huge", &one, { .dims = WK_DIMS(16, 64, 28, 28) });
+    WK_HUGE_CASE(s, "huge odd", &odd, { .dims = WK_DIMS(16, 64, 28, 28) });
 }
 static void adaptive_avg_pool3d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 2, 0, 3 } };

@@ -38,6 +38,7 @@ static void flip_samples(wk_sampler *s) {
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 3, 4) });
     WK_CASE(s, "empty", &all, { .dims = WK_DIMS(0, 4) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def flip_attrs[] = { { "axes", WK_ATTR_DIMS, offsetof(wk_flip_opts, axes), 0, NULL, 0,
                                             "reversed; none: all" } };
@@ -89,6 +90,7 @@ static void roll_samples(wk_sampler *s) {
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(3, 5), .strided = true });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "empty", &two, { .dims = WK_DIMS(0, 4) });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def roll_attrs[] = {
     { "shifts", WK_ATTR_DIMS, offsetof(wk_roll_opts, shifts), 0, NULL, 0, "how far" },
@@ -137,6 +139,7 @@ static void repeat_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(2, 3), .strided = true });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3) });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def repeat_attrs[] = { { "times", WK_ATTR_DIMS, offsetof(wk_repeat_opts, times), 0, NULL, 0,
                                               "along each axis, counted from the last" } };
@@ -195,6 +198,7 @@ static void repeat_interleave_samples(wk_sampler *s) {
     WK_CASE(s, "flat", &flat, { .dims = WK_DIMS(2, 3) }, { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(2, 3), .strided = true }, { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "own", &own, { .dims = WK_DIMS(2, 5) }, { .dims = WK_DIMS(5), .kind = WK_SAMPLE_INDEX, .high = 3 });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(512, 1024) }, { .kind = WK_SAMPLE_ABSENT });
 }
 static const wk_attr_def repeat_interleave_attrs[] = {
     { "repeats", WK_ATTR_INT, offsetof(wk_repeat_interleave_opts, repeats), 0, NULL, 0, "of each element" },
@@ -320,6 +324,8 @@ static void pad_samples(wk_sampler *s) {
     WK_CASE(s, "reflect", &reflect, { .dims = WK_DIMS(1, 2, 3, 4) });
     WK_CASE(s, "replicate", &replicate, { .dims = WK_DIMS(1, 2, 3, 4) });
     WK_CASE(s, "circular", &circular, { .dims = WK_DIMS(1, 2, 3, 4) });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
+    WK_HUGE_CASE(s, "huge reflect", &reflect, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static const wk_attr_def pad_attrs[] = {
     { "before", WK_ATTR_DIMS, offsetof(wk_pad_opts, before), 0, NULL, 0, "elements before each of the last axes" },
@@ -370,11 +376,13 @@ static void pixel_shuffle_samples(wk_sampler *s) {
     const wk_shuffle_opts two = { 2 }, three = { 3 };
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 8, 3, 2) });
     WK_CASE(s, "three", &three, { .dims = WK_DIMS(9, 2, 2), .strided = true });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static void pixel_unshuffle_samples(wk_sampler *s) {
     const wk_shuffle_opts two = { 2 }, three = { 3 };
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 2, 4, 6) });
     WK_CASE(s, "three", &three, { .dims = WK_DIMS(1, 3, 6), .strided = true });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static const wk_attr_def pixel_shuffle_attrs[] = { { "factor", WK_ATTR_INT, offsetof(wk_shuffle_opts, factor), 0, NULL,
                                                      0, "of height and width" } };
@@ -418,6 +426,7 @@ static void tril_samples(wk_sampler *s) {
     WK_CASE(s, "below", &below, { .dims = WK_DIMS(5, 4) });
     WK_CASE(s, "empty", &main_one, { .dims = WK_DIMS(0, 4) });
     WK_CASE(s, "large", &main_one, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &main_one, { .dims = WK_DIMS(512, 1024) });
 }
 #define triu_samples tril_samples
 static const wk_attr_def tril_attrs[] = { { "diagonal", WK_ATTR_INT, offsetof(wk_triangle_opts, diagonal), 0, NULL, 0,

@@ -70,6 +70,7 @@ static void nonzero_samples(wk_sampler *s) {
     WK_CASE(s, "some", &some, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "room", &room, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "large", &all, { .dims = WK_DIMS(65, 129) });
+    WK_HUGE_CASE(s, "huge", &all, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def nonzero_attrs[] = {
     { "size", WK_ATTR_OPTIONAL, offsetof(wk_nonzero_opts, size), 0, NULL, 0, "rows of the result, whatever is found" },
@@ -106,6 +107,8 @@ static void masked_fill_samples(wk_sampler *s) {
     WK_CASE(s, "broadcast", &one, { .dims = WK_DIMS(3, 4), .strided = true },
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_BOOL });
     WK_CASE(s, "large", &one, { .dims = WK_DIMS(65, 129) }, { .dims = WK_DIMS(65, 129), .kind = WK_SAMPLE_BOOL });
+    WK_HUGE_CASE(s, "huge", &one, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_BOOL });
 }
 static const wk_attr_def masked_fill_attrs[] = { { "value", WK_ATTR_FLOAT, offsetof(wk_masked_fill_opts, value), 0,
                                                    NULL, 0, "where the mask is true" } };
@@ -298,6 +301,8 @@ static void embedding_samples(wk_sampler *s) {
     WK_CASE(s, "none", &plain, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(100, 64) },
             { .dims = WK_DIMS(8, 50), .kind = WK_SAMPLE_INDEX, .high = 100 });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(5000, 256) },
+                 { .dims = WK_DIMS(32, 64), .kind = WK_SAMPLE_INDEX, .high = 5000 });
 }
 static const wk_attr_def embedding_attrs[] = {
     { "padding_idx", WK_ATTR_OPTIONAL, offsetof(wk_embedding_opts, padding_idx), 0, NULL, 0, "row without gradient" }

@@ -64,6 +64,10 @@ static void index_select_samples(wk_sampler *s) {
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 6, 3), .strided = true },
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
     WK_CASE(s, "none", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 5 });
+    WK_HUGE_CASE(s, "huge rows", &rows, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(2048), .kind = WK_SAMPLE_INDEX, .high = 2048 });
+    WK_HUGE_CASE(s, "huge columns", &columns, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1024 });
 }
 static void index_select_backward_samples(wk_sampler *s) {
     const wk_index_grad_attrs rows = { 0, WK_DIMS(5, 3) }, columns = { 1, WK_DIMS(2, 6, 3) };
@@ -76,6 +80,10 @@ static void gather_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(4, 3), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(5, 6), .strided = true },
             { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    WK_HUGE_CASE(s, "huge", &columns, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 1024 });
+    WK_HUGE_CASE(s, "huge rows", &rows, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 512 });
 }
 static void gather_backward_samples(wk_sampler *s) {
     const wk_index_grad_attrs columns = { 1, WK_DIMS(5, 6) };

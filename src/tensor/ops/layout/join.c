@@ -188,6 +188,8 @@ static void stack_samples(wk_sampler *s) {
     const wk_concat_opts first = { 0 }, last = { -1 };
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(2, 3) }, { .dims = WK_DIMS(2, 3) });
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(4) }, { .dims = WK_DIMS(4) }, { .dims = WK_DIMS(4) });
+    WK_HUGE_CASE(s, "huge", &first, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge last", &last, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def stack_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_concat_opts, axis), 0, NULL, 0,
                                              "of the result" } };

@@ -27,6 +27,7 @@ static void copy_samples(wk_sampler *s) {
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "image", NULL, { .dims = WK_DIMS(2, 33, 5, 7), .strided = true });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 2) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) });
 }
 static wk_op_def copy_row = { .name = "copy",
                               .doc = "the same values, row major",
@@ -432,6 +433,8 @@ static void concat_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(2, 3) }, { .dims = WK_DIMS(1, 3) }, { .dims = WK_DIMS(4, 3) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(2, 0) },
             { .dims = WK_DIMS(2, 5) });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge columns", &columns, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def concat_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_concat_opts, axis), 0, NULL, 0,
                                               "joined" } };

@@ -24,6 +24,8 @@ static void take_samples(wk_sampler *s) {
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4), .strided = true },
             { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 12 });
     WK_CASE(s, "none", NULL, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 12 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(262144), .kind = WK_SAMPLE_INDEX, .high = 524288 });
 }
 static wk_op_def take_row = { .name = "take",
                               .doc = "elements of the flattened tensor by position",
@@ -58,6 +60,8 @@ static void take_along_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(2, 1), .kind = WK_SAMPLE_INDEX, .high = 3 });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(1, 4) },
             { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    WK_HUGE_CASE(s, "huge", &columns, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 1024 });
 }
 static const wk_attr_def axis_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_index_opts, axis), 0, NULL, 0,
                                             "indexed" } };
@@ -134,6 +138,8 @@ static void index_samples(wk_sampler *s) {
     WK_CASE(s, "two", NULL, { .dims = WK_DIMS(4, 3, 2), .strided = true },
             { .dims = WK_DIMS(5, 1), .kind = WK_SAMPLE_INDEX, .high = 4 },
             { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 3 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(2048), .kind = WK_SAMPLE_INDEX, .high = 2048 });
 }
 static wk_op_def index_row = { .name = "index",
                                .doc = "x at positions along its first axes",
@@ -184,6 +190,8 @@ static void index_put_samples(wk_sampler *s) {
     WK_CASE(s, "add two", &add, { .dims = WK_DIMS(4, 3, 2) }, { .dims = WK_DIMS(6, 2) },
             { .dims = WK_DIMS(6), .kind = WK_SAMPLE_INDEX, .high = 4 },
             { .dims = WK_DIMS(6), .kind = WK_SAMPLE_INDEX, .high = 3 });
+    WK_HUGE_CASE(s, "huge add", &add, { .dims = WK_DIMS(2048, 256) }, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(2048), .kind = WK_SAMPLE_INDEX, .high = 2048 });
 }
 static const wk_attr_def index_put_attrs[] = { { "accumulate", WK_ATTR_BOOL, offsetof(wk_index_put_opts, accumulate), 0,
                                                  NULL, 0, "add instead of replacing" } };
@@ -249,6 +257,8 @@ static void index_add_samples(wk_sampler *s) {
             { .dims = WK_DIMS(6, 3) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4), .strided = true },
             { .dims = WK_DIMS(3), .kind = WK_SAMPLE_INDEX, .high = 4 }, { .dims = WK_DIMS(2, 3) });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(2048), .kind = WK_SAMPLE_INDEX, .high = 2048 }, { .dims = WK_DIMS(2048, 256) });
 }
 static void index_copy_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { 1 };
@@ -256,12 +266,16 @@ static void index_copy_samples(wk_sampler *s) {
             { .dims = WK_DIMS(1, 3) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4), .strided = true },
             { .dims = WK_DIMS(1), .kind = WK_SAMPLE_INDEX, .high = 4 }, { .dims = WK_DIMS(2, 1) });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(1), .kind = WK_SAMPLE_INDEX, .high = 2048 }, { .dims = WK_DIMS(1, 256) });
 }
 static void index_fill_samples(wk_sampler *s) {
     const wk_index_fill_opts rows = { 0, 3 }, columns = { -1, 0 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(4, 3) }, { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 4 });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4), .strided = true },
             { .dims = WK_DIMS(3), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(2048, 256) },
+                 { .dims = WK_DIMS(1024), .kind = WK_SAMPLE_INDEX, .high = 2048 });
 }
 static const wk_attr_def index_add_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_index_add_opts, axis), 0, NULL, 0, "indexed" },

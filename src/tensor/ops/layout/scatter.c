@@ -133,6 +133,10 @@ static void scatter_add_samples(wk_sampler *s) {
             { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(4, 5), .strided = true });
     WK_CASE(s, "large", &rows, { .dims = WK_DIMS(63, 130) },
             { .dims = WK_DIMS(200, 130), .kind = WK_SAMPLE_INDEX, .high = 63 }, { .dims = WK_DIMS(200, 130) });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 512 }, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge columns", &columns, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 1024 }, { .dims = WK_DIMS(512, 1024) });
 }
 static void fold_samples(wk_sampler *s) {
     const wk_scatter_fold_attrs prod = { 0, WK_SCATTER_PROD }, most = { 1, WK_SCATTER_AMAX },
@@ -261,6 +265,12 @@ static void scatter_reduce_samples(wk_sampler *s) {
                 { .dims = WK_DIMS(3, 5), .kind = WK_SAMPLE_INDEX, .high = 4 },
                 { .dims = WK_DIMS(3, 5), .margin = 0.2 });
     }
+    const wk_scatter_reduce_opts most = { 1, WK_SCATTER_AMAX, false }, mean = { 1, WK_SCATTER_MEAN, false };
+    WK_HUGE_CASE(s, "huge amax", &most, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 1024 },
+                 { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
+    WK_HUGE_CASE(s, "huge mean", &mean, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 1024 }, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def scatter_reduce_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_scatter_reduce_opts, axis), 0, NULL, 0, "indexed" },

@@ -182,6 +182,7 @@ static void unfold_samples(wk_sampler *s) {
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(2, 2, 4, 5) });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(1, 3, 5, 4), .strided = true });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(2, 8, 33, 31) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(2, 32, 56, 56) });
 }
 static void fold_samples(wk_sampler *s) {
     const wk_fold_opts plain = { { 4, 5 }, { .kernel = { 2, 3 } } },

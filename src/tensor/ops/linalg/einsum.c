@@ -268,6 +268,7 @@ static void einsum_samples(wk_sampler *s) {
     WK_CASE(s, "outer", &outer, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "attention", &attention, { .dims = WK_DIMS(2, 3, 2, 2) }, { .dims = WK_DIMS(2, 4, 2, 2) });
     WK_CASE(s, "idle", &idle, { .dims = WK_DIMS(2, 3, 2) }, { .dims = WK_DIMS(3, 4) });
+    WK_HUGE_CASE(s, "huge", &attention, { .dims = WK_DIMS(2, 256, 8, 64) }, { .dims = WK_DIMS(2, 256, 8, 64) });
 }
 static const wk_attr_def einsum_attrs[] = { { "equation", WK_ATTR_TEXT, offsetof(wk_einsum_opts, equation),
                                               WK_EINSUM_LENGTH, NULL, 0, "letters of the operands -> of the result" } };

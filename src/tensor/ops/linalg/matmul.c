@@ -56,6 +56,8 @@ static void matmul_samples(wk_sampler *s) {
     WK_CASE(s, "no inner", NULL, { .dims = WK_DIMS(3, 0) }, { .dims = WK_DIMS(0, 2) });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(128, 256) }, { .dims = WK_DIMS(256, 96) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(256, 768) }, { .dims = WK_DIMS(768, 768) });
+    WK_HUGE_CASE(s, "huge batch", NULL, { .dims = WK_DIMS(32, 64, 64) }, { .dims = WK_DIMS(32, 64, 64) });
 }
 
 static wk_op_def matmul_row = {
@@ -137,6 +139,8 @@ static void linear_samples(wk_sampler *s) {
     WK_CASE(s, "vector", &plain, { .dims = WK_DIMS(7) }, { .dims = WK_DIMS(4, 7) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 7) }, { .dims = WK_DIMS(4, 7) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "large", &relu, { .dims = WK_DIMS(64, 784) }, { .dims = WK_DIMS(128, 784) }, { .dims = WK_DIMS(128) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(256, 768) }, { .dims = WK_DIMS(768, 768) },
+                 { .dims = WK_DIMS(768) });
 }
 
 static const wk_attr_def linear_attrs[] = { { "activation", WK_ATTR_ENUM, offsetof(wk_linear_opts, activation), 0,

@@ -65,15 +65,18 @@ static void outer_samples(wk_sampler *s) {
     WK_CASE(s, "vectors", NULL, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(2, 4) });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) }, { .dims = WK_DIMS(4) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512) }, { .dims = WK_DIMS(1024) });
 }
 static void dot_samples(wk_sampler *s) {
     WK_CASE(s, "vectors", NULL, { .dims = WK_DIMS(7) }, { .dims = WK_DIMS(7) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(2, 3, 5), .strided = true }, { .dims = WK_DIMS(3, 5) });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) }, { .dims = WK_DIMS(0) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 static void mv_samples(wk_sampler *s) {
     WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(3, 5) }, { .dims = WK_DIMS(5) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(2, 3, 5), .strided = true }, { .dims = WK_DIMS(2, 5) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(1024) });
 }
 ROW(outer, "products of all pairs", 2, 0, NULL, 0, 0, WK_CAST_AS_IS);
 ROW(dot, "sums of products along the last axis", 2, 0, NULL, 0, 0, WK_CAST_WIDEST);
@@ -102,6 +105,7 @@ static wk_status cross_parts(const wk_call *call, wk_tensor *out[]) {
 static void cross_samples(wk_sampler *s) {
     WK_CASE(s, "vectors", NULL, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(4, 3), .strided = true }, { .dims = WK_DIMS(4, 3) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(100000, 3) }, { .dims = WK_DIMS(100000, 3) });
 }
 ROW(cross, "vector product along the last axis", 2, 0, NULL, 0, 0, WK_CAST_WIDEST);
 wk_tensor *wk_cross(wk_tensor *a, wk_tensor *b) {
@@ -140,6 +144,8 @@ static void addmm_samples(wk_sampler *s) {
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(5) }, { .dims = WK_DIMS(3, 4), .strided = true },
             { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "product alone", &none, { .dims = WK_DIMS(3, 5) }, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(4, 5) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(256, 768) }, { .dims = WK_DIMS(256, 768) },
+                 { .dims = WK_DIMS(768, 768) });
 }
 static void baddbmm_samples(wk_sampler *s) {
     const wk_addmm_opts plain = { { 0 }, { 0 } }, both = { WK_SET(0.5), WK_SET(-2) };
@@ -147,6 +153,8 @@ static void baddbmm_samples(wk_sampler *s) {
             { .dims = WK_DIMS(2, 4, 5) });
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 1) }, { .dims = WK_DIMS(2, 3, 4) },
             { .dims = WK_DIMS(2, 4, 5), .strided = true });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(32, 64, 64) }, { .dims = WK_DIMS(32, 64, 64) },
+                 { .dims = WK_DIMS(32, 64, 64) });
 }
 static const wk_attr_def addmm_attrs[] = {
     { "scale", WK_ATTR_OPTIONAL, offsetof(wk_addmm_opts, scale), 0, NULL, 1, "of what is added to" },
@@ -187,6 +195,8 @@ static void bilinear_samples(wk_sampler *s) {
             { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "bias", NULL, { .dims = WK_DIMS(2, 2, 3), .strided = true }, { .dims = WK_DIMS(2, 2, 2) },
             { .dims = WK_DIMS(4, 3, 2) }, { .dims = WK_DIMS(4) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(128, 64) }, { .dims = WK_DIMS(128, 64) },
+                 { .dims = WK_DIMS(32, 64, 64) }, { .kind = WK_SAMPLE_ABSENT });
 }
 ROW(bilinear, "a · weight · b + bias", 4, 8, NULL, 0, 0, WK_CAST_WIDEST);
 wk_tensor *wk_bilinear(wk_tensor *a, wk_tensor *b, wk_tensor *weight, wk_tensor *bias) {
@@ -221,6 +231,7 @@ static void tensordot_samples(wk_sampler *s) {
     const wk_tensordot_opts two = { 2 }, none = { 0 };
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(3, 4, 5) });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3), .strided = true }, { .dims = WK_DIMS(4) });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(128, 16, 32) }, { .dims = WK_DIMS(16, 32, 128) });
 }
 static const wk_attr_def tensordot_attrs[] = { { "count", WK_ATTR_INT, offsetof(wk_tensordot_opts, count), 0, NULL, 0,
                                                  "axes that are summed over" } };
@@ -243,6 +254,7 @@ static wk_status kron_parts(const wk_call *call, wk_tensor *out[]) {
 static void kron_samples(wk_sampler *s) {
     WK_CASE(s, "plain", NULL, { .dims = WK_DIMS(2, 3) }, { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(2, 2), .strided = true }, { .dims = WK_DIMS(1, 3) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(24, 32) }, { .dims = WK_DIMS(24, 32) });
 }
 ROW(kron, "Kronecker product of matrices", 2, 0, NULL, 0, 0, WK_CAST_AS_IS);
 wk_tensor *wk_kron(wk_tensor *a, wk_tensor *b) {
@@ -269,6 +281,7 @@ static void cdist_samples(wk_sampler *s) {
     s->emit(s, "three", (const wk_sample_in[]){ a, b }, 2, &three);
     WK_CASE(s, "infinite", &most, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(5, 4) });
     WK_CASE(s, "batch", &two, { .dims = WK_DIMS(2, 3, 4), .strided = true }, { .dims = WK_DIMS(2, 2, 4) });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(256, 64) }, { .dims = WK_DIMS(256, 64) });
 }
 static const wk_attr_def cdist_attrs[] = { { "p", WK_ATTR_OPTIONAL, offsetof(wk_cdist_opts, p), 0, NULL, 2,
                                              "of the norm" } };
@@ -288,6 +301,7 @@ static wk_status trace_parts(const wk_call *call, wk_tensor *out[]) {
 static void trace_samples(wk_sampler *s) {
     WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(4, 4) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(2, 3, 5), .strided = true });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(64, 128, 128) });
 }
 ROW(trace, "sum of the diagonal", 1, 0, NULL, 0, 0, WK_CAST_F32);
 wk_tensor *wk_trace(wk_tensor *x) {

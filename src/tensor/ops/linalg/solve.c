@@ -69,6 +69,8 @@ static void solve_samples(wk_sampler *s) {
     WK_CASE(s, "batch", NULL, SPD(2, 3, 3), { .dims = WK_DIMS(3, 1), .strided = true });
     WK_CASE(s, "none", NULL, SPD(3, 3), { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large", NULL, SPD(2, 32, 32), { .dims = WK_DIMS(2, 32, 8) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(8, 32, 32), .kind = WK_SAMPLE_SPD },
+                 { .dims = WK_DIMS(8, 32, 32) });
 }
 static void solve_triangular_samples(wk_sampler *s) {
     const wk_solve_triangular_opts lower = { false, false }, upper = { true, false }, unit = { true, true };
@@ -135,6 +137,7 @@ static void definite_samples(wk_sampler *s) {
     WK_CASE(s, "any", NULL, { .dims = WK_DIMS(3, 3), .strided = true });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 2, 2) });
     WK_CASE(s, "large", NULL, SPD(2, 16, 16));
+    WK_HUGE_CASE(s, "huge", NULL, SPD(32, 32, 32));
 }
 #define COMPOSITE(id, text)                                                                        \
     static wk_op_def id##_row = { .name = #id,                                                     \

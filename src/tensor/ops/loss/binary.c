@@ -38,6 +38,8 @@ static void binary_cross_entropy_samples(wk_sampler *s) {
     const wk_sample_in p = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 };
     s->emit(s, "mean", (const wk_sample_in[]){ p, p, { .kind = WK_SAMPLE_ABSENT } }, 3, &mean);
     s->emit(s, "weight", (const wk_sample_in[]){ p, p, { .dims = WK_DIMS(5), .low = 0.5, .high = 2 } }, 3, &none);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 }, { .kind = WK_SAMPLE_ABSENT });
 }
 static const wk_attr_def binary_cross_entropy_attrs[] = { REDUCTION(wk_loss_opts) };
 LOSS_ROW(binary_cross_entropy, "-weight (t log p + (1 - t) log(1 - p)), reduced", 3, 4, wk_loss_opts);
@@ -69,6 +71,9 @@ static void bce_with_logits_samples(wk_sampler *s) {
     s->emit(s, "pos_weight", (const wk_sample_in[]){ x, t, absent, w }, 4, &mean);
     const wk_sample_in large = { .dims = WK_DIMS(129, 257), .low = 0.05, .high = 0.95 };
     s->emit(s, "large", (const wk_sample_in[]){ large, large, absent, absent }, 4, &mean);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 }, { .kind = WK_SAMPLE_ABSENT },
+                 { .kind = WK_SAMPLE_ABSENT });
 }
 #define bce_with_logits_attrs binary_cross_entropy_attrs
 LOSS_ROW(bce_with_logits, "binary cross-entropy of sigmoid(x), reduced", 4, 12, wk_loss_opts);
@@ -92,6 +97,8 @@ static void multilabel_soft_margin_loss_samples(wk_sampler *s) {
     const wk_sample_in x = { .dims = WK_DIMS(4, 5) }, t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 };
     s->emit(s, "mean", (const wk_sample_in[]){ x, t, { .kind = WK_SAMPLE_ABSENT } }, 3, &mean);
     s->emit(s, "weight", (const wk_sample_in[]){ x, t, { .dims = WK_DIMS(5), .low = 0.5, .high = 2 } }, 3, &none);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 }, { .kind = WK_SAMPLE_ABSENT });
 }
 #define multilabel_soft_margin_loss_attrs binary_cross_entropy_attrs
 LOSS_ROW(multilabel_soft_margin_loss, "mean binary cross-entropy over labels, reduced", 3, 4, wk_loss_opts);

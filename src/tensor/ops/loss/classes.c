@@ -80,6 +80,7 @@ static void nll_loss_samples(wk_sampler *s) {
     WK_CASE(s, "weight", &skip, { .dims = WK_DIMS(6, 4) }, TARGET(4, 6), { .dims = WK_DIMS(4), .low = 0.5, .high = 2 });
     WK_CASE(s, "pixels", &none, { .dims = WK_DIMS(2, 3, 4), .strided = true }, TARGET(3, 2, 4),
             { .dims = WK_DIMS(3), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(4096, 128) }, TARGET(128, 4096), { .kind = WK_SAMPLE_ABSENT });
 }
 static const wk_attr_def nll_loss_attrs[] = { NUMBER(wk_nll_loss_opts, ignore_index, -100, "target that is left out"),
                                               REDUCTION(wk_nll_loss_opts) };
@@ -140,6 +141,8 @@ static void cross_entropy_weighted_samples(wk_sampler *s) {
     s->emit(s, "smooth", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5), .strided = true }, TARGET(5, 6), weight }, 3,
             &smooth);
     s->emit(s, "pixels", (const wk_sample_in[]){ { .dims = WK_DIMS(2, 5, 3) }, TARGET(5, 2, 3), weight }, 3, &none);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) }, TARGET(1024, 512),
+                 { .dims = WK_DIMS(1024), .low = 0.5, .high = 2 });
 }
 static const wk_attr_def cross_entropy_weighted_attrs[] = {
     NUMBER(wk_cross_entropy_opts, ignore_index, -100, "target that is left out"),
@@ -174,6 +177,8 @@ static void cross_entropy_probabilities_samples(wk_sampler *s) {
                        t = { .dims = WK_DIMS(6, 5), .low = 0.05, .high = 1 };
     s->emit(s, "mean", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5) }, t, { .kind = WK_SAMPLE_ABSENT } }, 3, &mean);
     s->emit(s, "smooth", (const wk_sample_in[]){ { .dims = WK_DIMS(6, 5), .strided = true }, t, weight }, 3, &smooth);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 1 }, { .kind = WK_SAMPLE_ABSENT });
 }
 #define cross_entropy_probabilities_attrs cross_entropy_weighted_attrs
 SCORES_ROW(cross_entropy_probabilities, "cross-entropy against class probabilities", 3, 4, wk_cross_entropy_opts,

@@ -89,6 +89,10 @@ static void forward_samples(wk_sampler *s) {
     WK_CASE(s, "ignore", &skip, { .dims = WK_DIMS(9, 3) }, { .dims = WK_DIMS(9), .kind = WK_SAMPLE_INDEX, .high = 3 });
     WK_CASE(s, "wide", &mean, { .dims = WK_DIMS(3, 1031), .low = -30, .high = 30 },
             { .dims = WK_DIMS(3), .kind = WK_SAMPLE_INDEX, .high = 1031 });
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1024 });
+    WK_HUGE_CASE(s, "huge smooth", &smooth, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1024 });
 }
 static void backward_samples(wk_sampler *s) {
     /* lse must belong to the logits, which independent samples do not: covered through cross_entropy's gradient.  One

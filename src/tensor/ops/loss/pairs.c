@@ -16,6 +16,9 @@
         s->emit(s, "none", (const wk_sample_in[]){ a, b }, 2, &none);             \
         a.dims = b.dims = WK_DIMS(129, 257);                                      \
         s->emit(s, "large", (const wk_sample_in[]){ a, b }, 2, &mean);            \
+        a.strided = false;                                                        \
+        a.dims = b.dims = WK_DIMS(512, 1024);                                     \
+        WK_HUGE_CASE(s, "huge", &mean, a, b);                                     \
     }
 
 /* ---- distances ---- */
@@ -31,12 +34,41 @@ static wk_status l1_loss_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 
-/* scale times: d² / (2 edge) within ± edge, else |d| − edge / 2 */
-static wk_tensor *rounded(const wk_call *call, double edge, double scale) {
-    wk_tensor *d = wk_sub(call->in[0], call->in[1]), *size = wk_abs(d);
-    if (edge == 0 || !d) return size;
-    wk_tensor *inside = wk_lt(size, wk__number(size, edge));
-    return wk_where(inside, wk_scale(wk_square(d), scale / (2 * edge)), line(size, scale, -scale * edge / 2));
+/* The parabola that goes on as a line, a row of its own: its parts would pass over d five times. */
+static wk_status rounded_shape(const wk_call *call, wk_desc out[]) {
+    return wk_desc_broadcast(call, (wk_dtype)call->in[0]->dtype, out);
+}
+static wk_status rounded_grad(wk_grad *g) {
+    const wk_rounded_attrs *attrs = g->attrs;
+    wk_tensor *slope = wk_clamp(g->in[0], (wk_clamp_opts){ WK_SET(-attrs->edge), WK_SET(attrs->edge) });
+    g->din[0] = wk_mul(g->dout[0], attrs->factor == 1 ? slope : wk_scale(slope, attrs->factor));
+    return WK_OK;
+}
+static void rounded_samples(wk_sampler *s) {
+    const wk_rounded_attrs plain = { 1, 1 }, narrow = { 0.7, 2 };
+    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "narrow", &narrow, { .dims = WK_DIMS(3, 4, 5), .strided = true });
+    WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 3) });
+    WK_CASE(s, "large", &narrow, { .dims = WK_DIMS(129, 257) });
+}
+static wk_op_def rounded_size_row = { .name = "rounded_size",
+                                      .internal = true,
+                                      .doc = "a parabola that goes on as a line",
+                                      .n_in = 1,
+                                      .n_out = 1,
+                                      .saves_in = 1,
+                                      .attrs_size = sizeof(wk_rounded_attrs),
+                                      .dtype = { .allowed = { WK_FLOATS } },
+                                      .shape = rounded_shape,
+                                      .grad = rounded_grad,
+                                      .cost = loss_cost,
+                                      .samples = rounded_samples };
+
+/* factor times: d² / 2 within ± edge, else edge (|d| − edge / 2) */
+static wk_tensor *rounded(const wk_call *call, double edge, double factor) {
+    const wk_rounded_attrs attrs = { edge, factor };
+    wk_tensor *d = wk_sub(call->in[0], call->in[1]);
+    return d ? wk_op_run1(&rounded_size_row, &attrs, d) : NULL;
 }
 static wk_status check_edge(const wk_call *call, const char *name, double edge, bool zero_too) {
     if (edge > 0 || (zero_too && edge == 0)) return WK_OK;
@@ -46,14 +78,15 @@ static wk_status huber_loss_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_huber_opts *opts = call->attrs;
     double delta = wk_optional_or(opts->delta, 1);
     WK_TRY(check_edge(call, "delta", delta, false));
-    out[0] = reduced(rounded(call, delta, delta), opts->reduction);
+    out[0] = reduced(rounded(call, delta, 1), opts->reduction);
     return WK_OK;
 }
 static wk_status smooth_l1_loss_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_smooth_l1_opts *opts = call->attrs;
     double beta = wk_optional_or(opts->beta, 1);
     WK_TRY(check_edge(call, "beta", beta, true));
-    out[0] = reduced(rounded(call, beta, 1), opts->reduction);
+    wk_tensor *loss = beta > 0 ? rounded(call, beta, 1 / beta) : wk_abs(wk_sub(call->in[0], call->in[1]));
+    out[0] = reduced(loss, opts->reduction);
     return WK_OK;
 }
 
@@ -107,6 +140,8 @@ static void kl_div_samples(wk_sampler *s) {
     s->emit(s, "mean", (const wk_sample_in[]){ a, t }, 2, &mean);
     s->emit(s, "log target", (const wk_sample_in[]){ a, a }, 2, &logs);
     s->emit(s, "batchmean", (const wk_sample_in[]){ a, t }, 2, &batch);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024), .low = -4, .high = -0.1 },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 1 });
 }
 static const wk_attr_def kl_div_attrs[] = {
     { "reduction", WK_ATTR_ENUM, offsetof(wk_kl_div_opts, reduction), 0, "mean|sum|none|batchmean", 0,
@@ -142,6 +177,8 @@ static void poisson_nll_loss_samples(wk_sampler *s) {
     s->emit(s, "logarithms", (const wk_sample_in[]){ a, t }, 2, &logs);
     s->emit(s, "rate", (const wk_sample_in[]){ a, t }, 2, &rate);
     s->emit(s, "full", (const wk_sample_in[]){ a, t }, 2, &full);
+    WK_HUGE_CASE(s, "huge", &logs, { .dims = WK_DIMS(512, 1024), .low = 0.1, .high = 2 },
+                 { .dims = WK_DIMS(512, 1024), .low = 1.1, .high = 6 });
 }
 static const wk_attr_def poisson_nll_loss_attrs[] = {
     FLAG(wk_poisson_nll_opts, rate_given, "a is the rate, not its logarithm"),
@@ -168,6 +205,8 @@ static void gaussian_nll_loss_samples(wk_sampler *s) {
             { .dims = WK_DIMS(4, 5), .low = 0.3, .high = 2 });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) },
             { .dims = WK_DIMS(4, 1), .low = 0.3, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.3, .high = 2 });
 }
 static const wk_attr_def gaussian_nll_loss_attrs[] = {
     FLAG(wk_gaussian_nll_opts, full, "with the constant"),
@@ -179,5 +218,6 @@ wk_tensor *wk_gaussian_nll_loss(wk_tensor *a, wk_tensor *target, wk_tensor *vari
     return wk_op_run3(&gaussian_nll_loss_row, &opts, a, target, variance);
 }
 
-wk_op_def *const wk__rows_pairs[] = { &mse_loss_row, &l1_loss_row,          &huber_loss_row,        &smooth_l1_loss_row,
-                                      &kl_div_row,   &poisson_nll_loss_row, &gaussian_nll_loss_row, NULL };
+wk_op_def *const wk__rows_pairs[] = { &rounded_size_row,     &mse_loss_row,          &l1_loss_row,
+                                      &huber_loss_row,       &smooth_l1_loss_row,    &kl_div_row,
+                                      &poisson_nll_loss_row, &gaussian_nll_loss_row, NULL };

@@ -29,6 +29,8 @@ static void dropout_samples(wk_sampler *s) {
     WK_CASE(s, "strided", &quarter, { .dims = WK_DIMS(3, 16, 5, 7), .strided = true },
             { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(5) }, { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
+    WK_HUGE_CASE(s, "huge", &half, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
 }
 static const wk_attr_def attrs[] = { { "p", WK_ATTR_FLOAT, offsetof(wk_dropout_opts, p), 0, NULL, 0,
                                        "probability of zero" } };

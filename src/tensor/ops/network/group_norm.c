@@ -113,6 +113,9 @@ static void forward_samples(wk_sampler *s) {
     WK_CASE(s, "no planes", &two, { .dims = WK_DIMS(5, 6) }, { .dims = WK_DIMS(6) }, { .dims = WK_DIMS(6) });
     WK_CASE(s, "empty", &two, { .dims = WK_DIMS(0, 4, 3) }, { .dims = WK_DIMS(4) }, ABSENT);
     WK_CASE(s, "large", &two, { .dims = WK_DIMS(5, 12, 17, 19) }, { .dims = WK_DIMS(12) }, { .dims = WK_DIMS(12) });
+    const wk_group_norm_opts eight = { .groups = 8 };
+    WK_HUGE_CASE(s, "huge", &eight, { .dims = WK_DIMS(8, 64, 28, 28) }, { .dims = WK_DIMS(64) },
+                 { .dims = WK_DIMS(64) });
 }
 static void backward_samples(wk_sampler *s) {
     const wk_group_norm_opts two = { .groups = 2 };
@@ -196,6 +199,7 @@ static void instance_samples(wk_sampler *s) {
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "no weight", &plain, { .dims = WK_DIMS(2, 3, 2, 4), .strided = true }, ABSENT, ABSENT);
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(3, 5, 33, 65) }, ABSENT, ABSENT);
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(8, 64, 28, 28) }, ABSENT, ABSENT);
 }
 static const wk_attr_def instance_attrs[] = {
     { "eps", WK_ATTR_OPTIONAL, offsetof(wk_instance_norm_opts, eps), 0, NULL, 1e-5, "added to the variance" },
@@ -250,6 +254,8 @@ static void response_samples(wk_sampler *s) {
     WK_CASE(s, "odd", &plain, { .dims = WK_DIMS(2, 5, 3) });
     WK_CASE(s, "even", &even, { .dims = WK_DIMS(2, 3, 2, 2), .strided = true });
     WK_CASE(s, "large", &even, { .dims = WK_DIMS(2, 16, 13, 29) });
+    const wk_local_response_norm_opts five = { .size = 5 };
+    WK_HUGE_CASE(s, "huge", &five, { .dims = WK_DIMS(8, 64, 28, 28) });
 }
 static const wk_attr_def response_attrs[] = {
     { "size", WK_ATTR_INT, offsetof(wk_local_response_norm_opts, size), 0, NULL, 0, "channels that take part" },

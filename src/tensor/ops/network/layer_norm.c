@@ -185,6 +185,8 @@ static void layer_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 4) }, { .dims = WK_DIMS(4) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(67, 515), .low = 30, .high = 34 }, { .dims = WK_DIMS(515) },
             { .dims = WK_DIMS(515) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(1024) },
+                 { .dims = WK_DIMS(1024) });
 }
 static void layer_backward_samples(wk_sampler *s) {
     const wk_layer_norm_opts plain = { 0 }, two = { .axes = 2 };
@@ -202,6 +204,7 @@ static void rms_samples(wk_sampler *s) {
     WK_CASE(s, "no weight", &two, { .dims = WK_DIMS(5, 2, 3) }, ABSENT);
     WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 4) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(67, 515) }, { .dims = WK_DIMS(515) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(1024) });
 }
 static void rms_backward_samples(wk_sampler *s) {
     const wk_layer_norm_opts plain = { 0 };

@@ -120,6 +120,10 @@ static void forward_samples(wk_sampler *s) {
             { .kind = WK_SAMPLE_ABSENT }, { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "evaluate", &evaluate, { .dims = WK_DIMS(2, 3, 4) }, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(3) },
             { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(3), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge train", &train, { .dims = WK_DIMS(8, 64, 28, 28) }, { .dims = WK_DIMS(64) },
+                 { .dims = WK_DIMS(64) }, { .dims = WK_DIMS(64) }, { .dims = WK_DIMS(64), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge evaluate", &evaluate, { .dims = WK_DIMS(8, 64, 28, 28) }, { .dims = WK_DIMS(64) },
+                 { .dims = WK_DIMS(64) }, { .dims = WK_DIMS(64) }, { .dims = WK_DIMS(64), .low = 0.5, .high = 2 });
 }
 static void backward_samples(wk_sampler *s) {
     const wk_batch_norm_opts evaluate = { 0 };

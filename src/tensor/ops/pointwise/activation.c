@@ -41,7 +41,8 @@ static const wk_attr_def piecewise_attrs[] = {
     WK_CASE(s, "scalar", first, { .dims = WK_SCALAR, .margin = 0.05 });                           \
     WK_CASE(s, "empty", first, { .dims = WK_DIMS(3, 0, 2) });                                     \
     WK_CASE(s, "strided", second, { .dims = WK_DIMS(5, 6, 7), .margin = 0.05, .strided = true }); \
-    WK_CASE(s, "large", second, { .dims = WK_DIMS(129, 257), .margin = 0.05 })
+    WK_CASE(s, "large", second, { .dims = WK_DIMS(129, 257), .margin = 0.05 });                   \
+    WK_HUGE_CASE(s, "huge", second, { .dims = WK_DIMS(512, 1024), .margin = 0.05 })
 static void plain_samples(wk_sampler *s) {
     CASES(s, NULL, NULL);
     WK_CASE(s, "far", NULL, { .dims = WK_DIMS(40), .low = -9, .high = 9, .margin = 0.05 });
@@ -67,6 +68,7 @@ static void gelu_samples(wk_sampler *s) {
     CASES(s, &by_erf, &by_tanh);
     WK_CASE(s, "tanh, far", &by_tanh, { .dims = WK_DIMS(40), .low = -9, .high = 9 });
     WK_CASE(s, "erf, strided", &by_erf, { .dims = WK_DIMS(5, 6, 7), .strided = true });
+    WK_HUGE_CASE(s, "huge erf", &by_erf, { .dims = WK_DIMS(512, 1024) });
 }
 static void softplus_samples(wk_sampler *s) {
     const wk_softplus_opts plain = { .beta = { 0 } }, sharp = { WK_SET(2), WK_SET(3) };
@@ -81,6 +83,7 @@ static void prelu_samples(wk_sampler *s) {
     WK_CASE(s, "channels", NULL, { .dims = WK_DIMS(2, 3, 4), .margin = 0.05, .strided = true }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "vector", NULL, { .dims = WK_DIMS(5), .margin = 0.05 }, { .dims = WK_DIMS(1) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(4, 33, 65), .margin = 0.05 }, { .dims = WK_DIMS(33) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(16, 64, 512), .margin = 0.05 }, { .dims = WK_DIMS(64) });
 }
 static void broadcast_samples(wk_sampler *s) {
     WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5), .margin = 0.05 }, { .dims = WK_DIMS(4, 5) });
@@ -92,6 +95,7 @@ static void glu_samples(wk_sampler *s) {
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(6, 5), .strided = true });
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 256) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
 }
 
 /* ---- straight pieces ---- */

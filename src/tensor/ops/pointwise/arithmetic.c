@@ -23,6 +23,8 @@ static void divisor_samples(wk_sampler *s) {
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3), .margin = 0.3 });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 },
             { .dims = WK_DIMS(129, 257), .margin = 0.3 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .margin = 0.1 },
+                 { .dims = WK_DIMS(512, 1024), .margin = 0.3 });
 }
 
 static void positive_pairs(wk_sampler *s) {
@@ -33,6 +35,8 @@ static void positive_pairs(wk_sampler *s) {
             { .dims = WK_DIMS(5, 6, 7) });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3), .low = 0.3, .high = 3 }, { .dims = WK_DIMS(1, 3) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = 0.3, .high = 3 }, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = 0.3, .high = 3 },
+                 { .dims = WK_DIMS(512, 1024) });
 }
 
 static void xlogy_samples(wk_sampler *s) {
@@ -42,6 +46,8 @@ static void xlogy_samples(wk_sampler *s) {
             { .dims = WK_DIMS(5, 6, 7), .low = 0.3, .high = 3 });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) }, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257), .low = 0.3, .high = 3 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.3, .high = 3 });
 }
 
 static void pow_scalar_samples(wk_sampler *s) {
@@ -55,6 +61,7 @@ static void pow_scalar_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &six, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "strided", &six, { .dims = WK_DIMS(3, 4, 5), .strided = true, .margin = 0.1 });
     WK_CASE(s, "large", &six, { .dims = WK_DIMS(129, 257), .margin = 0.1 });
+    WK_HUGE_CASE(s, "huge", &six, { .dims = WK_DIMS(512, 1024), .margin = 0.1 });
 }
 
 static void three_samples(wk_sampler *s, const void *some, const void *other, double least) {
@@ -67,6 +74,8 @@ static void three_samples(wk_sampler *s, const void *some, const void *other, do
     WK_CASE(s, "empty", some, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3) }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "large", other, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257) },
             { .dims = WK_DIMS(129, 257), .margin = least });
+    WK_HUGE_CASE(s, "huge", other, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .margin = least });
 }
 static void lerp_samples(wk_sampler *s) {
     three_samples(s, NULL, NULL, 0);
@@ -91,6 +100,7 @@ static void clamp_samples(wk_sampler *s) {
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(3) });
     WK_CASE(s, "empty", &both, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", &both, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &both, { .dims = WK_DIMS(512, 1024) });
 }
 static void clamp_tensor_samples(wk_sampler *s) {
     WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5), .low = -2, .high = 0.1 },
@@ -101,12 +111,16 @@ static void clamp_tensor_samples(wk_sampler *s) {
             { .dims = WK_DIMS(3, 4, 5), .low = -2, .high = 0.1 }, { .dims = WK_DIMS(3, 4, 5), .low = -0.1, .high = 2 });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257), .low = -2, .high = 0.1 },
             { .dims = WK_DIMS(129, 257), .low = -0.1, .high = 2 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = -2, .high = 0.1 },
+                 { .dims = WK_DIMS(512, 1024), .low = -0.1, .high = 2 });
 }
 static void nan_to_num_samples(wk_sampler *s) {
     const wk_nan_to_num_opts plain = { 0 }, all = { 1.5, WK_SET(2), WK_SET(-3) };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "all", &all, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "large", &all, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &all, { .dims = WK_DIMS(512, 1024) });
 }
 
 /* ---- gradients ---- */

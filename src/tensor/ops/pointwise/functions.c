@@ -13,6 +13,7 @@
         WK_CASE(s, "scalar", NULL, { .dims = WK_SCALAR, .low = least, .high = most });                          \
         WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });                                                      \
         WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = least, .high = most });                   \
+        WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = least, .high = most });              \
     }
 SAMPLES(inside_samples, -0.9, 0.9)
 SAMPLES(quarter_samples, -1.2, 1.2)
@@ -36,12 +37,14 @@ static void polygamma_samples(wk_sampler *s) {
     WK_CASE(s, "below 0", &one, { .dims = WK_DIMS(9), .low = -3.7, .high = -3.3 });
     WK_CASE(s, "empty", &one, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", &one, { .dims = WK_DIMS(33, 65), .low = 0.3, .high = 20 });
+    WK_HUGE_CASE(s, "huge", &one, { .dims = WK_DIMS(512, 1024), .low = 0.3, .high = 20 });
 }
 static void logit_samples(wk_sampler *s) {
     const wk_logit_opts none = { { 0 } }, tenth = { WK_SET(0.1) };
     WK_CASE(s, "plain", &none, { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 });
     WK_CASE(s, "eps", &tenth, { .dims = WK_DIMS(3, 4, 5), .low = -0.2, .high = 1.2, .strided = true });
     WK_CASE(s, "large", &none, { .dims = WK_DIMS(129, 257), .low = 0.05, .high = 0.95 });
+    WK_HUGE_CASE(s, "huge", &none, { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 });
 }
 static void whole_samples(wk_sampler *s) {
     unary_samples(s);

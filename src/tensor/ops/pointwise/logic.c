@@ -12,12 +12,15 @@ static void shift_samples(wk_sampler *s) {
             { .dims = WK_DIMS(5, 6, 7), .low = 0, .high = 1.2 });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) }, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257), .low = 0, .high = 1.2 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0, .high = 1.2 });
 }
 static void isclose_samples(wk_sampler *s) {
     const wk_isclose_opts plain = { .equal_nan = false }, loose = { WK_SET(0.5), WK_SET(0.1), true };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "loose", &loose, { .dims = WK_DIMS(4, 1) }, { .dims = WK_DIMS(5), .strided = true });
     WK_CASE(s, "large", &loose, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 
 #define TRUTH "its result is a truth value"

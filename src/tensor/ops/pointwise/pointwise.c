@@ -23,6 +23,7 @@ static void affine_samples(wk_sampler *s) {
     WK_CASE(s, "scale", &half, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "both", &both, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "large", &both, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &both, { .dims = WK_DIMS(512, 1024) });
 }
 
 static void where_samples(wk_sampler *s) {
@@ -32,6 +33,8 @@ static void where_samples(wk_sampler *s) {
             { .dims = WK_SCALAR });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .kind = WK_SAMPLE_BOOL },
             { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_BOOL },
+                 { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 
 static void cast_samples(wk_sampler *s) {
@@ -39,6 +42,9 @@ static void cast_samples(wk_sampler *s) {
         const wk_cast_opts opts = { (wk_dtype)dtype };
         WK_CASE(s, wk_dtype_name((wk_dtype)dtype), &opts, { .dims = WK_DIMS(5, 7), .margin = 0.05, .strided = true });
     }
+    const wk_cast_opts half = { WK_BF16 }, wide = { WK_F64 };
+    WK_HUGE_CASE(s, "huge bf16", &half, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge f64", &wide, { .dims = WK_DIMS(512, 1024) });
 }
 
 /* ---- gradients ---- */

@@ -31,6 +31,7 @@ static inline void unary_samples(wk_sampler *s) {
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(3, 0, 2) });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .margin = 0.05, .strided = true });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.05 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .margin = 0.05 });
 }
 
 static inline void positive_samples(wk_sampler *s) {
@@ -38,6 +39,7 @@ static inline void positive_samples(wk_sampler *s) {
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(5, 6, 7), .low = 0.1, .high = 4, .strided = true });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .low = 0.1, .high = 4 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = 0.1, .high = 4 });
 }
 
 static inline void binary_samples(wk_sampler *s) {
@@ -52,6 +54,10 @@ static inline void binary_samples(wk_sampler *s) {
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(1, 3) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257), .margin = 0.1 },
             { .dims = WK_DIMS(129, 257), .margin = 0.1 });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .margin = 0.1 },
+                 { .dims = WK_DIMS(512, 1024), .margin = 0.1 });
+    WK_HUGE_CASE(s, "huge row", NULL, { .dims = WK_DIMS(512, 1024), .margin = 0.1 },
+                 { .dims = WK_DIMS(1024), .margin = 0.1 });
 }
 
 static inline wk_tensor *zero(const wk_tensor *like) {

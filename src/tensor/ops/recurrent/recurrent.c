@@ -216,18 +216,24 @@ static void rnn_samples(wk_sampler *s) {
     samples_of(s, 1, false, false);
     WK_CASE(s, "large", &plain, OF(5, 6, 70), { .dims = WK_DIMS(70, 70), .low = -0.1, .high = 0.1 }, OF(6, 70), ABSENT,
             ABSENT);
+    WK_HUGE_CASE(s, "huge", &plain, OF(32, 32, 128), { .dims = WK_DIMS(128, 128), .low = -0.1, .high = 0.1 },
+                 OF(32, 128), ABSENT, ABSENT);
 }
 static void lstm_samples(wk_sampler *s) {
     const wk_recurrent_opts plain = { 0 };
     samples_of(s, 4, true, false);
     WK_CASE(s, "large", &plain, OF(5, 6, 280), { .dims = WK_DIMS(280, 70), .low = -0.1, .high = 0.1 }, OF(6, 70),
             OF(6, 70), ABSENT);
+    WK_HUGE_CASE(s, "huge", &plain, OF(32, 32, 512), { .dims = WK_DIMS(512, 128), .low = -0.1, .high = 0.1 },
+                 OF(32, 128), OF(32, 128), ABSENT);
 }
 static void gru_samples(wk_sampler *s) {
     const wk_recurrent_opts plain = { 0 };
     samples_of(s, 3, true, true);
     WK_CASE(s, "large", &plain, OF(5, 6, 210), { .dims = WK_DIMS(210, 70), .low = -0.1, .high = 0.1 }, OF(6, 70),
             OF(210), ABSENT);
+    WK_HUGE_CASE(s, "huge", &plain, OF(32, 32, 384), { .dims = WK_DIMS(384, 128), .low = -0.1, .high = 0.1 },
+                 OF(32, 128), OF(384), ABSENT);
 }
 /* The reserve must belong to the operands, which independent samples do not: values are those of the gradients of rnn,
  * lstm and gru. */

@@ -98,6 +98,7 @@ static void unique_samples(wk_sampler *s) {
     WK_CASE(s, "one", NULL, { .dims = WK_SCALAR });
     WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(33, 65) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = 0, .high = 1 });
 }
 static void unique_padded_samples(wk_sampler *s) {
     const wk_unique_padded_opts few = { 5 }, many = { 70 };

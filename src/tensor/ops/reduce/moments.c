@@ -114,6 +114,8 @@ static void var_samples(wk_sampler *s) {
     WK_CASE(s, "keep", &two, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(65, 1031) });
     WK_CASE(s, "large first", &first, { .dims = WK_DIMS(1031, 65) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024) });
 }
 static void norm_samples(wk_sampler *s) {
     static const double powers[] = { 0, 0.5, 1, 2, 3, 0, 0 };
@@ -126,23 +128,27 @@ static void norm_samples(wk_sampler *s) {
     const wk_norm_opts all = { .axes = { 0 } }, last = { .axes = WK_DIMS(-1) };
     WK_CASE(s, "all", &all, { .dims = WK_DIMS(3, 5), .margin = 0.1 });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(65, 1031) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
 }
 static void normalize_samples(wk_sampler *s) {
     const wk_normalize_opts plain = { .axis = { 0 } }, first = { .axis = WK_SET(0), .p = WK_SET(1) };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5), .margin = 0.1 });
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(4, 3, 2), .margin = 0.1, .strided = true });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(65, 257) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024), .margin = 0.1 });
 }
 static void cosine_similarity_samples(wk_sampler *s) {
     const wk_cosine_similarity_opts plain = { .axis = { 0 } }, last = { .axis = WK_SET(-1) };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "broadcast", &last, { .dims = WK_DIMS(3, 1, 5), .strided = true }, { .dims = WK_DIMS(4, 5) });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(65, 257) }, { .dims = WK_DIMS(65, 257) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) });
 }
 static void softmin_samples(wk_sampler *s) {
     const wk_axis_opts last = { { 0 } }, first = { WK_SET(0) };
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(5, 10) });
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(5, 3), .strided = true });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
 }
 
 /* ---- rows ---- */

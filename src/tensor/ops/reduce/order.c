@@ -113,6 +113,7 @@ static void sort_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &up, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large", &up, { .dims = WK_DIMS(33, 1031) });
     WK_CASE(s, "large, down", &down, { .dims = WK_DIMS(33, 257) });
+    WK_HUGE_CASE(s, "huge", &up, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 static void topk_samples(wk_sampler *s) {
     const wk_topk_opts five = { .k = 5 }, least = { 3, WK_SET(0), true, false }, places = { 40, { 0 }, false, true },
@@ -124,6 +125,7 @@ static void topk_samples(wk_sampler *s) {
     WK_CASE(s, "places", &places, { .dims = WK_DIMS(2, 60), .margin = 0.01 });
     WK_CASE(s, "large", &five, { .dims = WK_DIMS(33, 1031) });
     WK_CASE(s, "large, many", &places, { .dims = WK_DIMS(33, 1031) });
+    WK_HUGE_CASE(s, "huge", &five, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 static void kthvalue_samples(wk_sampler *s) {
     const wk_kthvalue_opts fourth = { .k = 4 }, first = { 1, WK_SET(0), true }, many = { .k = 700 };
@@ -131,6 +133,7 @@ static void kthvalue_samples(wk_sampler *s) {
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(16, 3), .margin = 0.05, .strided = true });
     WK_CASE(s, "scalar", &(const wk_kthvalue_opts){ .k = 1 }, { .dims = WK_SCALAR, .margin = 0.05 });
     WK_CASE(s, "large", &many, { .dims = WK_DIMS(33, 1031) });
+    WK_HUGE_CASE(s, "huge", &many, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 static void median_samples(wk_sampler *s) {
     const wk_median_opts last = { .keep_dims = false }, keep = { WK_SET(0), true };
@@ -138,6 +141,7 @@ static void median_samples(wk_sampler *s) {
     WK_CASE(s, "even", &last, { .dims = WK_DIMS(3, 32), .margin = 0.02 });
     WK_CASE(s, "keep", &keep, { .dims = WK_DIMS(16, 3), .margin = 0.05, .strided = true });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(33, 1031) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 static void quantile_samples(wk_sampler *s) {
     static const char *const labels[] = { "linear", "lower", "higher", "midpoint", "nearest" };

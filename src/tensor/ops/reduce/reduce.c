@@ -132,6 +132,9 @@ static void prod_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(1031, 7) });
     WK_CASE(s, "large first", &(const wk_reduce_opts){ .axes = WK_DIMS(0) }, { .dims = WK_DIMS(7, 1031) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024), .low = 0.9, .high = 1.1 });
+    const wk_reduce_opts first = { .axes = WK_DIMS(0) };
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024), .low = 0.9, .high = 1.1 });
 }
 static void truth_samples(wk_sampler *s) {
     reduce_samples(s);
@@ -158,6 +161,8 @@ static void argmax_samples(wk_sampler *s) {
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(7, 33) });
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(33, 7), .strided = true });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 
 /* ---- rows ---- */

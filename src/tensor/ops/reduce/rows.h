@@ -64,6 +64,13 @@ static inline void reduce_samples(wk_sampler *s) {
     WK_CASE(s, "one", &all, { .dims = WK_SCALAR });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(65, 1031) });
     WK_CASE(s, "large first", &first, { .dims = WK_DIMS(1031, 65) });
+    const wk_reduce_opts planes = { .axes = WK_DIMS(2, 3) };
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge all", &all, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge planes", &planes, { .dims = WK_DIMS(16, 64, 28, 28) });
+    WK_HUGE_CASE(s, "huge images", &images, { .dims = WK_DIMS(16, 64, 28, 28) });
+    WK_HUGE_CASE(s, "huge short", &last, { .dims = WK_DIMS(16384, 32) });
 }
 
 #define REDUCE_ATTRS(type)                                                                       \

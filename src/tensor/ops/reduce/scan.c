@@ -116,6 +116,8 @@ static void scan_samples(wk_sampler *s) {
     WK_CASE(s, "scalar", &last, { .dims = WK_SCALAR, .margin = 0.05 });
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(1031, 9), .margin = 0.05 });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024), .low = 0.9, .high = 1.1 });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024), .low = 0.9, .high = 1.1 });
 }
 static void long_samples(wk_sampler *s) {
     scan_samples(s);
@@ -131,6 +133,8 @@ static void extremum_samples(wk_sampler *s) {
     WK_CASE(s, "empty", &last, { .dims = WK_DIMS(3, 0) });
     WK_CASE(s, "large, first", &first, { .dims = WK_DIMS(33, 150) });
     WK_CASE(s, "large", &last, { .dims = WK_DIMS(129, 257) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024), .margin = 0.000001 });
 }
 static void linear_scan_samples(wk_sampler *s) {
     const wk_scan_opts last = { .reverse = false }, back = { WK_SET(0), true };

@@ -25,6 +25,8 @@ static void softmax_samples(wk_sampler *s) {
     WK_CASE(s, "columns", &first, { .dims = WK_DIMS(5, 20) });
     WK_CASE(s, "wide", &last, { .dims = WK_DIMS(3, 1031), .low = -30, .high = 30 });
     WK_CASE(s, "wide columns", &first, { .dims = WK_DIMS(7, 300) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
+    WK_HUGE_CASE(s, "huge first", &first, { .dims = WK_DIMS(512, 1024) });
 }
 
 static void backward_samples(wk_sampler *s) {

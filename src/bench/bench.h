@@ -1,0 +1,97 @@
+/* bench.h: what the files of `wick bench` share: options, one row's sample made ready to run, the peer, the report. */
+#ifndef WICK_SRC_BENCH_H
+#define WICK_SRC_BENCH_H
+
+#include "wick/op.h"
+
+#include <stdio.h>
+#include <sys/types.h>
+
+enum { WK__BENCH_MOST_IN = 16, WK__BENCH_MOST_OUT = 32 };
+
+typedef enum wk__bench_mode { WK__BENCH_FORWARD, WK__BENCH_GRAD, WK__BENCH_MODES } wk__bench_mode;
+extern const char *const wk__bench_mode_names[]; /* "forward", "grad" */
+
+typedef struct wk__bench_opts {
+    const char *pattern; /* names of rows, as a shell's pattern */
+    const char *peer;    /* "torch"; NULL: none */
+    const char *json;    /* a file; NULL: none */
+    int threads;         /* of both sides; 0: all */
+    wk_dtype dtype;
+    bool modes[WK__BENCH_MODES];
+    double min_time; /* seconds for each side of one line */
+} wk__bench_opts;
+
+/* ---- subject.c ---- */
+
+/* A sample of a row: its inputs are drawn and kept. */
+typedef struct wk__subject {
+    const wk_op_def *row;
+    const char *label;
+    const void *attrs;
+    wk_tensor *in[WK__BENCH_MOST_IN];
+    wk_tensor *given[WK__BENCH_MOST_OUT]; /* gradients of the results, kept; NULL where none is asked for */
+    bool wanted[WK__BENCH_MOST_IN];       /* inputs whose gradient is asked for */
+    int n_in, n_out;
+    bool has_grad; /* some result has a gradient, and some input wants one */
+} wk__subject;
+
+/* Draw the inputs.  On failure the subject needs no end. */
+wk_status wk__subject_begin(wk__subject *subject, wk_dtype dtype, const wk_sample_in *in, int n_in);
+void wk__subject_end(wk__subject *subject);
+/* Ask for gradients of the inputs for which `wanted` is set, of all results for which `uses` says so (NULL: all). */
+wk_status wk__subject_want_grad(wk__subject *subject, bool (*uses)(void *context, int output), void *context);
+/* Results, and in WK__BENCH_GRAD gradients (NULL where not wanted), as tensors of the current scope. */
+wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients);
+/* Nanoseconds of a call in the fastest batch within `seconds`; 0 with an error pending. */
+double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds);
+/* Bytes and floating-point operations of one call. */
+wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode);
+
+/* ---- peer.c ---- */
+
+/* A child process that runs the same operations in another library. */
+typedef struct wk__peer {
+    pid_t pid;
+    FILE *to, *from;
+    char name[80];   /* "torch 2.9.1" */
+    char folder[80]; /* where operands are exchanged */
+} wk__peer;
+
+wk_status wk__peer_start(wk__peer *peer, const char *name, int threads);
+void wk__peer_stop(wk__peer *peer);
+/* Give the subject to the peer and hold both results against each other; sets which gradients are asked for on both
+ * sides.  `note` receives "" if the peer may be timed, else why not. */
+wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size);
+/* As wk__subject_time, for what was prepared last. */
+double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds);
+/* The first line that a program prints, "" if it cannot be run. */
+void wk__first_line_of(char *const argv[], char *line, size_t size);
+
+/* ---- report.c ---- */
+
+typedef struct wk__bench_line {
+    char row[64], sample[64], operands[160], note[200];
+    const char *mode;
+    double wick_ns, peer_ns, ratio; /* the peer's time over Wick's; 0 without a peer */
+    wk_cost cost;
+} wk__bench_line;
+
+typedef struct wk__bench_report {
+    wk__bench_line *line;
+    int count, capacity;
+    char processor[120], build[120], revision[60], peer[80];
+    int threads;
+} wk__bench_report;
+
+void wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peer);
+wk_status wk__report_add(wk__bench_report *report, wk__bench_line line);
+/* What lies below half of the peer's speed. */
+void wk__report_summary(const wk__bench_report *report);
+wk_status wk__report_save(const wk__bench_report *report, const char *path);
+void wk__report_end(wk__bench_report *report);
+
+/* ops.c: `wick bench ops`. */
+wk_status wk__bench_ops(const wk__bench_opts *opts);
+
+#endif

@@ -1,0 +1,187 @@
+/* ops.c: `wick bench ops`: every row at its large samples, beside a peer where one is asked for.
+ *
+ * Wick and the peer take turns, ROUNDS times each, and the ratio is the median of the rounds' ratios: what slows the
+ * machine down for a while slows both.
+ */
+#include "bench/bench.h"
+
+#include "base/base.h"
+#include "tensor/sample.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 5 };
+
+typedef struct work {
+    const wk__bench_opts *opts;
+    wk__bench_report report;
+    wk__peer *peer; /* NULL: none */
+    const wk_op_def *row;
+    bool only_huge; /* the row has samples made for timing: the others are left out */
+    int samples, differing;
+} work;
+
+/* ---- which rows ---- */
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(const wk_op_def *const *)a)->name, (*(const wk_op_def *const *)b)->name);
+}
+
+/* Rows that serve gradients are timed with the rows whose gradient they are; optimizers with whole steps. */
+static bool is_timed(const wk__bench_opts *opts, const wk_op_def *row) {
+    if (strcmp(opts->pattern, row->name) == 0) return true;
+    bool list_in_place = row->n_in == WK_LIST && row->mutates;
+    return !row->internal && !list_in_place && fnmatch(opts->pattern, row->name, 0) == 0;
+}
+
+static wk_status unknown(const char *pattern) {
+    const char **names = wk_alloc((size_t)wk_op_count() * sizeof *names);
+    for (int id = 0; names && id < wk_op_count(); id++) names[id] = wk_op_get(id)->name;
+    const char *nearest = names ? wk__nearest(pattern, names, (size_t)wk_op_count()) : NULL;
+    (void)wk_fail(WK_NOT_FOUND, "no operation is called \"%s\"; %s%s%s`wick op --list` shows all", pattern,
+                  nearest ? "did you mean \"" : "", nearest ? nearest : "", nearest ? "\"? " : "");
+    wk_free(names);
+    return WK_NOT_FOUND;
+}
+
+/* ---- one line ---- */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+static double median(double values[ROUNDS]) {
+    qsort(values, ROUNDS, sizeof *values, by_value);
+    return values[ROUNDS / 2];
+}
+
+static wk_status measure(work *w, const wk__subject *subject, wk__bench_mode mode, wk__bench_line line) {
+    double own[ROUNDS], other[ROUNDS] = { 0 }, ratio[ROUNDS] = { 0 }, seconds = w->opts->min_time / ROUNDS;
+    for (int r = 0; r < ROUNDS; r++) {
+        own[r] = wk__subject_time(subject, mode, seconds);
+        if (w->peer && !*line.note) other[r] = wk__peer_time(w->peer, mode, seconds);
+        if (wk_failed()) return wk_error_code();
+        ratio[r] = other[r] / own[r];
+    }
+    line.mode = wk__bench_mode_names[mode];
+    line.wick_ns = median(own);
+    line.peer_ns = median(other);
+    line.ratio = median(ratio);
+    line.cost = wk__subject_cost(subject, mode);
+    return wk__report_add(&w->report, line);
+}
+
+static void describe_operands(const wk__subject *subject, char *text, size_t size) {
+    size_t at = 0;
+    for (int i = 0; i < subject->n_in && at + 1 < size; i++) {
+        char one[160] = "-";
+        if (subject->in[i]) (void)wk_describe(subject->in[i], one, sizeof one);
+        int length = snprintf(text + at, size - at, "%s%s", i ? ", " : "", one);
+        at += length > 0 ? (size_t)length : 0;
+    }
+}
+
+static wk_status run_sample(work *w, wk__subject *subject) {
+    wk__bench_line line = { 0 };
+    (void)snprintf(line.row, sizeof line.row, "%s", subject->row->name);
+    (void)snprintf(line.sample, sizeof line.sample, "%s", subject->label);
+    describe_operands(subject, line.operands, sizeof line.operands);
+    if (w->peer) {
+        WK_TRY(wk__peer_prepare(w->peer, subject, line.note, sizeof line.note));
+        w->differing += *line.note && strncmp(line.note, "the peer has", 12) != 0;
+    } else {
+        WK_TRY(wk__subject_want_grad(subject, NULL, NULL));
+    }
+    for (int mode = 0; mode < WK__BENCH_MODES; mode++) {
+        bool runs = w->opts->modes[mode] && (mode == WK__BENCH_FORWARD || subject->has_grad);
+        if (runs) WK_TRY(measure(w, subject, (wk__bench_mode)mode, line));
+    }
+    return WK_OK;
+}
+
+/* ---- the walk ---- */
+
+static bool begins(const char *label, const char *word) {
+    return strncmp(label, word, strlen(word)) == 0;
+}
+
+static void find_huge(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
+    work *w = sampler->context;
+    (void)in, (void)n_in, (void)attrs;
+    if (begins(label, "huge")) w->only_huge = true;
+}
+
+static void one_sample(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
+    work *w = sampler->context;
+    if (wk_failed() || !begins(label, w->only_huge ? "huge" : "large")) return;
+    wk__subject subject = { .row = w->row, .label = label, .attrs = attrs };
+    if (wk__subject_begin(&subject, w->opts->dtype, in, n_in) != WK_OK) return;
+    if (run_sample(w, &subject) == WK_OK) w->samples++;
+    wk__subject_end(&subject);
+}
+
+static wk_status run_row(work *w, const wk_op_def *row) {
+    w->row = row;
+    w->only_huge = false;
+    row->samples(&(wk_sampler){ .emit = find_huge, .context = w, .huge = true });
+    row->samples(&(wk_sampler){ .emit = one_sample, .context = w, .huge = true });
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* The rows that the pattern names, in order of name; how many. */
+static int choose_rows(const wk__bench_opts *opts, const wk_op_def **rows, bool *known) {
+    int count = 0;
+    for (int id = 0; id < wk_op_count(); id++) {
+        const wk_op_def *row = wk_op_get(id);
+        if (!is_timed(opts, row)) continue;
+        *known = true;
+        if (wk__sample_serves(row, opts->dtype)) rows[count++] = row;
+    }
+    qsort(rows, (size_t)count, sizeof *rows, by_name);
+    return count;
+}
+
+static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
+    wk__report_begin(&w->report, w->opts, w->peer);
+    int before = 0, without = 0;
+    wk_text missing = { 0 };
+    wk_status status = WK_OK;
+    for (int i = 0; i < count && status == WK_OK; i++, before = w->samples) {
+        status = run_row(w, rows[i]);
+        if (w->samples == before) wk_text_printf(&missing, "%s%s", without++ ? ", " : "", rows[i]->name);
+    }
+    if (status == WK_OK) {
+        wk__report_summary(&w->report);
+        if (without) (void)printf("no large sample: %s\n", wk_text_get(&missing));
+        if (w->opts->json) status = wk__report_save(&w->report, w->opts->json);
+    }
+    if (status == WK_OK && w->differing)
+        status = wk_fail(WK_STATE, "%d samples give other results than the peer's", w->differing);
+    wk_text_free(&missing);
+    wk__report_end(&w->report);
+    return status;
+}
+
+wk_status wk__bench_ops(const wk__bench_opts *opts) {
+    const wk_op_def **rows = wk_alloc((size_t)wk_op_count() * sizeof *rows);
+    if (!rows) return WK_NO_MEMORY;
+    bool known = false;
+    int count = choose_rows(opts, rows, &known);
+    wk_set_threads(opts->threads);
+    wk__peer peer = { 0 };
+    work w = { .opts = opts, .peer = opts->peer ? &peer : NULL };
+    wk_status status = WK_OK;
+    if (!known)
+        status = unknown(opts->pattern);
+    else if (count == 0)
+        status =
+            wk_fail(WK_DTYPE, "no operation that \"%s\" names takes %s", opts->pattern, wk_dtype_name(opts->dtype));
+    else if (opts->peer)
+        status = wk__peer_start(&peer, opts->peer, wk_threads());
+    if (status == WK_OK) status = walk(&w, rows, count);
+    if (w.peer) wk__peer_stop(&peer);
+    wk_free(rows);
+    return status;
+}
