@@ -19,6 +19,10 @@ WK_API bool wk_requires_grad(const wk_tensor *tensor);
 /* The gradient of a leaf, of its shape and dtype, owned by the leaf; NULL (no error) while it is empty.  Of the result
  * of an operation: what wk_retain_grad kept, a tensor of the outermost scope. */
 WK_API wk_tensor *wk_gradient(const wk_tensor *tensor);
+/* The gradient of a table whose embeddings are `sparse`: rows (K), i64, distinct and rising, and their values (K, …),
+ * of the current scope; both NULL (no error) where the gradient is empty or not rows.  Asking for it with wk_gradient,
+ * or adding one of another form, makes a whole tensor of it, from then on. */
+WK_API wk_status wk_gradient_rows(const wk_tensor *leaf, wk_tensor **rows, wk_tensor **values);
 /* Forget the gradient; its memory stays for the next one, and no pass over memory is made. */
 WK_API void wk_clear_grad(wk_tensor *leaf);
 /* Keep the gradient of an operation's result when a backward passes it; later ones add to it.  Nothing to do for a

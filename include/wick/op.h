@@ -168,6 +168,9 @@ struct wk_op_def {
     wk_dtype_rule dtype;
     wk_status (*shape)(const wk_call *call, wk_desc out[]);
     wk_status (*grad)(wk_grad *grad);
+    /* Optional, of rows whose input 0 is a table: its gradient as values (K, …) at rows index (K), i64, where the
+     * attributes ask for that; else both stay NULL. */
+    wk_status (*grad_rows)(wk_grad *grad, wk_tensor **index, wk_tensor **values);
     const char *not_differentiable; /* why, if grad is NULL */
     wk_status (*decompose)(const wk_call *call, wk_tensor *out[]);
     wk_cost (*cost)(const wk_call *call);

@@ -139,6 +139,17 @@ typedef struct wk_lion_opts {
 /* Lion (Chen et al. 2023, algorithm 2).  State: exp_avg. */
 WK_API wk_optim *wk_lion(wk_named_tensors parameters, wk_lion_opts opts);
 
+typedef struct wk_sparse_adam_opts {
+    double lr;                /* 0 means 1e-3 */
+    wk_optional beta1, beta2; /* 0.9, 0.999 */
+    double eps;               /* 0 means 1e-8 */
+    bool maximize;
+} wk_sparse_adam_opts;
+/* torch.optim.SparseAdam: Adam for tables whose gradients are rows (wk_embedding with `sparse`).  Rows that a step did
+ * not use keep value and state, and the step costs what its rows cost.  State: exp_avg, exp_avg_sq.  Errors: a gradient
+ * that is a whole tensor; gradients of this optimizer are neither clipped nor unscaled. */
+WK_API wk_optim *wk_sparse_adam(wk_named_tensors parameters, wk_sparse_adam_opts opts);
+
 typedef struct wk_lamb_opts {
     double lr; /* 0 means 1e-3 */
     wk_optional beta1, beta2;

@@ -118,9 +118,9 @@ static const wk_op_def *row(const char *name, _Atomic(const wk_op_def *) *cached
     return found;
 }
 
-/* gradient = contribution, or += it. */
-static wk_status accumulate(wk_tensor *leaf, wk_tensor *contribution) {
+wk_status wk__leaf_accumulate(wk_tensor *leaf, wk_tensor *contribution) {
     static _Atomic(const wk_op_def *) copy_row, add_row;
+    WK_TRY(wk__leaf_rows_to_whole(leaf));
     wk_tensor *gradient = wk__leaf_gradient_for_writing(leaf), *out[1];
     if (!gradient) return wk_error_code();
     if (leaf->leaf->empty) {
@@ -161,7 +161,7 @@ static wk_status deliver_to_leaf(const walk *w, wk_tensor *in, wk_tensor *contri
     if (contribution && leaf->hooks) {
         WK_TRY(add_up(w, &leaf->arriving, contribution));
     } else if (contribution) {
-        WK_TRY(accumulate(in, contribution));
+        WK_TRY(wk__leaf_accumulate(in, contribution));
         wk__tensor_drop(contribution);
     }
     if (--leaf->expected > 0) return WK_OK;
@@ -170,7 +170,7 @@ static wk_status deliver_to_leaf(const walk *w, wk_tensor *in, wk_tensor *contri
         wk_tensor *whole = wk__hooks_run(leaf->hooks, 0, leaf->arriving, w->ask->create);
         leaf->arriving = NULL;
         if (!whole) return wk_error_code();
-        WK_TRY(accumulate(in, whole));
+        WK_TRY(wk__leaf_accumulate(in, whole));
     }
     if (leaf->ready) wk__ready_hooks_run(in);
     return wk_failed() ? wk_error_code() : WK_OK;

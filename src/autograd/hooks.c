@@ -162,5 +162,8 @@ wk_tensor *wk_gradient(const wk_tensor *tensor) {
         const wk__gradient_hook *hook = retaining(tensor);
         return hook ? hook->retained : NULL;
     }
-    return tensor->leaf && !tensor->leaf->empty ? tensor->leaf->gradient : NULL;
+    if (!tensor->leaf) return NULL;
+    /* Its form is not part of what the leaf is. */
+    if (tensor->leaf->row_index && wk__leaf_rows_to_whole((wk_tensor *)(uintptr_t)tensor) != WK_OK) return NULL;
+    return tensor->leaf->empty ? NULL : tensor->leaf->gradient;
 }

@@ -39,8 +39,19 @@ static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_te
 }
 
 static wk_tensor *sink_of(wk_tensor *in) {
-    if (in->node || !in->leaf || !in->leaf->empty || in->leaf->hooks) return NULL;
+    if (in->node || !in->leaf || !in->leaf->empty || in->leaf->hooks || in->leaf->row_index) return NULL;
     return wk__leaf_gradient_for_writing(in);
+}
+
+/* The gradient of a table as rows, put into its leaf at once; *given is false where the row or the leaf does not. */
+static wk_status give_rows(const wk__rule_call *c, wk_grad *grad, bool *given) {
+    wk_tensor *table = c->node->in[0], *index = NULL, *values = NULL;
+    if (!c->needs[0] || !wk__leaf_takes_rows(table)) return WK_OK;
+    WK_TRY(c->node->op->grad_rows(grad, &index, &values));
+    *given = index != NULL;
+    if (!index) return WK_OK;
+    if (WK_UNLIKELY(c->context->mode & WK__MODE_ANOMALY)) WK_TRY(wk__anomaly_check(c->node, 0, values));
+    return wk__leaf_add_rows(table, index, values);
 }
 
 static wk_status run(const wk__rule_call *c) {
@@ -53,7 +64,6 @@ static wk_status run(const wk__rule_call *c) {
         wk_tensor *header = i < n_in ? node->in[i] : node->out[i - n_in];
         c->operands[i] = restore(c->context, node, header, &node->saved[i]);
         if (header && !c->operands[i]) return wk_error_code();
-        if (i < n_in) c->sinks[i] = c->use_sinks && c->needs[i] ? sink_of(header) : NULL;
     }
     wk_call call = { .op = node->op,
                      .in = c->operands,
@@ -69,7 +79,11 @@ static wk_status run(const wk__rule_call *c) {
                      .din = c->din,
                      .needs = c->needs,
                      .sink = c->sinks };
-    wk_status status = node->op->grad(&grad);
+    bool as_rows = false;
+    wk_status status = WK_OK;
+    if (node->op->grad_rows && c->use_sinks) status = give_rows(c, &grad, &as_rows);
+    for (int i = 0; i < n_in; i++) c->sinks[i] = c->use_sinks && c->needs[i] && !as_rows ? sink_of(node->in[i]) : NULL;
+    if (status == WK_OK && !as_rows) status = node->op->grad(&grad);
     if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
     if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, wk__place(node->call_site));
     return status;

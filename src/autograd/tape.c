@@ -94,6 +94,7 @@ void wk__tape_clear(wk_context *context) {
 
 void wk__leaf_destroy(struct wk_leaf *leaf) {
     wk_release(leaf->gradient);
+    wk__leaf_drop_rows(leaf);
     wk__leaf_hooks_free(leaf);
     wk_free(leaf);
 }
@@ -122,11 +123,14 @@ bool wk_requires_grad(const wk_tensor *tensor) {
 }
 
 void wk_clear_grad(wk_tensor *leaf) {
-    if (leaf && leaf->leaf) leaf->leaf->empty = true;
+    if (!leaf || !leaf->leaf) return;
+    leaf->leaf->empty = true;
+    wk__leaf_drop_rows(leaf->leaf);
 }
 
 void wk__leaf_place_gradient(wk_tensor *leaf, wk_tensor *gradient) {
     wk_release(leaf->leaf->gradient);
+    wk__leaf_drop_rows(leaf->leaf);
     leaf->leaf->gradient = gradient;
     leaf->leaf->empty = true;
 }

@@ -51,7 +51,8 @@ struct wk_node {
 struct wk_leaf {
     wk_tensor *gradient; /* a kept tensor, or NULL before the first backward */
     bool empty;
-    int expected; /* contributions still to come in this backward */
+    wk_tensor *row_index, *row_values; /* kept, or both NULL: a gradient as rows (rows.c); then empty is true */
+    int expected;                      /* contributions still to come in this backward */
     uint64_t mark;
     wk_tensor *arriving;      /* their sum, where hooks must see it whole */
     wk__gradient_hook *hooks; /* of its own memory */
@@ -112,6 +113,19 @@ void wk__backward_ended(wk_status status);
 WK_API void wk__leaf_place_gradient(wk_tensor *leaf, wk_tensor *gradient);
 /* The gradient's memory whatever its state (made if there is none), marked as full. */
 WK_API wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf);
+/* gradient = contribution, or += it. */
+wk_status wk__leaf_accumulate(wk_tensor *leaf, wk_tensor *contribution);
+
+/* ---- rows.c ---- */
+bool wk__leaf_takes_rows(const wk_tensor *in);
+/* Add values (K, …) at rows index (K) of the leaf's gradient. */
+wk_status wk__leaf_add_rows(wk_tensor *leaf, wk_tensor *index, wk_tensor *values);
+void wk__leaf_drop_rows(struct wk_leaf *leaf);
+/* Make a whole tensor of a gradient that is rows. */
+wk_status wk__leaf_rows_to_whole(wk_tensor *leaf);
+/* Whether a leaf has a gradient in either form. */
+bool wk__has_gradient(const wk_tensor *tensor);
+
 void wk__node_release(struct wk_node *node);
 /* Forget the calls noted after `last` (NULL: all). */
 void wk__tape_cut(wk_context *context, struct wk_node *last);

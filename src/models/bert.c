@@ -49,7 +49,7 @@ static const wk_module_class embeddings_class = { .name = "BertEmbeddings",
                                                   .forward_args = embeddings_forward };
 
 static wk_module *table(int64_t count, int64_t width, wk_optional padding) {
-    wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ padding });
+    wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ .padding_idx = padding });
     wk_tensor *weight = wk_module_tensor(m, "weight");
     (void)wk_init_normal(weight, 0, deviation);
     for (int64_t i = 0; weight && padding.is_set && i < width; i++) ((float *)wk_data(weight))[i] = 0; /* row 0 */

@@ -176,7 +176,7 @@ static const wk_module_class transformer_class = { .name = "GPT2Model",
                                                    .forward = transformer_forward };
 
 static wk_module *embedding_create(int64_t count, int64_t width) {
-    wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ { 0 } });
+    wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ .sparse = false });
     (void)wk_init_normal(wk_module_tensor(m, "weight"), 0, deviation);
     return m;
 }

@@ -68,7 +68,8 @@ static void embedding_describe(const wk_module *self, char *buffer, size_t size)
     size_t used = (size_t)snprintf(buffer, size, "%lld, %lld", (long long)wk_size(m->weight, 0),
                                    (long long)wk_size(m->weight, 1));
     if (m->opts.padding_idx.is_set && used < size)
-        (void)snprintf(buffer + used, size - used, ", padding_idx=%g", m->opts.padding_idx.value);
+        used += (size_t)snprintf(buffer + used, size - used, ", padding_idx=%g", m->opts.padding_idx.value);
+    if (m->opts.sparse && used < size) (void)snprintf(buffer + used, size - used, ", sparse=true");
 }
 static const wk_module_class embedding_class = {
     .name = "Embedding", .size = sizeof(embedding), .forward = embedding_forward, .describe = embedding_describe
@@ -89,6 +90,7 @@ wk_module *wk_nn_embedding(int64_t count, int64_t width, wk_nn_embedding_opts op
     for (int64_t i = 0; weight && opts.padding_idx.is_set && i < width; i++)
         ((float *)weight->data)[padding * width + i] = 0;
     if (opts.padding_idx.is_set) m->opts.padding_idx = WK_SET(padding);
+    m->opts.sparse = opts.sparse;
     m->weight = wk_module_add_parameter(&m->base, "weight", weight);
     return wk__finished(&m->base);
 }

@@ -13,6 +13,7 @@ wk_status wk_clip_grad_norm_p(wk_optim *o, double max_norm, wk_clip_opts opts, d
         return wk_fail(WK_INVALID, "wk_clip_grad_norm: max_norm is %g, expected a positive number", max_norm);
     if (!(opts.p >= 0)) return wk_fail(WK_INVALID, "wk_clip_grad_norm: p is %g, expected a positive number", opts.p);
     int n = wk__optim_gradients(o, 0);
+    if (n < 0) return wk_error_code();
     wk_norm_attrs attrs = { opts.p };
     wk_tensor *out[1];
     wk_scope scope = wk_scope_begin();
@@ -42,6 +43,7 @@ wk_status wk_clip_grad_norm(wk_optim *o, double max_norm, double *norm) {
 /* Gradients · factor, limited, in place. */
 static wk_status adjust(wk_optim *o, double factor, double limit) {
     int n = wk__optim_gradients(o, 1);
+    if (n < 0) return wk_error_code();
     if (n == 0) return WK_OK;
     wk_scope scope = wk_scope_begin();
     o->list[0] = wk_from_array(WK_F64, WK_DIMS(2), (double[]){ factor, limit });

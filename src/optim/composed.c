@@ -1,4 +1,4 @@
-/* composed.c: optimizers that look at a whole matrix or tensor: LAMB, Adafactor, Muon, made of operations.
+/* composed.c: optimizers that look at a whole matrix or at rows: LAMB, SparseAdam, Adafactor, Muon, made of operations.
  *
  * Each computes one parameter's new values; they are put in place when all parameters have theirs, so that a step that
  * fails (memory) has changed nothing.
@@ -56,6 +56,39 @@ wk_optim *wk_lamb(wk_named_tensors parameters, wk_lamb_opts opts) {
     option[BETA1] = wk_optional_or(opts.beta1, 0.9);
     option[BETA2] = wk_optional_or(opts.beta2, 0.999);
     option[EPS] = or_default(opts.eps, 1e-6);
+    return wk__optim_create(&plan, parameters);
+}
+
+/* ---- SparseAdam: rows without a gradient stand still, and so do their states ---- */
+
+static wk_status sparse_adam_update(wk_optim *o, const wk__group *group, wk__entry *e, wk_tensor *p, wk_tensor *rows,
+                                    wk_tensor *g) {
+    const double beta1 = wk__option_of(group, BETA1), beta2 = wk__option_of(group, BETA2), t = step_of(e);
+    wk_tensor *m = wk__lerp(wk_index_select(e->state[0], rows, 0), g, 1 - beta1);
+    wk_tensor *v = wk__lerp(wk_index_select(e->state[1], rows, 0), wk_mul(g, g), 1 - beta2);
+    const double rate = wk__scalars(group)[WK_STEP_LR] * sqrt(1 - pow(beta2, t)) / (1 - pow(beta1, t));
+    wk_tensor *step = wk_div(m, wk_affine(wk_sqrt(v), (wk_affine_opts){ 1, wk__option_of(group, EPS) }));
+    WK_TRY(wk__stage_rows(o, e->state[0], rows, m));
+    WK_TRY(wk__stage_rows(o, e->state[1], rows, v));
+    return wk__stage_rows(o, p, rows, wk_sub(wk_index_select(p, rows, 0), wk_scale(step, rate)));
+}
+static const char *sparse_adam_refuses(const wk_tensor *p) {
+    return p->rank > 0 ? NULL : "rows";
+}
+
+static const wk__optim_kind sparse_adam_kind = {
+    .update_rows = sparse_adam_update,
+    .state = { "exp_avg", "exp_avg_sq" },
+    .refuses = sparse_adam_refuses,
+    .option = { { "beta1", WK__BELOW_1 }, { "beta2", WK__BELOW_1 }, { "eps", WK__ABOVE_0 } },
+};
+wk_optim *wk_sparse_adam(wk_named_tensors parameters, wk_sparse_adam_opts opts) {
+    wk__optim_plan plan = { .kind = &sparse_adam_kind, .name = "SparseAdam", .states = 3, .maximize = opts.maximize };
+    double *option = plan.scalars + WK_STEP_OPTION;
+    plan.scalars[WK_STEP_LR] = or_default(opts.lr, 1e-3);
+    option[BETA1] = wk_optional_or(opts.beta1, 0.9);
+    option[BETA2] = wk_optional_or(opts.beta2, 0.999);
+    option[EPS] = or_default(opts.eps, 1e-8);
     return wk__optim_create(&plan, parameters);
 }
 

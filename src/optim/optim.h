@@ -34,6 +34,9 @@ typedef struct wk__optim_kind {
     /* Put the new values of the entry's tensors into o->staged (wk__stage); called under no_grad in a scope.  p and g:
      * the parameter (or its master) and the scaled gradient of that type. */
     wk_status (*update)(wk_optim *o, const wk__group *group, wk__entry *entry, wk_tensor *p, wk_tensor *g);
+    /* The same from a gradient that is rows, values (K, …) at rows (K): wk__stage_rows. */
+    wk_status (*update_rows)(wk_optim *o, const wk__group *group, wk__entry *entry, wk_tensor *p, wk_tensor *rows,
+                             wk_tensor *values);
     const char *state[WK_STEP_STATES], *number[WK_STEP_NUMBERS];
     /* Optional: the shape of a state, if it is not the parameter's; rank -1: this parameter has none. */
     wk_dims (*state_dims)(const wk_tensor *parameter, int state);
@@ -70,6 +73,7 @@ typedef struct wk__optim_plan {
 
 typedef struct wk__staged {
     wk_tensor *target, *source;
+    wk_tensor *rows; /* i64 (K): where the rows of source belong; NULL: source is the whole */
 } wk__staged;
 
 struct wk_optim {
@@ -93,13 +97,15 @@ wk_optim *wk__optim_create(const wk__optim_plan *plan, wk_named_tensors paramete
 wk_status wk__optim_name_state(wk_optim *o);
 /* Replace target's values by source's (of its count and dtype) when the whole step has been computed. */
 wk_status wk__stage(wk_optim *o, wk_tensor *target, wk_tensor *source);
+/* The same for rows of target, (K) of them, distinct. */
+wk_status wk__stage_rows(wk_optim *o, wk_tensor *target, wk_tensor *rows, wk_tensor *source);
 static inline double *wk__scalars(const wk__group *group) {
     return group->scalars->data;
 }
 static inline double wk__option_of(const wk__group *group, int option) {
     return wk__scalars(group)[WK_STEP_OPTION + option];
 }
-/* The gradients that are not empty, into o->list from `at` on; gives their number. */
+/* The gradients that are not empty, into o->list from `at` on; gives their number, -1 with an error pending. */
 int wk__optim_gradients(wk_optim *o, int at);
 /* Multiply what the next step multiplies gradients by. */
 void wk__optim_scale_factor(wk_optim *o, double factor);

@@ -94,7 +94,7 @@ static of_optimizer *entry_of(wk_grad_scaler *s, wk_optim *o) {
 static wk_status look_for_inf(wk_optim *o, bool *found) {
     int n = wk__optim_gradients(o, 0);
     *found = false;
-    if (n == 0) return WK_OK;
+    if (n <= 0) return n ? wk_error_code() : WK_OK;
     wk_scope scope = wk_scope_begin();
     wk_tensor *out[1];
     wk_status status = wk_op_run(o->finite_row, o->list, n, out, NULL);
@@ -126,6 +126,7 @@ wk_status wk_grad_scaler_unscale(wk_grad_scaler *s, wk_optim *o) {
         return wk_fail(WK_STATE, "wk_grad_scaler_unscale: %s has stepped already since the last update",
                        wk_optim_name(o));
     int n = wk__optim_gradients(o, 0);
+    if (n < 0) return wk_error_code();
     for (int i = 0; i < n; i++)
         if (o->list[i]->dtype == WK_F16)
             return wk_fail(WK_DTYPE,

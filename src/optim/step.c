@@ -17,20 +17,22 @@ static wk_status refresh_master(wk__entry *e) {
     return WK_OK;
 }
 
-/* Fill the call's list with the group's parameters that have a gradient; gives their number. */
+/* Fill the call's list with the group's parameters that have a gradient; gives their number, -1 with an error
+ * pending. */
 static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *attrs) {
     wk__entry *entries = o->entry + group->first;
     int64_t n = 0;
     bool masters = false;
     for (int i = 0; i < group->count; i++)
-        if (wk_gradient(entries[i].parameter)) n++, masters = masters || entries[i].master;
+        if (wk__has_gradient(entries[i].parameter)) n++, masters = masters || entries[i].master;
     *attrs = (wk_step_attrs){ .count = n, .states = o->plan.states, .masters = masters };
     o->list[0] = group->scalars;
     int64_t k = 1;
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &entries[i];
+        if (!wk__has_gradient(e->parameter)) continue;
         wk_tensor *gradient = wk_gradient(e->parameter);
-        if (!gradient) continue;
+        if (!gradient) return -1;
         int64_t at = k++;
         o->list[at] = e->master ? e->master : e->parameter;
         o->list[at += n] = gradient;
@@ -47,7 +49,7 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
 static wk_status step_by_row(wk_optim *o, const wk__group *group) {
     wk_step_attrs attrs;
     int64_t n = fill_list(o, group, &attrs);
-    if (n == 0) return WK_OK;
+    if (n <= 0) return n ? wk_error_code() : WK_OK;
     for (int i = 0; i < group->count; i++) WK_TRY(refresh_master(&o->entry[group->first + i]));
     int64_t lists = 3 + attrs.numbers + attrs.masters;
     for (int m = 0; m < WK_STEP_STATES; m++) lists += attrs.states >> m & 1;
@@ -59,28 +61,51 @@ static wk_status step_by_row(wk_optim *o, const wk__group *group) {
     return WK_OK;
 }
 
-wk_status wk__stage(wk_optim *o, wk_tensor *target, wk_tensor *source) {
+wk_status wk__stage_rows(wk_optim *o, wk_tensor *target, wk_tensor *rows, wk_tensor *source) {
     wk_tensor *rounded = source ? wk_contiguous(wk_cast(source, (wk_dtype)target->dtype)) : NULL;
     if (!rounded) return wk_failed() ? wk_error_code() : WK_INTERNAL;
-    o->staged[o->staged_count++] = (wk__staged){ target, rounded };
+    o->staged[o->staged_count++] = (wk__staged){ target, rounded, rows };
     return WK_OK;
+}
+
+wk_status wk__stage(wk_optim *o, wk_tensor *target, wk_tensor *source) {
+    return wk__stage_rows(o, target, NULL, source);
+}
+
+/* New values of one entry, in a scope of their own. */
+static wk_status compute_entry(wk_optim *o, const wk__group *group, wk__entry *e) {
+    wk_tensor *p = e->master ? e->master : e->parameter, *rows = NULL, *g;
+    if (o->plan.kind->update_rows) {
+        WK_TRY(wk_gradient_rows(e->parameter, &rows, &g));
+        if (!rows)
+            return wk_fail(
+                WK_UNSUPPORTED,
+                "%s: the gradient of \"%s\" is a whole tensor, expected rows (wk_embedding with sparse); use "
+                "another optimizer for it",
+                o->plan.name, e->name);
+    } else {
+        g = wk_gradient(e->parameter);
+    }
+    g = wk_scale(wk_cast(g, (wk_dtype)p->dtype), wk__scalars(group)[WK_STEP_FACTOR]);
+    if (!g) return wk_error_code();
+    return rows ? o->plan.kind->update_rows(o, group, e, p, rows, g) : o->plan.kind->update(o, group, e, p, g);
 }
 
 static wk_status compute_group(wk_optim *o, const wk__group *group) {
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &o->entry[group->first + i];
-        wk_tensor *gradient = wk_gradient(e->parameter), *p = e->master ? e->master : e->parameter;
-        if (!gradient) continue;
+        if (!wk__has_gradient(e->parameter)) continue;
         WK_TRY(refresh_master(e));
         wk_scope scope = wk_scope_begin();
-        wk_tensor *g = wk_scale(wk_cast(gradient, (wk_dtype)p->dtype), wk__scalars(group)[WK_STEP_FACTOR]);
-        int from = o->staged_count;
-        wk_status status = g ? o->plan.kind->update(o, group, e, p, g) : wk_error_code();
+        const int from = o->staged_count;
+        wk_status status = compute_entry(o, group, e);
         for (int k = from; k < o->staged_count; k++) {
-            if (e->master && o->staged[k].target == e->master && status == WK_OK)
-                status = wk__stage(o, e->parameter, o->staged[k].source);
+            const wk__staged *s = &o->staged[k];
+            if (e->master && s->target == e->master && status == WK_OK)
+                status = wk__stage_rows(o, e->parameter, s->rows, s->source);
             (void)wk_scope_return(scope, o->staged[k].source);
         }
+        if (o->staged_count > from) (void)wk_scope_return(scope, o->staged[from].rows);
         wk_scope_end(scope);
         WK_TRY(status);
     }
@@ -90,14 +115,19 @@ static wk_status compute_group(wk_optim *o, const wk__group *group) {
 /* Nothing that can fail: all values are there. */
 static void commit(wk_optim *o) {
     for (int i = 0; i < o->staged_count; i++) {
-        wk_tensor *target = o->staged[i].target, *source = o->staged[i].source;
-        memcpy(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
+        wk_tensor *target = o->staged[i].target, *source = o->staged[i].source, *rows = o->staged[i].rows;
+        const size_t all = (size_t)source->count * wk_dtype_size((wk_dtype)target->dtype);
+        const size_t row = rows && rows->count ? all / (size_t)rows->count : 0;
+        if (!rows) memcpy(target->data, source->data, all);
+        for (int64_t k = 0; rows && k < rows->count; k++)
+            memcpy((char *)target->data + (size_t)((int64_t *)rows->data)[k] * row,
+                   (char *)source->data + (size_t)k * row, row);
         target->storage->version++;
         target->storage->changed_at = "wk_optim_step";
     }
     for (int i = 0; i < o->count; i++) {
         wk__entry *e = &o->entry[i];
-        if (!wk_gradient(e->parameter)) continue;
+        if (!wk__has_gradient(e->parameter)) continue;
         ++*(int64_t *)e->step->data;
         e->version = e->parameter->storage->version;
     }
@@ -174,11 +204,15 @@ const char *wk_optim_name(const wk_optim *o) {
 
 int wk__optim_gradients(wk_optim *o, int at) {
     int n = 0;
+    if (o->plan.kind->update_rows) {
+        (void)wk_fail(WK_UNSUPPORTED, "%s: gradients that are rows are neither clipped nor unscaled", o->plan.name);
+        return -1;
+    }
     for (int i = 0; i < o->count; i++) {
         wk_tensor *gradient = wk_gradient(o->entry[i].parameter);
         if (gradient) o->list[at + n++] = gradient;
     }
-    return n;
+    return wk_failed() ? -1 : n;
 }
 
 void wk__optim_scale_factor(wk_optim *o, double factor) {

@@ -43,6 +43,7 @@ WK_API wk_module *wk_nn_stochastic_depth(double p);
 
 typedef struct wk_nn_embedding_opts {
     wk_optional padding_idx; /* its row begins as zeros and gets no gradient; negative counts from the end */
+    bool sparse;             /* gradients as rows; see wk_gradient_rows */
 } wk_nn_embedding_opts;
 /* weight (count, width), normal with deviation 1; takes i64 positions of any shape */
 WK_API wk_module *wk_nn_embedding(int64_t count, int64_t width, wk_nn_embedding_opts opts);

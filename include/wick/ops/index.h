@@ -90,8 +90,9 @@ typedef struct wk_one_hot_opts {
 WK_API wk_tensor *wk_one_hot(wk_tensor *index, int64_t classes);
 typedef struct wk_embedding_opts {
     wk_optional padding_idx; /* the row that gets no gradient; negative counts from the end */
+    bool sparse;             /* wk_backward leaves the rows that were used in a leaf, not a whole table */
 } wk_embedding_opts;
-/* Rows of weight (V, D) by index (…) -> (…, D). */
+/* Rows of weight (V, D) by index (…) -> (…, D).  Gradients as rows: see wk_gradient_rows and wk_sparse_adam. */
 WK_API wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts opts);
 
 #ifndef WK_NO_CALL_SITES

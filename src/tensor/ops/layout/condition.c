@@ -277,27 +277,48 @@ static wk_status embedding_shape(const wk_call *call, wk_desc out[]) {
     out[0].shape[out[0].rank++] = weight->shape[1];
     return WK_OK;
 }
+/* What came for each index, (K, D), and the indices, (K). */
+static wk_tensor *rows_of_embedding(const wk_grad *g, wk_tensor **flat) {
+    const wk_tensor *index = g->in[1];
+    *flat = wk_reshape(g->in[1], WK_DIMS(index->count));
+    return wk_reshape(g->dout[0], WK_DIMS(index->count, g->in[0]->shape[1]));
+}
+/* Which indices are not those of the padding, (K); NULL where there is none. */
+static wk_tensor *is_used(const wk_grad *g, wk_tensor *flat) {
+    const wk_optional padding = ((const wk_embedding_opts *)g->attrs)->padding_idx;
+    if (!padding.is_set) return NULL;
+    const double row = padding.value < 0 ? padding.value + (double)g->in[0]->shape[0] : padding.value;
+    return wk_ne(flat, wk_scalar(WK_I64, row));
+}
 static wk_status embedding_grad(wk_grad *g) {
-    const wk_embedding_opts *opts = g->attrs;
-    wk_tensor *index = g->in[1], *d = g->dout[0];
     if (!g->needs[0]) return WK_OK;
-    wk_tensor *flat = wk_reshape(index, WK_DIMS(index->count));
-    d = wk_reshape(d, WK_DIMS(index->count, g->in[0]->shape[1]));
-    if (opts->padding_idx.is_set && d) {
-        double row = opts->padding_idx.value;
-        wk_tensor *padding = wk_full(WK_I64, WK_SCALAR, row < 0 ? row + (double)g->in[0]->shape[0] : row);
-        wk_tensor *is_padding = wk_reshape(wk_eq(flat, padding), WK_DIMS(index->count, 1));
-        d = wk_where(is_padding, wk_zeros((wk_dtype)d->dtype, WK_SCALAR), d);
-    }
+    wk_tensor *flat, *d = rows_of_embedding(g, &flat), *used = is_used(g, flat);
+    if (used) d = wk_where(wk_unsqueeze(used, 1), d, wk__number(d, 0));
     g->din[0] = wk__rows_added(d, flat, wk__dims(g->in[0]));
     return WK_OK;
 }
+static wk_status embedding_grad_rows(wk_grad *g, wk_tensor **index, wk_tensor **values) {
+    if (!((const wk_embedding_opts *)g->attrs)->sparse) return WK_OK;
+    wk_tensor *flat, *d = rows_of_embedding(g, &flat), *used = is_used(g, flat);
+    if (used) {
+        wk_tensor *places = wk_nonzero(used, (wk_nonzero_opts){ .fill = 0 });
+        places = places ? wk_reshape(places, WK_DIMS(wk_count(places))) : NULL;
+        d = wk_index_select(d, places, 0);
+        flat = wk_index_select(flat, places, 0);
+    }
+    *index = d ? flat : NULL;
+    *values = d;
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
 static void embedding_samples(wk_sampler *s) {
-    const wk_embedding_opts plain = { { 0 } }, padded = { WK_SET(-1) };
+    const wk_embedding_opts plain = { .sparse = false }, padded = { .padding_idx = WK_SET(-1) },
+                            rows = { .sparse = true };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(5, 3) },
             { .dims = WK_DIMS(2, 4), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "padded", &padded, { .dims = WK_DIMS(4, 3), .strided = true },
             { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 4 });
+    WK_CASE(s, "sparse", &rows, { .dims = WK_DIMS(5, 3) },
+            { .dims = WK_DIMS(2, 4), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "none", &plain, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "large", &plain, { .dims = WK_DIMS(100, 64) },
             { .dims = WK_DIMS(8, 50), .kind = WK_SAMPLE_INDEX, .high = 100 });
@@ -305,7 +326,8 @@ static void embedding_samples(wk_sampler *s) {
                  { .dims = WK_DIMS(32, 64), .kind = WK_SAMPLE_INDEX, .high = 5000 });
 }
 static const wk_attr_def embedding_attrs[] = {
-    { "padding_idx", WK_ATTR_OPTIONAL, offsetof(wk_embedding_opts, padding_idx), 0, NULL, 0, "row without gradient" }
+    { "padding_idx", WK_ATTR_OPTIONAL, offsetof(wk_embedding_opts, padding_idx), 0, NULL, 0, "row without gradient" },
+    { "sparse", WK_ATTR_BOOL, offsetof(wk_embedding_opts, sparse), 0, NULL, 0, "leave rows in a leaf, no whole table" },
 };
 static wk_op_def embedding_row = { .name = "embedding",
                                    .doc = "rows of a table by index",
@@ -313,11 +335,12 @@ static wk_op_def embedding_row = { .name = "embedding",
                                    .n_out = 1,
                                    .saves_in = 2,
                                    .attrs = embedding_attrs,
-                                   .n_attrs = 1,
+                                   .n_attrs = 2,
                                    .attrs_size = sizeof(wk_embedding_opts),
                                    .dtype = { .allowed = { WK_FLOATS, I64 } },
                                    .shape = embedding_shape,
                                    .grad = embedding_grad,
+                                   .grad_rows = embedding_grad_rows,
                                    .cost = wk__cost_move,
                                    .samples = embedding_samples };
 wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts opts) {
