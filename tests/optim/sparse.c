@@ -101,11 +101,13 @@ Test(sparse, rows_and_whole_tensors_add_up) {
 /* Optimizers that know no rows see the tensor; a table of bf16 has a master here too. */
 Test(sparse, other_optimizers_and_halves) {
     wk_tensor *a = table_of(WK_F32), *b = table_of(WK_F32), *half = table_of(WK_BF16);
-    wk_optim *of_a = wk_adam(only(&a), (wk_adam_opts){ .lr = 0.1 }), *of_b = wk_adam(only(&b), (wk_adam_opts){ .lr = 0.1 });
+    wk_optim *of_a = wk_adam(only(&a), (wk_adam_opts){ .lr = 0.1 }),
+             *of_b = wk_adam(only(&b), (wk_adam_opts){ .lr = 0.1 });
     wk_optim *of_half = wk_sparse_adam(only(&half), (wk_sparse_adam_opts){ .lr = 0.1 });
     wk_tensor *before = wk_contiguous(wk_cast(wk_detach(half), WK_F32));
     for (int step = 0; step < 3; step++) {
-        (void)wk_backward(wk_sum(wk_embedding(a, index_of(step), (wk_embedding_opts){ .sparse = false }), (wk_reduce_opts){ 0 }));
+        (void)wk_backward(
+            wk_sum(wk_embedding(a, index_of(step), (wk_embedding_opts){ .sparse = false }), (wk_reduce_opts){ 0 }));
         (void)wk_backward(wk_sum(wk_embedding(b, index_of(step), as_rows), (wk_reduce_opts){ 0 }));
         (void)wk_backward(wk_sum(wk_embedding(half, index_of(step), as_rows), (wk_reduce_opts){ 0 }));
         cr_assert_eq(wk_optim_step(of_a), WK_OK, "%s", wk_message());
@@ -131,8 +133,9 @@ Test(sparse, what_is_refused) {
     wk_optim *optim = wk_sparse_adam(only(&table), (wk_sparse_adam_opts){ 0 });
     (void)wk_backward(wk_sum(wk_mul(table, table), (wk_reduce_opts){ 0 }));
     cr_expect_eq(wk_optim_step(optim), WK_UNSUPPORTED);
-    cr_expect_str_eq(wk_message(), "SparseAdam: the gradient of \"table\" is a whole tensor, expected rows (wk_embedding "
-                                   "with sparse); use another optimizer for it");
+    cr_expect_str_eq(wk_message(),
+                     "SparseAdam: the gradient of \"table\" is a whole tensor, expected rows (wk_embedding "
+                     "with sparse); use another optimizer for it");
     wk_clear_error();
     wk_zero_grad(optim);
     (void)wk_backward(wk_sum(wk_embedding(table, index, as_rows), (wk_reduce_opts){ 0 }));

@@ -59,10 +59,31 @@ static const struct {
     /* linear algebra */
     { "matmul", "matmul" }, { "einsum", "einsum" }, { "linear", "linear" }, { "outer", "outer" }, { "dot", "dot" },
     { "addmm", "addmm" }, { "baddbmm", "baddbmm" }, { "bilinear", "bilinear" }, { "cdist", "cdist" },
-    /* convolution */
-    { "conv2d", "conv2d" }, { "max_pool2d", "max_pool2d" }, { "avg_pool2d", "avg_pool2d" },
+    { "solve", "solve" }, { "triangular solve", "solve_triangular" }, { "Cholesky", "cholesky" }, { "QR", "qr" },
+    { "SVD", "svd" }, { "eigh", "eigh" }, { "inverse", "inverse" }, { "determinant", "det" },
+    { "logarithm of the determinant", "slogdet" },
+    /* convolution and pooling */
+    { "convolution 1-D", "conv1d" }, { "convolution 2-D", "conv2d" }, { "convolution 3-D", "conv3d" },
+    { "transposed 1-D", "conv_transpose1d" }, { "transposed 2-D", "conv_transpose2d" },
+    { "transposed 3-D", "conv_transpose3d" }, { "max pooling 1-D", "max_pool1d" }, { "max pooling 2-D", "max_pool2d" },
+    { "max pooling 3-D", "max_pool3d" }, { "max pooling with indices 1-D", "max_pool1d_with_indices" },
+    { "max pooling with indices 2-D", "max_pool2d_with_indices" },
+    { "max pooling with indices 3-D", "max_pool3d_with_indices" }, { "unpooling 1-D", "max_unpool1d" },
+    { "unpooling 2-D", "max_unpool2d" }, { "unpooling 3-D", "max_unpool3d" }, { "average pooling 1-D", "avg_pool1d" },
+    { "average pooling 2-D", "avg_pool2d" }, { "average pooling 3-D", "avg_pool3d" },
+    { "adaptive average pooling 1-D", "adaptive_avg_pool1d" }, { "adaptive average pooling 2-D", "adaptive_avg_pool2d" },
+    { "adaptive average pooling 3-D", "adaptive_avg_pool3d" }, { "adaptive max pooling 1-D", "adaptive_max_pool1d" },
+    { "adaptive max pooling 2-D", "adaptive_max_pool2d" }, { "adaptive max pooling 3-D", "adaptive_max_pool3d" },
+    { "Lp pooling 1-D", "lp_pool1d" }, { "Lp pooling 2-D", "lp_pool2d" }, { "Lp pooling 3-D", "lp_pool3d" },
+    { "interpolate", "interpolate" }, { "grid_sample", "grid_sample" }, { "affine_grid", "affine_grid" },
     /* normalisation */
-    { "batch_norm", "batch_norm" }, { "dropout", "dropout" },
+    { "batch norm", "batch_norm" }, { "layer norm", "layer_norm" }, { "group norm", "group_norm" },
+    { "instance norm", "instance_norm" }, { "RMS norm", "rms_norm" },
+    { "local response norm", "local_response_norm" }, { "dropout", "dropout" },
+    { "dropout of channels", "feature_dropout" }, { "alpha dropout", "alpha_dropout" },
+    /* attention, recurrent */
+    { "scaled dot product", "scaled_dot_product_attention" }, { "rotary embedding", "rotary" }, { "RNN", "rnn" },
+    { "LSTM", "lstm" }, { "LSTM with projection", "lstm_projected" }, { "GRU", "gru" },
     /* losses */
     { "cross_entropy", "cross_entropy" }, { "cross entropy with weights", "cross_entropy_weighted" },
     { "cross entropy of class probabilities", "cross_entropy_probabilities" }, { "nll", "nll_loss" },
