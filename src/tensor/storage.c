@@ -19,6 +19,16 @@ static size_t class_size(unsigned size_class) {
     return ((size_t)1 << top) + ((size_t)(quarter + 1) << (top - 2));
 }
 
+/* Memory for a block; where there is none, what waits in the cache is given back first. */
+static wk_status take(wk_context *context, int device, size_t bytes, void **data) {
+    const wk_backend *backend = wk__backend_of(device);
+    wk_status status = backend->allocate(device, bytes, NULL, data);
+    if (status != WK_NO_MEMORY || context->cached_bytes == 0) return status;
+    wk_clear_error();
+    wk_memory_trim();
+    return backend->allocate(device, bytes, NULL, data);
+}
+
 wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
     if (bytes > ((size_t)1 << 46)) {
         (void)wk_fail(WK_NO_MEMORY, "out of memory: a tensor of %zu bytes was asked for", bytes);
@@ -32,7 +42,7 @@ wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
     } else {
         storage = wk_alloc(sizeof *storage);
         if (!storage) return NULL;
-        if (wk__backend_of(device)->allocate(device, class_size(size_class), NULL, &storage->data) != WK_OK) {
+        if (take(context, device, class_size(size_class), &storage->data) != WK_OK) {
             wk_free(storage);
             return NULL;
         }

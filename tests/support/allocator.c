@@ -8,6 +8,7 @@
 
 static atomic_long held, requests, countdown;
 static atomic_bool failed;
+static atomic_size_t again; /* the size that failed: who gives back what is cached and asks once more fails again */
 
 static void *allocate(void *context, size_t size, size_t alignment) {
     (void)context;
@@ -15,8 +16,10 @@ static void *allocate(void *context, size_t size, size_t alignment) {
     atomic_fetch_add(&requests, 1);
     if (atomic_load(&countdown) > 0 && atomic_fetch_sub(&countdown, 1) == 1) {
         atomic_store(&failed, true);
+        atomic_store(&again, size);
         return NULL;
     }
+    if (atomic_exchange(&again, 0) == size && size) return NULL;
     if (posix_memalign(&memory, alignment, size) != 0) return NULL;
     atomic_fetch_add(&held, 1);
     return memory;
@@ -33,6 +36,7 @@ void allocator_watch(void) {
 }
 void allocator_fail_at(long k) {
     atomic_store(&failed, false);
+    atomic_store(&again, 0);
     atomic_store(&countdown, k);
 }
 bool allocator_has_failed(void) {

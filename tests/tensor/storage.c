@@ -47,6 +47,34 @@ Test(storage, freed_memory_is_used_again) {
     wk_scope_end(scope);
 }
 
+/* A system that has 4 MiB and no more. */
+static size_t taken;
+static void *take_little(void *context, size_t size, size_t alignment) {
+    void *memory = NULL;
+    (void)context;
+    if (taken + size > (size_t)4 << 20 || posix_memalign(&memory, alignment, size) != 0) return NULL;
+    taken += size;
+    return memory;
+}
+static void give_little(void *context, void *memory, size_t size) {
+    (void)context;
+    taken -= size;
+    free(memory);
+}
+Test(storage, cached_memory_is_given_back_before_an_error) {
+    wk_set_allocator(&(wk_allocator){ take_little, give_little, NULL });
+    for (int64_t megabytes = 1; megabytes <= 3; megabytes++) {
+        wk_scope scope = wk_scope_begin();
+        cr_expect_not_null(wk_empty(WK_U8, WK_DIMS(megabytes << 20)), "%s", wk_message());
+        wk_scope_end(scope);
+    }
+    wk_scope scope = wk_scope_begin();
+    cr_expect_null(wk_empty(WK_U8, WK_DIMS(5 << 20)));
+    cr_expect_eq(wk_error_code(), WK_NO_MEMORY);
+    wk_clear_error();
+    wk_scope_end(scope);
+}
+
 Test(storage, data_is_aligned_to_a_cache_line) {
     wk_scope scope = wk_scope_begin();
     for (int64_t count = 0; count < 3000; count += 37)
