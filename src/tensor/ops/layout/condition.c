@@ -289,7 +289,7 @@ static wk_status embedding_grad(wk_grad *g) {
         wk_tensor *is_padding = wk_reshape(wk_eq(flat, padding), WK_DIMS(index->count, 1));
         d = wk_where(is_padding, wk_zeros((wk_dtype)d->dtype, WK_SCALAR), d);
     }
-    g->din[0] = wk__rows_added(d, flat, wk__dims(g->in[0]));
+    g->din[0] = wk__rows_added(d, flat, 0, wk__dims(g->in[0]));
     return WK_OK;
 }
 static void embedding_samples(wk_sampler *s) {
