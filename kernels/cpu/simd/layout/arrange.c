@@ -32,7 +32,7 @@ static void copy_into(wk_kernel_ctx *ctx, const wk_tensor *out, int64_t start, c
 static wk_status flip(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_dims *axes = &((const wk_flip_opts *)call->attrs)->axes;
     const wk_tensor *x = call->in[0], *out = call->out[0];
-    int64_t stride[WK_MAX_RANK], start = 0;
+    int64_t stride[WK_MAX_RANK] = { 0 }, start = 0;
     uint32_t mask = axes->rank ? 0 : ~0u;
     for (int i = 0; i < axes->rank; i++) mask |= 1u << (axes->size[i] < 0 ? axes->size[i] + x->rank : axes->size[i]);
     for (int i = 0; i < x->rank; i++) {
@@ -171,7 +171,7 @@ static wk_status diagonal_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_diagonal_opts *opts = &((const wk_diagonal_grad_attrs *)call->attrs)->diagonal;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     int a = (int)wk_optional_or(opts->axis_a, 0), b = (int)wk_optional_or(opts->axis_b, 1), last = 0;
-    int64_t stride[WK_MAX_RANK];
+    int64_t stride[WK_MAX_RANK] = { 0 };
     if (a < 0) a += dx->rank;
     if (b < 0) b += dx->rank;
     for (int axis = 0; axis < dx->rank; axis++)

@@ -49,10 +49,10 @@ typedef struct pulls {
     bool euclidean;
 } pulls;
 
-#define REAL         float
-#define WORD         int32_t
-#define NAME(x)      x##_f32
-#define SQUARE_ROOT  sqrtf
+#define REAL        float
+#define WORD        int32_t
+#define NAME(x)     x##_f32
+#define SQUARE_ROOT sqrtf
 #include "cpu/simd/linalg/distance_body.h"
 #undef REAL
 #undef WORD
@@ -99,13 +99,13 @@ static wk_status pair_distances(wk_kernel_ctx *ctx, const wk_call *call) {
     const void *data[2];
     if (!row_major((const wk_tensor *const *)call->in, 2, data)) return wk_error_code();
     const pairing p = { .a = data[0],
-                      .b = data[1],
-                      .y = y->data,
-                      .batch = y->shape[BATCH],
-                      .m = y->shape[ROW],
-                      .n = y->shape[LAST],
-                      .features = a->shape[LAST],
-                      .euclidean = wk_optional_or(((const wk_cdist_opts *)call->attrs)->p, 2) == 2 };
+                        .b = data[1],
+                        .y = y->data,
+                        .batch = y->shape[BATCH],
+                        .m = y->shape[ROW],
+                        .n = y->shape[LAST],
+                        .features = a->shape[LAST],
+                        .euclidean = wk_optional_or(((const wk_cdist_opts *)call->attrs)->p, 2) == 2 };
     if (a->dtype == WK_F32)
         distances_f32(&p, team_for(ctx, y, p.features));
     else

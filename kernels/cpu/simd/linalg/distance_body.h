@@ -24,13 +24,13 @@ static inline __attribute__((always_inline)) void NAME(sums)(const int rows, con
                 sum[i][v] += (NAME(vector))((NAME(mask))t & ~(NAME(mask))(-zero));
         }
     }
-    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < 2; v++) *(
-        NAME(vector) *)(result + i * NAME(WIDE) + v * NAME(LANES)) = sum[i][v];
+    UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < 2; v++)
+        * (NAME(vector) *)(result + i * NAME(WIDE) + v * NAME(LANES)) = sum[i][v];
 }
-#define SUMS(name, rows, euclidean)                                                                        \
-    static __attribute__((noinline)) void NAME(name)(int64_t features, const REAL *a, int64_t a_row,       \
-                                                     const REAL *pack, REAL *result) {                     \
-        NAME(sums)(rows, euclidean, features, a, a_row, pack, result);                                     \
+#define SUMS(name, rows, euclidean)                                                                                    \
+    static __attribute__((noinline)) void NAME(name)(int64_t features, const REAL *a, int64_t a_row, const REAL *pack, \
+                                                     REAL *result) {                                                   \
+        NAME(sums)(rows, euclidean, features, a, a_row, pack, result);                                                 \
     }
 SUMS(squares, ROWS, true)
 SUMS(squares_one, 1, true)
@@ -69,9 +69,10 @@ static void NAME(distances)(const pairing *p, int team) {
 #pragma omp parallel for num_threads(team) if (team > 1)
     for (int64_t block = 0; block < blocks; block++) {
         int64_t batch = block / (high * wide), i = block / wide % high * TALL, j = block % wide * NAME(WIDE);
-        NAME(block)((const REAL *)p->a + (batch * m + i) * features, m - i < TALL ? m - i : TALL,
-                    (const REAL *)p->b + (batch * n + j) * features, n - j < NAME(WIDE) ? n - j : NAME(WIDE),
-                    features, (REAL *)p->y + (batch * m + i) * n + j, n, p->euclidean);
+        NAME(block)
+        ((const REAL *)p->a + (batch * m + i) * features, m - i < TALL ? m - i : TALL,
+         (const REAL *)p->b + (batch * n + j) * features, n - j < NAME(WIDE) ? n - j : NAME(WIDE), features,
+         (REAL *)p->y + (batch * m + i) * n + j, n, p->euclidean);
     }
 }
 
@@ -96,7 +97,7 @@ static inline __attribute__((always_inline)) void NAME(pull)(const int vectors, 
                 sum[v] += (NAME(vector))((NAME(mask))w & (t > 0)) - (NAME(vector))((NAME(mask))w & (t < 0));
         }
     }
-    UNROLLED for (int v = 0; v < vectors; v++) *(NAME(vector) *)(out + v * NAME(LANES)) = sum[v];
+    UNROLLED for (int v = 0; v < vectors; v++) * (NAME(vector) *)(out + v * NAME(LANES)) = sum[v];
 }
 
 static inline __attribute__((always_inline)) void NAME(pull_row)(const bool euclidean, REAL *out, const REAL *own,

@@ -42,8 +42,7 @@ static wk_cost pairs_cost(const wk_call *call) {
 
 /* (dy, a, b, y) -> da, db */
 static wk_status pairs_backward_shape(const wk_call *call, wk_desc out[]) {
-    for (int i = 0; i < 2; i++)
-        out[i] = wk_desc_row_major((wk_dtype)call->in[1]->dtype, 3, call->in[1 + i]->shape);
+    for (int i = 0; i < 2; i++) out[i] = wk_desc_row_major((wk_dtype)call->in[1]->dtype, 3, call->in[1 + i]->shape);
     return WK_OK;
 }
 static wk_status pairs_backward_parts(const wk_call *call, wk_tensor *out[]) {
@@ -64,23 +63,22 @@ static void pairs_backward_samples(wk_sampler *s) {
     WK_CASE(s, "one", &one, { .dims = WK_DIMS(2, 3, 2) }, { .dims = WK_DIMS(2, 3, 5), .margin = 0.1 },
             { .dims = WK_DIMS(2, 2, 5), .margin = 0.1 }, { .dims = WK_DIMS(2, 3, 2), .low = 1, .high = 2 });
 }
-#define PAIRS_ROW(id, full_name, text, inputs, outputs, rule, keep_in, keep_out)                              \
-    static wk_op_def id##_row = {                                                                             \
-        .name = full_name,                                                                                    \
-        .doc = text,                                                                                          \
-        .internal = true,                                                                                     \
-        .n_in = inputs,                                                                                       \
-        .n_out = outputs,                                                                                     \
-        .saves_in = keep_in,                                                                                  \
-        .saves_out = keep_out,                                                                                \
-        .attrs_size = sizeof(wk_cdist_opts),                                                                  \
-        .dtype = { .allowed = { WK_F32_F64, WK_F32_F64, WK_F32_F64, WK_F32_F64 }, .same = (1 << (inputs)) - 1 }, \
-        .shape = id##_shape,                                                                                  \
-        .grad = rule,                                                                                         \
-        .decompose = id##_parts,                                                                              \
-        .cost = id##_cost,                                                                                    \
-        .samples = id##_samples                                                                               \
-    }
+#define PAIRS_ROW(id, full_name, text, inputs, outputs, rule, keep_in, keep_out)                            \
+    static wk_op_def id##_row = { .name = full_name,                                                        \
+                                  .doc = text,                                                              \
+                                  .internal = true,                                                         \
+                                  .n_in = inputs,                                                           \
+                                  .n_out = outputs,                                                         \
+                                  .saves_in = keep_in,                                                      \
+                                  .saves_out = keep_out,                                                    \
+                                  .attrs_size = sizeof(wk_cdist_opts),                                      \
+                                  .dtype = { .allowed = { WK_F32_F64, WK_F32_F64, WK_F32_F64, WK_F32_F64 }, \
+                                             .same = (1 << (inputs)) - 1 },                                 \
+                                  .shape = id##_shape,                                                      \
+                                  .grad = rule,                                                             \
+                                  .decompose = id##_parts,                                                  \
+                                  .cost = id##_cost,                                                        \
+                                  .samples = id##_samples }
 PAIRS_ROW(pairs, "pair_distances", "distances of all pairs of rows", 2, 1, pairs_grad, 3, 1);
 PAIRS_ROW(pairs_backward, "pair_distances_backward", "the gradient of distances", 4, 2, wk__grad_by_parts, 15, 0);
 
@@ -140,21 +138,20 @@ static void cdist_samples(wk_sampler *s) {
 }
 static const wk_attr_def cdist_attrs[] = { { "p", WK_ATTR_OPTIONAL, offsetof(wk_cdist_opts, p), 0, NULL, 2,
                                              "of the norm" } };
-static wk_op_def cdist_row = { .name = "cdist",
-                               .doc = "distances between all pairs of rows",
-                               .n_in = 2,
-                               .n_out = 1,
-                               .composite = true,
-                               .attrs = cdist_attrs,
-                               .n_attrs = 1,
-                               .attrs_size = sizeof(wk_cdist_opts),
-                               .dtype = { .allowed = { WK_FLOATS, WK_FLOATS },
-                                          .same = 3,
-                                          .promote = true,
-                                          .autocast = WK_CAST_F32 },
-                               .decompose = cdist_parts,
-                               .cost = cdist_cost,
-                               .samples = cdist_samples };
+static wk_op_def cdist_row = {
+    .name = "cdist",
+    .doc = "distances between all pairs of rows",
+    .n_in = 2,
+    .n_out = 1,
+    .composite = true,
+    .attrs = cdist_attrs,
+    .n_attrs = 1,
+    .attrs_size = sizeof(wk_cdist_opts),
+    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true, .autocast = WK_CAST_F32 },
+    .decompose = cdist_parts,
+    .cost = cdist_cost,
+    .samples = cdist_samples
+};
 wk_tensor *wk_cdist(wk_tensor *a, wk_tensor *b, wk_cdist_opts opts) {
     return wk_op_run2(&cdist_row, &opts, a, b);
 }
