@@ -26,7 +26,7 @@ static wk_tensor *kept_behind(wk_tensor *before, wk_tensor *more) {
 wk_status wk__leaf_add_rows(wk_tensor *leaf, wk_tensor *index, wk_tensor *values) {
     struct wk_leaf *state = leaf->leaf;
     if (!state->empty) {
-        wk_tensor *whole = wk__rows_added(values, index, wk__dims(leaf));
+        wk_tensor *whole = wk__rows_added(values, index, 0, wk__dims(leaf));
         return whole ? wk__leaf_accumulate(leaf, whole) : wk_error_code();
     }
     wk_tensor *all = kept_behind(state->row_index, index), *all_values = kept_behind(state->row_values, values);
@@ -50,7 +50,7 @@ wk_status wk__leaf_rows_to_whole(wk_tensor *leaf) {
     context->mode |= WK__MODE_NO_GRAD;
     wk_scope scope = wk_scope_begin();
     wk_tensor *index = state->row_index, *values = state->row_values;
-    wk_tensor *whole = wk__rows_added(values, index, wk__dims(leaf));
+    wk_tensor *whole = wk__rows_added(values, index, 0, wk__dims(leaf));
     state->row_index = state->row_values = NULL;
     wk_status status = whole ? wk__leaf_accumulate(leaf, whole) : wk_error_code();
     if (status == WK_OK) {
@@ -77,6 +77,6 @@ wk_status wk_gradient_rows(const wk_tensor *leaf, wk_tensor **rows, wk_tensor **
     *rows = wk_unique(leaf->leaf->row_index, &place, NULL);
     wk_dims dims = wk__dims(leaf);
     if (*rows) dims.size[0] = (*rows)->count;
-    *values = *rows ? wk__rows_added(leaf->leaf->row_values, place, dims) : NULL;
+    *values = *rows ? wk__rows_added(leaf->leaf->row_values, place, 0, dims) : NULL;
     return *values ? WK_OK : wk_error_code();
 }

@@ -60,10 +60,10 @@ static wk_status start_program(char *const argv[], pid_t *pid, FILE **to, FILE *
 }
 
 void wk__first_line_of(char *const argv[], char *line, size_t size) {
-    pid_t pid;
-    FILE *from;
+    pid_t pid = 0;
+    FILE *from = NULL;
     *line = '\0';
-    if (start_program(argv, &pid, NULL, &from) != WK_OK) {
+    if (start_program(argv, &pid, NULL, &from) != WK_OK || !from) {
         wk_clear_error();
         return;
     }

@@ -5,6 +5,14 @@
 
 #include "wick/ops.h"
 
+/* Where position i of an axis of `size` elements comes from that is padded with its own ones; i may be negative, or
+ * behind the axis. */
+static inline int64_t wk__pad_source(int64_t i, int64_t size, int mode) {
+    if (mode == WK_PAD_REPLICATE) return i < 0 ? 0 : i >= size ? size - 1 : i;
+    if (mode == WK_PAD_CIRCULAR) return i < 0 ? i + size : i >= size ? i - size : i;
+    return i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
+}
+
 /* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K); also of conv3d.
  * `dims` is the shape of dx or of dweight. */
 typedef struct wk_conv_grad_attrs {

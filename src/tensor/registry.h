@@ -12,9 +12,9 @@
 #define WK__ROW_FAMILIES(X)                                                                                               \
     X(pointwise, pointwise) X(pointwise, arithmetic) X(pointwise, functions) X(pointwise, activation) X(pointwise, logic) \
     X(reduce, reduce) X(reduce, softmax) X(reduce, moments) X(reduce, scan) X(reduce, order) X(reduce, counting)          \
-    X(layout, layout) X(layout, views) X(layout, windows) X(layout, join) X(layout, arrange)                              \
+    X(layout, layout) X(layout, views) X(layout, windows) X(layout, join) X(layout, arrange) X(layout, pad)                              \
     X(layout, index) X(layout, scatter) X(layout, lookup) X(layout, condition)                                            \
-    X(linalg, matmul) X(linalg, products) X(linalg, einsum) X(linalg, factor) X(linalg, solve)                            \
+    X(linalg, matmul) X(linalg, products) X(linalg, einsum) X(linalg, factor) X(linalg, solve) X(linalg, distance)                            \
     X(image, conv) X(image, conv_transpose) X(image, pool) X(image, pool_parts) X(image, resize) X(image, grid_sample)    \
     X(network, norm) X(network, dropout) X(network, layer_norm) X(network, group_norm) X(network, dropouts)               \
     X(attention, attention) X(attention, rotary) X(recurrent, recurrent)                                                  \
@@ -44,8 +44,8 @@ static inline wk_tensor *wk__number(const wk_tensor *like, double value) {
 }
 /* dy where y > 0, else 0. */
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
-/* Rows (K, …) added by index (K) into zeros of `dims`: what index_select along axis 0 gives back. */
-wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, wk_dims dims);
+/* Rows of an axis (…, K, …) added by index (K) into zeros of `dims`: the gradient of index_select. */
+wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, int axis, wk_dims dims);
 /* For each element of the last axis, the product of the others. */
 wk_tensor *wk__product_of_others(wk_tensor *x);
 /* The row "magnitude". */

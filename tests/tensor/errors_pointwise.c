@@ -31,6 +31,13 @@ Test(errors_pointwise, elements) {
             "glu: axis 1 has size 3, expected an even one");
 }
 
+Test(errors_pointwise, pairs) {
+    REFUSED(wk_cdist(f32(WK_DIMS(2, 3)), f32(WK_DIMS(2, 1)), (wk_cdist_opts){ { 0 } }), WK_SHAPE,
+            "cdist: (2, 3) f32 and (2, 1) f32: expected (…, M, D) and (…, N, D)");
+    REFUSED(wk_cross(f32(WK_DIMS(2, 3)), f32(WK_DIMS(2, 2))), WK_SHAPE,
+            "cross: the last axis of input 1 has not 3 elements");
+}
+
 Test(errors_pointwise, reductions) {
     REFUSED(wk_var(f32(WK_DIMS(2, 3)), (wk_var_opts){ .axes = WK_DIMS(2) }), WK_INVALID,
             "mean: axis 2 of a tensor (2, 3) f32 in var");

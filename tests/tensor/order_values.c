@@ -178,6 +178,10 @@ static double norm_power;
 static wk_tensor *norm(wk_tensor *x) {
     return wk_norm(x, (wk_norm_opts){ .p = WK_SET(norm_power) });
 }
+static wk_tensor *distances_to_zero(wk_tensor *x) {
+    return wk_cdist(wk_reshape(x, WK_DIMS(2, 2)), wk_zeros(WK_F64, WK_DIMS(1, 2)),
+                    (wk_cdist_opts){ WK_SET(norm_power) });
+}
 static wk_tensor *clamped(wk_tensor *x) {
     return wk_clamp(x, (wk_clamp_opts){ WK_SET(0), WK_SET(1) });
 }
@@ -194,6 +198,8 @@ static wk_tensor *power_of_zero(wk_tensor *x) {
 Test(order_values, gradients_at_zeros) {
     EXPECT(GRADIENT(product, 0, 2, 3), 6, 0, 0);
     EXPECT(GRADIENT(product, 0, 0, 3), 0, 0, 0);
+    EXPECT(GRADIENT(product, 1e200, 1e200), 1e200, 1e200); /* whose product is infinite, or 0 */
+    EXPECT(GRADIENT(product, 1e-200, 1e-200), 1e-200, 1e-200);
     EXPECT(GRADIENT(products, 0, 2, 3), 9, 0, 0);
     EXPECT(GRADIENT(products, 2, 0, 3), 1, 8, 0);
     EXPECT(GRADIENT(deviation, 1, 1), 0, 0);
@@ -202,6 +208,10 @@ Test(order_values, gradients_at_zeros) {
         norm_power = powers[i];
         EXPECT(GRADIENT(norm, 0, 0), 0, 0);
     }
+    norm_power = 1;
+    EXPECT(GRADIENT(distances_to_zero, 0, 0, 3, -4), 0, 0, 1, -1);
+    norm_power = 2;
+    EXPECT(GRADIENT(distances_to_zero, 0, 0, 0, -4), 0, 0, 0, -1);
     norm_power = 0.5;
     EXPECT(GRADIENT(norm, 0, 1), 0, 1);
     norm_power = INF;

@@ -32,7 +32,7 @@ static void copy_into(wk_kernel_ctx *ctx, const wk_tensor *out, int64_t start, c
 static wk_status flip(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_dims *axes = &((const wk_flip_opts *)call->attrs)->axes;
     const wk_tensor *x = call->in[0], *out = call->out[0];
-    int64_t stride[WK_MAX_RANK], start = 0;
+    int64_t stride[WK_MAX_RANK] = { 0 }, start = 0;
     uint32_t mask = axes->rank ? 0 : ~0u;
     for (int i = 0; i < axes->rank; i++) mask |= 1u << (axes->size[i] < 0 ? axes->size[i] + x->rank : axes->size[i]);
     for (int i = 0; i < x->rank; i++) {
@@ -41,6 +41,36 @@ static wk_status flip(wk_kernel_ctx *ctx, const wk_call *call) {
         if (reversed) start += (out->shape[i] - 1) * out->stride[i];
     }
     copy_into(ctx, out, start, stride, x);
+    return WK_OK;
+}
+
+/* ---- roll ---- */
+
+/* Each rolled axis has two parts that change places: a copy for every choice of parts. */
+static wk_status roll_axes(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_dims *shifts = &((const wk_roll_opts *)call->attrs)->shifts;
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    size_t size = wk_size_of(x->dtype);
+    int axis[WK_MAX_RANK], axes = 0;
+    for (int i = 0; i < x->rank; i++)
+        if (shifts->size[i]) axis[axes++] = i;
+    for (unsigned parts = 0; parts < 1u << axes; parts++) {
+        wk_walk walk = wk_walk_of(out);
+        wk_walk_add(&walk, x);
+        int64_t to = 0, from = 0;
+        for (int k = 0; k < axes; k++) {
+            int at = axis[k];
+            int64_t shift = shifts->size[at], before = x->shape[at] - shift;
+            bool behind = parts >> k & 1;
+            walk.shape[at] = behind ? shift : before;
+            if (behind)
+                from += before * x->stride[at];
+            else
+                to += shift * out->stride[at];
+        }
+        wk__copy_strided(&walk, (char *)out->data + to * (int64_t)size, (const char *)x->data + from * (int64_t)size,
+                         size, wk_moving_team(ctx, 2 * wk_walk_count(&walk) * (int64_t)size));
+    }
     return WK_OK;
 }
 
@@ -57,13 +87,91 @@ static wk_status pad_constant(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
+/* ---- its own elements around ---- */
+
+/* Rows of out, and where the row of x that each repeats stands. */
+typedef struct edges {
+    const wk_tensor *x, *out;
+    const wk_pad_opts *opts;
+    size_t size;
+} edges;
+
+/* In elements from x's start, along one axis. */
+static int64_t edge_at(const edges *e, int axis, int64_t i) {
+    const wk_dims *before = &e->opts->before;
+    int padded = axis - (e->x->rank - before->rank);
+    if (padded >= 0) i = wk__pad_source(i - before->size[padded], e->x->shape[axis], e->opts->mode);
+    return i * e->x->stride[axis];
+}
+
+#define EDGE_LOOP(type, first, behind, source) \
+    for (int64_t i = (first); i < (behind); i++) ((type *)(void *)to)[i] = ((const type *)(const void *)from)[source]
+#define EDGE_CASE(bytes, type)                                                   \
+    case bytes:                                                                  \
+        EDGE_LOOP(type, 0, before, edge_at(e, last, i));                         \
+        EDGE_LOOP(type, before + n, total, edge_at(e, last, i));                 \
+        if (step != 1) EDGE_LOOP(type, before, before + n, (i - before) * step); \
+        return;
+static void edge_row(const edges *e, char *to, const char *from) {
+    int last = e->x->rank - 1;
+    int64_t n = e->x->shape[last], total = e->out->shape[last];
+    int64_t before = e->opts->before.size[e->opts->before.rank - 1], step = e->x->stride[last];
+    if (step == 1) memcpy(to + before * (int64_t)e->size, from, (size_t)n * e->size);
+    switch (e->size) {
+        EDGE_CASE(1, uint8_t)
+        EDGE_CASE(2, uint16_t)
+        EDGE_CASE(4, uint32_t)
+        EDGE_CASE(8, uint64_t)
+    default: return;
+    }
+}
+
+static void edge_rows(const edges *e, int64_t begin, int64_t end) {
+    int last = e->x->rank - 1;
+    int64_t index[WK_MAX_RANK] = { 0 }, at[WK_MAX_RANK] = { 0 }, from = 0, rest = begin;
+    for (int i = last - 1; i >= 0; i--) {
+        index[i] = rest % e->out->shape[i];
+        rest /= e->out->shape[i];
+        from += at[i] = edge_at(e, i, index[i]);
+    }
+    for (int64_t row = begin; row < end; row++) {
+        edge_row(e, (char *)e->out->data + row * e->out->shape[last] * (int64_t)e->size,
+                 (const char *)e->x->data + from * (int64_t)e->size);
+        for (int i = last - 1; i >= 0; i--) {
+            bool carries = ++index[i] == e->out->shape[i];
+            if (carries) index[i] = 0;
+            from -= at[i];
+            from += at[i] = edge_at(e, i, index[i]);
+            if (!carries) break;
+        }
+    }
+}
+
+static wk_status pad_edges(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    const edges e = { x, out, call->attrs, wk_size_of(x->dtype) };
+    int64_t rows = out->count / out->shape[x->rank - 1];
+    int team = wk_moving_team(ctx, 2 * out->count * (int64_t)e.size);
+    if (team == 1) {
+        edge_rows(&e, 0, rows);
+        return WK_OK;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int64_t begin, end;
+        wk_share(rows, 1, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        edge_rows(&e, begin, end);
+    }
+    return WK_OK;
+}
+
 /* ---- gradients of views ---- */
 
 static wk_status diagonal_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_diagonal_opts *opts = &((const wk_diagonal_grad_attrs *)call->attrs)->diagonal;
     const wk_tensor *dy = call->in[0], *dx = call->out[0];
     int a = (int)wk_optional_or(opts->axis_a, 0), b = (int)wk_optional_or(opts->axis_b, 1), last = 0;
-    int64_t stride[WK_MAX_RANK];
+    int64_t stride[WK_MAX_RANK] = { 0 };
     if (a < 0) a += dx->rank;
     if (b < 0) b += dx->rank;
     for (int axis = 0; axis < dx->rank; axis++)
@@ -83,14 +191,21 @@ typedef struct add_plan {
     unsigned dtype;
 } add_plan;
 
-#define ADD_CASE(dtype_name, type, sum)                                                                  \
-    case dtype_name:                                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                                                \
-            type *to = (type *)(void *)plan->to + offset[0] + i * plan->to_step;                         \
-            type a = *to, b = ((const type *)(const void *)plan->from)[offset[1] + i * plan->from_step]; \
-            *to = (type)(sum);                                                                           \
-        }                                                                                                \
-        return;
+#define ADD_LOOP(type, sum, to_step, from_step)                \
+    for (int64_t i = 0; i < n; i++) {                          \
+        type a = to[i * (to_step)], b = from[i * (from_step)]; \
+        to[i * (to_step)] = (type)(sum);                       \
+    }
+#define ADD_CASE(dtype_name, type, sum)                                                 \
+    case dtype_name: {                                                                  \
+        type *restrict to = (type *)(void *)plan->to + offset[0];                       \
+        const type *restrict from = (const type *)(const void *)plan->from + offset[1]; \
+        if (plan->to_step == 1 && plan->from_step == 1)                                 \
+            ADD_LOOP(type, sum, 1, 1)                                                   \
+        else                                                                            \
+            ADD_LOOP(type, sum, plan->to_step, plan->from_step)                         \
+        return;                                                                         \
+    }
 static void add_rows(const void *context, const int64_t offset[], int64_t n) {
     const add_plan *plan = context;
     switch (plan->dtype) {
@@ -133,7 +248,9 @@ static wk_status windows_backward(wk_kernel_ctx *ctx, const wk_call *call) {
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 WK_CPU_TABLE(arrange) = {
     { "flip", ANY, flip },
+    { "roll_axes", ANY, roll_axes },
     { "pad_constant", ANY, pad_constant },
+    { "pad_edges", ANY, pad_edges },
     { "diagonal_backward", ANY, diagonal_backward },
     { "windows_backward", WK_NUMBERS, windows_backward },
     { 0 },

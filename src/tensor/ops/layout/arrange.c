@@ -1,9 +1,7 @@
-/* arrange.c: the same elements elsewhere: flip, roll, repeat, pad, pixel shuffle, triangles. */
+/* arrange.c: the same elements elsewhere: flip, roll, repeat, pixel shuffle, triangles. */
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
-
-#include <string.h>
 
 #define COMPOSITE(id, text, inputs, optional, type)                                           \
     static wk_op_def id##_row = { .name = #id,                                                \
@@ -59,28 +57,70 @@ wk_tensor *wk_flip(wk_tensor *x, wk_flip_opts opts) {
 
 /* ---- roll ---- */
 
-static wk_tensor *roll_axis(wk_tensor *x, int axis, int64_t shift) {
-    int64_t size = x ? x->shape[axis] : 0;
-    if (size == 0 || (shift %= size) == 0) return x;
-    int64_t cut = shift > 0 ? size - shift : -shift;
-    wk_tensor *const parts[] = { wk_slice(x, axis, cut, size, 1), wk_slice(x, axis, 0, cut, 1) };
-    return parts[1] ? wk_concat(parts, 2, axis) : NULL;
+/* Kernel: `shifts` has a number for each axis, at least 0 and less than its size (or 0). */
+static wk_status roll_axes_shape(const wk_call *call, wk_desc out[]) {
+    out[0] = wk_desc_row_major((wk_dtype)call->in[0]->dtype, call->in[0]->rank, call->in[0]->shape);
+    return WK_OK;
+}
+static wk_status roll_axes_grad(wk_grad *g);
+static void roll_axes_samples(wk_sampler *s) {
+    const wk_roll_opts all = { .shifts = WK_DIMS(1, 2, 3) }, middle = { .shifts = WK_DIMS(0, 1, 0) };
+    WK_CASE(s, "all", &all, { .dims = WK_DIMS(2, 3, 4) });
+    WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(2, 3, 4), .strided = true });
+    WK_CASE(s, "large", &all, { .dims = WK_DIMS(3, 65, 130) });
+}
+static wk_op_def roll_axes_row = { .name = "roll_axes",
+                                   .internal = true,
+                                   .doc = "elements moved along each axis and round",
+                                   .n_in = 1,
+                                   .n_out = 1,
+                                   .attrs_size = sizeof(wk_roll_opts),
+                                   .shape = roll_axes_shape,
+                                   .grad = roll_axes_grad,
+                                   .cost = wk__cost_move,
+                                   .samples = roll_axes_samples };
+/* The same way on until all are back where they were. */
+static wk_status roll_axes_grad(wk_grad *g) {
+    wk_roll_opts opts = *(const wk_roll_opts *)g->attrs;
+    for (int i = 0; i < opts.shifts.rank; i++)
+        if (opts.shifts.size[i]) opts.shifts.size[i] = g->in[0]->shape[i] - opts.shifts.size[i];
+    g->din[0] = wk_op_run1(&roll_axes_row, &opts, g->dout[0]);
+    return WK_OK;
+}
+
+/* `shift` more along an axis. */
+static void roll_on(wk_roll_opts *by, const wk_tensor *x, int axis, int64_t shift) {
+    int64_t size = x->shape[axis], *sum = &by->shifts.size[axis];
+    if (size == 0) return;
+    shift %= size;
+    if (shift < 0) shift += size;
+    *sum = *sum < size - shift ? *sum + shift : *sum - (size - shift);
+}
+static wk_tensor *rolled(wk_tensor *x, const wk_roll_opts *by) {
+    for (int i = 0; i < by->shifts.rank; i++)
+        if (by->shifts.size[i]) return wk_op_run1(&roll_axes_row, by, x);
+    return wk_reshape(x, wk__dims(x));
 }
 
 static wk_status roll_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_roll_opts *opts = call->attrs;
     wk_tensor *x = call->in[0];
     if (opts->axes.rank == 0 && opts->shifts.rank == 1) {
-        out[0] = wk_reshape(roll_axis(wk_reshape(x, WK_DIMS(x->count)), 0, opts->shifts.size[0]), wk__dims(x));
+        wk_tensor *flat = wk_reshape(x, WK_DIMS(x->count));
+        wk_roll_opts by = { .shifts = { .rank = 1 } };
+        if (flat) roll_on(&by, flat, 0, opts->shifts.size[0]);
+        out[0] = flat ? wk_reshape(rolled(flat, &by), wk__dims(x)) : NULL;
         return WK_OK;
     }
     if (opts->axes.rank != opts->shifts.rank)
         return wk_bad_call(call, WK_INVALID, "%d shifts for %d axes", opts->shifts.rank, opts->axes.rank);
-    for (int i = 0; i < opts->axes.rank && x; i++) {
+    wk_roll_opts by = { .shifts = { .rank = x->rank } };
+    for (int i = 0; i < opts->axes.rank; i++) {
         int axis = wk__axis("roll", x, opts->axes.size[i]);
-        x = axis < 0 ? NULL : roll_axis(x, axis, opts->shifts.size[i]);
+        if (axis < 0) return wk_error_code();
+        roll_on(&by, x, axis, opts->shifts.size[i]);
     }
-    out[0] = x == call->in[0] ? wk_reshape(x, wk__dims(x)) : x;
+    out[0] = rolled(x, &by);
     return WK_OK;
 }
 static void roll_samples(wk_sampler *s) {
@@ -223,122 +263,6 @@ wk_tensor *wk_repeat_interleave(wk_tensor *x, wk_tensor *repeats, wk_repeat_inte
     return wk_op_run2(&repeat_interleave_row, &opts, x, repeats);
 }
 
-/* ---- pad ---- */
-
-/* Kernel: a constant around x; neither list has a negative size.  The attributes are pad's. */
-static wk_status pad_constant_shape(const wk_call *call, wk_desc out[]) {
-    const wk_pad_opts *opts = call->attrs;
-    const wk_tensor *x = call->in[0];
-    out[0] = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
-    for (int i = 0; i < opts->before.rank; i++) {
-        int64_t *size = &out[0].shape[x->rank - opts->before.rank + i];
-        if (__builtin_add_overflow(*size, opts->before.size[i], size)
-            || __builtin_add_overflow(*size, opts->after.size[i], size))
-            return wk_bad_call(call, WK_SHAPE, "the padded axis %d is too long", x->rank - opts->before.rank + i);
-    }
-    return WK_OK;
-}
-static wk_status pad_constant_grad(wk_grad *g) {
-    const wk_pad_opts *opts = g->attrs;
-    wk_tensor *d = g->dout[0];
-    int first = g->in[0]->rank - opts->before.rank;
-    for (int i = 0; i < opts->before.rank; i++) {
-        int64_t start = opts->before.size[i], size = g->in[0]->shape[first + i];
-        if (start || opts->after.size[i]) d = wk_slice(d, first + i, start, start + size, 1);
-    }
-    g->din[0] = d;
-    return WK_OK;
-}
-static void pad_constant_samples(wk_sampler *s) {
-    const wk_pad_opts around = { WK_DIMS(1, 2), WK_DIMS(0, 1), WK_PAD_CONSTANT, 0.5 };
-    WK_CASE(s, "around", &around, { .dims = WK_DIMS(2, 3, 4) });
-}
-static wk_op_def pad_constant_row = { .name = "pad_constant",
-                                      .internal = true,
-                                      .doc = "a constant around a tensor",
-                                      .n_in = 1,
-                                      .n_out = 1,
-                                      .attrs_size = sizeof(wk_pad_opts),
-                                      .zero_sized_runs = true,
-                                      .shape = pad_constant_shape,
-                                      .grad = pad_constant_grad,
-                                      .cost = wk__cost_move,
-                                      .samples = pad_constant_samples };
-
-/* Where position i of a padded axis comes from; i may be negative. */
-static int64_t source_of(int64_t i, int64_t size, int mode) {
-    if (mode == WK_PAD_REPLICATE) return i < 0 ? 0 : i >= size ? size - 1 : i;
-    if (mode == WK_PAD_CIRCULAR) return i < 0 ? i + size : i >= size ? i - size : i;
-    return i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
-}
-
-static wk_tensor *pad_axis(const wk_call *call, wk_tensor *x, int axis, int64_t before, int64_t after, int mode) {
-    static const char *const names[] = { "constant", "reflect", "replicate", "circular" };
-    int64_t size = x->shape[axis], most = mode == WK_PAD_REFLECT ? size - 1 : size, total;
-    bool fits = mode == WK_PAD_REPLICATE ? size > 0 : before <= most && after <= most;
-    if (!fits || __builtin_add_overflow(size, before, &total) || __builtin_add_overflow(total, after, &total))
-        return (void)wk_bad_call(call, WK_SHAPE, "%s padding of %lld and %lld around axis %d of size %lld", names[mode],
-                                 (long long)before, (long long)after, axis, (long long)size),
-               NULL;
-    wk_tensor *index = wk_empty(WK_I64, WK_DIMS(total));
-    for (int64_t i = 0; index && i < total; i++) ((int64_t *)index->data)[i] = source_of(i - before, size, mode);
-    return index ? wk_index_select(x, index, axis) : NULL;
-}
-
-static wk_status pad_parts(const wk_call *call, wk_tensor *out[]) {
-    wk_pad_opts opts = *(const wk_pad_opts *)call->attrs;
-    wk_tensor *x = call->in[0];
-    if (opts.before.rank != opts.after.rank || opts.before.rank > x->rank)
-        return wk_bad_call(call, WK_INVALID, "%d numbers before and %d after, for a tensor of rank %d",
-                           opts.before.rank, opts.after.rank, x->rank);
-    for (int i = 0; i < opts.before.rank && x; i++) {
-        int axis = x->rank - opts.before.rank + i;
-        int64_t *before = &opts.before.size[i], *after = &opts.after.size[i];
-        bool beyond = *before < -x->shape[axis] || *after < -x->shape[axis];
-        int64_t start = *before < 0 && !beyond ? -*before : 0;
-        int64_t stop = x->shape[axis] + (*after < 0 && !beyond ? *after : 0);
-        if (beyond || start > stop)
-            return wk_bad_call(call, WK_SHAPE, "more is cut off axis %d than its size %lld", axis,
-                               (long long)x->shape[axis]);
-        if (*before < 0 || *after < 0) x = wk_slice(x, axis, start, stop, 1);
-        if (*before < 0) *before = 0;
-        if (*after < 0) *after = 0;
-        if (x && opts.mode != WK_PAD_CONSTANT && (*before || *after))
-            x = pad_axis(call, x, axis, *before, *after, opts.mode);
-    }
-    out[0] = x && opts.mode == WK_PAD_CONSTANT ? wk_op_run1(&pad_constant_row, &opts, x) : x;
-    if (out[0] == call->in[0]) out[0] = wk_reshape(x, wk__dims(x));
-    return WK_OK;
-}
-static void pad_samples(wk_sampler *s) {
-    const wk_pad_opts one = { WK_DIMS(2), WK_DIMS(1), WK_PAD_CONSTANT, 0 },
-                      two = { WK_DIMS(1, 0), WK_DIMS(2, 3), WK_PAD_CONSTANT, 1 },
-                      cut = { WK_DIMS(-1, 1), WK_DIMS(1, -2), WK_PAD_CONSTANT, 1 },
-                      reflect = { WK_DIMS(1, 2), WK_DIMS(2, 1), WK_PAD_REFLECT, 0 },
-                      replicate = { WK_DIMS(3, 0), WK_DIMS(1, 2), WK_PAD_REPLICATE, 0 },
-                      circular = { WK_DIMS(1, 2), WK_DIMS(2, 1), WK_PAD_CIRCULAR, 0 };
-    WK_CASE(s, "one", &one, { .dims = WK_DIMS(2, 3) });
-    WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 3, 4), .strided = true });
-    WK_CASE(s, "cut", &cut, { .dims = WK_DIMS(3, 4) });
-    WK_CASE(s, "empty", &one, { .dims = WK_DIMS(2, 0) });
-    WK_CASE(s, "reflect", &reflect, { .dims = WK_DIMS(1, 2, 3, 4) });
-    WK_CASE(s, "replicate", &replicate, { .dims = WK_DIMS(1, 2, 3, 4) });
-    WK_CASE(s, "circular", &circular, { .dims = WK_DIMS(1, 2, 3, 4) });
-    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
-    WK_HUGE_CASE(s, "huge reflect", &reflect, { .dims = WK_DIMS(8, 32, 56, 56) });
-}
-static const wk_attr_def pad_attrs[] = {
-    { "before", WK_ATTR_DIMS, offsetof(wk_pad_opts, before), 0, NULL, 0, "elements before each of the last axes" },
-    { "after", WK_ATTR_DIMS, offsetof(wk_pad_opts, after), 0, NULL, 0, "elements behind" },
-    { "mode", WK_ATTR_ENUM, offsetof(wk_pad_opts, mode), 0, "constant|reflect|replicate|circular", 0,
-      "what comes there" },
-    { "value", WK_ATTR_FLOAT, offsetof(wk_pad_opts, value), 0, NULL, 0, "of the constant" },
-};
-COMPOSITE(pad, "elements put around a tensor", 1, 0, wk_pad_opts);
-wk_tensor *wk_pad(wk_tensor *x, wk_pad_opts opts) {
-    return wk_op_run1(&pad_row, &opts, x);
-}
-
 /* ---- pixel shuffle ---- */
 
 static wk_status shuffle(const wk_call *call, wk_tensor *out[], bool back) {
@@ -443,10 +367,9 @@ wk_tensor *wk_triu(wk_tensor *x, wk_triangle_opts opts) {
 
 wk_op_def *const wk__rows_arrange[] = { &flip_row,
                                         &roll_row,
+                                        &roll_axes_row,
                                         &repeat_row,
                                         &repeat_interleave_row,
-                                        &pad_constant_row,
-                                        &pad_row,
                                         &pixel_shuffle_row,
                                         &pixel_unshuffle_row,
                                         &tril_row,

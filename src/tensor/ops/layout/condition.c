@@ -294,7 +294,7 @@ static wk_status embedding_grad(wk_grad *g) {
     if (!g->needs[0]) return WK_OK;
     wk_tensor *flat, *d = rows_of_embedding(g, &flat), *used = is_used(g, flat);
     if (used) d = wk_where(wk_unsqueeze(used, 1), d, wk__number(d, 0));
-    g->din[0] = wk__rows_added(d, flat, wk__dims(g->in[0]));
+    g->din[0] = wk__rows_added(d, flat, 0, wk__dims(g->in[0]));
     return WK_OK;
 }
 static wk_status embedding_grad_rows(wk_grad *g, wk_tensor **index, wk_tensor **values) {

@@ -140,8 +140,8 @@ wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis) {
     return by_index(&gather_row, x, index, axis);
 }
 
-wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, wk_dims dims) {
-    const wk_index_grad_attrs attrs = { 0, dims };
+wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, int axis, wk_dims dims) {
+    const wk_index_grad_attrs attrs = { axis, dims };
     return wk_op_run2(&index_select_backward_row, &attrs, rows, index);
 }
 

@@ -127,11 +127,13 @@ static wk_status unfold_parts(const wk_call *call, wk_tensor *out[]) {
         wk_dims pad = WK_DIMS(opts->padding[0], opts->padding[1]);
         x = wk_pad(x, (wk_pad_opts){ .before = pad, .after = pad });
     }
-    wk_tensor *view = wk_windows(wk_windows(x, along(opts, 2, 0)), along(opts, 3, 1));
+    /* (N, C, rows, W, kernel rows), these before the lines, which the gradient then adds up whole */
+    wk_tensor *rows = wk_permute(wk_windows(x, along(opts, 2, 0)), WK_DIMS(0, 1, 4, 2, 3));
+    wk_tensor *view = wk_windows(rows, along(opts, 4, 1));
     if (!view) return wk_error_code();
     int64_t columns = x->shape[1] * opts->kernel[0] * opts->kernel[1];
-    out[0] = wk_reshape(wk_permute(view, WK_DIMS(0, 1, 4, 5, 2, 3)),
-                        WK_DIMS(x->shape[0], columns, view->shape[2] * view->shape[3]));
+    out[0] = wk_reshape(wk_permute(view, WK_DIMS(0, 1, 2, 5, 3, 4)),
+                        WK_DIMS(x->shape[0], columns, view->shape[3] * view->shape[4]));
     return WK_OK;
 }
 
@@ -167,9 +169,9 @@ static wk_status fold_parts(const wk_call *call, wk_tensor *out[]) {
                            (long long)kernel, (long long)(count[0] * count[1]));
     int64_t n = x->shape[0], c = x->shape[1] / kernel;
     wk_tensor *split = wk_reshape(call->in[0], WK_DIMS(n, c, w->kernel[0], w->kernel[1], count[0], count[1]));
-    wk_tensor *y = wk_permute(split, WK_DIMS(0, 1, 4, 5, 2, 3));
-    y = add_windows(y, along(w, 3, 1), WK_DIMS(n, c, count[0], padded[1], w->kernel[0]));
-    y = add_windows(y, along(w, 2, 0), WK_DIMS(n, c, padded[0], padded[1]));
+    wk_tensor *y = wk_permute(split, WK_DIMS(0, 1, 2, 4, 5, 3));
+    y = add_windows(y, along(w, 4, 1), WK_DIMS(n, c, w->kernel[0], count[0], padded[1]));
+    y = add_windows(wk_permute(y, WK_DIMS(0, 1, 3, 4, 2)), along(w, 2, 0), WK_DIMS(n, c, padded[0], padded[1]));
     for (int i = 0; i < 2; i++)
         if (w->padding[i]) y = wk_slice(y, 2 + i, w->padding[i], w->padding[i] + opts->size[i], 1);
     out[0] = wk_contiguous(y);

@@ -3,8 +3,6 @@
 #include "tensor/op_attrs.h"
 #include "tensor/registry.h"
 
-#include <math.h>
-
 static wk_cost product_cost(const wk_call *call) {
     double most = 0;
     for (int i = 0; i < call->n_in; i++)
@@ -91,23 +89,43 @@ wk_tensor *wk_mv(wk_tensor *a, wk_tensor *x) {
     return wk_op_run2(&mv_row, NULL, a, x);
 }
 
-static wk_status cross_parts(const wk_call *call, wk_tensor *out[]) {
-    wk_tensor *rolled[2][2];
+static wk_status cross_shape(const wk_call *call, wk_desc out[]) {
     for (int i = 0; i < 2; i++) {
-        wk_tensor *x = call->in[i];
+        const wk_tensor *x = call->in[i];
         if (x->rank < 1 || x->shape[x->rank - 1] != 3)
             return wk_bad_call(call, WK_SHAPE, "the last axis of input %d has not 3 elements", i);
-        for (int k = 0; k < 2; k++) rolled[i][k] = wk_roll(x, (wk_roll_opts){ WK_DIMS(k ? 1 : -1), WK_DIMS(-1) });
     }
-    out[0] = wk_sub(wk_mul(rolled[0][0], rolled[1][1]), wk_mul(rolled[0][1], rolled[1][0]));
+    return wk_desc_broadcast(call, (wk_dtype)call->in[0]->dtype, out);
+}
+/* d(a × b) · dy = da · (b × dy) + db · (dy × a) */
+static wk_status cross_grad(wk_grad *g) {
+    if (g->needs[0]) g->din[0] = wk__sum_to(wk_cross(g->in[1], g->dout[0]), g->in[0]);
+    if (g->needs[1]) g->din[1] = wk__sum_to(wk_cross(g->dout[0], g->in[0]), g->in[1]);
     return WK_OK;
+}
+static wk_cost cross_cost(const wk_call *call) {
+    return wk__cost_elements(call, 3);
 }
 static void cross_samples(wk_sampler *s) {
     WK_CASE(s, "vectors", NULL, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(3) });
     WK_CASE(s, "batch", NULL, { .dims = WK_DIMS(4, 3), .strided = true }, { .dims = WK_DIMS(4, 3) });
+    WK_CASE(s, "broadcast", NULL, { .dims = WK_DIMS(2, 1, 3) }, { .dims = WK_DIMS(1, 5, 3), .strided = true });
+    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(0, 3) });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(1031, 3) }, { .dims = WK_DIMS(1031, 3) });
     WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(100000, 3) }, { .dims = WK_DIMS(100000, 3) });
 }
-ROW(cross, "vector product along the last axis", 2, 0, NULL, 0, 0, WK_CAST_WIDEST);
+static wk_op_def cross_row = {
+    .name = "cross",
+    .doc = "vector product along the last axis",
+    .n_in = 2,
+    .n_out = 1,
+    .saves_in = 3,
+    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true, .autocast = WK_CAST_WIDEST },
+    .shape = cross_shape,
+    .grad = cross_grad,
+    .cost = cross_cost,
+    .samples = cross_samples
+};
 wk_tensor *wk_cross(wk_tensor *a, wk_tensor *b) {
     return wk_op_run2(&cross_row, NULL, a, b);
 }
@@ -242,52 +260,37 @@ wk_tensor *wk_tensordot(wk_tensor *a, wk_tensor *b, int count) {
     return wk_op_run2(&tensordot_row, &opts, a, b);
 }
 
+/* A product's rows are as short as those of b, and each costs a little.  Where many rows repeat each of a and of b,
+ * writing these out first costs less. */
+enum { KRON_FEW = 4, KRON_LONG = 256 };
+
 static wk_status kron_parts(const wk_call *call, wk_tensor *out[]) {
     wk_tensor *a = call->in[0], *b = call->in[1];
     if (a->rank != 2 || b->rank != 2)
         return wk_bad_call(call, WK_SHAPE, "operands of rank %d and %d, expected matrices", a->rank, b->rank);
     int64_t m = a->shape[0], n = a->shape[1], p = b->shape[0], q = b->shape[1];
-    wk_tensor *product = wk_mul(wk_reshape(a, WK_DIMS(m, 1, n, 1)), wk_reshape(b, WK_DIMS(1, p, 1, q)));
-    out[0] = wk_reshape(product, WK_DIMS(m * p, n * q));
+    a = wk_reshape(a, WK_DIMS(m, 1, n, 1));
+    b = wk_reshape(b, WK_DIMS(1, p, 1, q));
+    wk_dims dims = { 0 };
+    if (__builtin_mul_overflow(m, p, &dims.size[dims.rank++]) || __builtin_mul_overflow(n, q, &dims.size[dims.rank++]))
+        return wk_bad_call(call, WK_SHAPE, "the product of %lld · %lld rows and %lld · %lld columns is too large",
+                           (long long)m, (long long)p, (long long)n, (long long)q);
+    if (m >= KRON_FEW && p >= KRON_FEW && n > 1 && q < KRON_LONG) { /* both as long as a row of the result */
+        a = wk_reshape(wk_contiguous(wk_expand(a, WK_DIMS(m, 1, n, q))), WK_DIMS(m, 1, dims.size[1]));
+        b = wk_reshape(wk_contiguous(wk_expand(b, WK_DIMS(1, p, n, q))), WK_DIMS(1, p, dims.size[1]));
+    }
+    out[0] = wk_reshape(wk_mul(a, b), dims);
     return WK_OK;
 }
 static void kron_samples(wk_sampler *s) {
     WK_CASE(s, "plain", NULL, { .dims = WK_DIMS(2, 3) }, { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(2, 2), .strided = true }, { .dims = WK_DIMS(1, 3) });
+    WK_CASE(s, "square", NULL, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(4, 2), .strided = true });
     WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(24, 32) }, { .dims = WK_DIMS(24, 32) });
 }
 ROW(kron, "Kronecker product of matrices", 2, 0, NULL, 0, 0, WK_CAST_AS_IS);
 wk_tensor *wk_kron(wk_tensor *a, wk_tensor *b) {
     return wk_op_run2(&kron_row, NULL, a, b);
-}
-
-/* ---- cdist ---- */
-
-/* Differences of all pairs; for p = 2 from them too: |a|² + |b|² − 2 a·b loses half of the digits of near points. */
-static wk_status cdist_parts(const wk_call *call, wk_tensor *out[]) {
-    double p = wk_optional_or(((const wk_cdist_opts *)call->attrs)->p, 2);
-    if (!(p >= 0)) return wk_bad_call(call, WK_INVALID, "p is %g, expected at least 0", p);
-    if (!has_rank(call, 0, 2, "(…, M, D)") || !has_rank(call, 1, 2, "(…, N, D)")) return wk_error_code();
-    wk_tensor *d = wk_sub(wk_unsqueeze(call->in[0], -2), wk_unsqueeze(call->in[1], -3));
-    out[0] = wk_norm(d, (wk_norm_opts){ .p = WK_SET(p), .axes = WK_DIMS(-1) });
-    return WK_OK;
-}
-static void cdist_samples(wk_sampler *s) {
-    const wk_cdist_opts two = { { 0 } }, one = { WK_SET(1) }, three = { WK_SET(3) },
-                        most = { WK_SET((double)INFINITY) };
-    const wk_sample_in a = { .dims = WK_DIMS(3, 4), .margin = 0.1 }, b = { .dims = WK_DIMS(5, 4), .margin = 0.1 };
-    s->emit(s, "two", (const wk_sample_in[]){ a, b }, 2, &two);
-    s->emit(s, "one", (const wk_sample_in[]){ a, b }, 2, &one);
-    s->emit(s, "three", (const wk_sample_in[]){ a, b }, 2, &three);
-    WK_CASE(s, "infinite", &most, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(5, 4) });
-    WK_CASE(s, "batch", &two, { .dims = WK_DIMS(2, 3, 4), .strided = true }, { .dims = WK_DIMS(2, 2, 4) });
-    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(256, 64) }, { .dims = WK_DIMS(256, 64) });
-}
-static const wk_attr_def cdist_attrs[] = { { "p", WK_ATTR_OPTIONAL, offsetof(wk_cdist_opts, p), 0, NULL, 2,
-                                             "of the norm" } };
-ROW(cdist, "distances between all pairs of rows", 2, 0, cdist_attrs, 1, sizeof(wk_cdist_opts), WK_CAST_F32);
-wk_tensor *wk_cdist(wk_tensor *a, wk_tensor *b, wk_cdist_opts opts) {
-    return wk_op_run2(&cdist_row, &opts, a, b);
 }
 
 /* ---- trace, matrix_power ---- */
@@ -342,7 +345,6 @@ wk_tensor *wk_matrix_power(wk_tensor *x, int64_t n) {
     return wk_op_run1(&matrix_power_row, &opts, x);
 }
 
-wk_op_def *const wk__rows_products[] = { &outer_row, &dot_row,     &mv_row,       &cross_row,
-                                         &addmm_row, &baddbmm_row, &bilinear_row, &tensordot_row,
-                                         &kron_row,  &cdist_row,   &trace_row,    &matrix_power_row,
-                                         NULL };
+wk_op_def *const wk__rows_products[] = { &outer_row, &dot_row,     &mv_row,           &cross_row,
+                                         &addmm_row, &baddbmm_row, &bilinear_row,     &tensordot_row,
+                                         &kron_row,  &trace_row,   &matrix_power_row, NULL };

@@ -2,6 +2,9 @@
 #define WK_NO_CALL_SITES
 #include "tensor/ops/reduce/rows.h"
 
+#include <float.h>
+#include <math.h>
+
 static wk_status truth_shape(const wk_call *call, wk_desc out[]) {
     WK_TRY(reduce_shape(call, out));
     out->dtype = WK_BOOL;
@@ -82,11 +85,28 @@ static wk_tensor *reduced_last(wk_tensor *x, uint32_t mask, wk_dims *order) {
     kept.size[kept.rank++] = behind;
     return wk_reshape(wk_permute(x, *order), kept);
 }
-/* dx is dy times the product of all other elements: of those before, and of those behind. */
+/* Whether each product can be divided by its factors: none is 0, infinite, NaN or so small that digits are lost. */
+static bool can_be_divided(wk_tensor *products) {
+    static const double least[WK_DTYPE_COUNT] = {
+        [WK_F64] = DBL_MIN, [WK_F32] = FLT_MIN, [WK_BF16] = FLT_MIN, [WK_F16] = 0x1p-14
+    };
+    wk_tensor *size = wk_abs(products);
+    if (!size || size->count == 0) return true;
+    double low = wk_item(wk_amin(size, (wk_reduce_opts){ 0 })), high = wk_item(wk_amax(size, (wk_reduce_opts){ 0 }));
+    return low >= least[products->dtype] && high < (double)INFINITY;
+}
+
+/* dx is dy times the product of all other elements: y / x, or where that has no value, the product of those before and
+ * of those behind. */
 static wk_status prod_grad(wk_grad *g) {
     const wk_reduce_opts *opts = g->attrs;
     wk_tensor *x = g->in[0];
     uint32_t mask;
+    if (can_be_divided(g->out[0])) {
+        wk_tensor *quotient = wk_div(spread(g->out[0], x, opts->axes), x);
+        g->din[0] = wk_mul(spread(g->dout[0], x, opts->axes), quotient);
+        return WK_OK;
+    }
     wk_dims order, back = { .rank = x->rank }, sizes = { .rank = x->rank };
     if (!wk__axes_mask(g->call, opts->axes, &mask)) return wk_error_code();
     wk_tensor *others = wk__product_of_others(reduced_last(x, mask, &order));
@@ -175,7 +195,7 @@ REDUCTION(amax, "largest over axes; NaN wins", WK_NUMBERS, WK_CAST_AS_IS, 1, 1, 
 REDUCTION(amin, "smallest over axes; NaN wins", WK_NUMBERS, WK_CAST_AS_IS, 1, 1, extremum_shape, extremum_grad,
           reduce_samples)
 
-REDUCTION(prod, "product over axes; 1 over none", 0, WK_CAST_F32, 1, 0, sum_shape, prod_grad, prod_samples)
+REDUCTION(prod, "product over axes; 1 over none", 0, WK_CAST_F32, 1, 1, sum_shape, prod_grad, prod_samples)
 REDUCTION(nansum, "sum of what is not NaN", WK_FLOATS, WK_CAST_AS_IS, 1, 0, reduce_shape, nansum_grad, sum_samples)
 REDUCTION(logsumexp, "log Σ e^x", WK_FLOATS, WK_CAST_F32, 1, 1, reduce_shape, logsumexp_grad, sum_samples)
 
