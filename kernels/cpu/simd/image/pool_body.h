@@ -123,15 +123,14 @@ static inline WK_EXPANDED void NAME(plane_row)(const pooling *s, const layout *x
     int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
     bool pairs = is_max && !s->wide && a->kernel == 2 && a->stride == 2 && a->dilation == 1 && s->axis[0].kernel == 1
                  && s->axis[1].kernel == 1; /* padding is at most half of a window: none there */
+    int64_t first = pairs ? s->axis[0].start[at[0]] * x->stride[2] + s->axis[1].start[at[1]] * x->stride[3] : 0;
+    const T *line = plane + first;
     for (at[2] = 0; at[2] < a->steps;) {
         int64_t count = at[2] < a->inside ? 0 : least(CHUNK, a->outside - at[2]);
         if (count <= 0)
             NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
         else if (pairs)
-            NAME(row_of_pairs)
-            (s,
-             plane + s->axis[0].start[at[0]] * x->stride[2] + s->axis[1].start[at[1]] * x->stride[3] + a->start[at[2]],
-             y->data, row + at[2], count = a->outside - at[2]);
+            NAME(row_of_pairs)(s, line + a->start[at[2]], y->data, row + at[2], count = a->outside - at[2]);
         else if (a->stride == 1 && count == CHUNK)
             NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
         else if (a->stride == 2 && count == CHUNK)

@@ -171,8 +171,8 @@ static inline void sum_of_powers(double *restrict out, double *restrict a, int s
     }
 }
 
-/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for s ≥ 2, q > 0 and n ≤ WK_CHUNK: the terms below 16 (9 to 12, where s is small), then
- * Euler and Maclaurin's formula. */
+/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for s ≥ 2, q > 0 and n ≤ WK_CHUNK: the terms below 16 (9 to 12, where s is small),
+ * then Euler and Maclaurin's formula. */
 static void hurwitz_zeta(double *restrict out, const double *restrict q, int s, int64_t n) {
     /* (2j)! / B(2j) */
     static const double terms[] = { 12,
