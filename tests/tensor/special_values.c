@@ -56,6 +56,17 @@ Test(special_values, nan_and_ties_anywhere_in_a_long_row) {
         expect_values(wk_amax(floats(WK_F32, LENGTH, row), (wk_reduce_opts){ 0 }), (double[]){ NAN }, "amax");
         expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at },
                       "argmax of NaN");
+        for (int type = 0; type < 4; type++) { /* every place, every type */
+
+            wk_tensor *x = floats(float_types[type], LENGTH, row);
+            wk_tensor *negative = wk_neg(x);
+            wk_tensor *pair = wk_contiguous(wk_transpose(wk_stack((wk_tensor *[]){ x, negative }, 2, 0), 0, 1));
+            expect_values(wk_amin(x, (wk_reduce_opts){ 0 }), (double[]){ NAN }, "amin");
+            expect_values(wk_amin(negative, (wk_reduce_opts){ 0 }), (double[]){ NAN }, "amin of -NaN");
+            expect_values(wk_amax(negative, (wk_reduce_opts){ 0 }), (double[]){ NAN }, "amax of -NaN");
+            expect_values(wk_argmin(pair, (wk_axis_opts){ WK_SET(0) }), (double[]){ at, at }, "argmin of neighbours");
+            expect_values(wk_argmax(pair, (wk_axis_opts){ WK_SET(0) }), (double[]){ at, at }, "argmax of neighbours");
+        }
         for (int i = at; i < LENGTH; i++) row[i] = 3;
         expect_values(wk_argmax(floats(WK_F32, LENGTH, row), (wk_axis_opts){ { 0 } }), (double[]){ at },
                       "argmax of equals");

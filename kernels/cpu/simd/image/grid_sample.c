@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 64, MOST_TAPS = 16 };
+enum { BLOCK = 64, MOST_TAPS = 16, MOST_CHANNELS = 32 };
 
 /* w(t) of the four neighbours, t the way from the second to the third, highest power first: Keys 1981, a = -0.75. */
 static const double cubic[4][4] = {
@@ -191,7 +191,7 @@ static wk_status grid_sample_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     int64_t area = 1, bytes = x->dtype == WK_F64 ? 8 : 4, channels;
     for (int i = s.axes - 1; i >= 0; i--) s.by[i] = area, area *= s.size[i];
     channels = area ? (4 << 20) / (area * bytes) : 1;
-    channels = channels < 1 ? 1 : channels > 32 ? 32 : channels;
+    channels = channels < 1 ? 1 : channels > MOST_CHANNELS ? MOST_CHANNELS : channels;
     if (channels > x->shape[1]) channels = x->shape[1] ? x->shape[1] : 1;
     int64_t each = (channels * area * bytes + 63) / 64 * 64;
     char *sums = wk__cpu_scratch(WK_SCRATCH_KERNEL, (size_t)(each * threads));

@@ -178,6 +178,32 @@ static void NAME(backward_planes)(const sampling *s, const wk_tensor *dx /* row 
     for (int64_t i = 0; i < (to - from) * area; i++) out[i] = STORE(sums[i]);
 }
 
+/* The same with the channels together, a vector a tap. */
+static void NAME(backward_together)(const sampling *s, const wk_tensor *dx /* row major */, REAL *restrict sums,
+                                    int64_t area, int64_t n, int64_t from, int64_t to) {
+    int64_t channels = to - from;
+    memset(sums, 0, (size_t)(channels * area) * sizeof *sums);
+    const T *dy = (const T *)s->y->data + n * s->y->stride[0] + from * s->y->stride[1];
+    for (int64_t first = 0; first < s->places; first += BLOCK) {
+        NAME(block) b;
+        REAL turned[BLOCK * MOST_CHANNELS];
+        int64_t count = s->places - first < BLOCK ? s->places - first : BLOCK;
+        NAME(load_block)(s, &b, n, first, count);
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = 0; i < count; i++) turned[i * channels + c] = LOAD(dy[b.y[i] + c * s->y->stride[1]]);
+        for (int64_t k = 0; k < count * s->taps; k++) {
+            REAL *restrict pixel = sums + b.offset[k] * channels, weight = b.weight[k];
+            const REAL *restrict value = turned + k / s->taps * channels;
+            for (int64_t c = 0; c < channels; c++) pixel[c] += weight * value[c];
+        }
+    }
+    T *out = (T *)dx->data + (n * dx->shape[1] + from) * area;
+    for (int64_t first = 0; first < area; first += BLOCK)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = first; i < area && i < first + BLOCK; i++)
+                out[c * area + i] = STORE(sums[i * channels + c]);
+}
+
 static void NAME(backward_image)(const sampling *s, const wk_tensor *dx, char *scratch, int64_t each, int64_t channels,
                                  int64_t area, int threads) {
     int64_t groups = (dx->shape[1] + channels - 1) / channels, tasks = dx->shape[0] * groups;
@@ -185,7 +211,10 @@ static void NAME(backward_image)(const sampling *s, const wk_tensor *dx, char *s
     for (int64_t task = 0; task < tasks; task++) {
         int64_t from = task % groups * channels, to = from + channels < dx->shape[1] ? from + channels : dx->shape[1];
         REAL *sums = (REAL *)(void *)(scratch + omp_get_thread_num() * each);
-        NAME(backward_planes)(s, dx, sums, area, task / groups, from, to);
+        if (to - from < 4)
+            NAME(backward_planes)(s, dx, sums, area, task / groups, from, to);
+        else
+            NAME(backward_together)(s, dx, sums, area, task / groups, from, to);
     }
 }
 

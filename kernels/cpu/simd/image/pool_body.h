@@ -101,16 +101,36 @@ static inline WK_EXPANDED void NAME(row_run)(const pooling *s, const layout *x, 
         for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
+/* The same of the maxima of pairs along the row: no tap to carry from one pass to the next. */
+static inline void NAME(row_of_pairs)(const pooling *s, const T *restrict row, T *restrict y, int64_t to,
+                                      int64_t count) {
+    uint8_t *restrict taps = (uint8_t *)s->taps + to;
+    for (int64_t c = 0; c < count; c++) {
+        REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]);
+        y[to + c] = (b > a) | (b != b) ? row[2 * c + 1] : row[2 * c];
+    }
+    for (int64_t c = 0; c < count; c++) {
+        REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]);
+        taps[c] = (uint8_t)((b > a) | (b != b));
+    }
+}
+
 /* A row of a row-major plane: up to 64 windows at once where they lie inside, one by one at its ends. */
 static inline WK_EXPANDED void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max,
                                                int64_t n, int64_t c, int64_t *at) {
     const window_axis *a = &s->axis[2];
     const T *plane = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
     int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
+    bool pairs = is_max && !s->wide && a->kernel == 2 && a->stride == 2 && a->dilation == 1 && s->axis[0].kernel == 1
+                 && s->axis[1].kernel == 1; /* padding is at most half of a window: none there */
+    int64_t first = pairs ? s->axis[0].start[at[0]] * x->stride[2] + s->axis[1].start[at[1]] * x->stride[3] : 0;
+    const T *line = plane + first;
     for (at[2] = 0; at[2] < a->steps;) {
         int64_t count = at[2] < a->inside ? 0 : least(CHUNK, a->outside - at[2]);
         if (count <= 0)
             NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
+        else if (pairs)
+            NAME(row_of_pairs)(s, line + a->start[at[2]], y->data, row + at[2], count = a->outside - at[2]);
         else if (a->stride == 1 && count == CHUNK)
             NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
         else if (a->stride == 2 && count == CHUNK)

@@ -158,8 +158,21 @@ static void inverse_powers(double *restrict out, double *restrict x, int s, int6
     }
 }
 
-/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for s ≥ 2, q > 0 and n ≤ WK_CHUNK: the terms below 16, then Euler and Maclaurin's
- * formula. */
+/* Σ (a + k)^-s over `steps` terms below `steps`, for s of 2 to 4, into out; a moves to where the sum ends. */
+static inline void sum_of_powers(double *restrict out, double *restrict a, int s, int steps, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double at = a[i], sum = 0;
+        for (int k = 0; k < steps; k++) {
+            double r = 1 / at, square = r * r;
+            sum += at >= steps ? 0 : s == 2 ? square : s == 3 ? square * r : square * square;
+            at += at < steps ? 1 : 0;
+        }
+        a[i] = at, out[i] = sum;
+    }
+}
+
+/* Hurwitz' ζ(s, q) = Σ (q + k)^-s for s ≥ 2, q > 0 and n ≤ WK_CHUNK: the terms below 16 (9 to 12, where s is small),
+ * then Euler and Maclaurin's formula. */
 static void hurwitz_zeta(double *restrict out, const double *restrict q, int s, int64_t n) {
     /* (2j)! / B(2j) */
     static const double terms[] = { 12,
@@ -178,7 +191,13 @@ static void hurwitz_zeta(double *restrict out, const double *restrict q, int s, 
         factor *= (double)(s + 2 * j + 1) * (s + 2 * j + 2);
     }
     for (int64_t i = 0; i < n; i++) a[i] = q[i], out[i] = 0;
-    for (int k = 0; k < 16; k++) {
+    switch (s) {
+    case 2: sum_of_powers(out, a, 2, 9, n); break;
+    case 3: sum_of_powers(out, a, 3, 10, n); break;
+    case 4: sum_of_powers(out, a, 4, 12, n); break;
+    default: break;
+    }
+    for (int k = 0; k < 16 && s > 4; k++) {
         memcpy(lost, a, (size_t)n * sizeof *a);
         inverse_powers(power, lost, s, n);
         for (int64_t i = 0; i < n; i++) {

@@ -3,6 +3,7 @@
  *
  * Two passes over a line: the largest value (vector code), then the first element that equals it.  One pass that
  * carries value and index would be a chain of dependent selections: 4 cycles an element instead of less than one.
+ * Lines that are neighbours in memory (an axis before the last) have a lane each, and one pass.
  */
 #include "cpu/simd/iterate.h"
 
@@ -29,25 +30,50 @@
         }                                                                                                 \
         return i;                                                                                         \
     }
+/* Indices of `lines` lines, neighbours in memory, side by side: element i of line j is x[i * step + j]. */
+enum { SIDE_BY_SIDE = 64 };
+#define NEIGHBOURS(name, type, load, value_type, operator)                                       \
+    static void name(int64_t *out, const void *x_, int64_t step, int64_t n, int64_t lines) {     \
+        value_type best[SIDE_BY_SIDE];                                                           \
+        int32_t index[SIDE_BY_SIDE];                                                             \
+        for (int64_t j = 0; j < lines; j++) best[j] = load(((const type *)x_)[j]), index[j] = 0; \
+        for (int32_t i = 1; i < n; i++) {                                                        \
+            const type *restrict x = (const type *)x_ + i * step;                                \
+            for (int64_t j = 0; j < lines; j++) {                                                \
+                value_type v = load(x[j]), held = best[j];                                       \
+                bool better = (v operator held) | ((v != v) & (held == held));                   \
+                best[j] = better ? v : held;                                                     \
+                index[j] = better ? i : index[j];                                                \
+            }                                                                                    \
+        }                                                                                        \
+        for (int64_t j = 0; j < lines; j++) out[j] = index[j];                                   \
+    }
 #define AS_IS(x) (x)
-#define LINES(name, operator)                                                                         \
-    LINE(name##_f32, float, AS_IS, float, operator)                                                   \
-    LINE(name##_f64, double, AS_IS, double, operator)                                                 \
-    LINE(name##_bf16, uint16_t, wk_load_bf16, float, operator)                                        \
-    LINE(name##_f16, uint16_t, wk_load_f16, float, operator)                                          \
-    LINE(name##_i64, int64_t, AS_IS, int64_t, operator)                                               \
-    LINE(name##_i32, int32_t, AS_IS, int32_t, operator)                                               \
-    LINE(name##_i16, int16_t, AS_IS, int16_t, operator)                                               \
-    LINE(name##_i8, int8_t, AS_IS, int8_t, operator)                                                  \
-    LINE(name##_u8, uint8_t, AS_IS, uint8_t, operator)                                                \
-    static const line_kernel name##_of[WK_DTYPE_COUNT] = {                                            \
-        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16, \
-        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16,   [WK_I8] = name##_i8,   \
-        [WK_U8] = name##_u8,   [WK_BOOL] = name##_u8,                                                 \
+#define TYPES(X, name, operator)                            \
+    X(name##_f32, float, AS_IS, float, operator)            \
+    X(name##_f64, double, AS_IS, double, operator)          \
+    X(name##_bf16, uint16_t, wk_load_bf16, float, operator) \
+    X(name##_f16, uint16_t, wk_load_f16, float, operator)   \
+    X(name##_i64, int64_t, AS_IS, int64_t, operator)        \
+    X(name##_i32, int32_t, AS_IS, int32_t, operator)        \
+    X(name##_i16, int16_t, AS_IS, int16_t, operator)        \
+    X(name##_i8, int8_t, AS_IS, int8_t, operator)           \
+    X(name##_u8, uint8_t, AS_IS, uint8_t, operator)
+#define TABLE(name)                                                                                                    \
+    {                                                                                                                  \
+        [WK_F32] = name##_f32, [WK_F64] = name##_f64, [WK_BF16] = name##_bf16, [WK_F16] = name##_f16,                  \
+        [WK_I64] = name##_i64, [WK_I32] = name##_i32, [WK_I16] = name##_i16, [WK_I8] = name##_i8, [WK_U8] = name##_u8, \
+        [WK_BOOL] = name##_u8,                                                                                         \
     }
 typedef int64_t (*line_kernel)(const void *x, int64_t step, int64_t n);
-LINES(largest, >);
-LINES(least, <);
+typedef void (*neighbours_kernel)(int64_t *out, const void *x, int64_t step, int64_t n, int64_t lines);
+TYPES(LINE, largest, >)
+TYPES(LINE, least, <)
+TYPES(NEIGHBOURS, largest_beside, >)
+TYPES(NEIGHBOURS, least_beside, <)
+static const line_kernel largest_of[WK_DTYPE_COUNT] = TABLE(largest), least_of[WK_DTYPE_COUNT] = TABLE(least);
+static const neighbours_kernel largest_beside_of[WK_DTYPE_COUNT] = TABLE(largest_beside),
+                               least_beside_of[WK_DTYPE_COUNT] = TABLE(least_beside);
 
 typedef struct argmax_plan {
     int64_t *out;
@@ -55,16 +81,20 @@ typedef struct argmax_plan {
     int64_t size, length, step; /* bytes an element; the axis */
     int64_t out_step, x_step;   /* along the walk's rows */
     line_kernel line;
+    neighbours_kernel beside; /* NULL: the lines are not neighbours */
 } argmax_plan;
 
 static void argmax_visit(const void *context, const int64_t offset[], int64_t n) {
     const argmax_plan *plan = context;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && plan->beside; i += SIDE_BY_SIDE)
+        plan->beside(plan->out + offset[0] + i, plan->x + (offset[1] + i) * plan->size, plan->step, plan->length,
+                     n - i < SIDE_BY_SIDE ? n - i : SIDE_BY_SIDE);
+    for (int64_t i = 0; i < n && !plan->beside; i++)
         plan->out[offset[0] + i * plan->out_step] =
             plan->line(plan->x + (offset[1] + i * plan->x_step) * plan->size, plan->step, plan->length);
 }
 
-static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, const line_kernel *line_of) {
+static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, bool most) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     if (!out->count) return WK_OK;
     const wk_axis_opts *opts = call->attrs;
@@ -78,19 +108,22 @@ static wk_status run(const wk_kernel_ctx *ctx, const wk_call *call, const line_k
         walk.shape[walk.rank++] = x->shape[i];
     }
     wk_walk_simplify(&walk);
-    argmax_plan plan = { out->data, x->data, (int64_t)wk_size_of(x->dtype), 1, 1, 0, 0, line_of[x->dtype] };
+    argmax_plan plan = { out->data, x->data, (int64_t)wk_size_of(x->dtype), 1, 1, 0, 0, NULL, NULL };
+    plan.line = (most ? largest_of : least_of)[x->dtype];
     if (x->rank) plan.length = x->shape[axis], plan.step = x->stride[axis];
     plan.out_step = walk.stride[0][walk.rank - 1];
     plan.x_step = walk.stride[1][walk.rank - 1];
+    if (plan.x_step == 1 && plan.out_step == 1 && plan.step != 1 && plan.length <= INT32_MAX)
+        plan.beside = (most ? largest_beside_of : least_beside_of)[x->dtype];
     wk_walk_lines(&walk, wk_cpu_team(ctx, x->count * plan.size), argmax_visit, &plan);
     return WK_OK;
 }
 
 static wk_status argmax(wk_kernel_ctx *ctx, const wk_call *call) {
-    return run(ctx, call, largest_of);
+    return run(ctx, call, true);
 }
 static wk_status argmin(wk_kernel_ctx *ctx, const wk_call *call) {
-    return run(ctx, call, least_of);
+    return run(ctx, call, false);
 }
 
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))

@@ -83,7 +83,8 @@ static inline bool wk_packs(unsigned dtype, int64_t n) {
 /* wk_insert_NAME: few elements in order.
  * wk_radix_NAME: bytes from `first` on in order; `other` is as large as a.  The result is in the one that is returned.
  * Elements that stand in the order of their places already need their key's bytes only.
- * wk_part_NAME: the k least to the front, in any order. */
+ * wk_split_NAME: the k least to the front, in any order.
+ * wk_part_NAME: the same, the rest lost: what lies behind the k-th of a sample is sorted out first. */
 #define WK_ORDER(name, type, bytes, BYTE, BEFORE)                                                  \
     static inline void wk_insert_##name(type *a, int64_t n) {                                      \
         for (int64_t i = 1; i < n; i++) {                                                          \
@@ -120,7 +121,7 @@ static inline bool wk_packs(unsigned dtype, int64_t n) {
         *a = *b;                                                                                   \
         *b = held;                                                                                 \
     }                                                                                              \
-    static inline void wk_part_##name(type *a, type *other, int64_t n, int64_t k) {                \
+    static inline void wk_split_##name(type *a, type *other, int64_t n, int64_t k) {               \
         int64_t low = 0, high = n - 1;                                                             \
         for (int round = 0; high - low > 16; round++) {                                            \
             if (round == 64) { /* a bad row of pivots: as a whole, which is linear too */          \
@@ -147,6 +148,24 @@ static inline bool wk_packs(unsigned dtype, int64_t n) {
                 return;                                                                            \
         }                                                                                          \
         if (high > low) wk_insert_##name(a + low, high - low + 1);                                 \
+    }                                                                                              \
+    static inline void wk_part_##name(type *a, type *other, int64_t n, int64_t k) {                \
+        int64_t sample = 64, kept = 0;                                                             \
+        while (sample < n / 4 && sample * sample / 2 < n * k) sample *= 2;                         \
+        if (sample > n / 4 || k < 1 || k > sample / 2) {                                           \
+            wk_split_##name(a, other, n, k);                                                       \
+            return;                                                                                \
+        }                                                                                          \
+        for (int64_t i = 0; i < sample; i++) other[i] = a[i * (n / sample)];                       \
+        wk_split_##name(other, other + sample, sample, k);                                         \
+        type bound = other[0];                                                                     \
+        for (int64_t i = 1; i < k; i++) bound = BEFORE(bound, other[i]) ? other[i] : bound;        \
+        for (int64_t i = 0; i < n; i++) { /* without branches; the others are not asked for */     \
+            type e = a[i];                                                                         \
+            a[kept] = e;                                                                           \
+            kept += !BEFORE(bound, e);                                                             \
+        }                                                                                          \
+        wk_split_##name(a, other, kept, k);                                                        \
     }
 WK_ORDER(packed, uint64_t, 8, WK_PACKED_BYTE, WK_PACKED_BEFORE)
 WK_ORDER(pairs, wk_pair, 16, WK_PAIR_BYTE, WK_PAIR_BEFORE)

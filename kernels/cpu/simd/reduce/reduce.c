@@ -43,6 +43,7 @@ typedef enum operation {
     }
 static const row_reduction row_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(row);
 static const column_reduction columns_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(columns);
+static const short_reduction short_of[WK_DTYPE_COUNT] = FLOATS_BY_DTYPE(short);
 /* What joins the totals of two blocks. */
 static const operation join_of[OPERATIONS] = {
     [SUM] = SUM,     [MAX] = MAX,     [MIN] = MIN,   [PRODUCT] = PRODUCT,  [COUNT] = SUM,
@@ -166,11 +167,14 @@ static void reduce_rows(const void *context, const int64_t offset[], int64_t n) 
     int64_t step = plan->reduced.stride[0][0], length = plan->reduced.shape[0];
     const char *x = plan->x + offset[1] * size;
     char *out = plan->out + offset[0] * out_size;
+    bool extrema = (plan->what == MAX || plan->what == MIN) && length <= SHORT && length >= 16;
+    short_reduction shorts = extrema && plan->reduced.rank == 1 && step == 1 ? short_of[plan->dtype] : NULL;
     wide totals[TILE];
     for (int64_t done = 0; done < n; done += TILE) {
         int64_t count = n - done < TILE ? n - done : TILE;
         const wide first = first_total(plan);
-        for (int64_t i = 0; i < count; i++, x += row_step) {
+        if (shorts) shorts(totals, x, row_step / size, length, count, plan->what == MAX), x += count * row_step;
+        for (int64_t i = 0; i < count && !shorts; i++, x += row_step) {
             totals[i] = first;
             if (plan->reduced.rank == 1)
                 plan->row(&totals[i], x, step, length);

@@ -110,6 +110,29 @@ enum { MOST_LANES = 64 };
         total_type result = (total_type)best, held = total->field;                                          \
         total->field = has_nan ? NOT_A_NUMBER(total_type) : BETTER(result, held, operator) ? result : held; \
     }
+/* Extrema of `rows` short rows of floats, `row_step` apart: the bits as integers of the same order (all but the sign
+ * turned over where it is set), whose extrema the compiler finds in whole vectors; NaN lie outside both infinities. */
+typedef void (*short_reduction)(wide *totals, const void *x, int64_t row_step, int64_t n, int64_t rows, bool is_max);
+enum { SHORT = 128 };
+#define SHORT_ROWS(name, type, integer, infinity, load)                                                        \
+    static void name(wide *totals, const void *x_, int64_t row_step, int64_t n, int64_t rows, bool is_max) {   \
+        const integer mask = (integer) ~((integer)1 << (sizeof(integer) * 8 - 1)), above = infinity;           \
+        const integer below = (integer)~above;                                                                 \
+        for (int64_t i = 0; i < rows; i++) {                                                                   \
+            const integer *restrict x = (const integer *)x_ + i * row_step;                                    \
+            integer most = (integer)~mask, least = mask;                                                       \
+            _Pragma("omp simd reduction(max : most) reduction(min : least)") for (int64_t j = 0; j < n; j++) { \
+                integer key = (integer)(x[j] ^ (x[j] < 0 ? mask : 0));                                         \
+                most = key > most ? key : most;                                                                \
+                least = key < least ? key : least;                                                             \
+            }                                                                                                  \
+            integer best = is_max ? most : least;                                                              \
+            type value;                                                                                        \
+            best = (integer)(best ^ (best < 0 ? mask : 0));                                                    \
+            memcpy(&value, &best, sizeof value);                                                               \
+            totals[i].f = most > above || least < below ? (double)NAN : (double)load(value);                   \
+        }                                                                                                      \
+    }
 /* Never asked of integers. */
 #define NOT_A_NUMBER(type) ((type) _Generic((type)0, double : (double)NAN, default : 0))
 #define EXTREMUM_COLUMNS(name, type, lane_type, total_type, field, load, operator)                                  \
@@ -191,6 +214,10 @@ FLOAT_TYPES(FLOAT_LOADS)
     EXTREMUM_ROW(min_row_##text, type, lane_type, best_type, best_field, load, <)         \
     EXTREMUM_COLUMNS(min_columns_##text, type, lane_type, best_type, best_field, load, <)
 NUMBER_TYPES(DEFINE)
+SHORT_ROWS(short_f32, float, int32_t, 0x7f800000, AS_IS)
+SHORT_ROWS(short_f64, double, int64_t, 0x7ff0000000000000, AS_IS)
+SHORT_ROWS(short_bf16, uint16_t, int16_t, 0x7f80, wk_load_bf16)
+SHORT_ROWS(short_f16, uint16_t, int16_t, 0x7c00, wk_load_f16)
 #define DEFINE_OF_FLOATS(text, type, load)                                                 \
     SUM_ROW(present_row_##text, type, double, f, present_##text)                           \
     SUM_COLUMNS(present_columns_##text, type, double, f, present_##text)                   \
