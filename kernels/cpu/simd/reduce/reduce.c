@@ -43,7 +43,13 @@ typedef enum operation {
     }
 static const row_reduction row_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(row);
 static const column_reduction columns_of[OPERATIONS][WK_DTYPE_COUNT] = BY_OPERATION(columns);
+/* Without SSE4.1 gcc 12 folds the integers' lanes through an MMX register and leaves the x87 stack unusable to whoever
+ * comes next (OpenBLAS' dnrm2). */
+#if defined __x86_64__ && !defined __SSE4_1__
+static const short_reduction short_of[WK_DTYPE_COUNT] = { NULL };
+#else
 static const short_reduction short_of[WK_DTYPE_COUNT] = FLOATS_BY_DTYPE(short);
+#endif
 /* What joins the totals of two blocks. */
 static const operation join_of[OPERATIONS] = {
     [SUM] = SUM,     [MAX] = MAX,     [MIN] = MIN,   [PRODUCT] = PRODUCT,  [COUNT] = SUM,

@@ -114,24 +114,24 @@ enum { MOST_LANES = 64 };
  * turned over where it is set), whose extrema the compiler finds in whole vectors; NaN lie outside both infinities. */
 typedef void (*short_reduction)(wide *totals, const void *x, int64_t row_step, int64_t n, int64_t rows, bool is_max);
 enum { SHORT = 128 };
-#define SHORT_ROWS(name, type, integer, infinity, load)                                                        \
-    static void name(wide *totals, const void *x_, int64_t row_step, int64_t n, int64_t rows, bool is_max) {   \
-        const integer mask = (integer) ~((integer)1 << (sizeof(integer) * 8 - 1)), above = infinity;           \
-        const integer below = (integer)~above;                                                                 \
-        for (int64_t i = 0; i < rows; i++) {                                                                   \
-            const integer *restrict x = (const integer *)x_ + i * row_step;                                    \
-            integer most = (integer)~mask, least = mask;                                                       \
-            _Pragma("omp simd reduction(max : most) reduction(min : least)") for (int64_t j = 0; j < n; j++) { \
-                integer key = (integer)(x[j] ^ (x[j] < 0 ? mask : 0));                                         \
-                most = key > most ? key : most;                                                                \
-                least = key < least ? key : least;                                                             \
-            }                                                                                                  \
-            integer best = is_max ? most : least;                                                              \
-            type value;                                                                                        \
-            best = (integer)(best ^ (best < 0 ? mask : 0));                                                    \
-            memcpy(&value, &best, sizeof value);                                                               \
-            totals[i].f = most > above || least < below ? (double)NAN : (double)load(value);                   \
-        }                                                                                                      \
+#define SHORT_ROWS(name, type, integer, infinity, load)                                                             \
+    static inline void name(wide *totals, const void *x_, int64_t row_step, int64_t n, int64_t rows, bool is_max) { \
+        const integer mask = (integer) ~((integer)1 << (sizeof(integer) * 8 - 1)), above = infinity;                \
+        const integer below = (integer)~above;                                                                      \
+        for (int64_t i = 0; i < rows; i++) {                                                                        \
+            const integer *restrict x = (const integer *)x_ + i * row_step;                                         \
+            integer most = (integer)~mask, least = mask;                                                            \
+            _Pragma("omp simd reduction(max : most) reduction(min : least)") for (int64_t j = 0; j < n; j++) {      \
+                integer key = (integer)(x[j] ^ (x[j] < 0 ? mask : 0));                                              \
+                most = key > most ? key : most;                                                                     \
+                least = key < least ? key : least;                                                                  \
+            }                                                                                                       \
+            integer best = is_max ? most : least;                                                                   \
+            type value;                                                                                             \
+            best = (integer)(best ^ (best < 0 ? mask : 0));                                                         \
+            memcpy(&value, &best, sizeof value);                                                                    \
+            totals[i].f = most > above || least < below ? (double)NAN : (double)load(value);                        \
+        }                                                                                                           \
     }
 /* Never asked of integers. */
 #define NOT_A_NUMBER(type) ((type) _Generic((type)0, double : (double)NAN, default : 0))
