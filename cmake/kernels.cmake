@@ -3,8 +3,10 @@
 set(WICK_ISA_FLAGS_generic "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set(WICK_ISAS generic v3 v4 CACHE STRING "Instruction sets to build kernels for: all, or generic alone")
-  set(WICK_ISA_FLAGS_v3 -march=x86-64-v3)
-  set(WICK_ISA_FLAGS_v4 -march=x86-64-v4 -mprefer-vector-width=512)
+  # gcc 12 took MMX registers for a loop over eight bytes, and left them so that the next x87 instruction gave NaN.
+  set(WICK_ISA_FLAGS_generic -mno-mmx)
+  set(WICK_ISA_FLAGS_v3 -march=x86-64-v3 -mno-mmx)
+  set(WICK_ISA_FLAGS_v4 -march=x86-64-v4 -mprefer-vector-width=512 -mno-mmx)
 else()
   set(WICK_ISAS generic)
 endif()
