@@ -82,10 +82,11 @@ typedef struct wk_recurrent_grad_attrs {
 /* fft_axis (…, N, …, 2), rfft_axis and irfft_axis: what results are divided by */
 typedef enum wk_fft_scale { WK_FFT_BY_ONE, WK_FFT_BY_ROOT, WK_FFT_BY_LENGTH } wk_fft_scale;
 typedef struct wk_fft_axis_attrs {
-    int64_t axis; /* ≥ 0 */
-    int64_t n;    /* irfft_axis: length of the result */
-    bool inverse; /* fft_axis */
-    int scale;    /* wk_fft_scale */
+    int64_t axis;      /* ≥ 0 */
+    int64_t n;         /* irfft_axis: length of the result */
+    bool inverse;      /* fft_axis */
+    int scale;         /* wk_fft_scale */
+    wk_optional inner; /* rfft_axis, irfft_axis: factor of all but the first and, of an even line, the last number */
 } wk_fft_axis_attrs;
 /* nonzero_positions (mask, bool) -> (size, rank) i64, rows beyond those found filled */
 typedef struct wk_positions_attrs {

@@ -26,8 +26,8 @@ typedef struct fft_job {
     const wk_fft_plan *plan; /* of n, or of n / 2 where a real line is taken as pairs (halved) */
     fft_kind kind;
     bool inverse, halved;
-    double scale;
-    int64_t n; /* of the line, in numbers */
+    double scale, inner; /* of results; of the inner numbers of a half line */
+    int64_t n;           /* of the line, in numbers */
     const char *x;
     char *out;
     int64_t x_step, x_pair, out_step, out_pair; /* elements */
@@ -120,6 +120,7 @@ static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, fft_kind kin
                     .scale = attrs->scale == WK_FFT_BY_ROOT     ? 1 / sqrt((double)n)
                              : attrs->scale == WK_FFT_BY_LENGTH ? 1 / (double)n
                                                                 : 1,
+                    .inner = wk_optional_or(attrs->inner, 1),
                     .n = n,
                     .x = x->data,
                     .out = out->data,

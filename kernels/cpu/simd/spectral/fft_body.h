@@ -220,16 +220,19 @@ static void NAME(store_real)(const fft_job *job, T *restrict y, int64_t apart, N
  * the odd ones, O = (Z[j] − Z*[m − j]) / 2i; together X[j] = E + O exp(−πi j / m).  Z[m] is Z[0]. */
 static void NAME(store_half)(const fft_job *job, T *restrict y, int64_t apart, NAME(buffer) from, int64_t width) {
     const int64_t m = job->plan->n, step = job->out_step, pair = job->out_pair;
-    const T scale = (T)job->scale, half = (T)(0.5 * job->scale), *h = job->plan->halves.re, *hi = job->plan->halves.im;
+    const T edge = (T)job->scale, inner = (T)(job->scale * job->inner), *h = job->plan->halves.re,
+            *hi = job->plan->halves.im;
     const T *re = from.re, *im = from.im;
     if (!job->halved)
         FFT_EACH(job->n / 2 + 1, step, {
+            const T scale = j ? inner : edge;
             y[j * step + i * apart] = scale * re[j * width + i];
             y[j * step + i * apart + pair] = scale * im[j * width + i];
         })
     else
         FFT_EACH(m + 1, step, {
             const int64_t a = (j < m ? j : 0) * width + i, b = (j ? m - j : 0) * width + i;
+            const T half = (T)0.5 * (j && j < m ? inner : edge);
             const T even = re[a] + re[b], even_im = im[a] - im[b], odd = im[a] + im[b], odd_im = re[b] - re[a];
             y[j * step + i * apart] = half * (even + odd * h[j] - odd_im * hi[j]);
             y[j * step + i * apart + pair] = half * (even_im + odd * hi[j] + odd_im * h[j]);
@@ -239,20 +242,21 @@ static void NAME(store_half)(const fft_job *job, T *restrict y, int64_t apart, N
  * have are passed over. */
 static void NAME(load_half)(const fft_job *job, const T *x, int64_t apart, NAME(buffer) to, int64_t width) {
     const int64_t m = job->plan->n, step = job->x_step, pair = job->x_pair;
-    const T *h = job->plan->halves.re, *hi = job->plan->halves.im;
+    const T *h = job->plan->halves.re, *hi = job->plan->halves.im, inner = (T)job->inner;
     T *restrict re = to.im, *restrict im = to.re;
     if (job->halved)
         FFT_EACH(m, step, {
-            const T *a = x + j * step + i * apart, *b = x + (m - j) * step + i * apart, real = j ? 1 : 0;
-            const T dr = a[0] - b[0], di = real * (a[pair] + b[pair]);
-            re[j * width + i] = a[0] + b[0] + hi[j] * dr - h[j] * di;
-            im[j * width + i] = real * (a[pair] - b[pair]) + hi[j] * di + h[j] * dr;
+            const T *a = x + j * step + i * apart, *b = x + (m - j) * step + i * apart;
+            const T factor = j ? inner : 1, there = j ? inner : 0;
+            const T dr = factor * (a[0] - b[0]), di = there * (a[pair] + b[pair]);
+            re[j * width + i] = factor * (a[0] + b[0]) + hi[j] * dr - h[j] * di;
+            im[j * width + i] = there * (a[pair] - b[pair]) + hi[j] * di + h[j] * dr;
         })
     else
         FFT_EACH(job->n / 2 + 1, step, {
-            const T *a = x + j * step + i * apart, b = j ? a[pair] : 0;
+            const T *a = x + j * step + i * apart, b = j ? inner * a[pair] : 0;
             const int64_t here = j * width + i, mirrored = (j ? m - j : 0) * width + i;
-            re[here] = re[mirrored] = a[0];
+            re[here] = re[mirrored] = (j ? inner : 1) * a[0];
             im[mirrored] = -b;
             im[here] = b;
         })

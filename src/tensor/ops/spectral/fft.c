@@ -89,30 +89,19 @@ static wk_status fft_axis_grad(wk_grad *g) {
     return WK_OK;
 }
 
-/* Elements of a half line that stand for their conjugates too, weighed by `inner`: all but the first and, of an even
- * line, the last. */
-static wk_tensor *weigh_inner(wk_tensor *half, const wk_fft_axis_attrs *attrs, double inner) {
-    if (!half) return NULL;
-    wk_dims dims = { .rank = half->rank };
-    for (int i = 0; i < dims.rank; i++) dims.size[i] = 1;
-    const int64_t last = attrs->n % 2 == 0 ? 1 : 0, length = half->shape[attrs->axis] - 1 - last;
-    if (length <= 0) return half;
-    dims.size[attrs->axis] = length;
-    wk_pad_opts ends = { .value = 1 };
-    ends.before.rank = ends.after.rank = half->rank - (int)attrs->axis;
-    ends.before.size[0] = 1;
-    ends.after.size[0] = last;
-    return wk_mul(half, wk_pad(wk_full((wk_dtype)half->dtype, dims, inner), ends));
-}
+/* The inner numbers of a half line stand for their conjugates too: they count half on the way back, and twice again
+ * on the way there. */
 static wk_status rfft_axis_grad(wk_grad *g) {
-    const wk_fft_axis_attrs *attrs = g->attrs;
-    wk_fft_axis_attrs back = *attrs;
-    back.n = g->in[0]->shape[attrs->axis];
-    g->din[0] = wk_op_run1(&irfft_axis_row, &back, weigh_inner(g->dout[0], &back, 0.5));
+    wk_fft_axis_attrs back = *(const wk_fft_axis_attrs *)g->attrs;
+    back.n = g->in[0]->shape[back.axis];
+    back.inner = WK_SET(0.5 * wk_optional_or(back.inner, 1));
+    g->din[0] = wk_op_run1(&irfft_axis_row, &back, g->dout[0]);
     return WK_OK;
 }
 static wk_status irfft_axis_grad(wk_grad *g) {
-    g->din[0] = weigh_inner(wk_op_run1(&rfft_axis_row, g->attrs, g->dout[0]), g->attrs, 2);
+    wk_fft_axis_attrs there = *(const wk_fft_axis_attrs *)g->attrs;
+    there.inner = WK_SET(2 * wk_optional_or(there.inner, 1));
+    g->din[0] = wk_op_run1(&rfft_axis_row, &there, g->dout[0]);
     return WK_OK;
 }
 
@@ -128,6 +117,9 @@ static void fft_axis_samples(wk_sampler *s) {
 }
 static void rfft_axis_samples(wk_sampler *s) {
     const wk_fft_axis_attrs first = { .axis = 0 }, last = { .axis = 1, .scale = WK_FFT_BY_ROOT };
+    const wk_fft_axis_attrs weighed = { .axis = 0, .inner = WK_SET(3) };
+    WK_CASE(s, "inner", &weighed, { .dims = WK_DIMS(6) });
+    WK_CASE(s, "inner of an odd line", &weighed, { .dims = WK_DIMS(5, 2) });
     WK_CASE(s, "odd", &first, { .dims = WK_DIMS(15) });
     WK_CASE(s, "even", &last, { .dims = WK_DIMS(3, 14), .strided = true });
     WK_CASE(s, "one", &first, { .dims = WK_DIMS(1) });
@@ -136,6 +128,10 @@ static void rfft_axis_samples(wk_sampler *s) {
 static void irfft_axis_samples(wk_sampler *s) {
     const wk_fft_axis_attrs odd = { .axis = 0, .n = 15 }, even = { .axis = 1, .n = 14, .scale = WK_FFT_BY_LENGTH };
     const wk_fft_axis_attrs one = { .axis = 0, .n = 1 }, two = { .axis = 0, .n = 2 };
+    const wk_fft_axis_attrs weighed = { .axis = 0, .n = 6, .inner = WK_SET(3) };
+    const wk_fft_axis_attrs weighed_odd = { .axis = 0, .n = 5, .inner = WK_SET(3) };
+    WK_CASE(s, "inner", &weighed, { .dims = WK_DIMS(4, 2) });
+    WK_CASE(s, "inner of an odd line", &weighed_odd, { .dims = WK_DIMS(3, 2, 2) });
     WK_CASE(s, "odd", &odd, { .dims = WK_DIMS(8, 2) });
     WK_CASE(s, "even", &even, { .dims = WK_DIMS(3, 8, 2), .strided = true });
     WK_CASE(s, "one", &one, { .dims = WK_DIMS(1, 2) });
@@ -148,6 +144,7 @@ static const wk_attr_def axis_attrs[] = {
     { "inverse", WK_ATTR_BOOL, offsetof(wk_fft_axis_attrs, inverse), 0, NULL, 0, "the other direction" },
     { "scale", WK_ATTR_ENUM, offsetof(wk_fft_axis_attrs, scale), 0, "one|root|length", 0,
       "what results are divided by" },
+    { "inner", WK_ATTR_OPTIONAL, offsetof(wk_fft_axis_attrs, inner), 0, NULL, 1, "factor of all but the ends" },
 };
 #define AXIS_ROW(id, text)                                                    \
     static wk_op_def id##_row = { .name = #id,                                \
@@ -156,7 +153,7 @@ static const wk_attr_def axis_attrs[] = {
                                   .n_in = 1,                                  \
                                   .n_out = 1,                                 \
                                   .attrs = axis_attrs,                        \
-                                  .n_attrs = 4,                               \
+                                  .n_attrs = 5,                               \
                                   .attrs_size = sizeof(wk_fft_axis_attrs),    \
                                   .dtype = { .allowed = { FULL_PRECISION } }, \
                                   .shape = id##_shape,                        \
