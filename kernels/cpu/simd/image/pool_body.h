@@ -107,7 +107,7 @@ static inline void NAME(row_of_pairs)(const pooling *s, const T *restrict row, T
     uint8_t *restrict taps = (uint8_t *)s->taps + to;
     for (int64_t c = 0; c < count; c++) {
         REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]);
-        y[to + c] = (b > a) | (b != b) ? row[2 * c + 1] : row[2 * c];
+        y[to + c] = ((b > a) | (b != b)) ? row[2 * c + 1] : row[2 * c];
     }
     for (int64_t c = 0; c < count; c++) {
         REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]);

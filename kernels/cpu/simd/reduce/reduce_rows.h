@@ -116,7 +116,7 @@ typedef void (*short_reduction)(wide *totals, const void *x, int64_t row_step, i
 enum { SHORT = 128 };
 #define SHORT_ROWS(name, type, integer, infinity, load)                                                             \
     static inline void name(wide *totals, const void *x_, int64_t row_step, int64_t n, int64_t rows, bool is_max) { \
-        const integer mask = (integer) ~((integer)1 << (sizeof(integer) * 8 - 1)), above = infinity;                \
+        const integer mask = (integer)(((uint64_t)1 << (sizeof(integer) * 8 - 1)) - 1), above = infinity;           \
         const integer below = (integer)~above;                                                                      \
         for (int64_t i = 0; i < rows; i++) {                                                                        \
             const integer *restrict x = (const integer *)x_ + i * row_step;                                         \
