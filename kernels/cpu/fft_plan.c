@@ -150,12 +150,7 @@ static wk_fft_plan *create(int64_t n, bool f64) {
     plan->f64 = f64;
     int64_t radices[64], rest = n;
     int count;
-    bool done = take(&plan->halves, n + 1, f64);
-    for (int64_t k = 0; done && k <= n; k++) {
-        double re, im;
-        root(k, 2 * n, &re, &im);
-        put(&plan->halves, k, f64, re, im);
-    }
+    bool done = true;
     if (factor(n, radices, &count) == 1) {
         for (int i = 0; done && i < count; i++) done = add_pass(plan, radices[i], rest /= radices[i]);
     } else {
@@ -164,6 +159,21 @@ static wk_fft_plan *create(int64_t n, bool f64) {
     if (done) return plan;
     drop(plan);
     return NULL;
+}
+
+static bool add_halves(wk_fft_plan *plan) {
+    if (plan->halves.re) return true;
+    if (!take(&plan->halves, plan->n + 1, plan->f64)) {
+        release(&plan->halves);
+        plan->halves = (wk_fft_table){ NULL, NULL };
+        return false;
+    }
+    for (int64_t k = 0; k <= plan->n; k++) {
+        double re, im;
+        root(k, 2 * plan->n, &re, &im);
+        put(&plan->halves, k, plan->f64, re, im);
+    }
+    return true;
 }
 
 /* ---- the cache: the last used first ---- */
@@ -191,7 +201,7 @@ static void to_front(wk_fft_plan *plan, int from) {
     of_thread->plan[0] = plan;
 }
 
-const wk_fft_plan *wk__fft_plan(int64_t n, bool f64) {
+const wk_fft_plan *wk__fft_plan(int64_t n, bool f64, bool halves) {
     if (!of_thread) {
         (void)pthread_once(&once, prepare);
         of_thread = wk_alloc(sizeof *of_thread);
@@ -202,11 +212,11 @@ const wk_fft_plan *wk__fft_plan(int64_t n, bool f64) {
         wk_fft_plan *plan = of_thread->plan[i];
         if (plan->n != n || plan->f64 != f64) continue;
         to_front(plan, i);
-        return plan;
+        return !halves || add_halves(plan) ? plan : NULL;
     }
     wk_fft_plan *fresh = create(n, f64);
     if (!fresh) return NULL;
     drop(of_thread->plan[KEPT - 1]);
     to_front(fresh, KEPT - 1);
-    return fresh;
+    return !halves || add_halves(fresh) ? fresh : NULL;
 }

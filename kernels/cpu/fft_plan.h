@@ -28,11 +28,11 @@ typedef struct wk_fft_plan {
     struct wk_fft_plan *inner; /* of the convolution, length ≥ 2 n − 1 */
     wk_fft_table chirp;        /* (n): exp(−πi k² / n) */
     wk_fft_table filter;       /* (inner->n): the transform of the conjugate chirp, by the length */
-    wk_fft_table halves;       /* (n + 1): exp(−πi k / n), which join a real line of 2 n from its transform of n */
+    wk_fft_table halves; /* (n + 1), or NULL: exp(−πi k / n), which join a real line of 2 n from its transform of n */
 } wk_fft_plan;
 
 /* A transform of `n` ≥ 1, kept for the calling thread until others replace it: valid until the next call on this
  * thread, for all threads of a team.  NULL with an error pending. */
-const wk_fft_plan *wk__fft_plan(int64_t n, bool f64);
+const wk_fft_plan *wk__fft_plan(int64_t n, bool f64, bool halves);
 
 #endif

@@ -54,8 +54,8 @@ wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode);
 typedef struct wk__peer {
     pid_t pid;
     FILE *to, *from;
-    char name[80];   /* "torch 2.9.1" */
-    char folder[80]; /* where operands are exchanged */
+    char name[80];    /* "torch 2.9.1" */
+    char folder[200]; /* where operands are exchanged */
 } wk__peer;
 
 wk_status wk__peer_start(wk__peer *peer, const char *name, int threads);

@@ -103,9 +103,12 @@ wk_status wk__peer_start(wk__peer *peer, const char *name, int threads) {
     WK_TRY(check_place(python));
     (void)snprintf(peer->name, sizeof peer->name, "%s", name);
     const char *temporary = getenv("TMPDIR");
-    (void)snprintf(peer->folder, sizeof peer->folder, "%.50s/wick-bench-XXXXXX",
-                   temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(peer->folder)) return wk_fail(WK_IO, "cannot make a folder in %s", peer->folder);
+    const char *parent = temporary && *temporary ? temporary : P_tmpdir;
+    int length = snprintf(peer->folder, sizeof peer->folder, "%s/wick-bench-XXXXXX", parent);
+    if (length < 0 || (size_t)length >= sizeof peer->folder || !mkdtemp(peer->folder)) {
+        *peer->folder = '\0';
+        return wk_fail(WK_IO, "cannot make a folder in %s; TMPDIR names another place", parent);
+    }
     (void)snprintf(count, sizeof count, "%d", threads);
     (void)signal(SIGPIPE, SIG_IGN);
     /* Wick keeps the memory of results that are gone; without these glibc gives the peer's back to the system and takes
@@ -129,7 +132,7 @@ void wk__peer_stop(wk__peer *peer) {
     if (peer->pid > 0) (void)waitpid(peer->pid, NULL, 0);
     static const char *const files[] = { "in.safetensors", "out.safetensors" };
     for (size_t i = 0; *peer->folder && i < WK_COUNT(files); i++) {
-        char path[120];
+        char path[240];
         (void)snprintf(path, sizeof path, "%s/%s", peer->folder, files[i]);
         (void)unlink(path);
     }
@@ -149,7 +152,7 @@ double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds) {
 
 static wk_status send_subject(wk__peer *peer, const wk__subject *s) {
     wk_tensor *tensor[WK__BENCH_MOST_IN];
-    char names[WK__BENCH_MOST_IN][16], path[120];
+    char names[WK__BENCH_MOST_IN][16], path[240];
     const char *name[WK__BENCH_MOST_IN];
     int count = 0;
     for (int i = 0; i < s->n_in; i++) {
@@ -241,7 +244,7 @@ static wk_status check_against(wk__subject *s, wk_safetensors *file, char *note,
 }
 
 wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size) {
-    char line[600], path[120];
+    char line[600], path[240];
     *note = '\0';
     WK_TRY(send_subject(peer, subject));
     if (!fgets(line, sizeof line, peer->from))

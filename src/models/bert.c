@@ -65,7 +65,7 @@ static wk_module *embeddings_create(const wk_bert_opts *o) {
     m->token_type = wk_module_add(base, "token_type_embeddings", table(o->types, o->width, (wk_optional){ 0 }));
     m->norm = wk_module_add(base, "LayerNorm", layer_norm(o));
     m->dropout = wk_module_add(base, "dropout", wk_nn_dropout(o->dropout.value));
-    return wk__model(base);
+    return wk__finished(base);
 }
 
 /* ---- self attention ---- */
@@ -105,7 +105,7 @@ static wk_module *self_attention_create(const wk_bert_opts *o) {
     m->query = wk_module_add(&m->base, "query", linear(o->width, o->width));
     m->key = wk_module_add(&m->base, "key", linear(o->width, o->width));
     m->value = wk_module_add(&m->base, "value", linear(o->width, o->width));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- what ends each half of a layer: a linear layer, added to what came into the half, normalised ---- */
@@ -130,7 +130,7 @@ static wk_module *output_create(int64_t in, const wk_bert_opts *o) {
     m->dense = wk_module_add(&m->base, "dense", linear(in, o->width));
     m->norm = wk_module_add(&m->base, "LayerNorm", layer_norm(o));
     m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(o->dropout.value));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- a layer ---- */
@@ -160,7 +160,7 @@ static wk_module *layer_create(const wk_bert_opts *o) {
     wk_module *intermediate = wk_module_add(&m->base, "intermediate", wk_nn_module_dict_of(NULL, NULL, 0));
     m->intermediate = wk_module_add(intermediate, "dense", linear(o->width, o->feedforward));
     m->output = wk_module_add(&m->base, "output", output_create(o->feedforward, o));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- the encoder ---- */
@@ -249,7 +249,7 @@ wk_module *wk_bert(wk_bert_opts opts) {
         wk_module *pooler = wk_module_add(&m->base, "pooler", wk_nn_module_dict_of(NULL, NULL, 0));
         m->pooler = wk_module_add(pooler, "dense", linear(opts.width, opts.width));
     }
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- classes of whole sequences ---- */
@@ -278,7 +278,7 @@ wk_module *wk_bert_for_sequence_classification(int64_t labels, wk_bert_opts opts
     m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));
     m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(opts.dropout.value));
     m->classifier = wk_module_add(&m->base, "classifier", linear(opts.width, labels));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- masked tokens ---- */
@@ -313,7 +313,7 @@ wk_module *wk_bert_for_masked_lm(wk_bert_opts opts) {
     m->dense = wk_module_add(transform, "dense", linear(opts.width, opts.width));
     m->norm = wk_module_add(transform, "LayerNorm", layer_norm(&opts));
     m->decoder = wk_module_add(predictions, "decoder", wk_nn_linear_tied(words, bias));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- typed ---- */

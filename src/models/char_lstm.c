@@ -57,5 +57,5 @@ wk_module *wk_char_lstm(wk_char_lstm_opts opts) {
     m->embedding = wk_module_add(&m->base, "embedding", wk_nn_embedding(opts.vocabulary, opts.width, plain));
     m->lstm = wk_module_add(&m->base, "lstm", wk_nn_lstm(opts.width, opts.hidden, layers));
     m->linear = wk_module_add(&m->base, "linear", wk_nn_linear(opts.hidden, opts.vocabulary, (wk_layer_opts){ 0 }));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

@@ -177,5 +177,5 @@ wk_module *wk_convnext(wk_convnext_opts opts) {
                                   wk_nn_sequential(make_layer_norm2d(shape.dims[3]), wk_nn_flatten(),
                                                    wk_nn_linear(shape.dims[3], classes, (wk_layer_opts){ 0 })));
     wk_module_apply(&m->base, initialise, NULL);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

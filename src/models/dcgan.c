@@ -37,7 +37,7 @@ static wk_module *finish(const wk_module_class *class_, wk_module *main) {
     else
         wk_module_destroy(main);
     wk_module_apply(self, initialise, NULL);
-    return wk__model(self);
+    return wk__finished(self);
 }
 
 static bool opts_fit(const char *who, wk_dcgan_opts *opts) {

@@ -33,7 +33,7 @@ static wk_module *conv1d_create(int64_t in, int64_t out, double deviation) {
     m->weight = wk_module_add_parameter(&m->base, "weight", wk_kept_zeros(WK_F32, WK_DIMS(in, out)));
     m->bias = wk_module_add_parameter(&m->base, "bias", wk_kept_zeros(WK_F32, WK_DIMS(out)));
     (void)wk_init_normal(m->weight, 0, deviation);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- causal self attention ---- */
@@ -84,7 +84,7 @@ static wk_module *attention_create(const wk_gpt2_opts *o) {
     m->c_attn = wk_module_add(&m->base, "c_attn", conv1d_create(o->width, 3 * o->width, deviation));
     m->c_proj = wk_module_add(&m->base, "c_proj", conv1d_create(o->width, o->width, residual_deviation(o)));
     m->resid_dropout = wk_module_add(&m->base, "resid_dropout", wk_nn_dropout(o->dropout.value));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- the layer that looks at each token alone ---- */
@@ -107,7 +107,7 @@ static wk_module *mlp_create(const wk_gpt2_opts *o) {
     m->c_fc = wk_module_add(&m->base, "c_fc", conv1d_create(o->width, o->feedforward, deviation));
     m->c_proj = wk_module_add(&m->base, "c_proj", conv1d_create(o->feedforward, o->width, residual_deviation(o)));
     m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(o->dropout.value));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- a block: both, on normalised input, added to it ---- */
@@ -138,7 +138,7 @@ static wk_module *block_create(const wk_gpt2_opts *o) {
     m->attn = wk_module_add(&m->base, "attn", attention_create(o));
     m->ln_2 = wk_module_add(&m->base, "ln_2", layer_norm(o));
     m->mlp = wk_module_add(&m->base, "mlp", mlp_create(o));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- keys and values of all layers ---- */
@@ -190,7 +190,7 @@ static wk_module *transformer_create(const wk_gpt2_opts *o) {
     m->h = wk_module_add(&m->base, "h", wk_nn_module_list_of(NULL, 0));
     for (int64_t i = 0; i < o->layers && !wk_failed(); i++) (void)wk_module_append(m->h, block_create(o));
     m->ln_f = wk_module_add(&m->base, "ln_f", layer_norm(o));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- the network ---- */
@@ -249,7 +249,7 @@ wk_module *wk_gpt2(wk_gpt2_opts opts) {
     m->transformer = wk_module_add(&m->base, "transformer", transformer_create(&opts));
     m->table = wk_module_tensor(m->transformer, "wte.weight");
     m->lm_head = wk_module_add(&m->base, "lm_head", wk_nn_linear_tied(m->table, NULL));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- going on from what was seen ---- */

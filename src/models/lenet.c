@@ -40,5 +40,5 @@ wk_module *wk_lenet(wk_lenet_opts opts) {
     m->fc1 = wk_module_add(&m->base, "fc1", wk_nn_linear(16 * side * side, 120, plain));
     m->fc2 = wk_module_add(&m->base, "fc2", wk_nn_linear(120, 84, plain));
     m->fc3 = wk_module_add(&m->base, "fc3", wk_nn_linear(84, classes, plain));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

@@ -11,7 +11,5 @@ wk_module *wk_mlp(wk_mlp_opts opts) {
         (void)wk_module_append(net, wk_nn_relu());
     }
     (void)wk_module_append(net, wk_nn_linear(width, wk__or(opts.classes, 10), plain));
-    if (!wk_failed()) return net;
-    wk_module_destroy(net);
-    return NULL;
+    return wk__finished(net);
 }

@@ -116,5 +116,5 @@ wk_module *wk_mobilenet_v2(wk_mobilenet_v2_opts opts) {
         wk_module_add(&m->base, "classifier",
                       wk_nn_sequential(wk_nn_dropout(dropout), wk_nn_linear(last, classes, (wk_layer_opts){ 0 })));
     wk_module_apply(&m->base, initialise, NULL);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

@@ -5,6 +5,7 @@
 /* Messages name the line that called the model, not one of its own. */
 #define WK_NO_CALL_SITES
 #include "base/base.h"
+#include "nn/support.h"
 #include "wick/models.h"
 
 #include <string.h>
@@ -67,13 +68,6 @@ static inline bool wk__probability_fits(const char *who, const char *what, doubl
     if (value >= 0 && value < 1) return true;
     if (!wk_failed()) (void)wk_fail(WK_INVALID, "%s: %s is %g, expected 0 ≤ %s < 1", who, what, value, what);
     return false;
-}
-
-/* The module; NULL, and nothing left of it, where an error is pending. */
-static inline wk_module *wk__model(wk_module *module) {
-    if (!wk_failed()) return module;
-    wk_module_destroy(module);
-    return NULL;
 }
 
 /* For loops over all modules that give each class its initial values: */

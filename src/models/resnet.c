@@ -134,5 +134,5 @@ wk_module *wk_resnet(wk_resnet_opts opts) {
     m->avgpool = wk_module_add(&m->base, "avgpool", wk_nn_adaptive_avg_pool2d((wk_adaptive_pool_opts){ { 1, 1 } }));
     m->fc = wk_module_add(&m->base, "fc", wk_nn_linear(channels, classes, (wk_layer_opts){ 0 }));
     wk_module_apply(&m->base, initialise, NULL);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

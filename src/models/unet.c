@@ -75,5 +75,5 @@ wk_module *wk_unet(wk_unet_opts opts) {
         (void)wk_module_append(m->join, double_conv(channels, channels / 2));
     }
     m->head = wk_module_add(&m->base, "head", wk_nn_conv2d(width, classes, 1, (wk_nn_conv2d_opts){ .no_bias = false }));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

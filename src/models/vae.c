@@ -82,5 +82,5 @@ wk_module *wk_vae(wk_vae_opts opts) {
     m->fc22 = wk_module_add(&m->base, "fc22", wk_nn_linear(hidden, latent, plain));
     m->fc3 = wk_module_add(&m->base, "fc3", wk_nn_linear(latent, hidden, plain));
     m->fc4 = wk_module_add(&m->base, "fc4", wk_nn_linear(hidden, features, plain));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

@@ -80,5 +80,5 @@ wk_module *wk_vgg(wk_vgg_opts opts) {
                                        wk_nn_linear(hidden, hidden, plain), wk_nn_relu(), wk_nn_dropout(dropout),
                                        wk_nn_linear(hidden, classes, plain)));
     wk_module_apply(&m->base, initialise, NULL);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

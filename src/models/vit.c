@@ -53,7 +53,7 @@ static wk_module *encoder_block_create(const wk_vit_opts *o) {
     m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(o->dropout));
     m->ln_2 = wk_module_add(&m->base, "ln_2", layer_norm(o->width));
     m->mlp = wk_module_add(&m->base, "mlp", mlp_block(o));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- the encoder ---- */
@@ -85,7 +85,7 @@ static wk_module *encoder_create(int64_t tokens, const wk_vit_opts *o) {
         (void)wk_module_add(m->layers, name, encoder_block_create(o));
     }
     m->ln = wk_module_add(&m->base, "ln", layer_norm(o->width));
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }
 
 /* ---- the network ---- */
@@ -181,5 +181,5 @@ wk_module *wk_vit(wk_vit_opts opts) {
     m->encoder = wk_module_add(&m->base, "encoder", encoder_create(across * across + 1, &opts));
     m->heads = wk_module_add(&m->base, "heads", heads_create(&opts));
     init_ends(m, &opts);
-    return wk__model(&m->base);
+    return wk__finished(&m->base);
 }

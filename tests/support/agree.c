@@ -22,8 +22,7 @@ void ref_free(ref_tensor *dense) {
     free(dense->size);
 }
 
-/* Relative size of one rounding to the dtype. */
-static double unit_of(wk_dtype dtype) {
+double rounding_unit(wk_dtype dtype) {
     switch (dtype) {
     case WK_F64: return 0x1p-53;
     case WK_F32: return 0x1p-24;
@@ -59,7 +58,7 @@ static double tolerance(const ref_call *call, const ref_row *row, wk_dtype worki
                         double size) {
     double unit = working == WK_F64 ? 0x1p-53 : 0x1p-24, terms = (double)(call->terms > 1 ? call->terms : 1);
     if (size < 0) size = fabs(value);
-    return 1.001 * unit_of(stored) * fabs(value) + row->steps * sqrt(terms) * unit * size + smallest_of(stored);
+    return 1.001 * rounding_unit(stored) * fabs(value) + row->steps * sqrt(terms) * unit * size + smallest_of(stored);
 }
 
 static double wrapped(double value, wk_dtype dtype) {

@@ -4,6 +4,8 @@
 
 #include "tensor/reference.h"
 
+/* Half the distance of neighbouring numbers of a float type, relative to them; 0 for others. */
+double rounding_unit(wk_dtype dtype);
 /* All elements of a tensor, row major, no size known; ref_free gives them back. */
 ref_tensor ref_dense(const wk_tensor *tensor);
 void ref_free(ref_tensor *dense);

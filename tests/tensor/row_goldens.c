@@ -10,6 +10,7 @@
  * row rounds to the stored type after each of its parts, so there u_working = u_stored.
  */
 #define WK_NO_CALL_SITES
+#include "support/agree.h"
 #include "support/golden_rows.h"
 #include "support/sample.h"
 #include "wick/autograd.h"
@@ -63,16 +64,6 @@ typedef struct subject {
     double terms;
 } subject;
 
-static double unit_of(wk_dtype dtype) {
-    switch (dtype) {
-    case WK_F64: return 0x1p-53;
-    case WK_F32: return 0x1p-24;
-    case WK_F16: return 0x1p-11;
-    case WK_BF16: return 0x1p-8;
-    default: return 0;
-    }
-}
-
 static double largest(const double *values, int64_t count) {
     double most = 0;
     for (int64_t i = 0; i < count; i++)
@@ -100,11 +91,12 @@ static void compare(const subject *s, wk_tensor *got, wk_tensor *golden, const c
               wk_describe(golden, text[1], sizeof text[1]));
     if (!same) return;
     double *values = tensor_values(got), *wanted = tensor_values(golden), most = largest(wanted, wk_count(golden));
-    double working = !rounds_once(s->row) || dtype == WK_F64 ? unit_of(dtype) : fmin(0x1p-24, unit_of(dtype));
+    double working =
+        !rounds_once(s->row) || dtype == WK_F64 ? rounding_unit(dtype) : fmin(0x1p-24, rounding_unit(dtype));
     if (s->dtype != WK_F64 && dtype == WK_F64) working = 0x1p-24;
     for (int64_t i = 0; i < wk_count(golden); i++) {
         double value = values[i * every], w = wrapped(wanted[i], dtype);
-        double bound = 2 * unit_of(dtype) * fabs(w) + factor_of(s->row) * STEPS * sqrt(s->terms) * working * most;
+        double bound = 2 * rounding_unit(dtype) * fabs(w) + factor_of(s->row) * STEPS * sqrt(s->terms) * working * most;
         if (dtype == WK_F16) bound += 0x1p-24; /* the smallest number of f16 */
         if (fabs(value - w) <= bound || (isnan(value) && isnan(w)) || value == w) continue;
         cr_expect(false, "%s \"%s\" %s, %s %d, element %lld: %.10g, expected %.10g ± %.2g", s->row->name, s->label,

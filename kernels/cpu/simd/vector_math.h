@@ -20,6 +20,17 @@
 #define WK_ROUND_F32 0x1.8p23f
 #define WK_ROUND_F64 0x1.8p52
 
+/* exp(r) for |r| ≤ ln 2 / 2. */
+static inline float wk_exp_near_zero(float r) {
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * (r * r) + r + 1.0f;
+}
+
 /* exp(x + low) for a small correction `low`: the argument in more than f32's precision.
  * x = n ln 2 + r; exp = 2^n p(r).  2^n is applied as two factors, since n reaches past both ends of the exponent. */
 static inline float wk_exp_sum(float x, float low) {
@@ -27,13 +38,7 @@ static inline float wk_exp_sum(float x, float low) {
     bounded = bounded > 89.0f ? 89.0f : bounded;
     float shifted = bounded * 1.44269504f + WK_ROUND_F32, n = shifted - WK_ROUND_F32;
     float r = (bounded - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f + low;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    float p = wk_exp_near_zero(r);
     uint32_t exponent = wk_bits_of(shifted) - wk_bits_of(WK_ROUND_F32) + 256u;
     uint32_t half = (exponent >> 1) - 128u, rest = exponent - 256u - half;
     return p * wk_float_of((half + 127u) << 23) * wk_float_of((rest + 127u) << 23);
@@ -89,13 +94,7 @@ static inline float wk_sigmoid_f32(float x) {
 static inline float wk_exp_raised(float x, float low) {
     float shifted = x * 1.44269504f + WK_ROUND_F32, n = shifted - WK_ROUND_F32;
     float r = (x - n * 0x1.62ep-1f) - n * 0x1.0bfbe8p-15f + low;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    float p = wk_exp_near_zero(r);
     return p * wk_float_of((wk_bits_of(shifted) - wk_bits_of(WK_ROUND_F32) + 64u + 127u) << 23);
 }
 

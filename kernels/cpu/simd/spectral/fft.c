@@ -129,7 +129,7 @@ static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, fft_kind kin
                     .out_step = out->stride[attrs->axis],
                     .out_pair = kind == FFT_FROM_HALF ? 0 : out->stride[out->rank - 1],
                     .others = other_axes(out, x, (int)attrs->axis, rank) };
-    job.plan = wk__fft_plan(job.halved ? n / 2 : n, x->dtype == WK_F64);
+    job.plan = wk__fft_plan(job.halved ? n / 2 : n, x->dtype == WK_F64, job.halved);
     return job.plan ? run(ctx, &job) : WK_NO_MEMORY;
 }
 
