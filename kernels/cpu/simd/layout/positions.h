@@ -1,4 +1,4 @@
-/* positions.h: checking an index before anything is written. */
+/* positions.h: an index: checked before anything is written, and where it lies. */
 #ifndef WICK_KERNELS_POSITIONS_H
 #define WICK_KERNELS_POSITIONS_H
 
@@ -47,6 +47,12 @@ static inline wk_status wk_check_index(const char *op, const wk_tensor *index, i
     if (at < 0) return WK_OK;
     return wk_fail(WK_INVALID, "%s: index[%lld] is %lld, expected 0 ≤ index < %lld (axis %lld of %s)", op,
                    (long long)at, (long long)value, (long long)size, (long long)axis, of);
+}
+
+/* Stride of the index along axis d of the values: its own, or that of its one axis (index_select). */
+static inline int64_t wk_index_stride(const wk_tensor *index, bool select, int64_t axis, int d) {
+    if (!select) return index->shape[d] == 1 ? 0 : index->stride[d];
+    return d == axis && index->count > 1 ? index->stride[0] : 0;
 }
 
 #endif

@@ -107,7 +107,7 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
     char *out = p->out + offset[0] * p->size;
     const char *source = p->source + offset[1] * p->size;
     const int64_t *index = p->index + offset[2];
-    if (n > 1 && p->row.index <= p->axis.index) {
+    if (n > 1 && p->row.from + p->row.index <= p->axis.from + p->axis.index) {
         for (int64_t k = 0; k < p->length; k++)
             p->join(out, source + k * p->axis.from * p->size, index + k * p->axis.index, &p->row, n);
         return;
@@ -117,34 +117,43 @@ static void scatter_visit(const void *context, const int64_t offset[], int64_t n
                 p->length);
 }
 
-static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t axis, line_join join) {
-    const wk_tensor *x = call->in[0], *index = call->in[1], *source = call->in[2], *out = call->out[0];
-    int64_t size = (int64_t)wk_size_of(x->dtype);
-    WK_TRY(wk_check_index(call->op->name, index, x->rank ? x->shape[axis] : 1, axis, "x"));
-    wk_walk all = wk_walk_of(out);
-    wk_walk_add(&all, x);
-    if (out->count)
-        wk__copy_strided(&all, out->data, x->data, (size_t)size, wk_moving_team(ctx, 2 * out->count * size));
-    if (!index->count) return WK_OK;
+/* Elements of source joined with those of out at the index; select: the index is a vector, for all lines. */
+static void join_at(const wk_kernel_ctx *ctx, const wk_tensor *out, const wk_tensor *source, const wk_tensor *index,
+                    int64_t axis, bool select, line_join join) {
+    const int64_t *shape = select ? source->shape : index->shape, size = (int64_t)wk_size_of(out->dtype);
+    const int64_t count = select ? source->count : index->count;
+    if (!count) return;
     wk_walk walk = { .operands = 3 };
-    for (int d = 0; d < x->rank; d++) {
+    for (int d = 0; d < out->rank; d++) {
         if (d == axis) continue;
         walk.stride[0][walk.rank] = out->stride[d];
         walk.stride[1][walk.rank] = source->stride[d];
-        walk.stride[2][walk.rank] = index->stride[d];
-        walk.shape[walk.rank++] = index->shape[d];
+        walk.stride[2][walk.rank] = wk_index_stride(index, select, axis, d);
+        walk.shape[walk.rank++] = shape[d];
     }
     wk_walk_simplify(&walk);
     int last = walk.rank - 1;
     scatter_plan plan = {
         .out = out->data, .source = source->data, .index = index->data, .size = size, .length = 1, .join = join
     };
-    if (x->rank) {
-        plan.length = index->shape[axis];
-        plan.axis = (line_steps){ 0, source->stride[axis], index->stride[axis], out->stride[axis] };
+    if (out->rank) {
+        plan.length = shape[axis];
+        plan.axis =
+            (line_steps){ 0, source->stride[axis], wk_index_stride(index, select, axis, (int)axis), out->stride[axis] };
     }
     plan.row = (line_steps){ walk.stride[0][last], walk.stride[1][last], walk.stride[2][last], plan.axis.jump };
-    wk_walk_split(&walk, wk_moving_team(ctx, 3 * index->count * size), 16, scatter_visit, &plan);
+    wk_walk_split(&walk, wk_moving_team(ctx, 3 * count * size), 16, scatter_visit, &plan);
+}
+
+static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t axis, line_join join) {
+    const wk_tensor *x = call->in[0], *index = call->in[1], *out = call->out[0];
+    int64_t size = (int64_t)wk_size_of(x->dtype);
+    WK_TRY(wk_check_index(call->op->name, index, x->rank ? x->shape[axis] : 1, axis, "x"));
+    wk_walk all = wk_walk_of(out);
+    wk_walk_add(&all, x);
+    if (out->count)
+        wk__copy_strided(&all, out->data, x->data, (size_t)size, wk_moving_team(ctx, 2 * out->count * size));
+    join_at(ctx, out, call->in[2], index, axis, false, join);
     return WK_OK;
 }
 
@@ -162,6 +171,22 @@ static wk_status scatter_fold(wk_kernel_ctx *ctx, const wk_call *call) {
                              : attrs->reduce == WK_SCATTER_AMAX ? maxima
                                                                 : minima;
     return scatter_with(ctx, call, attrs->axis, joins[call->in[0]->dtype]);
+}
+
+/* The gradients of gather and index_select: dy added into zeros. */
+static wk_status add_into_zeros(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
+    const wk_tensor *dy = call->in[0], *index = call->in[1], *dx = call->out[0];
+    const int64_t axis = ((const wk_index_grad_attrs *)call->attrs)->axis;
+    WK_TRY(wk_check_index(call->op->name, index, dx->shape[axis], axis, "x"));
+    wk__fill_dense(ctx, dx, 0);
+    join_at(ctx, dx, dy, index, axis, select, sums[dy->dtype]);
+    return WK_OK;
+}
+static wk_status index_select_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    return add_into_zeros(ctx, call, true);
+}
+static wk_status gather_backward(wk_kernel_ctx *ctx, const wk_call *call) {
+    return add_into_zeros(ctx, call, false);
 }
 
 /* ---- positions of true elements ---- */
@@ -237,7 +262,12 @@ static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
 }
 
 WK_CPU_TABLE(scatter) = {
-    { "scatter", WK_NUMBERS, scatter },           { "scatter_add", WK_NUMBERS, scatter_add },
-    { "scatter_fold", WK_NUMBERS, scatter_fold }, { "nonzero_positions", WK_SET_OF(WK_BOOL), nonzero_positions },
-    { "embedding", WK_FLOATS, embedding },        { 0 },
+    { "index_select_backward", WK_NUMBERS, index_select_backward },
+    { "gather_backward", WK_NUMBERS, gather_backward },
+    { "scatter", WK_NUMBERS, scatter },
+    { "scatter_add", WK_NUMBERS, scatter_add },
+    { "scatter_fold", WK_NUMBERS, scatter_fold },
+    { "nonzero_positions", WK_SET_OF(WK_BOOL), nonzero_positions },
+    { "embedding", WK_FLOATS, embedding },
+    { 0 },
 };
