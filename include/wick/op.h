@@ -161,6 +161,7 @@ struct wk_op_def {
     bool random;                              /* draws random numbers: samples are compared by statistics */
     bool internal;                            /* serves gradient rules or optimizers; users do not call it */
     bool composite; /* always runs as `decompose` says: shape and gradient are those of the parts */
+    bool part;      /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
     int (*outputs)(const wk_call *call); /* of rows with a list of outputs: how many; -1 with an error pending */
     const wk_attr_def *attrs;
     int n_attrs;

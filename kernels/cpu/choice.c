@@ -48,7 +48,7 @@ enum { SMALL_PRODUCT = 1 << 18, TINY_PRODUCT = 1 << 12 };
 
 wk_product_by wk__choose_product(wk_dtype dtype, int64_t count, int64_t m, int64_t n, int64_t k) {
     int64_t work = m * n * k;
-    if (dtype == WK_F32 && n == 1) return WK_PRODUCT_OWN;
+    if (dtype == WK_F32 && (n == 1 || k == 1)) return WK_PRODUCT_OWN;
     if (dtype == WK_F32 && count == 1 && work <= SMALL_PRODUCT) return WK_PRODUCT_OPENBLAS;
     if (dtype == WK_F32 || dtype == WK_BF16) return count * work <= TINY_PRODUCT ? WK_PRODUCT_OWN : WK_PRODUCT_ONEDNN;
     return WK_PRODUCT_OWN;

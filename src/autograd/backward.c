@@ -187,12 +187,54 @@ static wk_status deliver(const walk *w, wk_tensor *in, wk_tensor *contribution) 
     return status;
 }
 
+/* ---- parts of a tensor ----
+ *
+ * The gradient of a slice is dy with zeros around it.  Where contributions stand already in memory that nobody else
+ * sees, dy is added to that part of them: n slices cost one pass over the tensor and not n.
+ */
+
+static wk_tensor *sum_of_its_own(const walk *w, const wk_tensor *in) {
+    wk_tensor *sum = NULL;
+    if (in->node && in->node->mark == w->serial) {
+        sum = in->node->dout[in->output];
+    } else if (!w->ask->inputs) {
+        if (!in->leaf) return NULL;
+        if (!in->leaf->hooks) return in->leaf->empty ? NULL : in->leaf->gradient;
+        sum = in->leaf->arriving;
+    } else {
+        int times = 0;
+        for (int k = 0; k < w->ask->n_inputs; k++)
+            if (is_same(w->ask->inputs[k], in)) sum = w->ask->gradients[k], times++;
+        if (times != 1) return NULL;
+    }
+    bool own = sum && sum->flags & WK_TENSOR_CONTIGUOUS
+               && atomic_load_explicit(&sum->storage->references, memory_order_relaxed) == 1;
+    return own ? sum : NULL;
+}
+
+static wk_status add_to_part(const walk *w, const struct wk_node *node, bool *done) {
+    static _Atomic(const wk_op_def *) add_row;
+    wk_tensor *dy = node->dout[0], *sum = dy ? sum_of_its_own(w, node->in[0]) : NULL;
+    *done = sum && sum->storage != dy->storage;
+    if (!*done) return WK_OK;
+    wk_tensor *part = wk_op_run1(node->op, node->attrs, sum);
+    if (!part) return wk_error_code();
+    WK_TRY(wk_op_run(row("add_into", &add_row), (wk_tensor *[]){ part, dy }, 2, NULL, NULL));
+    wk__tensor_drop(part);
+    return deliver(w, node->in[0], NULL);
+}
+
 /* ---- one node ---- */
 
 enum { SMALL = 16 };
 
 static wk_status run_rule(const walk *w, struct wk_node *node) {
     int n_in = node->n_in;
+    if (node->op->part && !w->ask->create && !(w->context->mode & WK__MODE_ANOMALY)) {
+        bool done;
+        wk_status status = add_to_part(w, node, &done);
+        if (done) return status;
+    }
     wk_tensor *small[4 * SMALL];
     bool small_needs[SMALL], *needs = small_needs;
     wk_tensor **block = small;

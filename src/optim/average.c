@@ -214,7 +214,7 @@ static void reset_statistics(wk_module *model) {
         if (!is_variance && !ends_with(state.name[i], "running_mean")
             && !ends_with(state.name[i], "num_batches_tracked"))
             continue;
-        for (int64_t k = 0; k < t->count; k++) wk__element_set(t->data, (wk_dtype)t->dtype, k, is_variance);
+        wk__elements_fill(t->data, (wk_dtype)t->dtype, t->count, is_variance);
         changed(t, "wk_update_batch_norm");
     }
 }

@@ -41,7 +41,7 @@ void wk_optim_destroy(wk_optim *o) {
 
 static bool fill(wk_tensor *t, double value) {
     if (!t) return false;
-    for (int64_t i = 0; value != 0 && i < t->count; i++) wk__element_set(t->data, (wk_dtype)t->dtype, i, value);
+    if (value != 0) wk__elements_fill(t->data, (wk_dtype)t->dtype, t->count, value);
     return true;
 }
 

@@ -98,3 +98,16 @@ void wk__element_set(void *data, wk_dtype dtype, int64_t i, double value) {
     default: break;
     }
 }
+
+void wk__elements_fill(void *data, wk_dtype dtype, int64_t count, double value) {
+    const size_t from_cache = 1 << 14;
+    if (count <= 0) return;
+    wk__element_set(data, dtype, 0, value);
+    size_t done = wk_dtype_size(dtype), bytes = (size_t)count * done;
+    while (done < bytes) {
+        size_t part = done < from_cache ? done : from_cache;
+        if (part > bytes - done) part = bytes - done;
+        memcpy((char *)data + done, data, part);
+        done += part;
+    }
+}

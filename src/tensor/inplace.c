@@ -69,16 +69,12 @@ static bool overlaps(const wk_tensor *a, const wk_tensor *b) {
     return a_first < b_end && b_first < a_end;
 }
 
-static bool same_shape(const wk_tensor *a, const wk_tensor *b) {
-    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof a->shape[0]) == 0;
-}
-
 /* x = result, which has x's shape and whatever dtype converts to x's. */
 static wk_tensor *write_back(const char *who, wk_tensor *x, wk_tensor *result) {
     char one[160], other[160];
     const wk_context *context = wk__context();
     if (!result) return NULL;
-    if (!same_shape(x, result))
+    if (!wk__same_shape(x, result))
         return (void)REFUSE(who, WK_SHAPE, "the result is %s, the tensor %s", wk_describe(result, one, sizeof one),
                             wk_describe(x, other, sizeof other)),
                NULL;
@@ -166,6 +162,10 @@ static void fill(const wk_tensor *x, double value) {
     size_t size = wk_dtype_size((wk_dtype)x->dtype);
     int64_t at[WK_MAX_RANK] = { 0 }, offset = 0;
     if (x->count == 0) return;
+    if (x->flags & WK_TENSOR_CONTIGUOUS) {
+        wk__elements_fill(x->data, (wk_dtype)x->dtype, x->count, value);
+        return;
+    }
     wk__element_set(x->data, (wk_dtype)x->dtype, 0, value);
     const char *first = x->data;
     for (int64_t i = 0; i < x->count; i++) {
@@ -224,7 +224,7 @@ wk_tensor *wk_copy_(wk_tensor *x, wk_tensor *y) {
                NULL;
     bool was = no_grad(true);
     wk_tensor *source = wk_cast(y, (wk_dtype)x->dtype);
-    if (source && !same_shape(source, x)) source = wk_expand(source, wk__dims(x));
+    if (source && !wk__same_shape(source, x)) source = wk_expand(source, wk__dims(x));
     (void)no_grad(was);
     return write_back("copy_", x, source);
 }

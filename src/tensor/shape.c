@@ -20,7 +20,7 @@ wk_desc wk_desc_like(const wk_tensor *tensor) {
     return desc;
 }
 
-static bool same_shape(const wk_tensor *a, const wk_tensor *b) {
+bool wk__same_shape(const wk_tensor *a, const wk_tensor *b) {
     if (a->rank != b->rank) return false;
     for (int axis = 0; axis < a->rank; axis++)
         if (a->shape[axis] != b->shape[axis]) return false;
@@ -96,7 +96,7 @@ bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask) {
 }
 
 wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like) {
-    if (!x || same_shape(x, like)) return x;
+    if (!x || wk__same_shape(x, like)) return x;
     wk_dims axes = { 0 };
     int missing = x->rank - like->rank;
     for (int axis = 0; axis < x->rank; axis++)

@@ -112,7 +112,7 @@ wk_tensor *wk_zeros(wk_dtype dtype, wk_dims dims) {
 
 wk_tensor *wk_full(wk_dtype dtype, wk_dims dims, double value) {
     wk_tensor *tensor = create(dtype, dims, "wk_full");
-    for (int64_t i = 0; tensor && i < tensor->count; i++) wk__element_set(tensor->data, dtype, i, value);
+    if (tensor) wk__elements_fill(tensor->data, dtype, tensor->count, value);
     return tensor;
 }
 

@@ -128,6 +128,7 @@ WK_API bool wk__is_dense(const wk_tensor *tensor);
 /* One element as a double, at an offset in elements from data. */
 double wk__element_get(const void *data, wk_dtype dtype, int64_t index);
 void wk__element_set(void *data, wk_dtype dtype, int64_t index, double value);
+void wk__elements_fill(void *data, wk_dtype dtype, int64_t count, double value);
 wk_dims wk__dims(const wk_tensor *tensor);
 
 /* A change in place, by the call at `place`. */

@@ -110,6 +110,10 @@ static void cast_ref(ref_call *c) {
     y->known = true;
 }
 
+static void add_into_ref(ref_call *c) {
+    for (int64_t i = 0; i < c->in[0]->count; i++) c->in[0]->v[i] += c->in[1]->v[i];
+}
+
 static void where_ref(ref_call *c) {
     ref_tensor *y = &c->out[0];
     for (int64_t i = 0; i < y->count; i++) {
@@ -375,6 +379,7 @@ static void concat_ref(ref_call *c) {
 
 static const ref_row rows[] = {
     { "add", add_ref, 0 },
+    { "add_into", add_into_ref, 0 },
     { "sub", sub_ref, 0 },
     { "mul", mul_ref, 0 },
     { "div", div_ref, 0 },

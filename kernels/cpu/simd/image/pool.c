@@ -281,6 +281,25 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tens
     return WK_OK;
 }
 
+static bool has_empty_window(const pooling *s) {
+    for (int i = 0; i < 3; i++)
+        for (int64_t o = 0; o < s->axis[i].steps; o++)
+            if (s->axis[i].from[o] >= s->axis[i].to[o]) return true;
+    return false;
+}
+
+/* Where each maximum stood, of taps that all lie in the image and are bytes. */
+static void positions_by_reach(const pooling *s, int64_t *restrict to, const layout *taps, int64_t n, int64_t c) {
+    const window_axis *a = s->axis;
+    for (int64_t o = 0; o < a[0].steps; o++)
+        for (int64_t p = 0; p < a[1].steps; p++, to += a[2].steps) {
+            const uint8_t *restrict tap = (const uint8_t *)taps->data + n * taps->stride[0] + c * taps->stride[1]
+                                          + o * taps->stride[2] + p * taps->stride[3];
+            int64_t row = (a[0].start[o] * a[1].size + a[1].start[p]) * a[2].size, step = taps->stride[4];
+            for (int64_t q = 0; q < a[2].steps; q++) to[q] = row + a[2].start[q] + s->reach[tap[q * step]];
+        }
+}
+
 /* Where in its image (D · H · W) each maximum stood.  A window without elements points to the nearest one. */
 static void positions_of_plane(const pooling *s, int64_t *to, const layout *taps, int64_t n, int64_t c) {
     const window_axis *a = s->axis;
@@ -312,12 +331,15 @@ static wk_status max_pool_positions(wk_kernel_ctx *ctx, const wk_call *call) {
     if (!room) return WK_NO_MEMORY;
     make_tables(&s, room, attrs->adaptive ? NULL : &attrs->pool, x.rank - 2);
     s.wide = taps->dtype == WK_I32;
+    bool by_reach = !s.wide && !has_empty_window(&s);
+    for (int64_t k = 0; by_reach && k < 256; k++) s.reach[k] = reach_of(&s, k);
     const layout from = layout_of(taps);
     int64_t planes = s.n * s.c, plane = planes ? y->count / planes : 0;
     int threads = wk_cpu_team(ctx, y->count * 8);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t i = 0; i < planes; i++)
-        positions_of_plane(&s, (int64_t *)y->data + i * plane, &from, i / s.c, i % s.c);
+        (by_reach ? positions_by_reach : positions_of_plane)(&s, (int64_t *)y->data + i * plane, &from, i / s.c,
+                                                             i % s.c);
     return WK_OK;
 }
 

@@ -101,7 +101,8 @@ static inline WK_EXPANDED void NAME(row_run)(const pooling *s, const layout *x, 
         for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
-/* The same of the maxima of pairs along the row: no tap to carry from one pass to the next. */
+/* The same of the maxima of two or three neighbours along the row, two apart: no best and no tap to carry from one pass
+ * to the next.  Values and taps are loops of their own, so that each is of one width. */
 static inline void NAME(row_of_pairs)(const pooling *s, const T *restrict row, T *restrict y, int64_t to,
                                       int64_t count) {
     uint8_t *restrict taps = (uint8_t *)s->taps + to;
@@ -114,6 +115,22 @@ static inline void NAME(row_of_pairs)(const pooling *s, const T *restrict row, T
         taps[c] = (uint8_t)((b > a) | (b != b));
     }
 }
+static inline void NAME(row_of_triples)(const pooling *s, const T *restrict row, T *restrict y, int64_t to,
+                                        int64_t count) {
+    uint8_t *restrict taps = (uint8_t *)s->taps + to;
+    for (int64_t c = 0; c < count; c++) {
+        REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]), d = LOAD(row[2 * c + 2]);
+        REAL best = ((b > a) | (b != b)) ? b : a;
+        y[to + c] = STORE(((d > best) | (d != d)) ? d : best);
+    }
+    for (int64_t c = 0; c < count; c++) {
+        REAL a = LOAD(row[2 * c]), b = LOAD(row[2 * c + 1]), d = LOAD(row[2 * c + 2]);
+        bool second = (b > a) | (b != b);
+        REAL best = second ? b : a;
+        bool third = (d > best) | (d != d);
+        taps[c] = (uint8_t)(third ? 2 : second);
+    }
+}
 
 /* A row of a row-major plane: up to 64 windows at once where they lie inside, one by one at its ends. */
 static inline WK_EXPANDED void NAME(plane_row)(const pooling *s, const layout *x, const layout *y, bool is_max,
@@ -121,16 +138,18 @@ static inline WK_EXPANDED void NAME(plane_row)(const pooling *s, const layout *x
     const window_axis *a = &s->axis[2];
     const T *plane = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
     int64_t row = n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3];
-    bool pairs = is_max && !s->wide && a->kernel == 2 && a->stride == 2 && a->dilation == 1 && s->axis[0].kernel == 1
-                 && s->axis[1].kernel == 1; /* padding is at most half of a window: none there */
-    int64_t first = pairs ? s->axis[0].start[at[0]] * x->stride[2] + s->axis[1].start[at[1]] * x->stride[3] : 0;
+    bool few = is_max && !s->wide && (a->kernel == 2 || a->kernel == 3) && a->stride == 2 && a->dilation == 1
+               && s->axis[0].kernel == 1 && s->axis[1].kernel == 1; /* whose padding, half a window, is none */
+    int64_t first = few ? s->axis[0].start[at[0]] * x->stride[2] + s->axis[1].start[at[1]] * x->stride[3] : 0;
     const T *line = plane + first;
     for (at[2] = 0; at[2] < a->steps;) {
         int64_t count = at[2] < a->inside ? 0 : least(CHUNK, a->outside - at[2]);
         if (count <= 0)
             NAME(forward_run)(s, x, y, is_max, n, c, at, count = 1);
-        else if (pairs)
+        else if (few && a->kernel == 2)
             NAME(row_of_pairs)(s, line + a->start[at[2]], y->data, row + at[2], count = a->outside - at[2]);
+        else if (few)
+            NAME(row_of_triples)(s, line + a->start[at[2]], y->data, row + at[2], count = a->outside - at[2]);
         else if (a->stride == 1 && count == CHUNK)
             NAME(row_run)(s, x, is_max, plane, y->data, row + at[2], at, 1, CHUNK);
         else if (a->stride == 2 && count == CHUNK)

@@ -16,6 +16,7 @@ enum { COLUMNS = 256 };
 typedef struct table {
     int64_t results, entries;
     int64_t *begin; /* (results + 1) */
+    int64_t *alike; /* (results) the first result behind this one that is another sum */
     int32_t *index; /* (entries) */
     double *weight; /* (entries) */
     float *weight_f32;
@@ -136,8 +137,25 @@ static void transpose(table *to, const table *from, int64_t elements) {
     to->taps = pairs ? 2 : 0;
 }
 
+static bool is_same_sum(const table *t, int64_t a, int64_t b) {
+    int64_t n = t->begin[a + 1] - t->begin[a];
+    if (t->begin[b + 1] - t->begin[b] != n) return false;
+    for (int64_t k = 0; k < n; k++) {
+        int64_t p = t->begin[a] + k, q = t->begin[b] + k;
+        if (t->index[p] != t->index[q] || t->weight[p] != t->weight[q]) return false;
+    }
+    return true;
+}
+
+/* The gradient of a wide window is one number for all its elements. */
+static void find_alike(table *t) {
+    for (int64_t o = t->results - 1; o >= 0; o--)
+        t->alike[o] = o + 1 < t->results && is_same_sum(t, o, o + 1) ? t->alike[o + 1] : o + 1;
+}
+
 static char *carve(table *t, char *room, int64_t results, int64_t entries) {
     t->begin = (int64_t *)(void *)room, room += (results + 1) * 8;
+    t->alike = (int64_t *)(void *)room, room += results * 8;
     t->weight = (double *)(void *)room, room += entries * 8;
     t->weight_f32 = (float *)(void *)room, room += (entries + entries % 2) * 4;
     t->index = (int32_t *)(void *)room, room += (entries + entries % 2) * 4;
@@ -146,7 +164,7 @@ static char *carve(table *t, char *room, int64_t results, int64_t entries) {
 
 static const table *make_table(table both[2], const wk_resize_axis_attrs *a, bool wide) {
     int64_t entries = entries_at_most(a);
-    size_t bytes = (size_t)(2 * entries + 2) * 16 + (size_t)(a->from + a->to + 2) * 8;
+    size_t bytes = (size_t)(2 * entries + 2) * 16 + (size_t)(a->from + a->to + 1) * 16;
     char *room = wk__cpu_scratch(WK_SCRATCH_KERNEL, bytes);
     if (!room) return NULL;
     room = carve(&both[0], room, a->to, entries);
@@ -154,6 +172,7 @@ static const table *make_table(table both[2], const wk_resize_axis_attrs *a, boo
     fill(&both[0], a, wide);
     table *used = &both[0];
     if (a->transposed) transpose(&both[1], &both[0], a->from), used = &both[1];
+    find_alike(used);
     for (int64_t t = 0; t < used->entries; t++) used->weight_f32[t] = (float)used->weight[t];
     return used;
 }

@@ -50,14 +50,14 @@ static void NAME(line)(const resizing *r, T *restrict y, const T *restrict x) {
                                      + WEIGHT(t, 2 * o + 1) * LOAD(x[index[2 * o + 1] * by]));
         return;
     }
-    for (int64_t o = 0; o < t->results; o++) {
-        int64_t at = t->begin[o], end = t->begin[o + 1];
+    for (int64_t o = 0; o < t->results;) {
+        int64_t at = t->begin[o], end = t->begin[o + 1], alike = t->alike[o];
         REAL sum = 0;
         if (t->mean)
             sum = NAME(total)(x + index[at] * by, by, end - at) * WEIGHT(t, at);
         else
             for (; at < end; at++) sum += WEIGHT(t, at) * LOAD(x[index[at] * by]);
-        y[o * r->y_axis] = STORE(sum);
+        for (T value = STORE(sum); o < alike; o++) y[o * r->y_axis] = value;
     }
 }
 

@@ -40,25 +40,52 @@ static wk_status many(wk_gemm *g, const wk_product *p, const wk_call *call, int 
     return WK_OK;
 }
 
-/* A product with one column. */
-static void by_vector(const wk_gemm *g, int64_t begin, int64_t end) {
-    if (g->c_dtype == WK_F64)
+/* ---- products that read a matrix once: there is nothing to pack ---- */
+
+/* c[i, j] = a[i] b[j] */
+#define OUTER(suffix, type)                                                                              \
+    static void outer_##suffix(const wk_gemm *g, int64_t begin, int64_t end) {                           \
+        const type *restrict b = g->b.data;                                                              \
+        for (int64_t i = begin; i < end; i++) {                                                          \
+            type *restrict c = (type *)g->c + i * g->c_row, a = ((const type *)g->a.data)[i * g->a.row]; \
+            if (g->b.col == 1)                                                                           \
+                for (int64_t j = 0; j < g->n; j++) c[j] = a * b[j];                                      \
+            else                                                                                         \
+                for (int64_t j = 0; j < g->n; j++) c[j] = a * b[j * g->b.col];                           \
+        }                                                                                                \
+    }
+OUTER(f32, float)
+OUTER(f64, double)
+
+static bool is_outer(const wk_gemm *g) {
+    return g->k == 1 && g->n > 1 && !g->bias && !g->relu;
+}
+
+/* Rows [begin, end) of the result. */
+static void rows_at_once(const wk_gemm *g, int64_t begin, int64_t end) {
+    bool wide = g->c_dtype == WK_F64;
+    if (is_outer(g) && wide)
+        outer_f64(g, begin, end);
+    else if (is_outer(g))
+        outer_f32(g, begin, end);
+    else if (wide)
         wk_gemv_f64(g->c, g->a.data, g->a.row, g->a.col, g->b.data, g->k, g->bias, g->relu, begin, end);
     else
         wk_gemv_f32(g->c, g->a.data, g->a.row, g->a.col, g->b.data, g->k, g->bias, g->relu, begin, end);
 }
 
-static bool is_by_vector(const wk_gemm *g) {
-    bool runs = g->a.col == 1 || g->a.row == 1, wide = g->c_dtype == WK_F32 || g->c_dtype == WK_F64;
-    return g->n == 1 && wide && runs && (g->b.row == 1 || g->k == 1);
+static bool is_at_once(const wk_gemm *g) {
+    if (g->c_dtype != WK_F32 && g->c_dtype != WK_F64) return false;
+    bool by_vector = g->n == 1 && (g->a.col == 1 || g->a.row == 1) && (g->b.row == 1 || g->k == 1);
+    return by_vector || is_outer(g);
 }
 
-static void products_by_vector(wk_gemm *g, const wk_product *p, const wk_call *call) {
-    bool large = p->count * p->m * p->k >= 1 << 15;
+static void products_at_once(wk_gemm *g, const wk_product *p, const wk_call *call) {
+    bool large = p->count * p->m * p->n * p->k >= 1 << 15;
     int team = large ? g->threads : 1;
     for (int64_t i = 0; i < p->count && team == 1; i++) {
         one_product(g, p, call, i);
-        by_vector(g, 0, p->m);
+        rows_at_once(g, 0, p->m);
     }
     if (team == 1) return;
     bool whole = p->count >= 2 * team; /* products are shared, else the rows of each */
@@ -70,7 +97,7 @@ static void products_by_vector(wk_gemm *g, const wk_product *p, const wk_call *c
         if (!whole) begin = first, end = last, first = 0, last = p->count;
         for (int64_t i = first; i < last; i++) {
             one_product(&mine, p, call, i);
-            by_vector(&mine, begin, end);
+            rows_at_once(&mine, begin, end);
         }
     }
 }
@@ -94,8 +121,8 @@ static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_prod
             g.bias = dense;
         }
     }
-    if (is_by_vector(&g)) {
-        products_by_vector(&g, p, call);
+    if (is_at_once(&g)) {
+        products_at_once(&g, p, call);
         return WK_OK;
     }
     bool large = p->count * p->m * p->n * p->k >= 1 << 19;

@@ -40,6 +40,12 @@
     KERNEL(name)
 
 ARITHMETIC(add, +)
+static wk_status add_into(wk_kernel_ctx *ctx, const wk_call *call) {
+    wk_call sum = *call;
+    sum.out = (wk_tensor *[]){ call->in[0] };
+    sum.n_out = 1;
+    return add(ctx, &sum);
+}
 ARITHMETIC(sub, -)
 ARITHMETIC(mul, *)
 
@@ -140,6 +146,7 @@ static wk_status where(wk_kernel_ctx *ctx, const wk_call *call) {
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 WK_CPU_TABLE(pointwise) = {
     { "add", WK_NUMBERS, add },
+    { "add_into", WK_NUMBERS, add_into },
     { "sub", WK_NUMBERS, sub },
     { "mul", WK_NUMBERS, mul },
     { "div", WK_FLOATS, divide },

@@ -312,6 +312,8 @@ static void affine_grid_samples(wk_sampler *s) {
     WK_CASE(s, "plane", &plane, { .dims = WK_DIMS(2, 2, 3) });
     WK_CASE(s, "corners", &corners, { .dims = WK_DIMS(1, 2, 3) });
     WK_CASE(s, "volume", &volume, { .dims = WK_DIMS(1, 3, 4), .strided = true });
+    const wk_affine_grid_opts image = { WK_DIMS(8, 1, 128, 128), false };
+    WK_HUGE_CASE(s, "huge", &image, { .dims = WK_DIMS(8, 2, 3) });
 }
 static const wk_attr_def affine_grid_attrs[] = {
     { "dims", WK_ATTR_DIMS, offsetof(wk_affine_grid_opts, dims), 0, NULL, 0, "shape of the image" },

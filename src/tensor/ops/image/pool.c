@@ -245,6 +245,7 @@ static void adaptive_max_pool3d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 2, 2, 3 } };
     WK_CASE(s, "odd", &odd, { .dims = WK_DIMS(1, 2, 3, 4, 5), .margin = 0.005 });
     WK_CASE(s, "large", &odd, { .dims = WK_DIMS(1, 9, 7, 14, 20), .margin = 0.00005 });
+    WK_HUGE_CASE(s, "huge", &odd, { .dims = WK_DIMS(2, 16, 16, 28, 28) });
 }
 /* Windows over padding are covered through the gradient of max pooling: not every tap is legal there. */
 static void max_backward_samples(wk_sampler *s) {

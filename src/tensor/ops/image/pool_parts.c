@@ -120,6 +120,7 @@ static void max_pool2d_with_indices_samples(wk_sampler *s) {
 }
 static void max_pool3d_with_indices_samples(wk_sampler *s) {
     WK_CASE(s, "volume", &volume, { .dims = WK_DIMS(1, 2, 3, 4, 5), .margin = 0.005 });
+    WK_HUGE_CASE(s, "huge", &volume, { .dims = WK_DIMS(2, 16, 16, 28, 28), .margin = 0.000001 });
 }
 #define max_pool1d_with_indices_samples max_pool1d_samples
 static void avg_pool1d_samples(wk_sampler *s) {
@@ -133,45 +134,58 @@ static void avg_pool1d_samples(wk_sampler *s) {
 }
 static void adaptive_max_pool1d_samples(wk_sampler *s) {
     WK_CASE(s, "thirds", &thirds, { .dims = WK_DIMS(2, 3, 7), .margin = 0.01 });
+    WK_HUGE_CASE(s, "huge", &thirds, { .dims = WK_DIMS(16, 64, 512), .margin = 0.000001 });
 }
 #define adaptive_max_pool1d_with_indices_samples adaptive_max_pool1d_samples
 static void adaptive_max_pool2d_with_indices_samples(wk_sampler *s) {
     WK_CASE(s, "grid", &grid, { .dims = WK_DIMS(2, 2, 5, 5), .margin = 0.005 });
     WK_CASE(s, "large", &grid, { .dims = WK_DIMS(1, 9, 40, 50), .margin = 0.00001 });
+    WK_HUGE_CASE(s, "huge", &grid, { .dims = WK_DIMS(16, 64, 28, 28), .margin = 0.000001 });
 }
 static void adaptive_max_pool3d_with_indices_samples(wk_sampler *s) {
     WK_CASE(s, "cells", &cells, { .dims = WK_DIMS(1, 2, 3, 4, 5), .margin = 0.005 });
+    WK_HUGE_CASE(s, "huge", &cells, { .dims = WK_DIMS(2, 16, 16, 28, 28), .margin = 0.000001 });
 }
 /* A single column of windows, so that no two positions drawn are the same element's. */
 static void max_unpool1d_samples(wk_sampler *s) {
     const wk_unpool_opts nine = { { 9 } };
     WK_CASE(s, "one", &nine, { .dims = WK_DIMS(3, 4, 1) },
             { .dims = WK_DIMS(3, 4, 1), .kind = WK_SAMPLE_INDEX, .high = 9 });
+    WK_HUGE_CASE(s, "huge", &nine, { .dims = WK_DIMS(64, 2048, 1) },
+                 { .dims = WK_DIMS(64, 2048, 1), .kind = WK_SAMPLE_INDEX, .high = 9 });
 }
 static void max_unpool2d_samples(wk_sampler *s) {
     const wk_unpool_opts six = { { 3, 2 } };
     WK_CASE(s, "one", &six, { .dims = WK_DIMS(3, 4, 1, 1) },
             { .dims = WK_DIMS(3, 4, 1, 1), .kind = WK_SAMPLE_INDEX, .high = 6 });
+    const wk_unpool_opts four = { { 2, 2 } };
+    WK_HUGE_CASE(s, "huge", &four, { .dims = WK_DIMS(64, 4096, 1, 1) },
+                 { .dims = WK_DIMS(64, 4096, 1, 1), .kind = WK_SAMPLE_INDEX, .high = 4 });
 }
 static void max_unpool3d_samples(wk_sampler *s) {
     const wk_unpool_opts eight = { { 2, 2, 2 } };
     WK_CASE(s, "one", &eight, { .dims = WK_DIMS(3, 4, 1, 1, 1) },
             { .dims = WK_DIMS(3, 4, 1, 1, 1), .kind = WK_SAMPLE_INDEX, .high = 8 });
+    WK_HUGE_CASE(s, "huge", &eight, { .dims = WK_DIMS(64, 2048, 1, 1, 1) },
+                 { .dims = WK_DIMS(64, 2048, 1, 1, 1), .kind = WK_SAMPLE_INDEX, .high = 8 });
 }
 
 static void lp_pool1d_samples(wk_sampler *s) {
     const wk_lp_pool_opts square = { .p = 2, .kernel = { 3 }, .stride = { 2 } };
     WK_CASE(s, "square", &square, { .dims = WK_DIMS(2, 3, 7), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &square, { .dims = WK_DIMS(16, 64, 512), .low = 0.5, .high = 2 });
 }
 static void lp_pool2d_samples(wk_sampler *s) {
     const wk_lp_pool_opts square = { .p = 2, .kernel = { 2, 3 } },
                           broken = { .p = 1.5, .kernel = { 2, 2 }, .stride = { 2, 1 }, .ceil_mode = true };
     WK_CASE(s, "square", &square, { .dims = WK_DIMS(2, 2, 4, 6), .low = 0.5, .high = 2 });
     WK_CASE(s, "broken", &broken, { .dims = WK_DIMS(1, 2, 5, 4), .low = 0.5, .high = 2, .strided = true });
+    WK_HUGE_CASE(s, "huge", &square, { .dims = WK_DIMS(8, 32, 56, 56), .low = 0.5, .high = 2 });
 }
 static void lp_pool3d_samples(wk_sampler *s) {
     const wk_lp_pool_opts cube = { .p = 3, .kernel = { 2, 2, 2 } };
     WK_CASE(s, "cube", &cube, { .dims = WK_DIMS(1, 2, 2, 4, 4), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &cube, { .dims = WK_DIMS(2, 16, 16, 28, 28), .low = 0.5, .high = 2 });
 }
 
 /* ---- rows ---- */

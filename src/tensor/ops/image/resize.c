@@ -235,6 +235,7 @@ static void interpolate_samples(wk_sampler *s) {
 static void adaptive_avg_pool1d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts three = { { 3 } };
     WK_CASE(s, "three", &three, { .dims = WK_DIMS(2, 3, 7) });
+    WK_HUGE_CASE(s, "huge", &three, { .dims = WK_DIMS(16, 64, 512) });
 }
 static void adaptive_avg_pool2d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 3, 2 } }, one = { { 1, 1 } }, more = { { 7, 0 } };
@@ -248,11 +249,13 @@ static void adaptive_avg_pool2d_samples(wk_sampler *s) {
 static void adaptive_avg_pool3d_samples(wk_sampler *s) {
     const wk_adaptive_pool_opts odd = { { 2, 0, 3 } };
     WK_CASE(s, "odd", &odd, { .dims = WK_DIMS(1, 2, 3, 4, 5) });
+    WK_HUGE_CASE(s, "huge", &odd, { .dims = WK_DIMS(2, 16, 16, 28, 28) });
 }
 static void channel_shuffle_samples(wk_sampler *s) {
     const wk_channel_shuffle_opts two = { 2 };
     WK_CASE(s, "two", &two, { .dims = WK_DIMS(2, 6, 3, 2) });
     WK_CASE(s, "line", &two, { .dims = WK_DIMS(1, 4, 5), .strided = true });
+    WK_HUGE_CASE(s, "huge", &two, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 
 /* ---- rows ---- */

@@ -169,6 +169,8 @@ static void masked_select_samples(wk_sampler *s) {
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_BOOL });
     WK_CASE(s, "some", &some, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_BOOL });
     WK_CASE(s, "room", &room, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_BOOL });
+    WK_HUGE_CASE(s, "huge", &all, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_BOOL });
 }
 static wk_op_def masked_select_row = { .name = "masked_select",
                                        .doc = "elements where a mask is true, as a vector",
@@ -208,6 +210,8 @@ static void masked_scatter_samples(wk_sampler *s) {
             { .dims = WK_DIMS(12) });
     WK_CASE(s, "broadcast", NULL, { .dims = WK_DIMS(3, 4), .strided = true },
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(4, 3) });
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_BOOL }, { .dims = WK_DIMS(512, 1024) });
 }
 static wk_op_def masked_scatter_row = { .name = "masked_scatter",
                                         .doc = "x with elements replaced, in order, where a mask is true",

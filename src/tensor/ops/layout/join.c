@@ -50,6 +50,8 @@ static void split_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(5, 3) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 6), .strided = true });
     WK_CASE(s, "empty", &rows, { .dims = WK_DIMS(0, 3) });
+    const wk_split_opts quarters = { 0, 128 };
+    WK_HUGE_CASE(s, "huge", &quarters, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def split_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_split_opts, axis), 0, NULL, 0, "along which" },
@@ -88,6 +90,8 @@ static wk_status split_sizes_parts(const wk_call *call, wk_tensor *out[]) {
 static void split_sizes_samples(wk_sampler *s) {
     const wk_split_sizes_opts rows = { 0, WK_DIMS(1, 0, 4) };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(5, 3) });
+    const wk_split_sizes_opts uneven = { 1, WK_DIMS(256, 512, 256) };
+    WK_HUGE_CASE(s, "huge", &uneven, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def split_sizes_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_split_sizes_opts, axis), 0, NULL, 0, "along which" },
@@ -127,6 +131,7 @@ static void chunk_samples(wk_sampler *s) {
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(7, 3) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 6), .strided = true });
     WK_CASE(s, "few", &rows, { .dims = WK_DIMS(2, 3) });
+    WK_HUGE_CASE(s, "huge", &columns, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def chunk_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_chunk_opts, axis), 0, NULL, 0, "along which" },
@@ -158,6 +163,7 @@ static void unbind_samples(wk_sampler *s) {
     const wk_unbind_opts rows = { 0 }, columns = { -1 };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 3, 4), .strided = true });
+    WK_HUGE_CASE(s, "huge", &rows, { .dims = WK_DIMS(16, 64, 512) });
 }
 static const wk_attr_def unbind_attrs[] = { { "axis", WK_ATTR_INT, offsetof(wk_unbind_opts, axis), 0, NULL, 0,
                                               "which goes away" } };
@@ -241,6 +247,7 @@ static void meshgrid_samples(wk_sampler *s) {
     const wk_meshgrid_opts ij = { 0 }, xy = { 1 };
     WK_CASE(s, "ij", &ij, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(4) });
     WK_CASE(s, "xy", &xy, { .dims = WK_DIMS(2) }, { .dims = WK_DIMS(3) }, { .dims = WK_DIMS(4) });
+    WK_HUGE_CASE(s, "huge", &ij, { .dims = WK_DIMS(512) }, { .dims = WK_DIMS(1024) });
 }
 static const wk_attr_def meshgrid_attrs[] = { { "indexing", WK_ATTR_ENUM, offsetof(wk_meshgrid_opts, indexing), 0,
                                                 "ij|xy", 0, "xy exchanges the first two axes" } };

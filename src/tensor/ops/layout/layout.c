@@ -139,6 +139,7 @@ static void reshape_samples(wk_sampler *s) {
     WK_CASE(s, "flat", &flat, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "split", &split, { .dims = WK_DIMS(4, 15) });
     WK_CASE(s, "empty", &flat, { .dims = WK_DIMS(0, 4) });
+    WK_HUGE_CASE(s, "huge", &flat, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def reshape_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_reshape_opts, dims), 0, NULL, 0,
                                                "one may be -1" } };
@@ -210,6 +211,7 @@ static void permute_samples(wk_sampler *s) {
     const wk_permute_opts swap = { WK_DIMS(1, 0) }, cycle = { WK_DIMS(2, 0, -2) };
     WK_CASE(s, "swap", &swap, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "cycle", &cycle, { .dims = WK_DIMS(3, 4, 5) });
+    WK_HUGE_CASE(s, "huge", &cycle, { .dims = WK_DIMS(64, 128, 64) });
 }
 static const wk_attr_def permute_attrs[] = { { "axes", WK_ATTR_DIMS, offsetof(wk_permute_opts, axes), 0, NULL, 0,
                                                "old axis of each new one" } };
@@ -270,6 +272,8 @@ static void expand_samples(wk_sampler *s) {
     WK_CASE(s, "row", &wide, { .dims = WK_DIMS(4) });
     WK_CASE(s, "column", &wide, { .dims = WK_DIMS(3, 1) });
     WK_CASE(s, "scalar", &wide, { .dims = WK_SCALAR });
+    const wk_expand_opts tall = { WK_DIMS(512, 1024) };
+    WK_HUGE_CASE(s, "huge", &tall, { .dims = WK_DIMS(1024) });
 }
 static const wk_attr_def expand_attrs[] = { { "dims", WK_ATTR_DIMS, offsetof(wk_expand_opts, dims), 0, NULL, 0,
                                               "shape to fill" } };
@@ -326,14 +330,15 @@ static wk_op_def slice_backward_row;
 static wk_status slice_grad(wk_grad *g) {
     wk_slice_grad_attrs attrs = { .slice = *(const wk_slice_opts *)g->attrs, .dims = wk__dims(g->in[0]) };
     if (!resolve_slice(g->in[0], &attrs.slice)) return wk_error_code();
-    g->din[0] = wk_op_run1(&slice_backward_row, &attrs, g->dout[0]);
-    return WK_OK;
+    return wk_op_run_into(&slice_backward_row, g->dout, 1, g->din, &attrs, g->sink[0]);
 }
 static void slice_samples(wk_sampler *s) {
     const wk_slice_opts head = { 0, 0, 2, 0 }, tail = { -1, -3, 100, 2 }, none = { 0, 2, 2, 1 };
     WK_CASE(s, "head", &head, { .dims = WK_DIMS(5, 3) });
     WK_CASE(s, "tail", &tail, { .dims = WK_DIMS(3, 7), .strided = true });
     WK_CASE(s, "empty", &none, { .dims = WK_DIMS(5, 3) });
+    const wk_slice_opts inner = { 1, 256, 768, 1 };
+    WK_HUGE_CASE(s, "huge", &inner, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def slice_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_slice_opts, axis), 0, NULL, 0, "which" },
@@ -349,6 +354,7 @@ static wk_op_def slice_row = { .name = "slice",
                                .n_attrs = 4,
                                .attrs_size = sizeof(wk_slice_opts),
                                .shape = slice_shape,
+                               .part = true,
                                .grad = slice_grad,
                                .cost = wk__cost_nothing,
                                .samples = slice_samples };

@@ -123,6 +123,8 @@ static void scatter_samples(wk_sampler *s) {
             { .dims = WK_DIMS(3, 1), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(4, 2) });
     WK_CASE(s, "none", &rows, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(0, 3), .kind = WK_SAMPLE_INDEX, .high = 5 },
             { .dims = WK_DIMS(0, 3) });
+    WK_HUGE_CASE(s, "huge one each", &rows, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(1, 1024), .kind = WK_SAMPLE_INDEX, .high = 512 }, { .dims = WK_DIMS(1, 1024) });
 }
 static void scatter_add_samples(wk_sampler *s) {
     const wk_index_opts rows = { 0 }, columns = { 1 };
@@ -227,7 +229,7 @@ static wk_tensor *mean_of_positions(wk_tensor *total, wk_tensor *index, int axis
     if (!total) return NULL;
     wk_dtype dtype = (wk_dtype)total->dtype;
     wk_tensor *start = wk_full(dtype, wk__dims(total), with_self ? 1 : 0);
-    wk_tensor *count = wk_scatter_add(start, index, wk_full(dtype, wk__dims(index), 1), axis);
+    wk_tensor *count = wk_scatter_add(start, index, wk_expand(wk_full(dtype, WK_SCALAR, 1), wk__dims(index)), axis);
     count = wk_maximum(count, wk_full(dtype, WK_SCALAR, 1));
     return wk_dtype_is_float(dtype) ? wk_div(total, count) : wk_floor_divide(total, count);
 }

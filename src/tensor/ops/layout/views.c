@@ -33,6 +33,7 @@ static void flatten_samples(wk_sampler *s) {
     const flatten_attrs all = { 0 }, images = { 1 };
     WK_CASE(s, "all", &all, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "images", &images, { .dims = WK_DIMS(2, 3, 4, 5), .strided = true });
+    WK_HUGE_CASE(s, "huge", &images, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static const wk_attr_def flatten_attr_defs[] = { { "first_axis", WK_ATTR_INT, offsetof(flatten_attrs, first_axis), 0,
                                                    NULL, 0, "axes from here on become one" } };
@@ -51,6 +52,7 @@ static wk_status transpose_parts(const wk_call *call, wk_tensor *out[]) {
 static void transpose_samples(wk_sampler *s) {
     const transpose_attrs ends = { 0, -1 };
     WK_CASE(s, "ends", &ends, { .dims = WK_DIMS(3, 4, 5) });
+    WK_HUGE_CASE(s, "huge", &ends, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def transpose_attr_defs[] = {
     { "axis_a", WK_ATTR_INT, offsetof(transpose_attrs, axis_a), 0, NULL, 0, "exchanged with" },
@@ -70,6 +72,7 @@ static wk_status select_parts(const wk_call *call, wk_tensor *out[]) {
 static void select_samples(wk_sampler *s) {
     const select_attrs last = { 1, -1 };
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(3, 4, 5) });
+    WK_HUGE_CASE(s, "huge", &last, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def select_attr_defs[] = {
     { "axis", WK_ATTR_INT, offsetof(select_attrs, axis), 0, NULL, 0, "which goes away" },
@@ -94,6 +97,7 @@ static void squeeze_samples(wk_sampler *s) {
     const wk_squeeze_opts all = { 0 }, some = { WK_DIMS(-1, 1) };
     WK_CASE(s, "all", &all, { .dims = WK_DIMS(1, 3, 1, 4) });
     WK_CASE(s, "some", &some, { .dims = WK_DIMS(1, 3, 4, 1) });
+    WK_HUGE_CASE(s, "huge", &all, { .dims = WK_DIMS(1, 512, 1, 1024) });
 }
 static const wk_attr_def squeeze_attrs[] = { { "axes", WK_ATTR_DIMS, offsetof(wk_squeeze_opts, axes), 0, NULL, 0,
                                                "which may go; none: all" } };
@@ -121,6 +125,7 @@ static void unsqueeze_samples(wk_sampler *s) {
     const unsqueeze_attrs first = { 0 }, last = { -1 };
     WK_CASE(s, "first", &first, { .dims = WK_DIMS(3, 4) });
     WK_CASE(s, "last", &last, { .dims = WK_DIMS(3, 4), .strided = true });
+    WK_HUGE_CASE(s, "huge", &first, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def unsqueeze_attr_defs[] = { { "axis", WK_ATTR_INT, offsetof(unsqueeze_attrs, axis), 0, NULL, 0,
                                                      "of the result" } };
@@ -157,6 +162,7 @@ static wk_status unflatten_parts(const wk_call *call, wk_tensor *out[]) {
 static void unflatten_samples(wk_sampler *s) {
     const wk_unflatten_opts middle = { 1, WK_DIMS(2, -1) };
     WK_CASE(s, "middle", &middle, { .dims = WK_DIMS(3, 8, 2) });
+    WK_HUGE_CASE(s, "huge", &middle, { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def unflatten_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_unflatten_opts, axis), 0, NULL, 0, "to cut up" },
@@ -185,6 +191,7 @@ static void movedim_samples(wk_sampler *s) {
     const wk_movedim_opts back = { 0, -1 }, front = { 2, 0 };
     WK_CASE(s, "back", &back, { .dims = WK_DIMS(2, 3, 4, 5) });
     WK_CASE(s, "front", &front, { .dims = WK_DIMS(2, 3, 4) });
+    WK_HUGE_CASE(s, "huge", &back, { .dims = WK_DIMS(8, 32, 56, 56) });
 }
 static const wk_attr_def movedim_attrs[] = {
     { "from", WK_ATTR_INT, offsetof(wk_movedim_opts, from), 0, NULL, 0, "axis that moves" },
@@ -250,6 +257,7 @@ static void diagonal_samples(wk_sampler *s) {
     WK_CASE(s, "above", &above, { .dims = WK_DIMS(2, 4, 3), .strided = true });
     WK_CASE(s, "below", &below, { .dims = WK_DIMS(5, 4, 2) });
     WK_CASE(s, "beyond", &beyond, { .dims = WK_DIMS(3, 3) });
+    WK_HUGE_CASE(s, "huge", &main_one, { .dims = WK_DIMS(1024, 1024) });
 }
 static const wk_attr_def diagonal_attrs[] = {
     { "offset", WK_ATTR_INT, offsetof(wk_diagonal_opts, offset), 0, NULL, 0, "above the main diagonal" },
@@ -263,6 +271,7 @@ static wk_op_def diagonal_row = { .name = "diagonal",
                                   .attrs = diagonal_attrs,
                                   .n_attrs = 3,
                                   .attrs_size = sizeof(wk_diagonal_opts),
+                                  .part = true,
                                   .shape = diagonal_shape,
                                   .grad = diagonal_grad,
                                   .cost = wk__cost_nothing,
@@ -314,6 +323,7 @@ static void diag_embed_samples(wk_sampler *s) {
     const wk_diag_embed_opts main_one = { 0 }, below = { -1 };
     WK_CASE(s, "main", &main_one, { .dims = WK_DIMS(4) });
     WK_CASE(s, "below", &below, { .dims = WK_DIMS(2, 3) });
+    WK_HUGE_CASE(s, "huge", &main_one, { .dims = WK_DIMS(64, 128) });
 }
 static const wk_attr_def diag_embed_attrs[] = { { "offset", WK_ATTR_INT, offsetof(wk_diag_embed_opts, offset), 0, NULL,
                                                   0, "above the main diagonal" } };

@@ -63,6 +63,7 @@ static void windows_samples(wk_sampler *s) {
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(2, 7, 3) });
     WK_CASE(s, "far", &far, { .dims = WK_DIMS(2, 11), .strided = true });
     WK_CASE(s, "apart", &apart, { .dims = WK_DIMS(8, 3) });
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(16, 256, 128) });
 }
 static const wk_attr_def windows_attrs[] = {
     { "axis", WK_ATTR_INT, offsetof(wk_windows_opts, axis), 0, NULL, 0, "along which" },
@@ -192,6 +193,8 @@ static void fold_samples(wk_sampler *s) {
                                 { .kernel = { 3, 2 }, .stride = { 2, 1 }, .dilation = { 1, 2 }, .padding = { 1, 2 } } };
     WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(1, 12, 9) });
     WK_CASE(s, "full", &full, { .dims = WK_DIMS(1, 6, 18) });
+    const wk_fold_opts image = { { 56, 56 }, { .kernel = { 2, 3 } } };
+    WK_HUGE_CASE(s, "huge", &image, { .dims = WK_DIMS(2, 192, 2970) });
 }
 #define WINDOW_ATTRS(type, at)                                                                                \
     { "kernel", WK_ATTR_INTS, offsetof(type, at kernel), 2, NULL, 0, "size of a window" },                    \

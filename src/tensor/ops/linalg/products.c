@@ -335,6 +335,7 @@ static void matrix_power_samples(wk_sampler *s) {
     WK_CASE(s, "three", &three, { .dims = WK_DIMS(3, 3) });
     WK_CASE(s, "one", &one, { .dims = WK_DIMS(2, 2, 2) });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3, 3) });
+    WK_HUGE_CASE(s, "huge", &three, { .dims = WK_DIMS(16, 64, 64), .low = -0.2, .high = 0.2 });
 }
 static const wk_attr_def matrix_power_attrs[] = { { "n", WK_ATTR_INT, offsetof(wk_matrix_power_opts, n), 0, NULL, 0,
                                                     "the power" } };

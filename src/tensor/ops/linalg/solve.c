@@ -78,6 +78,8 @@ static void solve_triangular_samples(wk_sampler *s) {
     WK_CASE(s, "upper", &upper, { .dims = WK_DIMS(2, 3, 3), .low = 0.5, .high = 2, .strided = true },
             { .dims = WK_DIMS(3, 2) });
     WK_CASE(s, "unit", &unit, { .dims = WK_DIMS(3, 3) }, { .dims = WK_DIMS(2, 3, 2) });
+    WK_HUGE_CASE(s, "huge", &unit, { .dims = WK_DIMS(16, 64, 64), .low = -0.05, .high = 0.05 },
+                 { .dims = WK_DIMS(16, 64, 64) });
 }
 static const wk_attr_def solve_triangular_attrs[] = {
     { "upper", WK_ATTR_BOOL, offsetof(wk_solve_triangular_opts, upper), 0, NULL, 0, "a is an upper triangle" },

@@ -125,6 +125,8 @@ static void focal_loss_samples(wk_sampler *s) {
                        t = { .dims = WK_DIMS(4, 5), .low = 0.05, .high = 0.95 };
     s->emit(s, "usual", (const wk_sample_in[]){ x, t }, 2, &usual);
     s->emit(s, "plain", (const wk_sample_in[]){ x, t }, 2, &plain);
+    WK_HUGE_CASE(s, "huge", &plain, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024), .low = 0.05, .high = 0.95 });
 }
 static const wk_attr_def focal_loss_attrs[] = { NUMBER(wk_focal_opts, alpha, 0.25, "weight of the positive class"),
                                                 NUMBER(wk_focal_opts, gamma, 2, "how little easy ones count"),
@@ -152,6 +154,8 @@ static void dice_loss_samples(wk_sampler *s) {
     const wk_sample_in p = { .dims = WK_DIMS(3, 4, 5), .low = 0.05, .high = 0.95 };
     s->emit(s, "mean", (const wk_sample_in[]){ p, p }, 2, &mean);
     s->emit(s, "none", (const wk_sample_in[]){ p, p }, 2, &none);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(8, 256, 256), .low = 0.05, .high = 0.95 },
+                 { .dims = WK_DIMS(8, 256, 256), .low = 0.05, .high = 0.95 });
 }
 static const wk_attr_def dice_loss_attrs[] = { NUMBER(wk_dice_opts, smooth, 1, "added above and below"),
                                                REDUCTION(wk_dice_opts) };

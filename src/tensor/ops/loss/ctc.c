@@ -117,6 +117,10 @@ static void ctc_loss_samples(wk_sampler *s) {
                        lengths = { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .low = 1, .high = 4 };
     s->emit(s, "mean", (const wk_sample_in[]){ x, labels, times, lengths }, 4, &mean);
     s->emit(s, "impossible", (const wk_sample_in[]){ x, some, few, lengths }, 4, &none);
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(50, 16, 32), .low = -4, .high = -3 },
+                 { .dims = WK_DIMS(16, 10), .kind = WK_SAMPLE_INDEX, .low = 1, .high = 32 },
+                 { .dims = WK_DIMS(16), .kind = WK_SAMPLE_INDEX, .low = 40, .high = 51 },
+                 { .dims = WK_DIMS(16), .kind = WK_SAMPLE_INDEX, .low = 5, .high = 11 });
 }
 static const wk_attr_def ctc_loss_attrs[] = {
     { "blank", WK_ATTR_INT, offsetof(wk_ctc_opts, blank), 0, NULL, 0, "the class that stands for nothing" },

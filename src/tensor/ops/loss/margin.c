@@ -23,6 +23,7 @@ static void hinge_embedding_loss_samples(wk_sampler *s) {
     const wk_margin_opts usual = { 0 }, far = { WK_SET(2.3), WK_REDUCTION_NONE };
     WK_CASE(s, "usual", &usual, { .dims = WK_DIMS(4, 5), .low = 0, .high = 0.9 }, SIGNS(4, 5));
     WK_CASE(s, "far", &far, { .dims = WK_DIMS(4, 5) }, SIGNS(4, 5));
+    WK_HUGE_CASE(s, "huge", &usual, { .dims = WK_DIMS(512, 1024) }, SIGNS(512, 1024));
 }
 static const wk_attr_def margin_of_one[] = { NUMBER(wk_margin_opts, margin, 1, "beyond which nothing is lost"),
                                              REDUCTION(wk_margin_opts) };
@@ -44,6 +45,7 @@ static void margin_ranking_loss_samples(wk_sampler *s) {
     const wk_margin_opts usual = { 0 }, far = { WK_SET(0.37), WK_REDUCTION_NONE };
     WK_CASE(s, "usual", &usual, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) }, SIGNS(4, 5));
     WK_CASE(s, "far", &far, { .dims = WK_DIMS(7) }, { .dims = WK_DIMS(7) }, SIGNS(7));
+    WK_HUGE_CASE(s, "huge", &usual, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) }, SIGNS(512, 1024));
 }
 #define margin_ranking_loss_attrs margin_of_zero
 LOSS_ROW(margin_ranking_loss, "max(0, -y (a - b) + margin), reduced", 3, 0, wk_margin_opts);
@@ -60,6 +62,7 @@ static void soft_margin_loss_samples(wk_sampler *s) {
     const wk_loss_opts mean = { 0 }, none = { WK_REDUCTION_NONE };
     WK_CASE(s, "mean", &mean, { .dims = WK_DIMS(4, 5) }, SIGNS(4, 5));
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(4, 5), .strided = true }, SIGNS(4, 5));
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(512, 1024) }, SIGNS(512, 1024));
 }
 static const wk_attr_def soft_margin_loss_attrs[] = { REDUCTION(wk_loss_opts) };
 LOSS_ROW(soft_margin_loss, "log(1 + e^(-y x)), reduced", 2, 0, wk_loss_opts);
@@ -92,6 +95,7 @@ static void cosine_embedding_loss_samples(wk_sampler *s) {
     const wk_margin_opts usual = { 0 }, far = { WK_SET(-0.5), WK_REDUCTION_NONE };
     WK_CASE(s, "usual", &usual, { .dims = WK_DIMS(6, 5) }, { .dims = WK_DIMS(6, 5) }, SIGNS(6));
     WK_CASE(s, "far", &far, { .dims = WK_DIMS(6, 5), .strided = true }, { .dims = WK_DIMS(6, 5) }, SIGNS(6));
+    WK_HUGE_CASE(s, "huge", &usual, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) }, SIGNS(512));
 }
 #define cosine_embedding_loss_attrs margin_of_zero
 LOSS_ROW(cosine_embedding_loss, "y = 1: 1 - cos(a, b); y = -1: max(0, cos(a, b) - margin); reduced", 3, 0,
@@ -123,6 +127,8 @@ static void triplet_margin_loss_samples(wk_sampler *s) {
     s->emit(s, "usual", (const wk_sample_in[]){ x, x, x }, 3, &usual);
     s->emit(s, "swap", (const wk_sample_in[]){ x, x, x }, 3, &swap);
     s->emit(s, "cube", (const wk_sample_in[]){ x, x, x }, 3, &cube);
+    WK_HUGE_CASE(s, "huge", &usual, { .dims = WK_DIMS(512, 1024) }, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512, 1024) });
 }
 static const wk_attr_def triplet_margin_loss_attrs[] = {
     NUMBER(wk_triplet_opts, margin, 1, "by which the negative must be farther"),
@@ -180,6 +186,8 @@ static void multi_margin_loss_samples(wk_sampler *s) {
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .kind = WK_SAMPLE_ABSENT });
     WK_CASE(s, "square", &square, { .dims = WK_DIMS(4, 5), .strided = true },
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 5 }, { .dims = WK_DIMS(5), .low = 0.5, .high = 2 });
+    WK_HUGE_CASE(s, "huge", &usual, { .dims = WK_DIMS(512, 1024) },
+                 { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1024 }, { .kind = WK_SAMPLE_ABSENT });
 }
 static const wk_attr_def multi_margin_loss_attrs[] = { NUMBER(wk_multi_margin_opts, margin, 1, "between classes"),
                                                        NUMBER(wk_multi_margin_opts, p, 1, "1 or 2"),
@@ -203,12 +211,11 @@ static wk_status multilabel_margin_loss_parts(const wk_call *call, wk_tensor *ou
     wk_tensor *before = wk_triu(wk_full(WK_F64, WK_DIMS(classes, classes), 1), (wk_triangle_opts){ 0 });
     wk_tensor *valid = wk_eq(wk_matmul(missing, before), wk_zeros(WK_F64, WK_SCALAR));
     wk_tensor *label = wk_where(valid, target, none);
-    wk_tensor *hits = wk_logical_and(wk_eq(wk_unsqueeze(label, -1), wk_arange(classes)), wk_unsqueeze(valid, -1));
-    wk_tensor *is_label = wk_gt(wk_sum(hits, (wk_reduce_opts){ .axes = WK_DIMS(1) }), none);
-    wk_tensor *ahead = wk_sub(wk_unsqueeze(x, 1), wk_unsqueeze(wk_gather(x, label, 1), -1));
-    wk_tensor *loss = at_least(line(ahead, 1, 1), 0);
-    wk_tensor *counts =
-        wk_logical_and(wk_unsqueeze(valid, -1), wk_logical_not(wk_reshape(is_label, WK_DIMS(n, 1, classes))));
+    wk_tensor *is_label = wk_scatter_add(wk_zeros(WK_F64, WK_DIMS(n, classes)), label, wk_cast(valid, WK_F64), 1);
+    wk_tensor *is_none = wk_eq(is_label, wk_zeros(WK_F64, WK_SCALAR));
+    wk_tensor *from_label = wk_unsqueeze(line(wk_gather(x, label, 1), -1, 1), -1);
+    wk_tensor *loss = at_least(wk_add(from_label, wk_unsqueeze(x, 1)), 0);
+    wk_tensor *counts = wk_logical_and(wk_unsqueeze(valid, -1), wk_unsqueeze(is_none, 1));
     loss = wk_sum(wk_where(counts, loss, wk__number(x, 0)), (wk_reduce_opts){ .axes = WK_DIMS(1, 2) });
     out[0] = reduced(wk_scale(loss, classes ? 1 / (double)classes : 0), ((const wk_loss_opts *)call->attrs)->reduction);
     return WK_OK;
@@ -220,6 +227,8 @@ static void multilabel_margin_loss_samples(wk_sampler *s) {
             { .dims = WK_DIMS(3, 4), .kind = WK_SAMPLE_INDEX, .high = 2 });
     WK_CASE(s, "few", &none, { .dims = WK_DIMS(6, 4) },
             { .dims = WK_DIMS(6, 4), .kind = WK_SAMPLE_INDEX, .low = -1, .high = 4 });
+    WK_HUGE_CASE(s, "huge", &mean, { .dims = WK_DIMS(128, 100) },
+                 { .dims = WK_DIMS(128, 100), .kind = WK_SAMPLE_INDEX, .low = -1, .high = 100 });
 }
 static const wk_attr_def multilabel_margin_loss_attrs[] = { REDUCTION(wk_loss_opts) };
 CLASS_ROW(multilabel_margin_loss, "hinge loss of labels against the other classes, reduced", 2, 0, wk_loss_opts);

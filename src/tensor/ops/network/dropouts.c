@@ -59,6 +59,8 @@ static void samples(wk_sampler *s) {
             { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(2, 3, 4, 5) },
             { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
+    WK_HUGE_CASE(s, "huge", &half, { .dims = WK_DIMS(8, 64, 28, 28) },
+                 { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
 }
 static const wk_attr_def attrs[] = { { "p", WK_ATTR_FLOAT, offsetof(wk_dropout_opts, p), 0, NULL, 0,
                                        "probability of being dropped" } };

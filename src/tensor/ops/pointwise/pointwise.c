@@ -12,6 +12,24 @@ static wk_status where_shape(const wk_call *call, wk_desc out[]) {
     return wk_desc_broadcast(call, (wk_dtype)call->in[1]->dtype, out);
 }
 
+static wk_status add_into_shape(const wk_call *call, wk_desc out[]) {
+    (void)out;
+    char text[2][160];
+    if (wk__same_shape(call->in[0], call->in[1])) return WK_OK;
+    return wk_bad_call(call, WK_SHAPE, "%s has another shape than %s",
+                       wk_describe(call->in[1], text[1], sizeof text[1]),
+                       wk_describe(call->in[0], text[0], sizeof text[0]));
+}
+static wk_cost add_into_cost(const wk_call *call) {
+    return (wk_cost){ (double)call->in[0]->count, 1.5 * wk__operand_bytes(call) };
+}
+static void add_into_samples(wk_sampler *s) {
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5) });
+    WK_CASE(s, "empty", NULL, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(0, 3) });
+    WK_CASE(s, "large", NULL, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257) });
+}
+
 static wk_status cast_shape(const wk_call *call, wk_desc out[]) {
     const wk_cast_opts *opts = call->attrs;
     if ((unsigned)opts->dtype >= WK_DTYPE_COUNT) return wk_bad_call(call, WK_DTYPE, "%d is no dtype", (int)opts->dtype);
@@ -163,6 +181,16 @@ static wk_status relu_backward_grad(wk_grad *g) {
 /* ---- rows ---- */
 
 BINARY(add, "a + b", WK_NUMBERS, 0, 0, add_grad)
+static wk_op_def add_into_row = { .name = "add_into",
+                                  .internal = true,
+                                  .doc = "a = a + b",
+                                  .n_in = 2,
+                                  .mutates = IN0,
+                                  .dtype = { .allowed = { WK_NUMBERS, WK_NUMBERS }, .same = IN0 | IN1 },
+                                  .shape = add_into_shape,
+                                  .not_differentiable = "it adds gradients up, which nothing depends on",
+                                  .cost = add_into_cost,
+                                  .samples = add_into_samples };
 BINARY(sub, "a - b", WK_NUMBERS, 0, 0, sub_grad)
 BINARY(mul, "a b", WK_NUMBERS, IN0 | IN1, 0, mul_grad)
 BINARY(div, "a / b", WK_FLOATS, IN1, OUT0, div_grad)
@@ -254,12 +282,21 @@ wk_tensor *wk_where(wk_tensor *condition, wk_tensor *a, wk_tensor *b) {
 }
 
 wk_op_def *const wk__rows_pointwise[] = {
-    &add_row,     &sub_row,  &mul_row,     &div_row,  &maximum_row,
-    &minimum_row, &eq_row,   &ne_row,      &lt_row,   &le_row,
-    &gt_row,      &ge_row,   &neg_row,     &abs_row,  &sign_row,
-    &exp_row,     &log_row,  &sqrt_row,    &sin_row,  &cos_row,
-    &erf_row,     &tanh_row, &sigmoid_row, &relu_row, &relu_backward_row,
-    &affine_row,  &cast_row, &where_row,   NULL,
+    &add_row,     &add_into_row,
+    &sub_row,     &mul_row,
+    &div_row,     &maximum_row,
+    &minimum_row, &eq_row,
+    &ne_row,      &lt_row,
+    &le_row,      &gt_row,
+    &ge_row,      &neg_row,
+    &abs_row,     &sign_row,
+    &exp_row,     &log_row,
+    &sqrt_row,    &sin_row,
+    &cos_row,     &erf_row,
+    &tanh_row,    &sigmoid_row,
+    &relu_row,    &relu_backward_row,
+    &affine_row,  &cast_row,
+    &where_row,   NULL,
 };
 
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y) {

@@ -139,10 +139,12 @@ static void multinomial_samples(wk_sampler *s) {
     WK_CASE(s, "once", &once, { .dims = WK_DIMS(4, 3, 9), .low = 0.1, .high = 2, .strided = true }, KEY);
     WK_CASE(s, "one line", &once, { .dims = WK_DIMS(5), .low = 0.1, .high = 2 }, KEY);
     WK_CASE(s, "empty", &once, { .dims = WK_DIMS(0, 6), .low = 0.1, .high = 2 }, KEY);
+    WK_HUGE_CASE(s, "huge", &again, { .dims = WK_DIMS(512, 1000), .low = 0.1, .high = 2 }, KEY);
 }
 static void bernoulli_samples(wk_sampler *s) {
     WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(33, 65), .low = 0.01, .high = 0.99 }, KEY);
     WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(7, 9), .low = 0.01, .high = 0.99, .strided = true }, KEY);
+    WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = 0.01, .high = 0.99 }, KEY);
 }
 static void permutation_samples(wk_sampler *s) {
     const wk_permutation_opts none = { 0 }, many = { 1000 };

@@ -333,6 +333,8 @@ static void projected_samples(wk_sampler *s) {
             ABSENT, OF(2, 3));
     WK_CASE(s, "reverse", &back, OF(2, 2, 12), { .dims = WK_DIMS(12, 2), .low = -1, .high = 1 }, ABSENT, ABSENT, ABSENT,
             OF(2, 3));
+    WK_HUGE_CASE(s, "huge", &plain, OF(32, 32, 512), { .dims = WK_DIMS(512, 64), .low = -0.1, .high = 0.1 }, OF(32, 64),
+                 OF(32, 128), ABSENT, { .dims = WK_DIMS(64, 128), .low = -0.1, .high = 0.1 });
 }
 static wk_op_def projected_row = {
     .name = "lstm_projected",

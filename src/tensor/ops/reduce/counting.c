@@ -105,6 +105,8 @@ static void unique_padded_samples(wk_sampler *s) {
     WK_CASE(s, "few", &few, { .dims = WK_DIMS(40) });
     WK_CASE(s, "many", &many, { .dims = WK_DIMS(3, 4, 5), .strided = true });
     WK_CASE(s, "empty", &few, { .dims = WK_DIMS(0, 3) });
+    const wk_unique_padded_opts room = { 1000 };
+    WK_HUGE_CASE(s, "huge", &room, { .dims = WK_DIMS(512, 1024), .low = 0, .high = 1 });
 }
 static void bincount_samples(wk_sampler *s) {
     const wk_bincount_opts none = { 0 }, long_ = { 50 };
@@ -146,6 +148,7 @@ static void bucketize_samples(wk_sampler *s) {
     const wk_searchsorted_opts left = { false }, right = { true };
     WK_CASE(s, "left", &left, VALUES(4, 5), ROW_OF(6));
     WK_CASE(s, "right", &right, VALUES(4, 5), ROW_OF(6));
+    WK_HUGE_CASE(s, "huge", &right, VALUES(512, 1024), ROW_OF(256));
 }
 
 /* ---- rows ---- */
