@@ -106,6 +106,22 @@ Test(special_values, erfinv_of_small_numbers) {
     wk_scope_end(scope);
 }
 
+/* A causal mask that is moved beyond either end: every query sees all keys, or none. */
+Test(special_values, attention_with_offsets_at_their_ends) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *q = wk_reshape(wk_cast(wk_arange(12), WK_F32), WK_DIMS(1, 3, 4)), *k = wk_scale(q, 0.1);
+    wk_tensor *plain = wk_scaled_dot_product_attention(q, k, q, NULL, NULL, (wk_attention_opts){ 0 });
+    wk_attention_opts far = { .causal = true, .offset = INT64_MAX }, before = { .causal = true, .offset = INT64_MIN };
+    wk_tensor *all = wk_scaled_dot_product_attention(q, k, q, NULL, NULL, far);
+    wk_tensor *none = wk_scaled_dot_product_attention(q, k, q, NULL, NULL, before);
+    cr_assert(all && none, "%s", wk_message());
+    for (int64_t i = 0; i < 12; i++) {
+        cr_expect_eq(wk_at(all, i), wk_at(plain, i));
+        cr_expect_eq(wk_at(none, i), 0);
+    }
+    wk_scope_end(scope);
+}
+
 Test(special_values, casts_saturate) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *x = wk_from_array(WK_F64, WK_DIMS(6), (double[]){ 1e30, -1e30, NAN, 300.9, -300.9, -0.5 });

@@ -136,7 +136,9 @@ static attention attention_of(const wk_call *call, wk_tensor *const *in /* q, k,
     a.heads = last(q, 3), a.kv_heads = last(k, 3), a.group = a.kv_heads ? a.heads / a.kv_heads : 1;
     a.queries = last(q, 2), a.keys = last(k, 2), a.width = last(q, 1), a.value_width = last(v, 1);
     a.all = a.q.heads.count;
-    a.causal = opts->causal, a.offset = opts->offset, a.dropout = opts->dropout;
+    a.causal = opts->causal, a.dropout = opts->dropout;
+    /* Beyond these every query sees all keys, or none. */
+    a.offset = opts->offset < -a.queries ? -a.queries : opts->offset > a.keys ? a.keys : opts->offset;
     a.scale = wk_optional_or(opts->scale, 1 / sqrt((double)a.width));
     if (in[3]) set_mask(&a, in[3], q);
     if (a.dropout > 0) {
