@@ -14,6 +14,7 @@
 #include "wick/op.h"
 #include "wick/ops.h"
 #include "wick/optim.h"
+#include "wick/profile.h"
 #include "wick/random.h"
 #include "wick/tensor.h"
 

@@ -31,7 +31,8 @@ typedef struct wk_cpu_entry {
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
     X(dropout) X(index) X(tensor_list) X(optimizer_steps) X(matmul) X(conv) X(pool)            \
     X(resize) X(grid_sample) X(batch_norm) X(arrange) X(scatter) X(random)                     \
-    X(row_norm) X(attention) X(rotary) X(recurrent) X(fft) X(multinomial) X(cross) X(distance)
+    X(row_norm) X(attention) X(rotary) X(recurrent) X(fft) X(multinomial) X(cross) X(distance) \
+    X(roofs)
 /* clang-format on */
 #define WK_CPU_DECLARE(name)                              \
     extern const wk_cpu_entry wk__cpu_##name##_generic[]; \

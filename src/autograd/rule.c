@@ -112,7 +112,10 @@ wk_status wk__rule_run(wk__rule_call *c) {
     if (!any) return WK_OK;
     wk_scope inner = wk_scope_begin();
     wk__scope *rule_scope = c->context->scope;
+    const char *outer = c->context->layer;
+    if (node->layer) c->context->layer = node->layer;
     wk_status status = inner.record ? run(c) : wk_error_code();
+    c->context->layer = outer;
     if (status == WK_OK) {
         /* Headers made from here on belong to the scope around. */
         c->context->scope = rule_scope->outer;

@@ -40,6 +40,12 @@ wk_status wk__tape_record(wk_context *context, const wk_call *call) {
         void *attrs = block + (((end + 15) & ~(uintptr_t)15) - (uintptr_t)block);
         node->attrs = memcpy(attrs, call->attrs, op->attrs_size);
     }
+    if (WK_UNLIKELY(context->mode & WK__MODE_OBSERVED) && context->layer) {
+        size_t size = strlen(context->layer) + 1;
+        char *layer = wk__arena_take(&context->arena, size); /* the module may be gone when backward runs */
+        if (!layer) return WK_NO_MEMORY;
+        node->layer = memcpy(layer, context->layer, size);
+    }
     bool list = op->n_in == WK_LIST;
     for (int i = 0; i < n_in; i++) {
         wk_tensor *in = call->in[i];

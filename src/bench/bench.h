@@ -8,18 +8,31 @@
 #include <sys/types.h>
 
 enum { WK__BENCH_MOST_IN = 16, WK__BENCH_MOST_OUT = 32 };
+/* Each side of a line is timed so many times, in turns. */
+enum { WK__BENCH_ROUNDS = 7 };
 
 typedef enum wk__bench_mode { WK__BENCH_FORWARD, WK__BENCH_GRAD, WK__BENCH_MODES } wk__bench_mode;
 extern const char *const wk__bench_mode_names[]; /* "forward", "grad" */
 
+/* Before anything is timed. */
+typedef enum wk__bench_check { WK__BENCH_PARTS, WK__BENCH_BITS, WK__BENCH_CHECKS } wk__bench_check;
+extern const char *const wk__bench_check_names[]; /* "check", "bitwise" */
+
 typedef struct wk__bench_opts {
-    const char *pattern; /* names of rows, as a shell's pattern */
-    const char *peer;    /* "torch"; NULL: none */
-    const char *json;    /* a file; NULL: none */
-    int threads;         /* of both sides; 0: all */
+    const char *pattern;              /* names of rows, as a shell's pattern */
+    const char *peer;                 /* "torch"; NULL: none */
+    const char *json;                 /* a file to write; NULL: none */
+    const char *compare;              /* an earlier file of --json; NULL: none */
+    const char *sample;               /* the label of the one to run; NULL: the large ones */
+    wk_dims shape[WK__BENCH_MOST_IN]; /* instead of those of the first sample */
+    int shapes;                       /* how many are given; a rank of -1: as it is */
+    bool cold;                        /* operands come from memory at each call */
+    bool verify[WK__BENCH_CHECKS];
+    int threads; /* of both sides; 0: all */
     wk_dtype dtype;
     bool modes[WK__BENCH_MODES];
-    double min_time; /* seconds for each side of one line */
+    double min_time;  /* seconds for each side of one line */
+    double max_noise; /* spread of the rounds from which on they are run again; 0: never */
 } wk__bench_opts;
 
 /* ---- subject.c ---- */
@@ -43,10 +56,44 @@ void wk__subject_end(wk__subject *subject);
 wk_status wk__subject_want_grad(wk__subject *subject, bool (*uses)(void *context, int output), void *context);
 /* Results, and in WK__BENCH_GRAD gradients (NULL where not wanted), as tensors of the current scope. */
 wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients);
-/* Nanoseconds of a call in the fastest batch within `seconds`; 0 with an error pending. */
-double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds);
+/* Nanoseconds of a call in the fastest batch within `seconds` (cold: of the fastest call, each after the caches were
+ * filled with something else); 0 with an error pending. */
+double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds, bool cold);
 /* Bytes and floating-point operations of one call. */
 wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode);
+
+/* ---- verify.c ---- */
+
+/* Hold the subject's results against its parts', or two runs' bits against each other's (another number of threads
+ * too).  `note` says what was found; false if that is wrong. */
+bool wk__subject_verify(const wk__subject *subject, wk__bench_check check, char *note, size_t size);
+/* "" in `note` if both agree within `tolerance` of the largest element of `other`. */
+void wk__bench_hold_against(wk_tensor *own, wk_tensor *other, const char *what, double tolerance, char *note,
+                            size_t size);
+/* How far two right results in such dtypes may lie apart. */
+double wk__bench_tolerance(wk_tensor *const *tensors, int count);
+
+/* ---- roofs.c ---- */
+
+typedef struct wk__roof_level {
+    const char *name; /* "L1", "L2", "L3", "memory" */
+    double rate;      /* bytes a second */
+} wk__roof_level;
+
+/* What the machine does at best with so many threads. */
+enum { WK__ROOF_LEAST = 14, WK__ROOF_MOST = 28, WK__ROOF_LEVELS = 4 };
+typedef struct wk__roofs {
+    int threads;
+    double rate[WK__ROOF_MOST + 1]; /* bytes a second where 2^i bytes are touched, from WK__ROOF_LEAST on */
+    wk__roof_level level[WK__ROOF_LEVELS];
+    double f32, f64, bf16; /* floating-point operations a second; bf16 0: as f32 */
+    double fork_join;      /* seconds to wake a team and wait for it */
+} wk__roofs;
+
+wk_status wk__roofs_measure(wk__roofs *roofs, int threads);
+/* Seconds that no call of this cost can stay below; cold: its operands come from memory. */
+double wk__roofs_limit(const wk__roofs *roofs, wk_dtype dtype, wk_cost cost, bool cold);
+void wk__roofs_print(const wk__roofs *roofs, FILE *to);
 
 /* ---- peer.c ---- */
 
@@ -64,7 +111,7 @@ void wk__peer_stop(wk__peer *peer);
  * sides.  `note` receives "" if the peer may be timed, else why not. */
 wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size);
 /* As wk__subject_time, for what was prepared last. */
-double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds);
+double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds, bool cold);
 /* The first line that a program prints, "" if it cannot be run. */
 void wk__first_line_of(char *const argv[], char *line, size_t size);
 
@@ -73,23 +120,37 @@ void wk__first_line_of(char *const argv[], char *line, size_t size);
 typedef struct wk__bench_line {
     char row[64], sample[64], operands[160], note[200];
     const char *mode;
-    double wick_ns, peer_ns, ratio; /* the peer's time over Wick's; 0 without a peer */
+    double wick_ns, peer_ns, ratio; /* medians; the peer's time over Wick's; 0 without a peer */
+    double rounds[WK__BENCH_ROUNDS], peer_rounds[WK__BENCH_ROUNDS]; /* ns */
     wk_cost cost;
 } wk__bench_line;
 
 typedef struct wk__bench_report {
     wk__bench_line *line;
     int count, capacity;
-    char processor[120], build[120], revision[60], peer[80];
+    char processor[120], build[120], revision[60], peer[80], dtype[8], cache[8]; /* "hot", "cold" */
     int threads;
+    wk__roofs roofs;
+    const wk__bench_opts *opts;
 } wk__bench_report;
 
-void wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peer);
+wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peer);
 wk_status wk__report_add(wk__bench_report *report, wk__bench_line line);
 /* What lies below half of the peer's speed. */
 void wk__report_summary(const wk__bench_report *report);
 wk_status wk__report_save(const wk__bench_report *report, const char *path);
 void wk__report_end(wk__bench_report *report);
+double wk__bench_median(const double values[WK__BENCH_ROUNDS]);
+/* Between the quartiles, in percent of the median. */
+double wk__bench_noise(const double values[WK__BENCH_ROUNDS]);
+
+/* ---- compare.c ---- */
+
+/* The chance that rounds of one speed stand in an order as uneven as this, or more (two-sided). */
+double wk__rank_test(const double *a, int n, const double *b, int m);
+/* Whether the file is one of --json, before time is spent. */
+wk_status wk__bench_check_earlier(const char *path);
+wk_status wk__bench_compare(const wk__bench_report *report, const char *path);
 
 /* ops.c: `wick bench ops`. */
 wk_status wk__bench_ops(const wk__bench_opts *opts);

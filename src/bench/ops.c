@@ -1,7 +1,7 @@
 /* ops.c: `wick bench ops`: every row at its large samples, beside a peer where one is asked for.
  *
- * Wick and the peer take turns, ROUNDS times each, and the ratio is the median of the rounds' ratios: what slows the
- * machine down for a while slows both.
+ * Wick and the peer take turns, WK__BENCH_ROUNDS times each, and the ratio is the median of the rounds' ratios: what
+ * slows the machine down for a while slows both.
  */
 #include "bench/bench.h"
 
@@ -12,15 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 5 };
-
 typedef struct work {
     const wk__bench_opts *opts;
     wk__bench_report report;
     wk__peer *peer; /* NULL: none */
     const wk_op_def *row;
     bool only_huge; /* the row has samples made for timing: the others are left out */
-    int samples, differing;
+    bool shaped;    /* the row was run with the shapes given */
+    int samples, differing, wrong;
 } work;
 
 /* ---- which rows ---- */
@@ -48,29 +47,41 @@ static wk_status unknown(const char *pattern) {
 
 /* ---- one line ---- */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-static double median(double values[ROUNDS]) {
-    qsort(values, ROUNDS, sizeof *values, by_value);
-    return values[ROUNDS / 2];
+static wk_status time_rounds(work *w, const wk__subject *subject, wk__bench_mode mode, wk__bench_line *line) {
+    double ratio[WK__BENCH_ROUNDS] = { 0 }, seconds = w->opts->min_time / WK__BENCH_ROUNDS;
+    bool beside = w->peer && !*line->note;
+    for (int r = 0; r < WK__BENCH_ROUNDS; r++) {
+        line->rounds[r] = wk__subject_time(subject, mode, seconds, w->opts->cold);
+        if (beside) line->peer_rounds[r] = wk__peer_time(w->peer, mode, seconds, w->opts->cold);
+        if (wk_failed()) return wk_error_code();
+        ratio[r] = line->peer_rounds[r] / line->rounds[r];
+    }
+    line->wick_ns = wk__bench_median(line->rounds);
+    line->peer_ns = wk__bench_median(line->peer_rounds);
+    line->ratio = wk__bench_median(ratio);
+    return WK_OK;
 }
 
 static wk_status measure(work *w, const wk__subject *subject, wk__bench_mode mode, wk__bench_line line) {
-    double own[ROUNDS], other[ROUNDS] = { 0 }, ratio[ROUNDS] = { 0 }, seconds = w->opts->min_time / ROUNDS;
-    for (int r = 0; r < ROUNDS; r++) {
-        own[r] = wk__subject_time(subject, mode, seconds);
-        if (w->peer && !*line.note) other[r] = wk__peer_time(w->peer, mode, seconds);
-        if (wk_failed()) return wk_error_code();
-        ratio[r] = other[r] / own[r];
-    }
+    enum { ATTEMPTS = 5 };
     line.mode = wk__bench_mode_names[mode];
-    line.wick_ns = median(own);
-    line.peer_ns = median(other);
-    line.ratio = median(ratio);
     line.cost = wk__subject_cost(subject, mode);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        WK_TRY(time_rounds(w, subject, mode, &line));
+        if (w->opts->max_noise <= 0 || wk__bench_noise(line.rounds) <= w->opts->max_noise) break;
+    }
     return wk__report_add(&w->report, line);
+}
+
+static wk_status verify(work *w, const wk__subject *subject, wk__bench_line line) {
+    for (int check = 0; check < WK__BENCH_CHECKS; check++) {
+        if (!w->opts->verify[check]) continue;
+        line.mode = wk__bench_check_names[check];
+        w->wrong += !wk__subject_verify(subject, (wk__bench_check)check, line.note, sizeof line.note);
+        if (wk_failed()) return wk_error_code();
+        WK_TRY(wk__report_add(&w->report, line));
+    }
+    return WK_OK;
 }
 
 static void describe_operands(const wk__subject *subject, char *text, size_t size) {
@@ -94,6 +105,7 @@ static wk_status run_sample(work *w, wk__subject *subject) {
     } else {
         WK_TRY(wk__subject_want_grad(subject, NULL, NULL));
     }
+    WK_TRY(verify(w, subject, line));
     for (int mode = 0; mode < WK__BENCH_MODES; mode++) {
         bool runs = w->opts->modes[mode] && (mode == WK__BENCH_FORWARD || subject->has_grad);
         if (runs) WK_TRY(measure(w, subject, (wk__bench_mode)mode, line));
@@ -113,9 +125,29 @@ static void find_huge(wk_sampler *sampler, const char *label, const wk_sample_in
     if (begins(label, "huge")) w->only_huge = true;
 }
 
+static bool is_asked_for(const work *w, const char *label) {
+    if (w->opts->sample) return strcmp(label, w->opts->sample) == 0;
+    if (w->opts->shapes) return !w->shaped; /* the first one that is large lends its attributes */
+    return begins(label, w->only_huge ? "huge" : "large");
+}
+
 static void one_sample(wk_sampler *sampler, const char *label, const wk_sample_in *in, int n_in, const void *attrs) {
     work *w = sampler->context;
-    if (wk_failed() || !begins(label, w->only_huge ? "huge" : "large")) return;
+    wk_sample_in shaped[WK__BENCH_MOST_IN];
+    if (wk_failed() || !is_asked_for(w, label)) return;
+    if (w->opts->shapes) {
+        if (!w->opts->sample && !begins(label, w->only_huge ? "huge" : "large")) return;
+        if (w->opts->shapes > n_in || n_in > WK__BENCH_MOST_IN) {
+            (void)wk_fail(WK_CONFIG, "%s: --shape has %d shapes, the sample \"%s\" %d operands", w->row->name,
+                          w->opts->shapes, label, n_in);
+            return;
+        }
+        memcpy(shaped, in, (size_t)n_in * sizeof *in);
+        for (int i = 0; i < w->opts->shapes; i++)
+            if (w->opts->shape[i].rank >= 0) shaped[i].dims = w->opts->shape[i];
+        in = shaped;
+        w->shaped = true;
+    }
     wk__subject subject = { .row = w->row, .label = label, .attrs = attrs };
     if (wk__subject_begin(&subject, w->opts->dtype, in, n_in) != WK_OK) return;
     if (run_sample(w, &subject) == WK_OK) w->samples++;
@@ -124,7 +156,7 @@ static void one_sample(wk_sampler *sampler, const char *label, const wk_sample_i
 
 static wk_status run_row(work *w, const wk_op_def *row) {
     w->row = row;
-    w->only_huge = false;
+    w->only_huge = w->shaped = false;
     row->samples(&(wk_sampler){ .emit = find_huge, .context = w, .huge = true });
     row->samples(&(wk_sampler){ .emit = one_sample, .context = w, .huge = true });
     return wk_failed() ? wk_error_code() : WK_OK;
@@ -144,7 +176,7 @@ static int choose_rows(const wk__bench_opts *opts, const wk_op_def **rows, bool 
 }
 
 static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
-    wk__report_begin(&w->report, w->opts, w->peer);
+    WK_TRY(wk__report_begin(&w->report, w->opts, w->peer));
     int before = 0, without = 0;
     wk_text missing = { 0 };
     wk_status status = WK_OK;
@@ -155,8 +187,13 @@ static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
     if (status == WK_OK) {
         wk__report_summary(&w->report);
         if (without) (void)printf("no large sample: %s\n", wk_text_get(&missing));
-        if (w->opts->json) status = wk__report_save(&w->report, w->opts->json);
+        if (w->opts->compare) status = wk__bench_compare(&w->report, w->opts->compare);
+        if (status == WK_OK && w->opts->json) status = wk__report_save(&w->report, w->opts->json);
     }
+    if (status == WK_OK && w->opts->sample && w->samples == 0)
+        status =
+            wk_fail(WK_NOT_FOUND, "no row that \"%s\" names has a sample \"%s\"", w->opts->pattern, w->opts->sample);
+    if (status == WK_OK && w->wrong) status = wk_fail(WK_STATE, "%d checks failed", w->wrong);
     if (status == WK_OK && w->differing)
         status = wk_fail(WK_STATE, "%d samples give other results than the peer's", w->differing);
     wk_text_free(&missing);

@@ -4,7 +4,7 @@
  *
  *     (start)                                   hello NAME VERSION
  *     prepare ROW INPUTS RESULTS NAME=VALUE …   ready | missing
- *     time forward|grad SECONDS                 ns NUMBER
+ *     time forward|grad SECONDS hot|cold        ns NUMBER
  *
  * and "error TEXT" instead of any of them.  Operands travel in safetensors files: "in.K" there, "out.K" and "grad.K"
  * back, for those results and gradients that both sides can be held against each other by.
@@ -140,9 +140,9 @@ void wk__peer_stop(wk__peer *peer) {
     *peer = (wk__peer){ 0 };
 }
 
-double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds) {
+double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds, bool cold) {
     char line[400];
-    (void)fprintf(peer->to, "time\t%s\t%.6f\n", wk__bench_mode_names[mode], seconds);
+    (void)fprintf(peer->to, "time\t%s\t%.6f\t%s\n", wk__bench_mode_names[mode], seconds, cold ? "cold" : "hot");
     (void)fflush(peer->to);
     const char *rest = answer(peer, "ns", line, sizeof line);
     return rest ? strtod(rest, NULL) : 0;
@@ -175,45 +175,6 @@ static wk_status send_subject(wk__peer *peer, const wk__subject *s) {
     return WK_OK;
 }
 
-/* How far two right results may lie apart, relative to the largest element.  What is right to the last digit is the
- * tests' business; this only keeps two different computations from being compared. */
-static double coarsest(wk_tensor *const *tensors, int count) {
-    double most = 1e-8;
-    for (int i = 0; i < count; i++) {
-        wk_dtype dtype = tensors[i] ? wk_dtype_get(tensors[i]) : WK_F64;
-        most = fmax(most, dtype == WK_BF16 ? 4e-2 : dtype == WK_F16 ? 5e-3 : dtype == WK_F32 ? 1e-3 : 0);
-    }
-    return most;
-}
-
-static wk_tensor *as_doubles(wk_tensor *x) {
-    return wk_contiguous(wk_cast(x, WK_F64));
-}
-
-/* "" in `note` if they agree. */
-static void compare(wk_tensor *own, wk_tensor *other, const char *what, double tolerance, char *note, size_t size) {
-    if (!own) {
-        (void)snprintf(note, size, "%s: only the peer has one", what);
-        return;
-    }
-    wk_tensor *a = as_doubles(own), *b = as_doubles(other);
-    if (!a || !b) return;
-    if (wk_count(a) != wk_count(b)) {
-        (void)snprintf(note, size, "%s: %lld elements, the peer has %lld", what, (long long)wk_count(a),
-                       (long long)wk_count(b));
-        return;
-    }
-    const double *x = wk_data(a), *y = wk_data(b);
-    double most = 0;
-    for (int64_t i = 0; i < wk_count(b); i++)
-        if (isfinite(y[i]) && fabs(y[i]) > most) most = fabs(y[i]);
-    for (int64_t i = 0; i < wk_count(b); i++) {
-        if (x[i] == y[i] || (isnan(x[i]) && isnan(y[i])) || fabs(x[i] - y[i]) <= tolerance * most) continue;
-        (void)snprintf(note, size, "%s, element %lld: %g, the peer has %g", what, (long long)i, x[i], y[i]);
-        return;
-    }
-}
-
 static bool is_there(void *context, int output) {
     char name[20];
     (void)snprintf(name, sizeof name, "out.%d", output);
@@ -229,16 +190,17 @@ static wk_status check_against(wk__subject *s, wk_safetensors *file, char *note,
     WK_TRY(wk__subject_want_grad(s, is_there, file));
     wk_tensor *out[WK__BENCH_MOST_OUT], *gradients[WK__BENCH_MOST_IN];
     WK_TRY(wk__subject_run(s, s->has_grad ? WK__BENCH_GRAD : WK__BENCH_FORWARD, out, gradients));
-    double tolerance = coarsest(s->in, s->n_in);
-    tolerance = fmax(tolerance, coarsest(out, s->n_out));
+    double tolerance = wk__bench_tolerance(s->in, s->n_in);
+    tolerance = fmax(tolerance, wk__bench_tolerance(out, s->n_out));
     for (int k = 0; k < s->n_out && !*note; k++) {
         (void)snprintf(name, sizeof name, "out.%d", k);
         if (wk_safetensors_has(file, name))
-            compare(out[k], wk_safetensors_get(file, name), name, tolerance, note, size);
+            wk__bench_hold_against(out[k], wk_safetensors_get(file, name), name, tolerance, note, size);
     }
     for (int i = 0; i < s->n_in && s->has_grad && !*note; i++) {
         (void)snprintf(name, sizeof name, "grad.%d", i);
-        if (s->wanted[i]) compare(gradients[i], wk_safetensors_get(file, name), name, tolerance, note, size);
+        if (s->wanted[i])
+            wk__bench_hold_against(gradients[i], wk_safetensors_get(file, name), name, tolerance, note, size);
     }
     return wk_failed() ? wk_error_code() : WK_OK;
 }

@@ -44,4 +44,15 @@ const wk_backend *wk__cpu_backend(void);
 /* Its processor, instruction set, cores and memory. */
 WK_API wk_status wk__cpu_device_info(wk_device_info *info);
 
+/* ---- roofs: kernels of the CPU that are no rows, for `wick bench` ----
+ *
+ * roof_read, roof_write, roof_copy (from) -> to, f32 of one size: what memory gives, each thread at its own share.
+ * roof_multiply_add (count) -> sums (threads), f64: count becomes the number of operations done.
+ * roof_fork_join: the team woken. */
+typedef struct wk_roof_attrs {
+    int64_t repeats;
+} wk_roof_attrs;
+/* NULL: there is none of this name for this dtype. */
+WK_API wk_kernel wk__cpu_roof(const char *name, wk_dtype dtype);
+
 #endif

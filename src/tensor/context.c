@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 _Thread_local wk_context *wk__context_bound;
+void (*wk__context_made)(void);
 static _Thread_local wk_context *own_context;
 static pthread_key_t own_key;
 static pthread_once_t own_once = PTHREAD_ONCE_INIT;
@@ -39,6 +40,7 @@ wk_context *wk_context_create(void) {
 void wk_context_destroy(wk_context *context) {
     if (!context) return;
     wk_context *bound = wk_context_bind(context);
+    if (context->observer) context->observer->context_ends(context->observer);
     while (context->scope) wk_scope_end((wk_scope){ context->scope, context->scope->serial });
     wk_memory_trim();
     wk__arena_destroy(&context->arena);
@@ -64,6 +66,8 @@ wk_context *wk__context_slow(void) {
         own_context->pending = wk__error_slot();
         (void)pthread_once(&own_once, make_key);
         (void)pthread_setspecific(own_key, own_context);
+        (void)wk_context_bind(own_context);
+        if (wk__context_made) wk__context_made();
     }
     (void)wk_context_bind(own_context);
     return own_context;

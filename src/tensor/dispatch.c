@@ -303,7 +303,10 @@ static wk_status run_kernel(wk_context *context, const wk_call *call) {
     wk_kernel kernel = wk__kernel_for(op, key->device, dtype);
     if (!kernel) return unsupported(call, dtype);
     wk_kernel_ctx ctx = { .threads = context->threads };
+    const bool observed = WK_UNLIKELY(context->mode & WK__MODE_OBSERVED);
+    double start = observed ? wk_now() : 0;
     wk_status status = kernel(&ctx, call);
+    if (observed) context->observer->ran(context->observer, context, call, start, wk_now());
     if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
     if (status != WK_OK && wk_failed()) add_place(context);
     if (status != WK_OK && !wk_failed())

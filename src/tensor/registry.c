@@ -100,6 +100,10 @@ wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype) {
     return kernel == missing ? NULL : kernel;
 }
 
+wk_kernel wk__cpu_roof(const char *name, wk_dtype dtype) {
+    return wk__cpu_backend()->kernel(name, dtype);
+}
+
 wk_status wk__cpu_device_info(wk_device_info *info) {
     return wk__cpu_backend()->device_info(0, info);
 }

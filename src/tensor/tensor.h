@@ -48,7 +48,8 @@ enum {
     WK__MODE_ANOMALY = 4,
     WK__MODE_CHECK_RESULTS = 8,
     WK__MODE_AUTOCAST = 16,
-    WK__MODE_COST = 32
+    WK__MODE_COST = 32,
+    WK__MODE_OBSERVED = 64
 };
 
 /* Mixed precision: the half type, and the casts of weights that are kept (autocast.c). */
@@ -65,6 +66,15 @@ typedef struct wk__autocast {
     wk__cast_of_leaf *cache;
     int used, capacity;
 } wk__autocast;
+
+/* Told of what a context runs (WK__MODE_OBSERVED): the profiler. */
+typedef struct wk__observer {
+    void (*ran)(struct wk__observer *observer, const wk_context *context, const wk_call *call, double start,
+                double end);
+    void (*context_ends)(struct wk__observer *observer);
+} wk__observer;
+/* Called when a thread's own context has been made; NULL: nobody asked. */
+extern void (*wk__context_made)(void);
 
 struct wk_node;
 struct wk__walk;
@@ -90,7 +100,8 @@ struct wk_context {
     wk_generator generator;
     wk__autocast autocast;
     struct wk__backward_hook *backward_hooks;
-    int process; /* to refuse use in a forked child */
+    wk__observer *observer; /* of WK__MODE_OBSERVED */
+    int process;            /* to refuse use in a forked child */
 };
 
 extern _Thread_local wk_context *wk__context_bound;

@@ -69,6 +69,115 @@ Test(bench_command, a_pattern_and_a_mode_choose) {
     free(err);
 }
 
+/* The first line of a fresh run with these words; free the file with json_decref. */
+static json_t *first_line(json_t **all) {
+    *all = json_load_file(json, 0, NULL);
+    cr_assert_not_null(*all);
+    json_t *line = json_array_get(json_object_get(*all, "lines"), 0);
+    cr_assert_not_null(line);
+    return line;
+}
+
+Test(bench_command, one_sample_and_shapes_of_ones_own) {
+    char *err = NULL;
+    json_t *all;
+    int code = BENCH(&err, "ops", "add", "--min-time", "0.001", "--sample", "row", "--json", json);
+    cr_assert_eq(code, 0, "%s", err);
+    cr_expect_str_eq(text_of(first_line(&all), "sample"), "row");
+    json_decref(all);
+    free(err);
+    code = BENCH(&err, "ops", "add", "--min-time", "0.001", "--shape", "30x50,50", "--cold", "--json", json);
+    cr_assert_eq(code, 0, "%s", err);
+    json_t *line = first_line(&all);
+    cr_expect_eq(json_number_value(json_object_get(line, "bytes")), 4.0 * (2 * 30 * 50 + 50));
+    cr_expect_str_eq(text_of(all, "cache"), "cold");
+    cr_expect_not_null(
+        strstr(text_of(line, "repeat"), "wick bench ops add --sample 'huge' --mode forward --dtype f32"));
+    json_decref(all);
+    free(err);
+}
+
+Test(bench_command, says_what_the_machine_can_do_and_how_near_a_row_comes) {
+    char *err = NULL;
+    int code = BENCH(&err, "ops", "matmul", "--min-time", "0.001", "--threads", "1", "--json", json);
+    cr_assert_eq(code, 0, "%s", err);
+    json_t *all, *line = first_line(&all), *roofs = json_object_get(all, "roofs");
+    cr_expect_gt(json_number_value(json_object_get(roofs, "f32_operations_per_second")), 1e8);
+    cr_expect_gt(json_number_value(json_object_get(roofs, "fork_join_seconds")), 0);
+    json_t *levels = json_object_get(roofs, "bandwidth");
+    cr_assert_gt(json_array_size(levels), 0);
+    cr_expect_str_eq(text_of(json_array_get(levels, json_array_size(levels) - 1), "level"), "memory");
+    cr_expect_gt(json_number_value(json_object_get(line, "percent_of_roof")), 0);
+    json_decref(all);
+    free(err);
+    char *const argv[] = { WICK_PROGRAM, "bench", "roofs", "--threads", "1", NULL };
+    program p = start(folder, argv, NULL);
+    cr_assert_eq(finish(&p, 60), 0);
+    char *out = read_bytes(p.out, NULL);
+    cr_expect(out && strstr(out, "threads: 1\nroofs: ") && strstr(out, "fork and join"), "%s", out ? out : "");
+    free(out);
+}
+
+Test(bench_command, checks_before_it_times) {
+    char *err = NULL;
+    int code = BENCH(&err, "ops", "gelu", "--mode", "check,bitwise", "--json", json);
+    cr_assert_eq(code, 0, "%s", err);
+    json_t *all, *line = first_line(&all), *lines = json_object_get(all, "lines");
+    cr_expect_str_eq(text_of(line, "mode"), "check");
+    cr_expect_not_null(strstr(text_of(line, "note"), "parts"), "%s", text_of(line, "note"));
+    cr_expect_str_eq(text_of(json_array_get(lines, 1), "mode"), "bitwise");
+    cr_expect_not_null(strstr(text_of(json_array_get(lines, 1), "note"), "the same bits in a second run"));
+    cr_expect_null(json_object_get(line, "wick_ns"), "nothing was timed");
+    json_decref(all);
+    free(err);
+}
+
+/* An earlier file whose times are `factor` times those of now. */
+static void write_earlier(const char *path, double factor) {
+    json_t *all = json_load_file(json, 0, NULL), *lines = json_object_get(all, "lines"), *line, *round;
+    size_t i, r;
+    json_array_foreach(lines, i, line) {
+        json_t *rounds = json_object_get(line, "wick_rounds_ns");
+        json_array_foreach(rounds, r, round) {
+            (void)json_array_set_new(rounds, r, json_real(factor * json_number_value(round)));
+        }
+        double ns = json_number_value(json_object_get(line, "wick_ns"));
+        (void)json_object_set_new(line, "wick_ns", json_real(factor * ns));
+    }
+    (void)json_object_set_new(all, "processor", json_string("another"));
+    cr_assert_eq(json_dump_file(all, path, 0), 0);
+    json_decref(all);
+}
+
+Test(bench_command, compares_with_an_earlier_file) {
+    char *err = NULL, earlier[520];
+    (void)snprintf(earlier, sizeof earlier, "%s/earlier.json", folder);
+    cr_assert_eq(BENCH(&err, "ops", "exp", "--min-time", "0.01", "--mode", "forward", "--json", json), 0, "%s", err);
+    free(err);
+    static const struct {
+        double factor;
+        const char *verdict, *summary;
+    } cases[] = { { 1000, "faster", "1 faster, 0 slower" }, { 0.001, "slower", "0 faster, 1 slower" } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_earlier(earlier, cases[i].factor);
+        char *const argv[] = { WICK_PROGRAM, "bench",   "ops",       "exp",   "--min-time", "0.01",
+                               "--mode",     "forward", "--compare", earlier, NULL };
+        program p = start(folder, argv, NULL);
+        cr_assert_eq(finish(&p, 60), 0);
+        char *out = read_bytes(p.out, NULL);
+        cr_assert_not_null(out);
+        cr_expect_not_null(strstr(out, cases[i].verdict), "%s", out);
+        cr_expect_not_null(strstr(out, cases[i].summary), "%s", out);
+        cr_expect_not_null(strstr(out, "0.0006"), "the least that seven rounds beside seven can give: %s", out);
+        cr_expect_not_null(strstr(out, "warning: the earlier processor is \"another\""), "%s", out);
+        free(out);
+    }
+    write_bytes(earlier, "{\"lines\": 3}", 12);
+    cr_expect_eq(BENCH(&err, "ops", "exp", "--compare", earlier), 2);
+    cr_expect_not_null(strstr(err, "there are no \"lines\"; expected a file of --json"), "%s", err);
+    free(err);
+}
+
 Test(bench_command, tells_what_is_wrong) {
     static const struct {
         char *words[5];
@@ -78,14 +187,23 @@ Test(bench_command, tells_what_is_wrong) {
         { { "ops", "sofmax" }, 1, "did you mean \"softmax\"?" },
         { { "ops", "nothing*" }, 1, "no operation is called \"nothing*\"; `wick op --list` shows all" },
         { { "ops", "add", "--peer", "onednn" }, 2, "--peer is \"onednn\", expected torch" },
-        { { "ops", "add", "--mode", "backwards" }, 2, "--mode is \"backwards\", expected forward, grad or both" },
+        { { "ops", "add", "--mode", "grad,backwards" },
+          2,
+          "--mode has \"backwards\", expected some of check, bitwise" },
         { { "ops", "add", "--dtype", "f33" }, 2, "--dtype is \"f33\", expected a dtype as f32" },
         { { "ops", "add", "--threads", "0" }, 2, "--threads is \"0\", expected a number of at least 1" },
         { { "ops", "add", "--min-time", "-1" }, 2, "--min-time is \"-1\", expected seconds, more than 0" },
-        { { "ops", "add", "--cold" }, 2, "unknown option, or nothing stands behind --cold" },
+        { { "ops", "add", "--json" }, 2, "unknown option, or nothing stands behind --json" },
+        { { "ops", "add", "--shape", "3y4" }, 2, "--shape is \"3y4\", expected shapes as 512x1024" },
+        { { "ops", "add", "--shape", "1x1x1x1x1x1x1x1x1" }, 2, "of at most 8 axes" },
+        { { "ops", "add", "--shape", "2,2,2" }, 1, "add: --shape has 3 shapes, the sample \"huge\" 2 operands" },
+        { { "ops", "matmul", "--shape", "2x3,4x5" }, 1, "inner dimensions 3 and 4 differ" },
+        { { "ops", "add", "--sample", "none" }, 1, "no row that \"add\" names has a sample \"none\"" },
+        { { "ops", "add", "--compare", "nowhere.json" }, 2, "--compare nowhere.json: " },
+        { { "ops", "add", "--max-noise", "x" }, 2, "--max-noise is \"x\", expected a number of percent" },
         { { "ops", "add", "mul" }, 2, "expected one pattern, also found mul" },
         { { "ops", "erf", "--dtype", "i64" }, 1, "no operation that \"erf\" names takes i64" },
-        { { "opps" }, 2, "what can be measured is ops, not opps" },
+        { { "opps" }, 2, "what can be measured is ops or roofs, not opps" },
         /* this folder is not the root of Wick's sources */
         { { "ops", "add", "--peer", "torch" }, 1, "there is no benchmarks/peers/torch_ops.py here" },
     };

@@ -39,6 +39,8 @@ static const command commands[] = {
       "wick op softmax x.safetensors -o y.safetensors", false },
     { "bench", NULL, "wk_bench_main", "time operations, beside PyTorch", "wick bench ops 'softmax*' --peer torch",
       false },
+    { "profile", NULL, "wk_profile_main", "show where the time of a run goes",
+      "wick profile -- wick train -c examples/fashion_mnist/config.yaml", false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
 };
