@@ -87,7 +87,7 @@ static void put_name(FILE *to, const char *name, size_t length) {
 static void put_colour(FILE *to, const box *b) {
     unsigned hash = 2166136261U;
     for (size_t i = 0; i < b->length; i++) hash = (hash ^ (unsigned char)b->name[i]) * 16777619U;
-    (void)fprintf(to, "hsl(%u,%u%%,%u%%)", 10 + hash % 45, 65 + hash / 64 % 20, 58 + hash / 4096 % 14);
+    (void)fprintf(to, "#%02x%02x%02x", 205 + hash % 50, 90 + hash / 64 % 130, 40 + hash / 8192 % 50);
 }
 
 static void put_box(const graph *g, const box *b, double x, double width, FILE *to) {

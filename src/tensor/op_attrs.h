@@ -161,7 +161,7 @@ typedef struct wk_piecewise_attrs {
     bool open;
 } wk_piecewise_attrs;
 
-/* rounded_size (d) -> factor (d² / 2 within ± edge, else edge (|d| − edge / 2)) */
+/* rounded_distance (a, b) -> factor (d² / 2 within ± edge, else edge (|d| − edge / 2)), d = a − b */
 typedef struct wk_rounded_attrs {
     double edge, factor;
 } wk_rounded_attrs;

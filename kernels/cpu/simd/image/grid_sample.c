@@ -61,7 +61,7 @@ static void set_index(const sampling *s, axis_taps *a, int k, double place, int6
     a->index[k] = a->inside[k] ? (int64_t)place : 0;
 }
 
-static void taps_of_axis(const sampling *s, axis_taps *a, double g, int64_t size) {
+static void taps_of_any_axis(const sampling *s, axis_taps *a, double g, int64_t size) {
     bool corners = s->opts.align_corners, pads = s->opts.padding != WK_GRID_ZEROS;
     double u = corners ? (g + 1) / 2 * (double)(size - 1) : ((g + 1) * (double)size - 1) / 2;
     a->slope = (double)(corners ? size - 1 : size) / 2;
@@ -82,6 +82,25 @@ static void taps_of_axis(const sampling *s, axis_taps *a, double g, int64_t size
             a->slant[k] = (3 * c[0] * t + 2 * c[1]) * t + c[2];
             set_index(s, a, k, below - 1 + k, size, pads);
         }
+    }
+}
+
+/* Two taps and zeros outside, nearly always (forward of (2, 16, 64, 64): 239 us instead of 280). */
+static inline void taps_of_axis(const sampling *s, axis_taps *a, double g, int64_t size) {
+    bool corners = s->opts.align_corners;
+    double u = corners ? (g + 1) / 2 * (double)(size - 1) : ((g + 1) * (double)size - 1) / 2;
+    if (s->width != 2 || s->opts.padding != WK_GRID_ZEROS || !(fabs(u) < 0x1p30)) {
+        taps_of_any_axis(s, a, g, size);
+        return;
+    }
+    double below = floor(u), t = u - below;
+    a->slope = (double)(corners ? size - 1 : size) / 2;
+    a->start = t - a->slope * g;
+    a->weight[0] = 1 - t, a->weight[1] = t, a->slant[0] = -1, a->slant[1] = 1;
+    for (int k = 0; k < 2; k++) {
+        int64_t place = (int64_t)below + k;
+        a->inside[k] = place >= 0 && place < size;
+        a->index[k] = a->inside[k] ? place : 0;
     }
 }
 
@@ -143,6 +162,82 @@ static void taps_of_pixel(const sampling *s, int64_t at /* in the grid */, int64
         offset[t] = inside ? place : 0;
         weight[t] = inside ? a[0].weight[t & 1] * a[1].weight[t >> 1] : 0;
     }
+}
+
+/* ---- f32 images whose rows are dense: two taps of a row are one load ---- */
+
+typedef float quad __attribute__((vector_size(16)));
+typedef struct pair_block {
+    int64_t offset[BLOCK][2], y[BLOCK]; /* of the pair in the upper row, and in the lower one */
+    quad weight[BLOCK];
+} pair_block;
+
+/* The two neighbours in a row of at least two that hold both taps, and what each weighs. */
+static int64_t pair_of_axis(const axis_taps *a, int64_t size, float weight[2]) {
+    int64_t first = a->inside[0] ? a->index[0] : a->index[1], other = a->inside[1] ? a->index[1] : first;
+    if (other < first) first = other;
+    first = first < 0 ? 0 : first > size - 2 ? size - 2 : first;
+    weight[0] = weight[1] = 0;
+    for (int k = 0; k < 2; k++)
+        if (a->inside[k]) weight[a->index[k] - first] += (float)a->weight[k];
+    return first;
+}
+
+static void load_pairs(const sampling *s, pair_block *b, int64_t n, int64_t first, int64_t count) {
+    int64_t row = first / s->out[1], column = first % s->out[1], step = s->grid->stride[s->grid->rank - 1];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = n * s->grid->stride[0] + row * s->grid_by[0] + column * s->grid_by[1];
+        axis_taps a[2];
+        float across[2], down[2];
+        for (int d = 0; d < 2; d++) taps_of_axis(s, &a[d], grid_value(s, at + d * step), s->size[1 - d]);
+        int64_t left = pair_of_axis(&a[0], s->size[1], across);
+        for (int k = 0; k < 2; k++) {
+            down[k] = a[1].inside[k] ? (float)a[1].weight[k] : 0;
+            b->offset[i][k] = (a[1].inside[k] ? a[1].index[k] * s->by[0] : 0) + left;
+        }
+        b->weight[i] = (quad){ across[0] * down[0], across[1] * down[0], across[0] * down[1], across[1] * down[1] };
+        b->y[i] = row * s->y_by[0] + column * s->y_by[1];
+        if (++column == s->out[1]) column = 0, row++;
+    }
+}
+
+static inline quad weighed_pairs(const pair_block *b, const float *plane, int64_t i) {
+    typedef double halves __attribute__((vector_size(16)));
+    double upper, lower; /* two floats each: moved as one, and never through memory */
+    memcpy(&upper, plane + b->offset[i][0], sizeof upper);
+    memcpy(&lower, plane + b->offset[i][1], sizeof lower);
+    return (quad)(halves){ upper, lower } * b->weight[i];
+}
+/* Sums of neighbours: of a in the lower half, of b in the upper one. */
+static inline quad sums_of_pairs(quad a, quad b) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+}
+
+static void plane_by_pairs(const pair_block *b, const float *plane, float *to, int64_t count) {
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        quad upper = sums_of_pairs(weighed_pairs(b, plane, i), weighed_pairs(b, plane, i + 1));
+        quad lower = sums_of_pairs(weighed_pairs(b, plane, i + 2), weighed_pairs(b, plane, i + 3));
+        quad four = sums_of_pairs(upper, lower);
+        for (int k = 0; k < 4; k++) to[b->y[i + k]] = four[k];
+    }
+    for (; i < count; i++) {
+        quad v = weighed_pairs(b, plane, i);
+        to[b->y[i]] = (v[0] + v[1]) + (v[2] + v[3]);
+    }
+}
+
+static void block_by_pairs(const sampling *s, int64_t n, int64_t first, int64_t count) {
+    pair_block b;
+    load_pairs(s, &b, n, first, count);
+    for (int64_t c = 0; c < s->x->shape[1]; c++)
+        plane_by_pairs(&b, (const float *)s->x->data + n * s->x->stride[0] + c * s->x->stride[1],
+                       (float *)s->y->data + n * s->y->stride[0] + c * s->y->stride[1], count);
+}
+
+static bool goes_by_pairs(const sampling *s) {
+    return s->axes == 2 && s->width == 2 && s->x->dtype == WK_F32 && s->by[1] == 1 && s->size[1] >= 2
+           && s->size[0] >= 1;
 }
 
 static sampling sampling_of(const wk_grid_sample_opts *opts, const wk_tensor *x, const wk_tensor *grid,

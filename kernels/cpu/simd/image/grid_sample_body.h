@@ -73,12 +73,16 @@ static void NAME(forward_planes)(const sampling *s, const NAME(block) * b, const
 
 static void NAME(forward)(const sampling *s, int threads) {
     int64_t blocks = (s->places + BLOCK - 1) / BLOCK, images = s->x->shape[0];
-    bool last = s->x->stride[1] == 1 && s->y->stride[1] == 1 && s->x->shape[1] > 1;
+    bool last = s->x->stride[1] == 1 && s->y->stride[1] == 1 && s->x->shape[1] > 1, pairs = !last && goes_by_pairs(s);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (int64_t task = 0; task < images * blocks; task++) {
         NAME(block) b;
         int64_t n = task / blocks, first = task % blocks * BLOCK;
         int64_t count = s->places - first < BLOCK ? s->places - first : BLOCK;
+        if (pairs) {
+            block_by_pairs(s, n, first, count);
+            continue;
+        }
         NAME(load_block)(s, &b, n, first, count);
         const T *x = (const T *)s->x->data + n * s->x->stride[0];
         T *y = (T *)s->y->data + n * s->y->stride[0];

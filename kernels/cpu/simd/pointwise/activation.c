@@ -92,7 +92,8 @@ WK_FLOAT_KERNEL_BY(logsigmoid, wk_none, log1p, EXP(-fabs(x)), (x < 0 ? x : 0 * x
 
 /* The product of the clamped d and what is left: one formula on both sides of the edge. */
 #define CLAMPED(x) ((x) < -(real)p->edge ? -(real)p->edge : (x) > (real)p->edge ? (real)p->edge : (x))
-WK_FLOAT_KERNEL(rounded_size, 1, wk_rounded_attrs, (real)p->factor *CLAMPED(x) * (x - (real)0.5 * CLAMPED(x)))
+WK_FLOAT_KERNEL(rounded_distance, 2, wk_rounded_attrs,
+                (real)p->factor *CLAMPED(a - b) * ((a - b) - (real)0.5 * CLAMPED(a - b)))
 
 #define ELU_KERNEL(name, type, ...)                                                     \
     static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {                    \
@@ -130,6 +131,6 @@ WK_CPU_TABLE(activation) = {
     { "softplus", WK_FLOATS, softplus },
     { "softplus_backward", WK_FLOATS, softplus_backward },
     { "logsigmoid", WK_FLOATS, logsigmoid },
-    { "rounded_size", WK_FLOATS, rounded_size },
+    { "rounded_distance", WK_FLOATS, rounded_distance },
     { 0 },
 };

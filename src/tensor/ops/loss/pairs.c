@@ -34,41 +34,43 @@ static wk_status l1_loss_parts(const wk_call *call, wk_tensor *out[]) {
     return WK_OK;
 }
 
-/* The parabola that goes on as a line, a row of its own: its parts would pass over d five times. */
+/* The parabola that goes on as a line, a row of its own: its parts would pass over the difference six times. */
 static wk_status rounded_shape(const wk_call *call, wk_desc out[]) {
     return wk_desc_broadcast(call, (wk_dtype)call->in[0]->dtype, out);
 }
 static wk_status rounded_grad(wk_grad *g) {
     const wk_rounded_attrs *attrs = g->attrs;
-    wk_tensor *slope = wk_clamp(g->in[0], (wk_clamp_opts){ WK_SET(-attrs->edge), WK_SET(attrs->edge) });
-    g->din[0] = wk_mul(g->dout[0], attrs->factor == 1 ? slope : wk_scale(slope, attrs->factor));
+    wk_tensor *slope =
+        wk_clamp(wk_sub(g->in[0], g->in[1]), (wk_clamp_opts){ WK_SET(-attrs->edge), WK_SET(attrs->edge) });
+    wk_tensor *d = wk_mul(attrs->factor == 1 ? g->dout[0] : wk_scale(g->dout[0], attrs->factor), slope);
+    if (g->needs[0]) g->din[0] = wk__sum_to(d, g->in[0]);
+    if (g->needs[1]) g->din[1] = wk_neg(wk__sum_to(d, g->in[1]));
     return WK_OK;
 }
 static void rounded_samples(wk_sampler *s) {
     const wk_rounded_attrs plain = { 1, 1 }, narrow = { 0.7, 2 };
-    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) });
-    WK_CASE(s, "narrow", &narrow, { .dims = WK_DIMS(3, 4, 5), .strided = true });
-    WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 3) });
-    WK_CASE(s, "large", &narrow, { .dims = WK_DIMS(129, 257) });
+    WK_CASE(s, "plain", &plain, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5), .low = -1, .high = 1 });
+    WK_CASE(s, "narrow", &narrow, { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(4, 1) });
+    WK_CASE(s, "empty", &plain, { .dims = WK_DIMS(0, 3) }, { .dims = WK_DIMS(3) });
+    WK_CASE(s, "large", &narrow, { .dims = WK_DIMS(129, 257) }, { .dims = WK_DIMS(129, 257), .low = -1, .high = 1 });
 }
-static wk_op_def rounded_size_row = { .name = "rounded_size",
-                                      .internal = true,
-                                      .doc = "a parabola that goes on as a line",
-                                      .n_in = 1,
-                                      .n_out = 1,
-                                      .saves_in = 1,
-                                      .attrs_size = sizeof(wk_rounded_attrs),
-                                      .dtype = { .allowed = { WK_FLOATS } },
-                                      .shape = rounded_shape,
-                                      .grad = rounded_grad,
-                                      .cost = loss_cost,
-                                      .samples = rounded_samples };
+static wk_op_def rounded_distance_row = { .name = "rounded_distance",
+                                          .internal = true,
+                                          .doc = "of a - b: a parabola that goes on as a line",
+                                          .n_in = 2,
+                                          .n_out = 1,
+                                          .saves_in = 3,
+                                          .attrs_size = sizeof(wk_rounded_attrs),
+                                          .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3, .promote = true },
+                                          .shape = rounded_shape,
+                                          .grad = rounded_grad,
+                                          .cost = loss_cost,
+                                          .samples = rounded_samples };
 
 /* factor times: d² / 2 within ± edge, else edge (|d| − edge / 2) */
 static wk_tensor *rounded(const wk_call *call, double edge, double factor) {
     const wk_rounded_attrs attrs = { edge, factor };
-    wk_tensor *d = wk_sub(call->in[0], call->in[1]);
-    return d ? wk_op_run1(&rounded_size_row, &attrs, d) : NULL;
+    return wk_op_run2(&rounded_distance_row, &attrs, call->in[0], call->in[1]);
 }
 static wk_status check_edge(const wk_call *call, const char *name, double edge, bool zero_too) {
     if (edge > 0 || (zero_too && edge == 0)) return WK_OK;
@@ -218,6 +220,6 @@ wk_tensor *wk_gaussian_nll_loss(wk_tensor *a, wk_tensor *target, wk_tensor *vari
     return wk_op_run3(&gaussian_nll_loss_row, &opts, a, target, variance);
 }
 
-wk_op_def *const wk__rows_pairs[] = { &rounded_size_row,     &mse_loss_row,          &l1_loss_row,
+wk_op_def *const wk__rows_pairs[] = { &rounded_distance_row, &mse_loss_row,          &l1_loss_row,
                                       &huber_loss_row,       &smooth_l1_loss_row,    &kl_div_row,
                                       &poisson_nll_loss_row, &gaussian_nll_loss_row, NULL };
