@@ -61,6 +61,10 @@ wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_te
 double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double seconds, bool cold);
 /* Bytes and floating-point operations of one call. */
 wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode);
+typedef struct wk__roofs wk__roofs;
+/* Seconds that one call cannot stay below: the sum of its kernels' limits. */
+double wk__subject_limit(const wk__subject *subject, wk__bench_mode mode, const wk__roofs *roofs, wk_dtype dtype,
+                         bool cold);
 
 /* ---- verify.c ---- */
 
@@ -82,16 +86,16 @@ typedef struct wk__roof_level {
 
 /* What the machine does at best with so many threads. */
 enum { WK__ROOF_LEAST = 14, WK__ROOF_MOST = 28, WK__ROOF_LEVELS = 4 };
-typedef struct wk__roofs {
+struct wk__roofs {
     int threads;
     double rate[WK__ROOF_MOST + 1]; /* bytes a second where 2^i bytes are touched, from WK__ROOF_LEAST on */
     wk__roof_level level[WK__ROOF_LEVELS];
     double f32, f64, bf16; /* floating-point operations a second; bf16 0: as f32 */
     double fork_join;      /* seconds to wake a team and wait for it */
-} wk__roofs;
+};
 
 wk_status wk__roofs_measure(wk__roofs *roofs, int threads);
-/* Seconds that no call of this cost can stay below; cold: its operands come from memory. */
+/* Seconds that no kernel of this cost can stay below; cold: its operands come from memory. */
 double wk__roofs_limit(const wk__roofs *roofs, wk_dtype dtype, wk_cost cost, bool cold);
 void wk__roofs_print(const wk__roofs *roofs, FILE *to);
 
@@ -123,6 +127,7 @@ typedef struct wk__bench_line {
     double wick_ns, peer_ns, ratio; /* medians; the peer's time over Wick's; 0 without a peer */
     double rounds[WK__BENCH_ROUNDS], peer_rounds[WK__BENCH_ROUNDS]; /* ns */
     wk_cost cost;
+    double limit; /* seconds, by the roofs */
 } wk__bench_line;
 
 typedef struct wk__bench_report {

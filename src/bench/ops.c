@@ -66,6 +66,7 @@ static wk_status measure(work *w, const wk__subject *subject, wk__bench_mode mod
     enum { ATTEMPTS = 5 };
     line.mode = wk__bench_mode_names[mode];
     line.cost = wk__subject_cost(subject, mode);
+    line.limit = wk__subject_limit(subject, mode, &w->report.roofs, w->opts->dtype, w->opts->cold);
     for (int i = 0; i < ATTEMPTS; i++) {
         WK_TRY(time_rounds(w, subject, mode, &line));
         if (w->opts->max_noise <= 0 || wk__bench_noise(line.rounds) <= w->opts->max_noise) break;

@@ -72,12 +72,11 @@ double wk__bench_noise(const double values[WK__BENCH_ROUNDS]) {
     return middle > 0 ? 100 * spread / middle : 0;
 }
 
-static double percent_of_roof(const wk__bench_report *report, const wk__bench_line *line) {
-    double least = wk__roofs_limit(&report->roofs, report->opts->dtype, line->cost, report->opts->cold);
-    return line->wick_ns > 0 ? 100 * 1e9 * least / line->wick_ns : 0;
+static double percent_of_roof(const wk__bench_line *line) {
+    return line->wick_ns > 0 ? 100 * 1e9 * line->limit / line->wick_ns : 0;
 }
 
-static void print_line(const wk__bench_report *report, const wk__bench_line *line) {
+static void print_line(const wk__bench_line *line) {
     (void)printf("%-28s %-22s %-8s ", line->row, line->sample, line->mode);
     if (line->wick_ns > 0)
         (void)printf("%11.2f %5.1f%% ", line->wick_ns / 1e3, wk__bench_noise(line->rounds));
@@ -89,7 +88,7 @@ static void print_line(const wk__bench_report *report, const wk__bench_line *lin
         (void)printf("%11s %6s", "-", "-");
     if (line->wick_ns > 0)
         (void)printf(" %8.2f %9.2f %6.1f%s%s", line->cost.bytes / line->wick_ns, line->cost.operations / line->wick_ns,
-                     percent_of_roof(report, line), *line->note ? "  " : "", line->note);
+                     percent_of_roof(line), *line->note ? "  " : "", line->note);
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }
@@ -105,7 +104,7 @@ wk_status wk__report_add(wk__bench_report *report, wk__bench_line line) {
         report->capacity = capacity;
     }
     report->line[report->count++] = line;
-    print_line(report, &line);
+    print_line(&line);
     return WK_OK;
 }
 
@@ -142,7 +141,7 @@ static json_t *line_object(const wk__bench_report *report, const wk__bench_line 
     if (line->wick_ns > 0) {
         json_t *times = json_pack("{s:f, s:o, s:f, s:f, s:f}", "wick_ns", line->wick_ns, "wick_rounds_ns",
                                   numbers(line->rounds), "bytes", line->cost.bytes, "operations", line->cost.operations,
-                                  "percent_of_roof", percent_of_roof(report, line));
+                                  "percent_of_roof", percent_of_roof(line));
         (void)json_object_update_new(object, times);
     }
     if (line->peer_ns > 0) {

@@ -10,6 +10,7 @@
 #include "tensor/sample.h"
 #include "wick/autograd.h"
 #include "wick/ops.h"
+#include "wick/profile.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -141,6 +142,33 @@ double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double 
     do least = fmin(least, run_batch(subject, mode, calls) / (double)calls);
     while (!wk_failed() && wk_now() < until);
     return wk_failed() ? 0 : 1e9 * least;
+}
+
+double wk__subject_limit(const wk__subject *subject, wk__bench_mode mode, const wk__roofs *roofs, wk_dtype dtype,
+                         bool cold) {
+    enum { MOST_SITES = 400 };
+    static wk_profile_row site[MOST_SITES];
+    wk_tensor *out[WK__BENCH_MOST_OUT];
+    double limit = 0;
+    if (wk_failed()) return 0;
+    wk_scope scope = wk_scope_begin();
+    wk_profile *profile = wk_profile_begin();
+    if (!profile) { /* somebody else profiles this program: as one kernel, then */
+        wk_clear_error();
+        wk_scope_end(scope);
+        return wk__roofs_limit(roofs, dtype, wk__subject_cost(subject, mode), cold);
+    }
+    (void)wk__subject_run(subject, mode, out, NULL);
+    wk_profile_end(profile);
+    int count = wk_profile_rows(profile, site, MOST_SITES);
+    for (int i = 0; i < count && i < MOST_SITES; i++) {
+        double calls = (double)site[i].calls;
+        const wk_cost one = { site[i].operations / calls, site[i].bytes / calls };
+        limit += calls * wk__roofs_limit(roofs, dtype, one, cold && limit == 0);
+    }
+    wk_profile_destroy(profile);
+    wk_scope_end(scope);
+    return limit;
 }
 
 wk_cost wk__subject_cost(const wk__subject *subject, wk__bench_mode mode) {
