@@ -93,7 +93,7 @@ static wk_status unpool_parts(const wk_call *call, wk_tensor *out[], int axes) {
             return wk_bad_call(call, WK_INVALID, "size %lld, expected at least 1", (long long)opts->size[i]);
         area *= opts->size[i];
     }
-    wk_tensor *zeros = wk_zeros((wk_dtype)x->dtype, WK_DIMS(x->shape[0], x->shape[1], area));
+    wk_tensor *zeros = wk_expand(wk__number(x, 0), WK_DIMS(x->shape[0], x->shape[1], area)); /* copied out, not read */
     out[0] = wk_reshape(wk_scatter(zeros, wk_flatten(indices, 2), wk_flatten(x, 2), 2), dims);
     return WK_OK;
 }
