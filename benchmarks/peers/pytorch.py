@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""PyTorch's side of the step benchmarks: the workloads of benchmarks/README.md, eager, f32.
+"""PyTorch's side of the step benchmarks: the workloads of benchmarks/README.md.
 
-pytorch.py mlp|cnn [--threads N] [--steps N] [--warmup N] [--layout contiguous|channels_last]
+pytorch.py WORKLOAD [--mode eager|compile] [--dtype f32|bf16] [--threads N] [--steps N] [--warmup N] [--layout contiguous|channels_last]
 torchrun --nproc-per-node 2 pytorch.py cnn --threads 1         DistributedDataParallel over gloo
 
 Prints one JSON line (rank 0) with the same keys as bench_steps.
@@ -14,53 +14,155 @@ import resource
 import time
 
 parser = argparse.ArgumentParser()
-parser.add_argument("workload", choices=["mlp", "cnn"])
+parser.add_argument("workload")
+parser.add_argument("--mode", default="eager", choices=["eager", "compile"])
+parser.add_argument("--dtype", default="f32", choices=["f32", "bf16"])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=0)
-parser.add_argument("--warmup", type=int, default=5)
+parser.add_argument("--warmup", type=int, default=3)
 parser.add_argument("--layout", default="contiguous", choices=["contiguous", "channels_last"])
 arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 started = time.perf_counter()
 import torch
 import torch.distributed
+import torch.nn.functional as F
 from torch import nn
 
 imported = time.perf_counter() - started
 torch.set_num_threads(arguments.threads)
 torch.manual_seed(0)
 ranks = int(os.environ.get("WORLD_SIZE", "1"))
-BATCH = 64
 
+
+def laid_out(net, x):
+    if arguments.layout == "channels_last":
+        return net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    return net, x
+
+
+def classes(count):
+    return torch.randint(0, 10, (count,))
+
+
+# Each gives the network, its input, the target (None: inference), the optimizer, items a step, steps.
 
 def mlp():
     net = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    return net, torch.randn(BATCH, 784), torch.optim.SGD(net.parameters(), 0.01), 2000
+    return net, torch.randn(64, 784), classes(64), torch.optim.SGD(net.parameters(), 0.01), 64, 2000
 
 
 def cnn():
     net = nn.Sequential(
         nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
         nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
-    x = torch.randn(BATCH, 1, 28, 28)
-    if arguments.layout == "channels_last":
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    return net, x, torch.optim.AdamW(net.parameters(), 1e-3), 60
+    net, x = laid_out(net, torch.randn(64, 1, 28, 28))
+    return net, x, classes(64), torch.optim.AdamW(net.parameters(), 1e-3), 64, 60
 
 
-net, x, optimizer, steps = {"mlp": mlp, "cnn": cnn}[arguments.workload]()
+def resnet18():
+    from torchvision.models import resnet18 as make
+    net = make(num_classes=10)
+    net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    net, x = laid_out(net, torch.randn(128, 3, 32, 32))
+    return net, x, classes(128), torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4), 128, 5
+
+
+class Decoder(nn.Module):
+    """One block of GPT-2."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attend, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        n, t, width = x.shape
+        parts = self.attend(self.norm_1(x)).split(width, dim=2)
+        q, k, v = (p.view(n, t, self.heads, width // self.heads).transpose(1, 2) for p in parts)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(n, t, width)
+        x = x + self.project(y)
+        return x + self.narrow(F.gelu(self.widen(self.norm_2(x)), approximate="tanh"))
+
+
+class GPT2(nn.Module):
+    def __init__(self, vocabulary=50257, context=1024, width=768, heads=12, layers=12):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        self.blocks = nn.Sequential(*(Decoder(width, heads) for _ in range(layers)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+        self.head.weight = self.tokens.weight
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.normal_(p, 0, 0.02)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.places(torch.arange(x.shape[1]))
+        return self.head(self.norm(self.blocks(x)))
+
+
+def gpt2(length):
+    net = GPT2()
+    x, y = (torch.randint(0, 50257, (4, length)) for _ in range(2))
+    return net, x, y, torch.optim.AdamW(net.parameters(), 3e-4), 4 * length, 4
+
+
+class CharLSTM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.lstm, self.linear = nn.Embedding(65, 128), nn.LSTM(128, 256, 2, batch_first=True), nn.Linear(256, 65)
+
+    def forward(self, x):
+        return self.linear(self.lstm(self.embedding(x))[0])
+
+
+def lstm():
+    net = CharLSTM()
+    x, y = (torch.randint(0, 65, (64, 64)) for _ in range(2))
+    return net, x, y, torch.optim.AdamW(net.parameters(), 2e-3), 64 * 64, 15
+
+
+def minilm(batch):
+    from transformers import BertConfig, BertModel
+    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, attn_implementation="sdpa")
+    return BertModel(config).eval(), torch.randint(0, 30522, (batch, 128)), None, None, batch, 60 if batch == 1 else 9
+
+
+WORKLOADS = {
+    "mlp": mlp, "cnn": cnn, "resnet18": resnet18, "gpt2-t64": lambda: gpt2(64), "gpt2-t256": lambda: gpt2(256), "lstm": lstm,
+    "minilm-b1": lambda: minilm(1), "minilm-b32": lambda: minilm(32)}
+if arguments.workload not in WORKLOADS:
+    parser.error(f"there is no workload {arguments.workload}, only {', '.join(WORKLOADS)}")
+net, x, y, optimizer, items, steps = WORKLOADS[arguments.workload]()
 steps = arguments.steps or steps
-y = torch.randint(0, 10, (BATCH,))
 if ranks > 1:
     torch.distributed.init_process_group("gloo")
     net = nn.parallel.DistributedDataParallel(net)
+run = torch.compile(net) if arguments.mode == "compile" else net
+
+
+def autocast():
+    return torch.autocast("cpu", torch.bfloat16, enabled=arguments.dtype == "bf16")
+
+
+def infer():
+    start = time.perf_counter()
+    with torch.inference_mode(), autocast():
+        result = run(x)[0]
+    return time.perf_counter() - start, result.flatten()[0].item()
 
 
 def step(exchange=True):
+    if y is None:
+        return infer()
     start = time.perf_counter()
     optimizer.zero_grad(set_to_none=True)
     with contextlib.nullcontext() if exchange or ranks == 1 else net.no_sync():
-        loss = nn.functional.cross_entropy(net(x), y)
+        with autocast():
+            logits = run(x)
+            loss = F.cross_entropy(logits.view(-1, logits.shape[-1]), y.view(-1))
         loss.backward()
     optimizer.step()
     value = loss.item()
@@ -83,9 +185,9 @@ if ranks == 1 or torch.distributed.get_rank() == 0:
     with_exchange.sort()
     median = with_exchange[len(with_exchange) // 2]
     result = {
-        "workload": arguments.workload, "peer": f"torch {torch.__version__} {arguments.layout}", "ranks": ranks,
+        "workload": arguments.workload, "peer": f"torch {torch.__version__} {arguments.layout} {arguments.mode}", "dtype": arguments.dtype, "ranks": ranks,
         "threads": arguments.threads, "step_s": round(median, 7), "p10": round(with_exchange[len(with_exchange) // 10], 7),
-        "p90": round(with_exchange[len(with_exchange) * 9 // 10], 7), "items_per_s": round(BATCH * ranks / median, 1),
+        "p90": round(with_exchange[len(with_exchange) * 9 // 10], 7), "items_per_s": round(items * ranks / median, 1),
         "first_step_s": round(first, 5), "import_s": round(imported, 3),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "loss_first": round(loss_first, 4), "loss_last": round(loss, 4)}

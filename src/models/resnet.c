@@ -126,9 +126,10 @@ wk_module *wk_resnet(wk_resnet_opts opts) {
     if (!m) return NULL;
     const wk_pool_opts pool = { .kernel = { 3, 3 }, .stride = { 2, 2 }, .padding = { 1, 1 } };
     int64_t channels = 64;
-    m->conv1 = wk_module_add(&m->base, "conv1", conv(in, channels, 7, 2));
+    m->conv1 =
+        wk_module_add(&m->base, "conv1", opts.small_images ? conv(in, channels, 3, 1) : conv(in, channels, 7, 2));
     m->bn1 = wk_module_add(&m->base, "bn1", norm(channels));
-    m->maxpool = wk_module_add(&m->base, "maxpool", wk_nn_max_pool2d(pool));
+    m->maxpool = wk_module_add(&m->base, "maxpool", opts.small_images ? wk_nn_identity() : wk_nn_max_pool2d(pool));
     for (int i = 0; i < 4; i++)
         m->layer[i] = wk_module_add(&m->base, names[i], make_layer(shape, i, &channels, opts.zero_init_residual));
     m->avgpool = wk_module_add(&m->base, "avgpool", wk_nn_adaptive_avg_pool2d((wk_adaptive_pool_opts){ { 1, 1 } }));

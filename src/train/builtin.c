@@ -80,7 +80,8 @@ static wk_module *build_resnet(const wk_config *args) {
     const wk_resnet_opts opts = { .depth = size_of(args, "depth"),
                                   .in_channels = size_of(args, "in_channels"),
                                   .classes = size_of(args, "classes"),
-                                  .zero_init_residual = wk_config_bool(args, "zero_init_residual", false) };
+                                  .zero_init_residual = wk_config_bool(args, "zero_init_residual", false),
+                                  .small_images = wk_config_bool(args, "small_images", false) };
     return wk_failed() ? NULL : wk_resnet(opts);
 }
 
@@ -131,7 +132,9 @@ static const char *const mlp_args[] = { "in_features", "hidden", "classes", NULL
 static const char *const cnn_args[] = { "in_channels", "image_size", "classes", "dropout", NULL };
 static const char *const cnn_bn_args[] = { "in_channels", "image_size", "classes", NULL };
 static const char *const vgg_args[] = { "depth", "batch_norm", "in_channels", "classes", "hidden", "dropout", NULL };
-static const char *const resnet_args[] = { "depth", "in_channels", "classes", "zero_init_residual", NULL };
+static const char *const resnet_args[] = {
+    "depth", "in_channels", "classes", "zero_init_residual", "small_images", NULL
+};
 static const char *const mobilenet_v2_args[] = { "in_channels", "classes", "width_mult", "dropout", NULL };
 static const char *const convnext_args[] = {
     "size", "in_channels", "classes", "stochastic_depth", "layer_scale", NULL

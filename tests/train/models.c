@@ -44,6 +44,7 @@ Test(models, of_the_literature_by_name) {
           "features.26.weight", 9426858 },
         { "{ name: resnet, args: { depth: 18, classes: 10, in_channels: 1, zero_init_residual: true } }",
           "layer4.1.bn2.weight", 11175370 },
+        { "{ name: resnet, args: { depth: 18, classes: 10, small_images: true } }", "layer4.1.bn2.weight", 11173962 },
         { "{ name: mobilenet_v2, args: { width_mult: 0.35, classes: 10, dropout: 0.1 } }", "classifier.1.weight",
           408938 },
         { "{ name: convnext, args: { size: tiny, classes: 10, stochastic_depth: 0, layer_scale: 0.1 } }",

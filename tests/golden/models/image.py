@@ -67,6 +67,21 @@ def make_vgg(depth, batch_norm=False):
         return vgg.VGG(features, num_classes=5, dropout=0)
 
 
+class SmallStem(vgg.nn.Conv2d):
+    """conv1 of networks for small images."""
+    def __init__(self, a, b, kernel_size, stride=1, padding=0, **options):
+        if kernel_size == 7:
+            kernel_size, stride, padding = 3, 1, 1
+        super().__init__(a, b, kernel_size, stride, padding, **options)
+
+
+def make_small_resnet():
+    with mock.patch.object(resnet.nn, "Conv2d", SmallStem):
+        model = resnet.resnet18(num_classes=5)
+    model.maxpool = vgg.nn.Identity()
+    return model
+
+
 def make_convnext(depths, dims, drop, layer_scale):
     last = list(dims[1:]) + [None]
     return convnext.ConvNeXt([convnext.CNBlockConfig(a, b, n) for a, b, n in zip(dims, last, depths)], stochastic_depth_prob=drop,
@@ -89,6 +104,7 @@ whole("vgg13_bn", drawn(make_vgg, 13, True), noise(4, 3, 32, 32), evaluate=True)
 for depth, batch_norm in ((16, False), (19, True)):
     digest(out, f"vgg{depth}" + "_bn" * batch_norm, drawn(make_vgg, depth, batch_norm))
 whole("resnet18", drawn(resnet.resnet18, **small), noise(4, 3, 64, 64), evaluate=True)
+whole("resnet18_small", drawn(make_small_resnet), noise(4, 3, 32, 32), evaluate=True)
 whole("resnet50", drawn(resnet.resnet50, zero_init_residual=True, **small), noise(4, 3, 48, 48), evaluate=True)
 for name in ("resnet34", "resnet101", "resnet152"):
     digest(out, name, drawn(getattr(resnet, name)))

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CHUNK = 64 };
+enum { CHUNK = 64, BROAD = 16 };
 #define WK_EXPANDED __attribute__((always_inline))
 
 /* An image without depth has 1 of it. */
@@ -36,6 +36,7 @@ typedef struct pooling {
     window_axis axis[3];
     int64_t divisor; /* of means; 0: the product of the lengths */
     bool by_channels, wide, planes;
+    bool broad;         /* adaptive windows of row-major planes, none of them narrower than BROAD */
     int64_t reach[256]; /* of tap k from its window's start, in elements of a row-major plane */
     void *taps;         /* of maxima, laid out as y: one byte, or `wide` i32 */
 } pooling;
@@ -233,7 +234,9 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, const wk_pool_
     pooling s = pooling_of(x, y);
     int threads = wk_cpu_team(ctx, x->count * size_of(x->dtype)), outputs = is_max ? 2 : 1;
     stand_in all[3] = { { .tensor = y }, { .tensor = is_max ? call->out[1] : x }, { .tensor = x } };
-    bool planes = opts && (x->flags & WK_TENSOR_CONTIGUOUS) && (y->flags & WK_TENSOR_CONTIGUOUS);
+    s.broad = !opts && is_max && s.axis[2].steps && s.axis[2].size / s.axis[2].steps >= BROAD;
+    bool planes = (opts || s.broad) && (x->flags & WK_TENSOR_CONTIGUOUS) && (y->flags & WK_TENSOR_CONTIGUOUS);
+    s.broad = s.broad && planes;
     bool turned = x->shape[1] >= 8 && !planes;
     int64_t *room;
     WK_TRY(open_all(all, outputs + 1, turned, outputs, threads, tables_bytes(&s), &room));

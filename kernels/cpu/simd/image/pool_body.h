@@ -37,6 +37,54 @@ static inline WK_EXPANDED void NAME(max_window)(const pooling *s, T *restrict y,
         for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
+/* The largest of n >= BROAD neighbours and whether one is NaN; the last vector overlaps the one before. */
+static inline REAL NAME(largest)(const T *restrict row, int64_t n, bool *has_nan) {
+    REAL lane[BROAD];
+    int unordered[BROAD], any = 0;
+    for (int j = 0; j < BROAD; j++) lane[j] = -(REAL)INFINITY, unordered[j] = 0;
+    for (int64_t v = 0; v < n; v += BROAD) {
+        const T *restrict from = row + (v + BROAD <= n ? v : n - BROAD);
+        for (int j = 0; j < BROAD; j++) {
+            REAL value = LOAD(from[j]);
+            lane[j] = value > lane[j] ? value : lane[j];
+            unordered[j] |= value != value;
+        }
+    }
+    for (int j = 1; j < BROAD; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    for (int j = 0; j < BROAD; j++) any |= unordered[j];
+    *has_nan = any != 0;
+    return lane[0];
+}
+
+/* One element of a row-major plane whose window has long rows: each row's largest first, and only where that is more
+ * than what was found before, its place.  False where a NaN wins: max_window knows which. */
+static inline bool NAME(max_broad)(const pooling *s, T *restrict y, int64_t to, const T *x, const layout *by,
+                                   const int64_t *at) {
+    const window_axis *a = s->axis;
+    int64_t o = at[0], p = at[1], q = at[2], n = a[2].to[q] - a[2].from[q];
+    int64_t taken = (a[0].from[o] * a[1].kernel + a[1].from[p]) * a[2].kernel + a[2].from[q];
+    REAL best = -(REAL)INFINITY;
+    /* Rows that are taken whole are one row. */
+    int64_t together = a[2].steps == 1 && by->stride[3] == a[2].size ? a[1].to[p] - a[1].from[p] : 1;
+    for (int64_t t = a[0].from[o]; t < a[0].to[o]; t++)
+        for (int64_t r = a[1].from[p]; r < a[1].to[p]; r += together) {
+            const T *row = x + (a[0].start[o] + t) * by->stride[2] + (a[1].start[p] + r) * by->stride[3] + a[2].start[q]
+                           + a[2].from[q];
+            bool has_nan;
+            REAL most = NAME(largest)(row, together * n, &has_nan);
+            if (has_nan) return false;
+            if (!(most > best)) continue;
+            best = most, taken = (t * a[1].kernel + r) * a[2].kernel + a[2].from[q];
+            while (LOAD(*row) != most) row++, taken++;
+        }
+    y[to] = STORE(best);
+    if (s->wide)
+        ((int32_t *)s->taps)[to] = (int32_t)taken;
+    else
+        ((uint8_t *)s->taps)[to] = (uint8_t)taken;
+    return true;
+}
+
 static inline WK_EXPANDED void NAME(mean_window)(const pooling *s, T *restrict y, const T *x, const layout *by,
                                                  const int64_t *at, int64_t count) {
     const window_axis *a = s->axis;
@@ -62,6 +110,7 @@ static inline WK_EXPANDED void NAME(forward_run)(const pooling *s, const layout 
     int64_t to =
         n * y->stride[0] + c * y->stride[1] + at[0] * y->stride[2] + at[1] * y->stride[3] + at[2] * y->stride[4];
     const T *from = (const T *)x->data + n * x->stride[0] + c * x->stride[1];
+    if (is_max && s->broad && NAME(max_broad)(s, y->data, to, from, x, at)) return;
     if (is_max)
         NAME(max_window)(s, y->data, to, from, x, at, count);
     else
