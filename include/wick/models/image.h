@@ -37,7 +37,7 @@ typedef struct wk_resnet_opts {
     int64_t depth;                /* 18, 34, 50 (the default), 101 or 152 */
     int64_t in_channels, classes; /* 3, 1000 */
     bool zero_init_residual;      /* blocks begin as the identity: their last batch normalisation's weight is 0 */
-    bool small_images;            /* of 32 × 32 or so: conv1 is 3×3 with stride 1, and there is no pooling behind it */
+    bool small_images;            /* about 32 × 32: conv1 is 3×3 with stride 1, no pooling behind it */
 } wk_resnet_opts;
 /* He et al. 2015; (N, in_channels, H, W) → (N, classes).  Parameters as in torchvision.models.resnet18 to resnet152
  * ("v1.5": a bottleneck's 3×3 convolution takes the stride): conv1, bn1, layer1.0.conv1, …, fc. */
