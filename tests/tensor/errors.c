@@ -92,6 +92,10 @@ Test(errors, indices) {
     wk_tensor *x = f32(WK_DIMS(5, 3));
     REFUSED(wk_index_select(x, wk_from_array(WK_I64, WK_DIMS(3), (int64_t[]){ 0, 5, 1 }), 0), WK_INVALID,
             "index_select: index[1] is 5, expected 0 ≤ index < 5 (axis 0 of x)");
+    /* Also where no element is read. */
+    REFUSED(wk_embedding(wk_zeros(WK_F32, WK_DIMS(5, 0)), wk_from_array(WK_I64, WK_DIMS(1), (int64_t[]){ -100 }),
+                         (wk_embedding_opts){ .sparse = true }),
+            WK_INVALID, "embedding: index[0] is -100, expected 0 ≤ index < 5 (axis 0 of weight)");
     REFUSED(wk_gather(x, wk_from_array(WK_I64, WK_DIMS(1, 2), (int64_t[]){ 0, -1 }), 1), WK_INVALID,
             "gather: index[1] is -1, expected 0 ≤ index < 3 (axis 1 of x)");
     REFUSED(wk_index_select(x, wk_zeros(WK_I64, WK_DIMS(1, 1)), 0), WK_SHAPE,

@@ -247,6 +247,7 @@ static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
         weight->stride[0],  weight->stride[1]
     };
     WK_TRY(wk_check_index("embedding", index, weight->shape[0], 0, "weight"));
+    if (!call->out[0]->count) return WK_OK;
     int team = wk_moving_team(ctx, 2 * call->out[0]->count * plan.size);
     if (team == 1) {
         copy_rows(&plan, 0, index->count);
