@@ -132,6 +132,23 @@ UNALIKE = {
 }
 
 
+# Each draws its own numbers: timed, and held against nothing.
+DRAWN = {
+    "dropout": lambda x, a: F.dropout(x[0], number(a, "p", 0)),
+    "alpha_dropout": lambda x, a: F.alpha_dropout(x[0], number(a, "p", 0), True),
+    "feature_dropout": lambda x, a: F.dropout2d(x[0], number(a, "p", 0)),
+    "feature_alpha_dropout": lambda x, a: F.feature_alpha_dropout(x[0], number(a, "p", 0), True),
+    "bernoulli": lambda x, a: torch.bernoulli(x[0].detach()),
+    "multinomial": lambda x, a: torch.multinomial(x[0].detach(), whole(a, "count"), flag(a, "replacement")),
+    "uniform": lambda x, a: torch.empty(wholes(a, "dims")).uniform_(-1, 1),
+    "normal": lambda x, a: torch.empty(wholes(a, "dims")).normal_(2, 1),
+    "exponential": lambda x, a: torch.empty(wholes(a, "dims")).exponential_(3),
+    "truncated_normal": lambda x, a: torch.nn.init.trunc_normal_(torch.empty(wholes(a, "dims")), 1, 1, -2, 1.5),
+    "randint": lambda x, a: torch.randint(-3, 9, wholes(a, "dims")),
+    "permutation": lambda x, a: torch.randperm(whole(a, "count")),
+}
+
+
 def layer(kind):
     """A recurrent layer over inputs of one feature, so that what is timed is the steps.  Wick's row is given the inputs' share."""
     def prepare(x, a):
@@ -173,9 +190,9 @@ class Prepared:
         x = [t.clone().requires_grad_(t.is_floating_point()) if t is not None else None for t in x]
         leaves = [t for t in x if t is not None and t.requires_grad]
         names = [f"grad.{k}" for k, t in enumerate(x) if t is not None and t.requires_grad]
-        exact = FASTER.get(row) or ROWS[row]
+        exact = DRAWN.get(row) or FASTER.get(row) or ROWS[row]
         timed = UNALIKE.get(row, exact)
-        self.save(listed(exact(x, attrs)), leaves, names, folder)
+        self.save([] if row in DRAWN else listed(exact(x, attrs)), leaves, names, folder)
         self.function, self.leaves = OTHERS[row](x, attrs) if row in OTHERS else (lambda: listed(timed(x, attrs)), leaves)
         results = self.function()
         self.places = differentiable(results)
@@ -239,7 +256,7 @@ def serve():
                 row, inputs, folder, *attrs = fields
                 prepared = None
                 gc.collect()
-                if row not in ROWS:
+                if row not in ROWS and row not in DRAWN:
                     answer("missing")
                     continue
                 prepared = Prepared(row, int(inputs), folder, dict(a.split("=", 1) for a in attrs))

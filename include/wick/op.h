@@ -173,6 +173,7 @@ struct wk_op_def {
      * attributes ask for that; else both stay NULL. */
     wk_status (*grad_rows)(wk_grad *grad, wk_tensor **index, wk_tensor **values);
     const char *not_differentiable; /* why, if grad is NULL */
+    const char *thread_dependent;   /* why another number of threads may give other bits; NULL: it never does */
     wk_status (*decompose)(const wk_call *call, wk_tensor *out[]);
     wk_cost (*cost)(const wk_call *call);
     size_t (*workspace)(const wk_call *call);

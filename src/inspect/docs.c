@@ -184,6 +184,8 @@ static void write_row(wk_text *page, const wk_op_def *op, const wk__declarations
     else
         wk_text_printf(page, "- not differentiable: %s\n", op->not_differentiable ? op->not_differentiable : "");
     wk_text_puts(page, op->composite ? "- runs as a chain of other operations\n" : "- runs as a kernel\n");
+    if (op->thread_dependent)
+        wk_text_printf(page, "- another number of threads may give other bits: %s\n", op->thread_dependent);
     write_attributes(page, op);
     wk_text_puts(page, op->n_attrs ? "```text\n" : "\n```text\n");
     if (d) write_call(page, d);

@@ -74,6 +74,7 @@ static json_t *describe(const wk_op_def *op) {
                                inputs, "differentiable", (int)wk__is_differentiable(op));
     if (op->not_differentiable)
         (void)json_object_set_new(object, "not_differentiable", json_string(op->not_differentiable));
+    if (op->thread_dependent) (void)json_object_set_new(object, "thread_dependent", json_string(op->thread_dependent));
     const struct {
         const char *name;
         bool value;

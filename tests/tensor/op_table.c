@@ -21,15 +21,9 @@
 
 /* ---- what is known to be otherwise ---- */
 
-/* Rows whose last bits may depend on the number of threads. */
 typedef struct exception {
     const char *row, *reason;
 } exception;
-static const exception thread_dependent[] = {
-    { "conv2d_backward_weight", "oneDNN splits the sum over the batch between the threads" },
-    { "conv3d_backward_weight", "oneDNN splits the sum over the batch between the threads" },
-    { NULL, NULL },
-};
 /* Rows that need one layout: views of arbitrary strides have no reshape, optimizer state is row major. */
 static const exception one_layout[] = {
     { "reshape", "a view of gaps has no other shape" },
@@ -178,8 +172,8 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     cr_expect(again.status == WK_OK && trials_agree(w->row, &first, &again), "%s \"%s\" %s: a second run differs",
               w->row->name, label, wk_dtype_name(w->dtype));
     bool same = two.status == WK_OK && trials_agree(w->row, &first, &two);
-    cr_expect(same || is_listed(thread_dependent, w->row->name), "%s \"%s\" %s: two threads give other bits than one",
-              w->row->name, label, wk_dtype_name(w->dtype));
+    cr_expect(same || w->row->thread_dependent, "%s \"%s\" %s: two threads give other bits than one", w->row->name,
+              label, wk_dtype_name(w->dtype));
     if (w->reference) check_values(w, label, in, &first, attrs);
     wk_scope_end(scope);
 }

@@ -264,6 +264,7 @@ static void conv3d_backward_weight_samples(wk_sampler *s) {
         { "groups", WK_ATTR_INT, base + offsetof(wk_conv_opts, groups), 0, NULL, 0, "0 means 1" }, {               \
         "pad", WK_ATTR_ENUM, base + offsetof(wk_conv_opts, pad), 0, "padding|valid|same", 0, "instead of a number" \
     }
+#define BY_THREADS "sums over the batch (of the weight's gradient) and over channels (Winograd) are split between them"
 #define ROWS(id, axes)                                                                                     \
     static const wk_attr_def id##_attrs[] = {                                                              \
         CONV_ATTRS(0, axes),                                                                               \
@@ -288,6 +289,7 @@ static void conv3d_backward_weight_samples(wk_sampler *s) {
         .shape = conv_shape,                                                                               \
         .grad = conv_grad,                                                                                 \
         .cost = conv_cost,                                                                                 \
+        .thread_dependent = BY_THREADS,                                                                    \
         .samples = id##_samples                                                                            \
     };                                                                                                     \
     GRADIENT(id, backward_input, "gradient of " #id " for x", 1)                                           \
@@ -311,6 +313,7 @@ static void conv3d_backward_weight_samples(wk_sampler *s) {
                                            .shape = part##_shape,                                       \
                                            .grad = part##_grad,                                         \
                                            .cost = part##_cost,                                         \
+                                           .thread_dependent = BY_THREADS,                              \
                                            .samples = id##_##part##_samples };
 ROWS(conv2d, 2)
 ROWS(conv3d, 3)

@@ -221,6 +221,7 @@ static wk_cost cost(const wk_call *call) {
         .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7, .autocast = WK_CAST_LOW }, \
         .decompose = id##_parts,                                                                         \
         .cost = cost,                                                                                    \
+        .thread_dependent = "it is made of conv2d or conv3d",                                            \
         .samples = id##_samples                                                                          \
     };                                                                                                   \
     wk_tensor *wk_##id(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, type opts) {                    \

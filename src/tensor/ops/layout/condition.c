@@ -233,17 +233,23 @@ static wk_status one_hot_parts(const wk_call *call, wk_tensor *out[]) {
     int64_t classes = ((const wk_one_hot_opts *)call->attrs)->classes;
     wk_tensor *index = call->in[0];
     if (classes < 1) return wk_bad_call(call, WK_INVALID, "classes is %lld, expected at least 1", (long long)classes);
-    wk_tensor *column = wk_arange(classes);
-    /* Looked up, so that an index out of range is found. */
-    wk_tensor *checked =
-        wk_reshape(wk_index_select(column, wk_reshape(index, WK_DIMS(index->count)), 0), wk__dims(index));
-    out[0] = wk_cast(wk_eq(wk_unsqueeze(checked, -1), column), WK_I64);
+    if (classes > (INT64_C(1) << 46) / (index->count > 0 ? index->count : 1))
+        return wk_bad_call(call, WK_SHAPE, "%lld classes of %lld indices are more than memory can hold",
+                           (long long)classes, (long long)index->count);
+    wk_tensor *places = wk_unsqueeze(index, -1);
+    if (!places) return wk_error_code();
+    wk_dims dims = wk__dims(places);
+    dims.size[dims.rank - 1] = classes;
+    wk_tensor *zeros = wk_expand(wk_zeros(WK_I64, WK_SCALAR), dims);
+    out[0] = wk_scatter(zeros, places, wk_expand(wk_full(WK_I64, WK_SCALAR, 1), wk__dims(places)), -1);
     return WK_OK;
 }
 static void one_hot_samples(wk_sampler *s) {
     const wk_one_hot_opts five = { 5 };
     WK_CASE(s, "vector", &five, { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "matrix", &five, { .dims = WK_DIMS(2, 3), .kind = WK_SAMPLE_INDEX, .high = 5 });
+    const wk_one_hot_opts thousand = { 1000 };
+    WK_HUGE_CASE(s, "huge", &thousand, { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1000 });
 }
 static const wk_attr_def one_hot_attrs[] = { { "classes", WK_ATTR_INT, offsetof(wk_one_hot_opts, classes), 0, NULL, 0,
                                                "size of the new axis" } };

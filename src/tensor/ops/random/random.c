@@ -104,13 +104,15 @@ static wk_status truncated_normal_parts(const wk_call *call, wk_tensor *out[]) {
 
 #define KEY \
     { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 }
-#define DRAWS(id, type, ...)                                          \
-    static void id##_samples(wk_sampler *s) {                         \
-        const type matrix = { .dims = WK_DIMS(33, 65), __VA_ARGS__ }; \
-        const type none = { .dims = WK_DIMS(3, 0), __VA_ARGS__ };     \
-        WK_CASE(s, "matrix", &matrix, KEY);                           \
-        WK_CASE(s, "empty", &none, KEY);                              \
-        id##_more(s);                                                 \
+#define DRAWS(id, type, ...)                                           \
+    static void id##_samples(wk_sampler *s) {                          \
+        const type matrix = { .dims = WK_DIMS(33, 65), __VA_ARGS__ };  \
+        const type none = { .dims = WK_DIMS(3, 0), __VA_ARGS__ };      \
+        WK_CASE(s, "matrix", &matrix, KEY);                            \
+        const type huge = { .dims = WK_DIMS(512, 1024), __VA_ARGS__ }; \
+        WK_CASE(s, "empty", &none, KEY);                               \
+        WK_HUGE_CASE(s, "huge", &huge, KEY);                           \
+        id##_more(s);                                                  \
     }
 static void no_more(wk_sampler *s) {
     (void)s;
@@ -147,9 +149,10 @@ static void bernoulli_samples(wk_sampler *s) {
     WK_HUGE_CASE(s, "huge", NULL, { .dims = WK_DIMS(512, 1024), .low = 0.01, .high = 0.99 }, KEY);
 }
 static void permutation_samples(wk_sampler *s) {
-    const wk_permutation_opts none = { 0 }, many = { 1000 };
+    const wk_permutation_opts none = { 0 }, many = { 1000 }, huge = { 100000 };
     WK_CASE(s, "none", &none, KEY);
     WK_CASE(s, "many", &many, KEY);
+    WK_HUGE_CASE(s, "huge", &huge, KEY);
 }
 
 /* ---- rows ---- */
