@@ -61,7 +61,8 @@ Test(errors_rows, numbers_that_name_nothing) {
 
 Test(errors_rows, a_composite_names_itself) {
     wk_tensor *x = wk_zeros(WK_I64, WK_DIMS(3));
-    expect_refusal("one_hot", &x, 1, &(wk_one_hot_opts){ INT64_C(1) << 60 }, "one_hot: 1152921504606846976 classes of 3 indices");
+    expect_refusal("one_hot", &x, 1, &(wk_one_hot_opts){ INT64_C(1) << 60 },
+                   "one_hot: 1152921504606846976 classes of 3 indices");
     wk_tensor *y = wk_zeros(WK_F32, WK_DIMS(2, 3));
     const wk_diag_embed_opts far = { INT64_C(1) << 61 };
     expect_refusal("diag_embed", &y, 1, &far, "diag_embed: offset 2305843009213693952, expected one between");
