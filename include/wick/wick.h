@@ -16,6 +16,7 @@
 #include "wick/optim.h"
 #include "wick/profile.h"
 #include "wick/random.h"
+#include "wick/step.h"
 #include "wick/tensor.h"
 
 #endif

@@ -58,7 +58,13 @@ static wk_status mark_node(walk *w, struct wk_node *node) {
     return WK_OK;
 }
 
-static wk_status count_leaf(walk *w, struct wk_leaf *leaf) {
+static void capture_leaf(wk_context *context, wk_tensor *leaf) {
+    if (leaf->leaf->hooks) wk__step_refuse(context, "a leaf has gradient hooks");
+    wk__capture_leaf(context, leaf, leaf->leaf->gradient, leaf->leaf->empty);
+}
+
+static wk_status count_leaf(walk *w, wk_tensor *in) {
+    struct wk_leaf *leaf = in->leaf;
     if (leaf->mark != w->serial) {
         for (const walk *outer = w->outer; outer; outer = outer->outer)
             if (leaf->mark == outer->serial)
@@ -67,6 +73,7 @@ static wk_status count_leaf(walk *w, struct wk_leaf *leaf) {
         leaf->mark = w->serial;
         leaf->expected = 0;
         leaf->arriving = NULL;
+        if (WK_UNLIKELY(w->context->mode & WK__MODE_CAPTURE)) capture_leaf(w->context, in);
     }
     leaf->expected++;
     return WK_OK;
@@ -74,12 +81,12 @@ static wk_status count_leaf(walk *w, struct wk_leaf *leaf) {
 
 static wk_status mark_operands(walk *w, const struct wk_node *node) {
     for (int i = 0; i < node->n_in; i++) {
-        const wk_tensor *in = node->in[i];
+        wk_tensor *in = node->in[i];
         if (!in || !wk__wants_grad(in)) continue;
         if (in->node) {
             if (!w->ask->stop_at_inputs || !is_input(w, in)) WK_TRY(mark_node(w, in->node));
         } else if (in->leaf && !w->ask->inputs) {
-            WK_TRY(count_leaf(w, in->leaf));
+            WK_TRY(count_leaf(w, in));
         }
     }
     return WK_OK;
@@ -172,7 +179,22 @@ static wk_status deliver_to_leaf(const walk *w, wk_tensor *in, wk_tensor *contri
         if (!whole) return wk_error_code();
         WK_TRY(wk__leaf_accumulate(in, whole));
     }
+    const bool captured = w->context->mode & WK__MODE_CAPTURE;
+    if (WK_UNLIKELY(captured)) wk__capture_leaf_ready(w->context, in);
+    if (WK_UNLIKELY(captured)) wk__capture_suspend(w->context, true);
     if (leaf->ready) wk__ready_hooks_run(in);
+    if (WK_UNLIKELY(captured)) wk__capture_suspend(w->context, false);
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+bool wk__leaf_is(const wk_tensor *leaf, const wk_tensor *gradient, bool empty) {
+    const struct wk_leaf *state = leaf->leaf;
+    return state && state->gradient == gradient && state->empty == empty && !state->hooks && !state->row_index;
+}
+
+wk_status wk__leaf_completed(wk_tensor *leaf) {
+    leaf->leaf->empty = false;
+    if (leaf->leaf->ready) wk__ready_hooks_run(leaf);
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
@@ -259,6 +281,7 @@ static wk_status run_rule(const walk *w, struct wk_node *node) {
 
 /* The gradients of a node's results are complete: hooks see them, and whoever asked for them. */
 static wk_status complete(const walk *w, const struct wk_node *node) {
+    if (node->hooks && w->context->mode & WK__MODE_CAPTURE) wk__step_refuse(w->context, "a result has gradient hooks");
     for (int i = 0; i < node->n_out; i++) {
         if (!node->dout[i]) continue;
         if (node->hooks) {
@@ -374,6 +397,7 @@ static wk_status walk_back(walk *w) {
 wk_status wk__gradients(const wk__request *ask) {
     wk_context *context = wk__context();
     if (!context) return WK_NO_MEMORY;
+    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) wk__step_needs_tape(context, "it asks for gradients of tensors");
     for (int k = 0; k < ask->n_inputs; k++) ask->gradients[k] = NULL;
     /* With create_graph the new nodes must outlive this call: no scope of its own. */
     wk_scope scope = ask->create ? (wk_scope){ 0 } : wk_scope_begin();
@@ -417,12 +441,31 @@ void wk__backward_ended(wk_status status) {
         hook->ended(hook->argument, status);
 }
 
+static wk_status walk_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
+    return wk__gradients(&(wk__request){ .outputs = &output,
+                                         .seeds = &gradient,
+                                         .n_outputs = 1,
+                                         .retain = opts.retain_graph,
+                                         .create = opts.create_graph });
+}
+
+/* In a step that is captured or replayed. */
+static wk_status backward_in_step(wk_context *context, wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
+    const wk_call call = { .in = (wk_tensor *[]){ output, gradient }, .n_in = 2 };
+    wk_status status;
+    if (opts.retain_graph || opts.create_graph) wk__step_needs_tape(context, "a backward keeps its graph");
+    if (output && (context->mode & WK__MODE_REPLAY) && wk__replay_call(context, &call, &status)) return status;
+    if (!output || !(context->mode & WK__MODE_CAPTURE)) return walk_from(output, gradient, opts);
+    wk__capture_enter(context, &call);
+    status = walk_from(output, gradient, opts);
+    wk__capture_leave(context, NULL, 0, status);
+    return status;
+}
+
 wk_status wk_backward_from(wk_tensor *output, wk_tensor *gradient, wk_backward_opts opts) {
-    wk_status status = wk__gradients(&(wk__request){ .outputs = &output,
-                                                     .seeds = &gradient,
-                                                     .n_outputs = 1,
-                                                     .retain = opts.retain_graph,
-                                                     .create = opts.create_graph });
+    wk_context *context = wk__context();
+    const bool in_step = context && !wk_failed() && context->mode & WK__MODE_STEP;
+    wk_status status = in_step ? backward_in_step(context, output, gradient, opts) : walk_from(output, gradient, opts);
     wk__backward_ended(status);
     return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }

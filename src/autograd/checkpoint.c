@@ -154,6 +154,7 @@ wk_status wk_checkpoint(wk_function function, void *user, wk_tensor *const *in, 
     if (!context) return WK_NO_MEMORY;
     for (int k = 0; k < n_out; k++) out[k] = NULL;
     if (wk_failed()) return WK_PENDING;
+    if (context->mode & WK__MODE_STEP) wk__step_needs_tape(context, "it calls wk_checkpoint");
     if (n_in < 0 || n_in > WK_MAX_ARGUMENTS || n_out < 1 || n_out > WK_MAX_ARGUMENTS)
         return wk_fail(WK_INVALID, "wk_checkpoint: %d inputs and %d results, at most %d of each", n_in, n_out,
                        WK_MAX_ARGUMENTS);

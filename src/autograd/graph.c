@@ -109,8 +109,9 @@ static wk_status draw(drawing *d, wk_tensor *const *outputs, int n_outputs) {
 }
 
 char *wk_graph_dot(wk_tensor *const *outputs, int n_outputs, wk_graph_dot_opts opts) {
-    const wk_context *context = wk__context();
+    wk_context *context = wk__context();
     if (!context || wk_failed()) return NULL;
+    if (context->mode & WK__MODE_STEP) wk__step_needs_tape(context, "it asks for its graph");
     if (context->walk) return wk_fail_null(WK_STATE, "wk_graph_dot: a backward is running");
     char text[160];
     for (int o = 0; o < n_outputs; o++) {

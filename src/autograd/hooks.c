@@ -88,9 +88,10 @@ static wk__gradient_hook *add_gradient_hook(wk_tensor *tensor, const char *who) 
     if (!tensor) return wk_failed() ? NULL : wk_fail_null(WK_INVALID, "%s: the tensor is NULL", who);
     if (tensor->life != WK__ALIVE) return wk_fail_null(WK_DEAD_TENSOR, "%s: the tensor's scope has ended", who);
     char text[160];
+    wk_context *context = wk__context();
+    if (context->mode & WK__MODE_STEP) wk__step_needs_tape(context, "it hangs hooks on gradients");
     if (!wk__wants_grad(tensor) || (!tensor->node && !tensor->leaf))
         return wk_fail_null(WK_INVALID, "%s: %s wants no gradient", who, wk_describe(tensor, text, sizeof text));
-    wk_context *context = wk__context();
     wk__gradient_hook *hook = tensor->node ? wk__arena_take(&context->arena, sizeof *hook) : wk_alloc(sizeof *hook);
     if (!hook) return NULL;
     *hook = (wk__gradient_hook){ .id = fresh_id(), .output = tensor->node ? tensor->output : 0 };

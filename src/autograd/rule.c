@@ -50,6 +50,7 @@ static wk_status give_rows(const wk__rule_call *c, wk_grad *grad, bool *given) {
     WK_TRY(c->node->op->grad_rows(grad, &index, &values));
     *given = index != NULL;
     if (!index) return WK_OK;
+    if (c->context->mode & WK__MODE_CAPTURE) wk__step_refuse(c->context, "a gradient is kept as rows");
     if (WK_UNLIKELY(c->context->mode & WK__MODE_ANOMALY)) WK_TRY(wk__anomaly_check(c->node, 0, values));
     return wk__leaf_add_rows(table, index, values);
 }

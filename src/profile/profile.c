@@ -96,7 +96,7 @@ static bool grow_events(wk_profile *p) {
 
 static wk_profile_phase phase_of(const wk_context *context, const wk_op_def *op) {
     if (strcmp(wk_op_family(op), "optim") == 0) return WK_PROFILE_OPTIMIZER;
-    return context->walk ? WK_PROFILE_BACKWARD : WK_PROFILE_FORWARD;
+    return context->walk || wk__step_is_in_backward(context) ? WK_PROFILE_BACKWARD : WK_PROFILE_FORWARD;
 }
 
 static void ran(wk__observer *observer, const wk_context *context, const wk_call *call, double start, double end) {

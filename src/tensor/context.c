@@ -42,6 +42,7 @@ void wk_context_destroy(wk_context *context) {
     wk_context *bound = wk_context_bind(context);
     if (context->observer) context->observer->context_ends(context->observer);
     while (context->scope) wk_scope_end((wk_scope){ context->scope, context->scope->serial });
+    if (context->step) wk__step_destroy(context);
     wk_memory_trim();
     wk__arena_destroy(&context->arena);
     wk__autocast_forget(context);
@@ -124,6 +125,8 @@ wk_scope wk_scope_begin(void) {
 
 static void end_innermost(wk_context *context) {
     wk__scope *scope = context->scope;
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE))
+        for (const wk_tensor *tensor = scope->tensors; tensor; tensor = tensor->next) wk__capture_drop(context, tensor);
     for (wk_tensor *tensor = scope->tensors; tensor; tensor = tensor->next) wk__tensor_drop(tensor);
     context->scope = scope->outer;
     if (WK_UNLIKELY(scope == context->autocast.scope)) { /* kept casts lived in it */
@@ -131,6 +134,7 @@ static void end_innermost(wk_context *context) {
         wk__autocast_forget(context);
     }
     if (scope->outer) return;
+    if (WK_UNLIKELY(context->step != NULL)) wk__step_close(context);
     wk__tape_clear(context);
     wk__arena_rewind(&context->arena, scope->mark);
 }

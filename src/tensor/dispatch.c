@@ -296,7 +296,7 @@ static bool nothing_to_do(const wk_call *call) {
     return true;
 }
 
-static wk_status run_kernel(wk_context *context, const wk_call *call) {
+wk_status wk__run_kernel(wk_context *context, const wk_call *call) {
     const wk_op_def *op = call->op;
     const wk_tensor *key = op->keyed_by_output || call->n_in == 0 ? call->out[0] : call->in[op->key];
     wk_dtype dtype = (wk_dtype)key->dtype;
@@ -379,6 +379,80 @@ void wk__fail_after_ops(int64_t count) {
         context->mode &= ~(uint32_t)WK__MODE_FAIL;
 }
 
+/* What a call needs besides itself. */
+typedef struct operands {
+    wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
+    bool want_grad;
+} operands;
+
+static wk_status prepare(wk_context *context, wk_call *call, operands *o) {
+    if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
+        return wk_bad_call(call, WK_INTERNAL, "was made to fail by a test");
+    WK_TRY(check_operands(call, &o->want_grad));
+    WK_TRY(check_attrs(call));
+    if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && call->op->dtype.autocast != WK_CAST_AS_IS)
+        WK_TRY(wk__autocast_operands(context, call, o->lowered));
+    if (call->op->dtype.promote) WK_TRY(promote_operands(call, o->converted));
+    return check_dtypes(call);
+}
+
+/* The row's own kernel, or a view. */
+static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how, bool wants_grad) {
+    const wk_op_def *op = call->op;
+    how->mutates = op->mutates && (!op->mutates_now || op->mutates_now(call));
+    if (how->mutates) WK_TRY(check_mutation(context, call));
+    for (int i = 0; i < op->n_out; i++) {
+        call->out[i] = make_output(context, call, &how->descs[i], i == 0 ? how->target : NULL);
+        if (!call->out[i]) return wk_error_code();
+    }
+    how->ran = !(op->n_out && how->descs[0].view_of) && !nothing_to_do(call);
+    if (how->ran) WK_TRY(wk__run_kernel(context, call));
+    if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, call);
+    if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS)) WK_TRY(wk__check_results(call));
+    how->taped = wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(call) && !how->target;
+    if (how->taped) WK_TRY(wk__tape_record(context, call));
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_ran(context, call, how);
+    return WK_OK;
+}
+
+static wk_status run(wk_context *context, wk_call *call, wk_tensor *target) {
+    const wk_op_def *op = call->op;
+    operands o;
+    o.want_grad = false;
+    WK_TRY(prepare(context, call, &o));
+    if (op->composite) {
+        if (op->n_out == WK_LIST && (call->n_out = op->outputs(call)) < 0) return wk_error_code();
+        return run_parts(context, call);
+    }
+    wk_desc descs[WK_MAX_OUT];
+    for (int i = 0; i < op->n_out; i++) {
+        descs[i].strided = false;
+        descs[i].view_of = descs[i].reuse_of = 0;
+    }
+    WK_TRY(op->shape(call, descs));
+    if (runs_as_parts(call)) {
+        (void)atomic_fetch_add(&decompositions, 1);
+        return run_parts(context, call);
+    }
+    wk__ran how = { .descs = descs, .target = target };
+    if (run_row(context, call, &how, o.want_grad) == WK_OK) return WK_OK;
+    add_op(context, op);
+    for (int i = 0; i < op->n_out; i++) call->out[i] = NULL;
+    return wk_error_code();
+}
+
+/* A call of a step that is captured or replayed. */
+static wk_status run_in_step(wk_context *context, wk_call *call, wk_tensor *target) {
+    const wk_call asked = *call; /* casts take other operands' place */
+    wk_status status;
+    if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, &status)) return status;
+    if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, target);
+    wk__capture_enter(context, &asked);
+    status = run(context, call, target);
+    wk__capture_leave(context, call->out, call->n_out, status);
+    return status;
+}
+
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
                          wk_tensor *target) {
     if (!attrs) attrs = defaults;
@@ -387,46 +461,8 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
-    wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
-    bool wants_grad;
-    if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
-        return wk_bad_call(&call, WK_INTERNAL, "was made to fail by a test");
-    WK_TRY(check_operands(&call, &wants_grad));
-    WK_TRY(check_attrs(&call));
-    if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && op->dtype.autocast != WK_CAST_AS_IS)
-        WK_TRY(wk__autocast_operands(context, &call, lowered));
-    if (op->dtype.promote) WK_TRY(promote_operands(&call, converted));
-    WK_TRY(check_dtypes(&call));
-    if (op->composite) {
-        if (op->n_out == WK_LIST && (call.n_out = op->outputs(&call)) < 0) return wk_error_code();
-        return run_parts(context, &call);
-    }
-    wk_desc descs[WK_MAX_OUT];
-    for (int i = 0; i < op->n_out; i++) {
-        descs[i].strided = false;
-        descs[i].view_of = descs[i].reuse_of = 0;
-    }
-    WK_TRY(op->shape(&call, descs));
-    if (runs_as_parts(&call)) {
-        (void)atomic_fetch_add(&decompositions, 1);
-        return run_parts(context, &call);
-    }
-    if (op->mutates && (!op->mutates_now || op->mutates_now(&call))) WK_TRY(check_mutation(context, &call));
-    for (int i = 0; i < op->n_out; i++) {
-        out[i] = make_output(context, &call, &descs[i], i == 0 ? target : NULL);
-        if (!out[i]) goto failed;
-    }
-    if (!(op->n_out && descs[0].view_of) && !nothing_to_do(&call) && run_kernel(context, &call) != WK_OK) goto failed;
-    if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, &call);
-    if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS) && wk__check_results(&call) != WK_OK) goto failed;
-    if (wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(&call) && !target
-        && wk__tape_record(context, &call) != WK_OK)
-        goto failed;
-    return WK_OK;
-failed:
-    add_op(context, op);
-    for (int i = 0; i < op->n_out; i++) out[i] = NULL;
-    return wk_error_code();
+    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) return run_in_step(context, &call, target);
+    return run(context, &call, target);
 }
 
 int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs) {

@@ -52,6 +52,7 @@ wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
     atomic_store_explicit(&storage->references, 1, memory_order_relaxed);
     storage->version = 0;
     storage->bytes = bytes;
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_storage(context, storage);
     return storage;
 }
 
@@ -64,6 +65,8 @@ wk_storage *wk__storage_of_memory(void *data, size_t bytes, void (*deleter)(void
     storage->bytes = bytes;
     storage->deleter = deleter;
     storage->deleter_context = deleter_context;
+    wk_context *context = wk__context_bound;
+    if (context && WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_storage(context, storage);
     return storage;
 }
 
@@ -107,6 +110,7 @@ void wk__storage_drop(wk_storage *storage) {
 
 void wk_memory_trim(void) {
     wk_context *context = wk__context();
+    if (context && context->mode & WK__MODE_CAPTURE) wk__step_refuse(context, "memory was given back in its midst");
     for (int i = 0; context && i < WK__SIZE_CLASSES; i++) {
         for (wk_storage *storage = context->cache[i], *following; storage; storage = following) {
             following = storage->next_free;

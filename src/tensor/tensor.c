@@ -76,17 +76,18 @@ wk_tensor *wk__header_copy(wk_context *context, const wk_tensor *tensor) {
     *copy = *tensor;
     copy->next = next;
     copy->references = 0;
-    copy->flags &= (uint8_t)~WK_TENSOR_KEPT;
+    copy->flags &= (uint8_t) ~(WK_TENSOR_KEPT | WK__TENSOR_PLANNED);
     (void)wk__storage_hold(copy->storage);
     return copy;
 }
 
 void wk__tensor_drop(wk_tensor *tensor) {
     if (tensor->life == WK__DEAD) return;
+    tensor->life = WK__DEAD;
+    if (WK_UNLIKELY(tensor->flags & WK__TENSOR_PLANNED)) return;
     wk__storage_drop(tensor->storage);
     tensor->storage = NULL;
     tensor->data = NULL;
-    tensor->life = WK__DEAD;
 }
 
 static wk_tensor *create(wk_dtype dtype, wk_dims dims, const char *who) {
@@ -97,6 +98,7 @@ static wk_tensor *create(wk_dtype dtype, wk_dims dims, const char *who) {
     tensor->storage = wk__storage_create(context, 0, (size_t)tensor->count * wk_dtype_size(dtype));
     if (!tensor->storage) return NULL;
     tensor->data = tensor->storage->data;
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_host(context, tensor);
     return tensor;
 }
 
@@ -138,6 +140,7 @@ wk_tensor *wk_from_memory(wk_dtype dtype, wk_dims dims, void *data, void (*delet
         wk__storage_of_memory(data, (size_t)tensor->count * wk_dtype_size(dtype), deleter, deleter_context);
     if (!tensor->storage) return NULL;
     tensor->data = data;
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_host(context, tensor);
     return tensor;
 }
 
@@ -184,6 +187,21 @@ wk_tensor *wk_kept_zeros(wk_dtype dtype, wk_dims dims) {
     return tensor;
 }
 
+/* Of a step's result, whose memory the next step writes again; in the same layout where that has no gaps. */
+static wk_tensor *keep_copy(const wk_tensor *tensor) {
+    wk_tensor *kept = wk_kept_zeros((wk_dtype)tensor->dtype, wk__dims(tensor));
+    if (!kept) return NULL;
+    if (wk__is_dense(tensor)) {
+        memcpy(kept->stride, tensor->stride, sizeof kept->stride);
+        wk__header_flags(kept);
+        if (kept->count) memcpy(kept->data, tensor->data, (size_t)kept->count * wk_dtype_size((wk_dtype)kept->dtype));
+        return kept;
+    }
+    if (wk_copy_into(kept, tensor) == WK_OK) return kept;
+    wk_release(kept);
+    return NULL;
+}
+
 wk_tensor *wk_keep(wk_tensor *tensor) {
     if (!tensor) return NULL;
     if (tensor->life != WK__ALIVE) return wk_fail_null(WK_DEAD_TENSOR, "wk_keep: the tensor's scope has ended");
@@ -191,6 +209,7 @@ wk_tensor *wk_keep(wk_tensor *tensor) {
         (void)__atomic_add_fetch(&tensor->references, 1, __ATOMIC_RELAXED);
         return tensor;
     }
+    if (WK_UNLIKELY(tensor->storage->planned)) return keep_copy(tensor);
     wk_tensor *kept = kept_header();
     if (!kept) return NULL;
     *kept = *tensor;
@@ -274,6 +293,8 @@ static bool readable(const wk_tensor *tensor, const char *who) {
         (void)wk_fail(WK_DEVICE, "%s: the tensor is not on the CPU", who);
         return false;
     }
+    wk_context *context = wk__context();
+    if (context && WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_look(context, who);
     return true;
 }
 

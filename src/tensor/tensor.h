@@ -23,6 +23,7 @@ typedef struct wk_storage {
     uint8_t device;
     uint8_t size_class; /* of the cache; WK__NOT_CACHED for the caller's memory */
     bool read_only;     /* a mapped file, or memory that its owner shares for reading */
+    bool planned;       /* of a step's plan: the next step overwrites it */
     void *data;
     size_t bytes;
     const char *changed_at; /* call site of the last change in place */
@@ -49,8 +50,13 @@ enum {
     WK__MODE_CHECK_RESULTS = 8,
     WK__MODE_AUTOCAST = 16,
     WK__MODE_COST = 32,
-    WK__MODE_OBSERVED = 64
+    WK__MODE_OBSERVED = 64,
+    WK__MODE_CAPTURE = 128, /* a step is noted … */
+    WK__MODE_REPLAY = 256,  /* … or goes as its plan says */
+    WK__MODE_STEP = WK__MODE_CAPTURE | WK__MODE_REPLAY,
+    WK__MODE_COMPARED = 63 /* those in which a call must fit its plan's */
 };
+enum { WK__TENSOR_PLANNED = 8 }; /* a header's flag: it belongs to a step's plan, and is never given back */
 
 /* Mixed precision: the half type, and the casts of weights that are kept (autocast.c). */
 typedef struct wk__cast_of_leaf {
@@ -101,6 +107,7 @@ struct wk_context {
     wk__autocast autocast;
     struct wk__backward_hook *backward_hooks;
     wk__observer *observer; /* of WK__MODE_OBSERVED */
+    struct wk__step *step;  /* names of steps and their plans, or NULL */
     int process;            /* to refuse use in a forked child */
 };
 
@@ -161,6 +168,43 @@ void wk__leaf_destroy(struct wk_leaf *leaf);
 static inline bool wk__wants_grad(const wk_tensor *tensor) {
     return (tensor->flags & WK_TENSOR_REQUIRES_GRAD) != 0;
 }
+
+/* ---- steps: capture and replay (step/) ---- */
+
+/* How a call ran: what its shape rule said, the memory it was given for output 0, whether a kernel ran, … */
+typedef struct wk__ran {
+    const wk_desc *descs;
+    wk_tensor *target;
+    bool ran, taped, mutates;
+} wk__ran;
+/* While WK__MODE_CAPTURE is set: around each call (row NULL: a backward), and after each that is not made of others. */
+void wk__capture_enter(wk_context *context, const wk_call *call);
+void wk__capture_leave(wk_context *context, wk_tensor *const *out, int n_out, wk_status status);
+void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *how);
+/* A storage is given out; a tensor has been made on the host; its values are looked at by `what`. */
+void wk__capture_storage(wk_context *context, const wk_storage *storage);
+void wk__capture_host(wk_context *context, const wk_tensor *tensor);
+void wk__capture_look(wk_context *context, const char *what);
+/* A header's scope ends. */
+void wk__capture_drop(wk_context *context, const wk_tensor *tensor);
+/* A backward reaches a leaf; the leaf's gradient is complete. */
+void wk__capture_leaf(wk_context *context, wk_tensor *leaf, const wk_tensor *gradient, bool empty);
+void wk__capture_leaf_ready(wk_context *context, wk_tensor *leaf);
+/* What runs between is run by a replay too, and not noted. */
+void wk__capture_suspend(wk_context *context, bool on);
+void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 3);
+/* While WK__MODE_REPLAY is set: run the call as planned, or answer false, and the step goes on as ever. */
+bool wk__replay_call(wk_context *context, const wk_call *call, wk_status *status);
+/* The step does something that needs the tape. */
+void wk__step_needs_tape(wk_context *context, const char *why);
+void wk__step_close(wk_context *context);
+void wk__step_destroy(wk_context *context);
+bool wk__step_is_in_backward(const wk_context *context);
+wk_status wk__run_kernel(wk_context *context, const wk_call *call);
+/* Defined by the autograd floor: whether the leaf's gradient is in this state; it is full, and whoever waits is told.
+ */
+bool wk__leaf_is(const wk_tensor *leaf, const wk_tensor *gradient, bool empty);
+wk_status wk__leaf_completed(wk_tensor *leaf);
 
 /* For tests: the call number `count` from now (1: the next) fails; 0 takes that back. */
 WK_API void wk__fail_after_ops(int64_t count);

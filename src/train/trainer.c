@@ -8,6 +8,7 @@
 
 #include "train/agree.h"
 #include "train/progress.h"
+#include "wick/step.h"
 
 #include <math.h>
 #include <string.h>
@@ -212,6 +213,7 @@ static void tear_down(trainer *t) {
     wk_ddp_destroy(t->ddp);
     wk_loader_destroy(t->loader);
     wk_loader_destroy(t->val_loader);
+    wk_step_forget(NULL); /* plans hold parameters */
     wk_optim_destroy(t->optimizer);
     wk_module_destroy(t->model);
     wk_dataset_destroy(t->train_data);
@@ -261,6 +263,7 @@ static int64_t hide_repeats(const trainer *t, const wk_batch *batch) {
 static wk_status evaluate_batch(const trainer *t, const wk_batch *batch, double sums[3]) {
     int64_t valid = hide_repeats(t, batch);
     wk_scope scope = wk_scope_begin();
+    (void)wk_step_begin("validate");
     wk_tensor *logits = wk_forward(t->model, batch->input);
     wk_tensor *loss = wk_cross_entropy(logits, batch->target, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_SUM });
     wk_tensor *hits = wk_sum(wk_eq(wk_argmax(logits, (wk_axis_opts){ { 0 } }), batch->target), (wk_reduce_opts){ 0 });
@@ -268,6 +271,7 @@ static wk_status evaluate_batch(const trainer *t, const wk_batch *batch, double 
         sums[0] += wk_item(loss);
         sums[1] += wk_item(hits);
         sums[2] += (double)valid;
+        (void)wk_step_end();
     }
     wk_scope_end(scope);
     return wk_failed() ? wk_error_code() : WK_OK;
@@ -323,7 +327,9 @@ static wk_status step_in_scope(trainer *t, const wk_batch *batch, double *loss_v
 
 static wk_status train_step(trainer *t, const wk_batch *batch, double *loss) {
     wk_scope scope = wk_scope_begin();
-    wk_status status = step_in_scope(t, batch, loss);
+    wk_status status = wk_step_begin("train");
+    if (status == WK_OK) status = step_in_scope(t, batch, loss);
+    if (status == WK_OK) status = wk_step_end();
     wk_scope_end(scope);
     return status;
 }

@@ -29,6 +29,8 @@ void model_check(const char *file, const model_case *cases, int count);
 void model_check_exact(const char *file, const model_case *cases, int count);
 /* The same bits from one thread and from three, but for gradients of convolutions' weights. */
 void model_check_threads(const model_case *cases, int count);
+/* Training steps in f32 and under bf16 autocast: captured, replayed, and the same bits as without. */
+void model_check_replay(const model_case *cases, int count);
 /* Names in their order and initial values alone, for networks too large to run here. */
 void model_check_digest(const char *file, const char *name, wk_module *(*make)(void));
 

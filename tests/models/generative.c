@@ -58,6 +58,10 @@ Test(generative, any_number_of_threads) {
     model_check_threads(cases, CASES);
 }
 
+Test(generative, replayed_steps) {
+    model_check_replay(cases, CASES);
+}
+
 /* The noise is the context's: drawn anew each time, the same again from the same seed. */
 Test(generative, vae_draws_its_noise) {
     wk_scope scope = wk_scope_begin();

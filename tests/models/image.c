@@ -102,6 +102,15 @@ Test(image, any_number_of_threads) {
     model_check_threads(cases, (int)(sizeof cases / sizeof cases[0]));
 }
 
+Test(image, replayed_steps) {
+    static const model_case cases[] = {
+        { "lenet", lenet, digits, NULL, 0, 0 },     { "vgg13_bn", vgg13_bn, four_of_32, NULL, 0, 0 },
+        { "resnet18", resnet18, four, NULL, 0, 0 }, { "mobilenet_v2", mobilenet_v2, four, NULL, 0, 0 },
+        { "convnext", convnext, two, NULL, 0, 0 },  { "unet", unet, gray, NULL, 0, 0 },
+    };
+    model_check_replay(cases, (int)(sizeof cases / sizeof cases[0]));
+}
+
 /* ---- what is refused ---- */
 
 Test(image, options_that_are_refused) {

@@ -113,6 +113,10 @@ Test(sequence, threads_change_nothing) {
     model_check_threads(cases, (int)(sizeof cases / sizeof cases[0]));
 }
 
+Test(sequence, replayed_steps) {
+    model_check_replay(cases, (int)(sizeof cases / sizeof cases[0]));
+}
+
 /* f64 and bf16, forward and backward: the same result, but for what f32 and bf16 round. */
 Test(sequence, models_of_other_dtypes) {
     static const struct {

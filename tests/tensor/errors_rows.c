@@ -77,9 +77,13 @@ Test(errors_rows, numbers_whose_sums_overflow) {
         "fold", &x, 1, &fold,
         "fold: size 4, kernel -9223372036854775808, stride 0, padding 0, dilation 0: expected numbers from 0");
     wk_tensor *image = wk_zeros(WK_F32, WK_DIMS(1, 1, 4, 4)), *matrix = wk_zeros(WK_F32, WK_DIMS(3, 4));
+    wk_tensor *volume = wk_permute(wk_zeros(WK_F32, WK_DIMS(1, 3, 4, 5, 2)), WK_DIMS(0, 4, 1, 2, 3));
     const wk_conv2d_opts far = { .padding = { INT64_MAX, 0 } };
     expect_refusal("conv2d", (wk_tensor *[]){ image, image, NULL }, 3, &far,
                    "conv2d: stride 1, dilation 1, padding 9223372036854775807, groups 1: expected at most 1048575");
+    const wk_adaptive_pool_opts vast = { .size = { 2, INT64_C(1) << 31, INT64_C(1) << 40 } };
+    expect_refusal("adaptive_max_pool3d_with_indices", &volume, 1, &vast,
+                   "adaptive_max_pool3d_with_indices: the sizes multiply to more elements than memory can hold");
     const wk_pad_opts cut = { .before = WK_DIMS(INT64_MIN), .after = WK_DIMS(0) };
     expect_refusal("pad", &matrix, 1, &cut, "pad: more is cut off axis 1 than its size 4");
     const wk_diagonal_opts below = { .offset = INT64_MIN };

@@ -14,9 +14,9 @@ wk_desc wk__channels_last(wk_dtype dtype, int rank, const int64_t *shape /* N, C
     wk_desc desc = wk_desc_row_major(dtype, rank, shape);
     desc.strided = true;
     desc.stride[1] = 1;
-    int64_t step = shape[1];
-    for (int axis = rank - 1; axis > 1; axis--) desc.stride[axis] = step, step *= shape[axis];
-    desc.stride[0] = step;
+    uint64_t step = (uint64_t)shape[1]; /* may wrap: sizes that multiply to too much are refused when memory is taken */
+    for (int axis = rank - 1; axis > 1; axis--) desc.stride[axis] = (int64_t)step, step *= (uint64_t)shape[axis];
+    desc.stride[0] = (int64_t)step;
     return desc;
 }
 

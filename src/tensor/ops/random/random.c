@@ -288,6 +288,8 @@ wk_tensor *wk_random_key(void) {
     wk_generator *generator = wk_default_generator();
     wk_tensor *key = generator ? wk_empty(WK_I64, WK_DIMS(2)) : NULL;
     if (!key) return NULL;
+    wk_context *context = wk__context();
+    if (context->mode & WK__MODE_CAPTURE) wk__capture_look(context, "wk_random_key");
     int64_t *words = key->data;
     words[0] = (int64_t)generator->seed;
     words[1] = (int64_t)generator->counter++;

@@ -1,0 +1,163 @@
+/* plan.c: a plan's memory and end. */
+#include "tensor/step/plan.h"
+
+#include <string.h>
+
+wk__plan *wk__plan_create(int threads) {
+    wk__plan *plan = wk_alloc(sizeof *plan);
+    if (plan) plan->threads = threads;
+    return plan;
+}
+
+void wk__plan_destroy(wk__plan *plan) {
+    if (!plan) return;
+    wk__plan_unbind(plan);
+    for (wk__external *e = plan->externals; e; e = e->next)
+        if (e->fixed) wk_release(e->tensor);
+    for (wk__block *b = plan->blocks; b; b = b->next) wk__storage_drop(b->storage);
+    for (wk__constant *c = plan->constants; c; c = c->next) wk__storage_drop(c->storage);
+    wk__storage_drop(plan->memory);
+    wk__arena_destroy(&plan->arena);
+    wk_free(plan->entries);
+    wk_free(plan->launches);
+    wk_free(plan->drops);
+    wk_free(plan);
+}
+
+void wk__plan_give_back(void *context, void *data) {
+    (void)context;
+    wk_free(data);
+}
+
+static size_t aligned(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
+static void point(wk__planned *p) {
+    wk_storage *base = p->block ? p->block->storage : p->constant ? p->constant->storage : NULL;
+    if (!base) return; /* an external's view: pointed when that is bound */
+    p->header.storage = base;
+    p->header.data = (char *)base->data + p->offset;
+}
+
+wk_status wk__plan_place(wk__plan *plan) {
+    for (const wk__block *b = plan->blocks; b; b = b->next) plan->bytes += aligned(b->bytes);
+    void *data = wk_alloc_data(plan->bytes ? plan->bytes : 1);
+    if (!data) return wk_error_code();
+    plan->memory = wk__storage_of_memory(data, plan->bytes, wk__plan_give_back, NULL);
+    if (!plan->memory) {
+        wk_free(data);
+        return wk_error_code();
+    }
+    size_t offset = 0;
+    for (wk__block *b = plan->blocks; b; b = b->next) {
+        b->storage = wk__storage_slice(plan->memory, offset, b->bytes);
+        if (!b->storage) return wk_error_code();
+        b->storage->planned = true;
+        offset += aligned(b->bytes);
+    }
+    for (wk__planned *p = plan->headers; p; p = p->next) point(p);
+    return WK_OK;
+}
+
+void wk__plan_reset(wk__plan *plan) {
+    for (wk__planned *p = plan->headers; p; p = p->next) p->header.node = NULL;
+    for (int i = 0; i < plan->n_entries; i++)
+        for (int k = 0; k < plan->entries[i].n_out; k++)
+            if (plan->entries[i].out[k].planned) plan->entries[i].out[k].planned->header.life = WK__DEAD;
+    for (const wk__constant *c = plan->constants; c; c = c->next)
+        if (c->written) memcpy(c->storage->data, c->pristine, c->bytes);
+}
+
+void wk__plan_unbind(wk__plan *plan) {
+    for (wk__external *e = plan->externals; e; e = e->next) {
+        if (e->fixed) continue;
+        wk__storage_drop(e->storage);
+        e->storage = NULL;
+        e->data = NULL;
+    }
+}
+
+bool wk__plan_is_held(const wk__plan *plan) {
+    for (const wk__block *b = plan->blocks; b; b = b->next)
+        if (b->storage && atomic_load_explicit(&b->storage->references, memory_order_relaxed) != 1) return true;
+    return false;
+}
+
+/* ---- two calls, two plans ---- */
+
+static size_t size_of(const wk_attr_def *attr) {
+    switch (attr->type) {
+    case WK_ATTR_INT: return sizeof(int64_t);
+    case WK_ATTR_FLOAT: return sizeof(double);
+    case WK_ATTR_BOOL: return sizeof(bool);
+    case WK_ATTR_ENUM: return sizeof(int);
+    case WK_ATTR_DTYPE: return sizeof(wk_dtype);
+    case WK_ATTR_INTS: return (size_t)attr->length * sizeof(int64_t);
+    case WK_ATTR_TEXT: return (size_t)attr->length;
+    case WK_ATTR_OPTIONAL:
+    case WK_ATTR_DIMS: return 0;
+    }
+    return 0;
+}
+
+static bool same_attr(const wk_attr_def *attr, const char *a, const char *b) {
+    if (attr->type == WK_ATTR_DIMS) {
+        wk_dims x, y;
+        memcpy(&x, a, sizeof x);
+        memcpy(&y, b, sizeof y);
+        return x.rank == y.rank && memcmp(x.size, y.size, (size_t)x.rank * sizeof x.size[0]) == 0;
+    }
+    if (attr->type == WK_ATTR_OPTIONAL) {
+        wk_optional x, y;
+        memcpy(&x, a, sizeof x);
+        memcpy(&y, b, sizeof y);
+        return x.is_set == y.is_set && (!x.is_set || x.value == y.value);
+    }
+    return memcmp(a, b, size_of(attr)) == 0;
+}
+
+/* Byte by byte, or, where bytes between the members may differ, member by member; the table names all members of rows
+ * that users call. */
+bool wk__same_attrs(const wk_op_def *op, const void *a, const void *b) {
+    if (memcmp(a, b, op->attrs_size) == 0) return true;
+    if (op->internal || !op->n_attrs) return false;
+    for (int i = 0; i < op->n_attrs; i++)
+        if (!same_attr(&op->attrs[i], (const char *)a + op->attrs[i].offset, (const char *)b + op->attrs[i].offset))
+            return false;
+    return true;
+}
+
+static bool same_leaves(const wk__leaf_state *a, const wk__leaf_state *b) {
+    for (; a && b; a = a->next, b = b->next)
+        if (a->leaf != b->leaf || a->gradient != b->gradient || a->empty != b->empty) return false;
+    return !a && !b;
+}
+
+static bool same_shape(const wk_tensor *a, const wk_tensor *b) {
+    return a->rank == b->rank && a->dtype == b->dtype && memcmp(a->shape, b->shape, a->rank * sizeof a->shape[0]) == 0;
+}
+
+static bool same_operand(const wk__operand *a, const wk__operand *b) {
+    if (!a->planned != !b->planned || !a->external != !b->external || a->wants_grad != b->wants_grad) return false;
+    return (!a->planned || same_shape(&a->planned->header, &b->planned->header))
+           && (!a->external || same_shape(&a->external->like, &b->external->like));
+}
+
+static bool same_entry(const wk__entry *a, const wk__entry *b) {
+    if (a->op != b->op || a->mode != b->mode || a->half != b->half) return false;
+    if (a->n_in != b->n_in || a->n_out != b->n_out || a->end - a->first != b->end - b->first) return false;
+    for (int i = 0; i < a->n_in; i++)
+        if (!same_operand(&a->in[i], &b->in[i])) return false;
+    for (int i = 0; i < a->n_out; i++)
+        if (!same_operand(&a->out[i], &b->out[i])) return false;
+    return same_leaves(a->leaves, b->leaves)
+           && (!a->op || !a->op->attrs_size || wk__same_attrs(a->op, a->attrs, b->attrs));
+}
+
+bool wk__plan_is_same(const wk__plan *a, const wk__plan *b) {
+    if (a->n_entries != b->n_entries || a->n_launches != b->n_launches || a->threads != b->threads) return false;
+    for (int i = 0; i < a->n_entries; i++)
+        if (!same_entry(&a->entries[i], &b->entries[i])) return false;
+    return true;
+}

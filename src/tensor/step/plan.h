@@ -1,0 +1,173 @@
+/* plan.h: what a captured step is made of.
+ *
+ * A plan is a list of entries, one for each call that the user's code made, and of the launches behind them: the
+ * kernels that ran, with headers of their own.  A header's memory has one of three bases: a block of the plan (what the
+ * step computes; blocks are shared exactly as storages were while capturing), an external tensor (what the step is
+ * given: parameters, gradients, the batch, random keys), or a constant (what a row made on the host for its parts).
+ */
+#ifndef WICK_SRC_TENSOR_STEP_PLAN_H
+#define WICK_SRC_TENSOR_STEP_PLAN_H
+
+#include "tensor/tensor.h"
+#include "wick/step.h"
+
+/* Memory of one or several results, one after the other. */
+typedef struct wk__block {
+    struct wk__block *next;
+    size_t bytes;
+    wk_storage *storage; /* NULL before the plan has memory */
+} wk__block;
+
+/* A header of the plan: handed out as a result, or an operand of a launch. */
+typedef struct wk__planned {
+    wk_tensor header; /* first: a wk_tensor of the plan is one of these */
+    struct wk__planned *next, *next_of_external;
+    wk__block *block; /* its base, or … */
+    struct wk__external *external;
+    struct wk__constant *constant;
+    ptrdiff_t offset; /* in bytes from the base */
+} wk__planned;
+
+/* A fixed one is this tensor and no other: a leaf, or a kept one that a row found by itself.  Else any tensor like it
+ * may come, and `stand_in` is what launches name. */
+typedef struct wk__external {
+    struct wk__external *next;
+    wk_tensor *tensor; /* as bound last; held if it is fixed */
+    wk_tensor like;
+    bool fixed;
+    wk__planned *stand_in; /* NULL before a launch needs it */
+    wk__planned *views;    /* on its memory, the stand-in among them */
+    const void *data;      /* where that is */
+    wk_storage *storage;   /* held from the bind to the step's end, if it is not fixed */
+} wk__external;
+
+typedef struct wk__constant {
+    struct wk__constant *next;
+    wk_storage *storage;
+    const void *pristine;
+    size_t bytes;
+    bool written; /* by a launch: restored before each replay */
+} wk__constant;
+
+typedef struct wk__launch {
+    wk_call call;
+    const char *call_site, *layer;
+    wk_tensor *leaf; /* of an event, which has no call: this leaf's gradient is complete */
+    bool runs;       /* a kernel; else a view, or nothing to do */
+    bool taped, mutates;
+    bool into; /* output 0 is memory that was there before */
+} wk__launch;
+
+typedef struct wk__operand {
+    wk__planned *planned;   /* a result of the step, or … */
+    wk__external *external; /* or neither: NULL */
+    bool alias;             /* another header on the planned one's memory */
+    bool wants_grad;
+} wk__operand;
+
+/* A leaf that a backward reaches. */
+typedef struct wk__leaf_state {
+    struct wk__leaf_state *next;
+    wk_tensor *leaf;
+    const wk_tensor *gradient;
+    bool empty;
+} wk__leaf_state;
+
+typedef struct wk__entry {
+    const wk_op_def *op; /* NULL: a backward */
+    const void *attrs;
+    uint32_t mode;
+    wk_dtype half; /* of autocast */
+    int n_in, n_out;
+    wk__operand *in, *out;
+    int first, end; /* launches */
+    wk__leaf_state *leaves;
+} wk__entry;
+
+/* A result's scope ends, after so many entries. */
+typedef struct wk__drop {
+    wk__planned *planned;
+    int entries;
+} wk__drop;
+
+typedef struct wk__plan {
+    struct wk__plan *next;
+    struct wk__plan *follower, *avoided; /* the plan that fitted the step after it; one that did not */
+    wk__arena arena;                     /* of everything here */
+    wk__entry *entries;
+    wk__launch *launches;
+    wk__drop *drops; /* in their order */
+    int n_entries, n_launches, n_drops, most_entries, most_launches, most_drops;
+    wk__block *blocks;
+    wk__planned *headers;
+    wk__external *externals;
+    wk__constant *constants;
+    wk_storage *memory; /* all blocks; NULL before the first replay */
+    size_t bytes;
+    int threads;
+} wk__plan;
+
+enum { WK__PLANS_OF_A_NAME = 8 };
+typedef struct wk__step_name {
+    struct wk__step_name *next;
+    wk__plan *plans;
+    wk__plan *last; /* of the step before, or NULL */
+    int64_t begun;
+    wk_step_report report;
+    char why[300];
+    bool hopeless; /* a capture failed: what stands in its way stands in the code */
+    bool told;
+    char name[];
+} wk__step_name;
+
+/* The step that is open in a context. */
+typedef struct wk__step {
+    wk__step_name *names, *name; /* name: of the open step, or NULL */
+    wk__plan *plan;              /* captured or replayed now */
+    struct wk__capture *capture;
+    int cursor, drop; /* the entry and the drop that come next */
+    wk__plan *left;   /* whose replay broke off at a call that did not fit */
+    wk__plan *used;   /* that was replayed, to its end or not */
+    bool in_backward; /* whose kernels are replayed */
+} wk__step;
+
+/* ---- plan.c ---- */
+wk__plan *wk__plan_create(int threads);
+void wk__plan_destroy(wk__plan *plan);
+/* Memory for the blocks, and headers that point into it. */
+wk_status wk__plan_place(wk__plan *plan);
+/* Before a replay: results of the last one are gone. */
+void wk__plan_reset(wk__plan *plan);
+/* After it: what the step was given is let go. */
+void wk__plan_unbind(wk__plan *plan);
+bool wk__same_attrs(const wk_op_def *op, const void *a, const void *b);
+/* Whether two plans fit the same steps. */
+bool wk__plan_is_same(const wk__plan *a, const wk__plan *b);
+/* Whether somebody holds a result. */
+bool wk__plan_is_held(const wk__plan *plan);
+
+/* Deleter of memory that a plan's storages stand on. */
+void wk__plan_give_back(void *context, void *data);
+
+/* ---- capture.c ---- */
+wk_status wk__capture_begin(wk_context *context);
+/* The finished plan, or NULL: with the reason in `why`, or an error is pending. */
+wk__plan *wk__capture_end(wk_context *context, char *why, size_t size);
+void wk__capture_needs_tape(wk_context *context, const char *why);
+
+/* ---- replay.c ---- */
+/* End the replay here: the tape becomes what it would be after the calls so far. */
+void wk__replay_stop(wk_context *context);
+/* The same before the plan's end, for a reason. */
+void wk__replay_leave(wk_context *context, const char *why);
+
+/* ---- step.c ---- */
+/* The first plan of the open step's name after `former` (NULL: the first of all) that may begin now. */
+wk__plan *wk__step_candidate(const wk_context *context, const wk__plan *former);
+/* Make it the open step's plan; false: it could not be used, and is gone. */
+bool wk__step_use(wk_context *context, wk__plan *plan);
+/* Capture the open step, of which nothing has run yet, if that is worth it. */
+void wk__step_capture(wk_context *context);
+void wk__step_note(wk__step_name *name, const char *why);
+
+#endif
