@@ -48,8 +48,8 @@ static wk_status run(probe *p, int64_t repeats, double *seconds) {
     return status;
 }
 
-/* How many repeats fill a run: so many that waking the team, which takes long where it shares its cores, is a small part
- * of it.  One that was interrupted looks full too early, so the best of three counts. */
+/* How many repeats fill a run: so many that waking the team, which takes long where it shares its cores, is a small
+ * part of it.  One that was interrupted looks full too early, so the best of three counts. */
 static wk_status fill(probe *p, int64_t *repeats) {
     double one = 0;
     for (*repeats = 1;; *repeats *= 2) {

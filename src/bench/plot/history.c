@@ -4,6 +4,7 @@
 #include "base/base.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_SERIES = 40 };
@@ -28,6 +29,7 @@ typedef struct panel {
     wk__scale y;
     const char *key; /* of the line */
     double unit;
+    bool eager; /* compiled lines are left out: they say the same of Wick */
 } panel;
 
 /* ---- what there is ---- */
@@ -36,8 +38,8 @@ static const json_t *line_of(const json_t *file, const series *s) {
     size_t i;
     json_t *line;
     json_array_foreach(json_object_get(file, "lines"), i, line) {
-        if (strcmp(wk__plot_text(line, "workload"), s->workload) == 0 && strcmp(wk__plot_text(line, "dtype"), s->dtype) == 0
-            && strcmp(wk__plot_text(line, "mode"), s->mode) == 0)
+        if (strcmp(wk__plot_text(line, "workload"), s->workload) == 0
+            && strcmp(wk__plot_text(line, "dtype"), s->dtype) == 0 && strcmp(wk__plot_text(line, "mode"), s->mode) == 0)
             return line;
     }
     return NULL;
@@ -65,6 +67,7 @@ static void collect(history *h) {
 
 /* 0: this file has none. */
 static double value_of(const panel *at, int file, const series *s) {
+    if (at->eager && strcmp(s->mode, "compile") == 0) return 0;
     return wk__plot_number(line_of(at->h->files[file], s), at->key) / at->unit;
 }
 
@@ -88,49 +91,50 @@ static double column(const panel *at, int file) {
     return at->frame.left + inset + (at->h->count > 1 ? width * file / (at->h->count - 1) : width / 2);
 }
 
+/* Where a line ends, and what it ends with. */
 typedef struct ending {
-    double y, text_y;
+    wk__point at;
+    double value, text_y;
     int series;
 } ending;
 
+/* The value is 0 where there is none. */
 static ending draw_series(const panel *at, int number) {
     const wk__colour colour = wk__plot_colours[number % WK__PLOT_COLOURS];
-    wk__point before = { 0, 0 };
-    bool any = false;
+    ending end = { .series = number };
     for (int k = 0; k < at->h->count; k++) {
         double value = value_of(at, k, &at->h->series[number]);
         if (!(value > 0)) continue;
         wk__point here = { column(at, k), wk__scale_at(&at->y, value) };
         /* The second time round the colours, dashed: then no two lines look alike. */
-        if (any) wk__picture_line(at->h->p, before, here, colour, 1.8, number / WK__PLOT_COLOURS % 2 == 1);
+        if (end.value > 0) wk__picture_line(at->h->p, end.at, here, colour, 1.8, number / WK__PLOT_COLOURS % 2 == 1);
         wk__picture_marker(at->h->p, here, number, 4.5, colour);
-        before = here;
-        any = true;
+        end = (ending){ here, value, here.y, number };
     }
-    return (ending){ any ? before.y : -1, before.y, number };
+    return end;
 }
 
-/* Names at the right end of their lines, pushed apart from the top to the bottom, then back up from the frame's end. */
+static int by_height(const void *a, const void *b) {
+    double x = ((const ending *)a)->at.y, y = ((const ending *)b)->at.y;
+    return (x > y) - (x < y);
+}
+
+/* Names at the right, each with a thin line from where its series ends: pushed apart from the top to the bottom, then
+ * back up from the frame's end. */
 static void draw_names(const panel *at, ending *ends, int count) {
     const double step = 15, right = at->frame.right;
-    for (int i = 1; i < count; i++)
-        for (int k = i; k > 0 && ends[k].y < ends[k - 1].y; k--) {
-            ending other = ends[k];
-            ends[k] = ends[k - 1];
-            ends[k - 1] = other;
-        }
-    for (int i = 1; i < count; i++) ends[i].text_y = fmax(ends[i].text_y, ends[i - 1].text_y + step);
     double limit = at->frame.bottom;
+    qsort(ends, (size_t)count, sizeof *ends, by_height);
+    for (int i = 1; i < count; i++) ends[i].text_y = fmax(ends[i].text_y, ends[i - 1].text_y + step);
     for (int i = count - 1; i >= 0; i--, limit -= step) ends[i].text_y = fmin(ends[i].text_y, limit);
     for (int i = 0; i < count; i++) {
-        int s = ends[i].series;
-        char text[100];
-        double value = 0;
-        for (int k = at->h->count - 1; k >= 0 && !(value > 0); k--) value = value_of(at, k, &at->h->series[s]);
-        (void)snprintf(text, sizeof text, "%s  %.3g", at->h->series[s].name, value);
-        wk__colour colour = wk__plot_colours[s % WK__PLOT_COLOURS];
-        wk__picture_line(at->h->p, (wk__point){ right - 14, ends[i].y }, (wk__point){ right + 8, ends[i].text_y }, colour,
-                         0.7, false);
+        char text[100], value[30];
+        const wk__colour colour = wk__plot_colours[ends[i].series % WK__PLOT_COLOURS];
+        const wk__point corner = { right - 14, ends[i].at.y };
+        wk__plot_write_number(ends[i].value, value, sizeof value);
+        (void)snprintf(text, sizeof text, "%s  %s", at->h->series[ends[i].series].name, value);
+        wk__picture_line(at->h->p, ends[i].at, corner, colour, 0.7, false);
+        wk__picture_line(at->h->p, corner, (wk__point){ right + 8, ends[i].text_y }, colour, 0.7, false);
         wk__picture_text(at->h->p, (wk__point){ right + 12, ends[i].text_y }, text,
                          (wk__text_style){ .size = 12, .colour = colour });
     }
@@ -142,11 +146,12 @@ static void draw_panel(const panel *at, const char *name, bool with_one) {
     wk__picture_axes(at->h->p, at->frame, NULL, "", &at->y, name);
     if (with_one && at->y.least < 1 && at->y.most > 1) {
         double y = wk__scale_at(&at->y, 1);
-        wk__picture_line(at->h->p, (wk__point){ at->frame.left, y }, (wk__point){ at->frame.right, y }, wk__grey, 1.2, true);
+        wk__picture_line(at->h->p, (wk__point){ at->frame.left, y }, (wk__point){ at->frame.right, y }, wk__grey, 1.2,
+                         true);
     }
     for (int s = 0; s < at->h->n_series; s++) {
         ends[count] = draw_series(at, s);
-        count += ends[count].y >= 0;
+        count += ends[count].value > 0;
     }
     draw_names(at, ends, count);
 }
@@ -192,11 +197,13 @@ static void draw_title(const history *h) {
 
 void wk__draw_history(wk__picture *p, json_t *const *files, int count) {
     history h = { .p = p, .files = files, .count = count };
-    const double names = 190, top = 84, bottom = p->height - 62;
+    const double names = 220, top = 84, bottom = p->height - 62;
     collect(&h);
     draw_title(&h);
-    panel above = { .h = &h, .key = "ratio", .unit = 1, .frame = { 80, top, p->width - names, (top + bottom) / 2 - 14 } };
-    panel below = { .h = &h, .key = "wick_ns", .unit = 1e6, .frame = above.frame };
+    panel above = {
+        .h = &h, .key = "ratio", .unit = 1, .frame = { 80, top, p->width - names, (top + bottom) / 2 - 14 }
+    };
+    panel below = { .h = &h, .key = "wick_ns", .unit = 1e6, .eager = true, .frame = above.frame };
     below.frame.bottom = bottom;
     if (set_scale(&above)) {
         draw_panel(&above, "ratio: peer's time over Wick's", true);

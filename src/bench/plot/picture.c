@@ -10,7 +10,7 @@
 #include <math.h>
 
 const wk__colour wk__black = { 30, 30, 30 }, wk__grey = { 120, 120, 120 }, wk__pale = { 225, 225, 225 },
-                 wk__plot_colours[] = { { 0, 114, 178 },   { 213, 94, 0 },   { 0, 158, 115 }, { 204, 121, 167 },
+                 wk__plot_colours[] = { { 0, 114, 178 }, { 213, 94, 0 },   { 0, 158, 115 }, { 204, 121, 167 },
                                         { 230, 159, 0 }, { 86, 180, 233 }, { 30, 30, 30 } };
 static const wk__colour white = { 255, 255, 255 };
 
@@ -61,15 +61,25 @@ bool wk__picture_label(wk__picture *p, wk__box frame, wk__point at, const char *
     const double gap = 6, width = p->ops->text_width(p->canvas, text, &style), height = 1.15 * style.size;
     /* where the label's box begins, from the point */
     const wk__point places[] = {
-        { gap, -height / 2 },        { -gap - width, -height / 2 },  { -width / 2, -gap - height }, { -width / 2, gap },
-        { gap / 2, -gap / 2 - height }, { gap / 2, gap / 2 }, { -gap / 2 - width, -gap / 2 - height }, { -gap / 2 - width, gap / 2 },
+        { gap, -height / 2 },
+        { -gap - width, -height / 2 },
+        { -width / 2, -gap - height },
+        { -width / 2, gap },
+        { gap / 2, -gap / 2 - height },
+        { gap / 2, gap / 2 },
+        { -gap / 2 - width, -gap / 2 - height },
+        { -gap / 2 - width, gap / 2 },
     };
     style.anchor = WK__LEFT;
     for (size_t i = 0; i < WK_COUNT(places); i++) {
         wk__box box = { at.x + places[i].x, at.y + places[i].y, at.x + places[i].x + width,
                         at.y + places[i].y + height };
         if (!is_free(p, frame, box)) continue;
+        const wk__point corners[] = {
+            { box.left, box.top }, { box.right, box.top }, { box.right, box.bottom }, { box.left, box.bottom }
+        };
         wk__picture_take(p, box);
+        p->ops->fill(p->canvas, corners, 4, white); /* over lines alone: no marker lies there */
         wk__picture_text(p, (wk__point){ box.left, (box.top + box.bottom) / 2 }, text, style);
         return true;
     }
@@ -98,7 +108,8 @@ void wk__picture_text_along(wk__picture *p, wk__point at, const char *text, wk__
 void wk__picture_title(wk__picture *p, const char *title, const char *const *lines, int count) {
     const double left = 24, room = p->width - 2 * left;
     double y = 26;
-    wk__picture_text(p, (wk__point){ left, y }, title, (wk__text_style){ .size = 18, .bold = true, .colour = wk__black });
+    wk__picture_text(p, (wk__point){ left, y }, title,
+                     (wk__text_style){ .size = 18, .bold = true, .colour = wk__black });
     for (int i = 0; i < count; i++) {
         wk__text_style style = { .size = 12, .colour = wk__grey };
         style.size *= fmin(1, room / fmax(1, p->ops->text_width(p->canvas, lines[i], &style)));

@@ -44,9 +44,9 @@ static const wk__canvas_ops *find_canvas(void) {
     void *handle = open_plugin();
     wk__canvas_plugin_function entry = NULL;
     if (!handle)
-        return wk_fail_null(WK_NOT_FOUND,
-                            "plot needs the plug-in " PLUGIN " (%s); tools/install-deps installs cairo, then build again",
-                            dlerror());
+        return wk_fail_null(
+            WK_NOT_FOUND, "plot needs the plug-in " PLUGIN " (%s); tools/install-deps installs cairo, then build again",
+            dlerror());
     void *symbol = dlsym(handle, "wk_canvas_plugin");
     memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from an object to a function pointer */
     const wk__canvas_ops *ops = entry ? entry() : NULL;
@@ -135,7 +135,8 @@ static wk_status draw_all(work *w) {
 
 wk_status wk__bench_plot(const wk__plot_opts *opts) {
     work w = { .opts = opts };
-    if (opts->files == 0) return wk_fail(WK_CONFIG, "plot: expected files of `wick bench ops --json` or `steps --json`");
+    if (opts->files == 0)
+        return wk_fail(WK_CONFIG, "plot: expected files of `wick bench ops --json` or `steps --json`");
     if (opts->to && !ends_with(opts->to, ".svg") && !ends_with(opts->to, ".png"))
         return wk_fail(WK_CONFIG, "-o is \"%s\", expected NAME.svg or NAME.png", opts->to);
     wk_status status = draw_all(&w);

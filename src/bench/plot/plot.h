@@ -50,6 +50,8 @@ typedef struct wk__scale {
 /* The scale that holds these values, with a little room around them. */
 wk__scale wk__scale_around(double least, double most, double from, double to);
 double wk__scale_at(const wk__scale *scale, double value);
+/* Three digits: "0.05", "2", "1,000". */
+void wk__plot_write_number(double value, char *text, size_t size);
 /* A frame with grid and numbers; NULL: this axis has no scale. */
 void wk__picture_axes(wk__picture *p, wk__box frame, const wk__scale *x, const char *x_name, const wk__scale *y,
                       const char *y_name);

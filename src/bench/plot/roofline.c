@@ -76,15 +76,15 @@ static wk__point place(const roofline *r, double intensity, double rate) {
     return (wk__point){ wk__scale_at(&r->x, intensity), wk__scale_at(&r->y, rate) };
 }
 
-/* From where the level's line enters the frame to the peak; its name stands on it, for each level farther up, since the
- * lines of neighbouring levels may touch. */
+/* From where the level's line enters the frame to the peak; its name stands on it, for each level a step farther up,
+ * since the lines of neighbouring levels may touch, and near its beginning, where few rows are. */
 static void draw_level(const roofline *r, const json_t *level, size_t number) {
     char text[80];
     double rate = wk__plot_number(level, "bytes_per_second") / 1e9;
     double left = fmax(r->x.least, r->y.least / rate), ridge = r->peak / rate;
     if (left >= ridge) return;
     wk__point from = place(r, left, left * rate), to = place(r, ridge, r->peak);
-    double share = 0.2 + 0.2 * (double)number;
+    double share = fmin(0.9, (70 + 100 * (double)number) / (to.x - from.x));
     wk__picture_line(r->p, from, to, wk__grey, 1.5, false);
     (void)snprintf(text, sizeof text, "%s %.0f GB/s", wk__plot_text(level, "level"), rate);
     wk__picture_text_along(
@@ -106,7 +106,7 @@ static void draw_roofs(const roofline *r, const json_t *all, const json_t *level
     (void)snprintf(text, sizeof text, "peak of %s: %.0f Gop/s", wk__plot_text(all, "dtype"), r->peak);
     wk__text_style style = { .size = 11, .colour = wk__grey };
     double width = r->p->ops->text_width(r->p->canvas, text, &style);
-    wk__picture_text_along(r->p, (wk__point){ to.x - width / 2 - 12, to.y }, text, style);
+    wk__picture_text_along(r->p, (wk__point){ from.x - width / 2 - 12, from.y }, text, style);
 }
 
 /* ---- rows ---- */

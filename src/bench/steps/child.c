@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -54,32 +53,40 @@ static wk_status begin(char *const argv[], pid_t *pid, int *from) {
     return wk_fail(WK_IO, "fork: %s", strerror(errno));
 }
 
-/* What it prints (the end, if that is very much), until both streams are closed; false where time ran out. */
-static bool read_all(int from, double until, wk_text *output) {
-    enum { MOST = 1 << 20 };
-    char bytes[4096];
-    for (;;) {
-        double left = until - wk_now();
-        struct pollfd ready = { .fd = from, .events = POLLIN };
-        if (left <= 0) return false;
-        if (poll(&ready, 1, (int)fmin(1000 * left + 1, 1e6)) <= 0) continue;
-        ssize_t count = read(from, bytes, sizeof bytes);
-        if (count <= 0) return true;
-        wk_text_add(output, bytes, (size_t)count);
-        if (output->size < MOST) continue;
-        output->size /= 2;
-        memmove(output->data, output->data + output->size, output->size);
-    }
+/* Whether it has ended; it stays to be waited for. */
+static bool has_ended(pid_t pid) {
+    siginfo_t info = { 0 };
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
 }
 
-/* Whether it ends in time; it stays to be waited for. */
-static bool ends_by(pid_t pid, double until) {
-    for (;;) {
-        siginfo_t info = { 0 };
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid) return true;
-        if (wk_now() >= until) return false;
-        (void)nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+/* False at the end of both streams. */
+static bool read_some(int from, wk_text *output) {
+    enum { MOST = 1 << 20 };
+    char bytes[4096];
+    ssize_t count = read(from, bytes, sizeof bytes);
+    if (count <= 0) return count < 0 && errno == EINTR;
+    wk_text_add(output, bytes, (size_t)count);
+    if (output->size < MOST) return true;
+    size_t half = output->size / 2; /* the end is what counts */
+    output->size -= half;
+    memmove(output->data, output->data + half, output->size + 1);
+    return true;
+}
+
+/* Read what it prints until it has ended; false where time ran out.  A process that it left behind may hold the streams
+ * open for longer, so their end is not waited for. */
+static bool follow(pid_t pid, int from, double until, wk_text *output) {
+    const int slice = 100; /* ms */
+    bool open = true;
+    while (wk_now() < until) {
+        struct pollfd ready = { .fd = open ? from : -1, .events = POLLIN };
+        bool ended = has_ended(pid); /* before the last look at what it printed */
+        if (poll(&ready, 1, ended ? 0 : slice) > 0)
+            open = read_some(from, output);
+        else if (ended)
+            return true;
     }
+    return false;
 }
 
 /* The exit code, or 128 + signal.  The group is killed while its leader's number cannot be another's yet. */
@@ -87,7 +94,8 @@ static int end(pid_t pid, bool in_time) {
     int state = 0;
     if (!in_time) {
         (void)kill(-pid, SIGTERM);
-        (void)ends_by(pid, wk_now() + GRACE);
+        for (double until = wk_now() + GRACE; wk_now() < until && !has_ended(pid);)
+            (void)nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
     }
     (void)kill(-pid, SIGKILL);
     while (waitpid(pid, &state, 0) < 0 && errno == EINTR) {}
@@ -117,8 +125,7 @@ json_t *wk__child_run(char *const argv[], const char *who, double patience, doub
     wk_text output = { 0 };
     *began = wk_now();
     if (begin(argv, &pid, &from) != WK_OK) return NULL;
-    double until = *began + patience;
-    bool in_time = read_all(from, until, &output) && ends_by(pid, until);
+    bool in_time = follow(pid, from, *began + patience, &output);
     int code = end(pid, in_time);
     (void)close(from);
     json_t *result = in_time && code == 0 ? find_result(wk_text_get(&output)) : NULL;

@@ -17,8 +17,10 @@ static wk_status read_dtype(const char *value, wk_dtype *dtype) {
 static wk_status read_steps_option(void *into, const char *option, const char *value, bool *known) {
     wk__steps_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
-    if (strcmp(option, "--threads") == 0) return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
-    if (strcmp(option, "--rounds") == 0) return wk__bench_read_count(option, value, WK__BENCH_MOST_ROUNDS, &opts->rounds);
+    if (strcmp(option, "--threads") == 0)
+        return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
+    if (strcmp(option, "--rounds") == 0)
+        return wk__bench_read_count(option, value, WK__BENCH_MOST_ROUNDS, &opts->rounds);
     if (strcmp(option, "--patience") == 0)
         return wk__bench_read_number(option, value, 1e-9, "seconds, more than 0", &opts->patience);
     if (strcmp(option, "--peer") == 0) {
@@ -64,7 +66,8 @@ static wk_status read_step_option(void *into, const char *option, const char *va
     enum { MOST_STEPS = 1000000 };
     wk__worker_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
-    if (strcmp(option, "--threads") == 0) return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
+    if (strcmp(option, "--threads") == 0)
+        return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--steps") == 0) return wk__bench_read_count(option, value, MOST_STEPS, &opts->steps);
     if (strcmp(option, "--warmup") == 0) return wk__bench_read_count(option, value, MOST_STEPS, &opts->warmup);
     *known = false;
@@ -76,8 +79,7 @@ static wk_status read_step_word(void *into, const char *word, bool *known) {
     *known = *word != '-';
     if (!*known) return WK_OK;
     opts->of = wk__workload_find(word);
-    return opts->of ? WK_OK
-                    : wk_fail(WK_CONFIG, "there is no workload \"%s\", only %s", word, wk__workload_names());
+    return opts->of ? WK_OK : wk_fail(WK_CONFIG, "there is no workload \"%s\", only %s", word, wk__workload_names());
 }
 
 int wk__bench_step_main(int argc, char **argv) {

@@ -3,14 +3,15 @@
  * For each phase (forward, backward, optimizer), which cannot overlap, the larger of its operations over the measured
  * peak of the dtype and its bytes over the measured bandwidth; the sum of the three.
  *
- * Operations and bytes of forward and backward are those of weight layers and attention, added up from the cost rules of
- * the rows that a step ran: what lies between them (activations, norms, losses, dropout) could be fused into them, and
- * counts nothing.  So the first layer, whose input needs no gradient, has two products and not three because it ran no
- * third.  The optimizer has no operations to speak of; it moves 28 bytes a parameter with AdamW (f32: the gradient is
- * read, parameter and two moments are read and written), 20 with SGD and momentum, 12 with plain SGD.
+ * Operations and bytes of forward and backward are those of weight layers and attention, added up from the cost rules
+ * of the rows that a step ran: what lies between them (activations, norms, losses, dropout) could be fused into them,
+ * and counts nothing.  So the first layer, whose input needs no gradient, has two products and not three because it ran
+ * no third.  The optimizer has no operations to speak of; it moves 28 bytes a parameter with AdamW (f32: the gradient
+ * is read, parameter and two moments are read and written), 20 with SGD and momentum, 12 with plain SGD.
  *
  * Bandwidth is what the roofs found where so many bytes are touched: that of memory for all but small networks, whose
- * weights stay in a cache.  Convolution by Winograd's algorithm does fewer operations than are counted, and may go below.
+ * weights stay in a cache.  Convolution by Winograd's algorithm does fewer operations than are counted, and may go
+ * below.
  */
 #include "bench/steps/steps.h"
 

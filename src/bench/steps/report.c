@@ -121,8 +121,7 @@ static void add_side(json_t *object, const char *prefix, const wk__steps_line *l
     (void)json_object_set_new(object, KEY("start_s"), json_real(median(line, side->start)));
     (void)json_object_set_new(object, KEY("first_step_s"), json_real(median(line, side->first)));
     (void)json_object_set_new(object, KEY("peak_bytes"), json_real(median(line, side->peak)));
-    if (line->ranks > 1)
-        (void)json_object_set_new(object, KEY("exchange_percent"), json_real(exchange_of(line, side)));
+    if (line->ranks > 1) (void)json_object_set_new(object, KEY("exchange_percent"), json_real(exchange_of(line, side)));
 #undef KEY
 }
 
@@ -148,10 +147,10 @@ static void add_ratio(json_t *object, const wk__steps_line *line) {
 }
 
 json_t *wk__steps_object(const wk__steps_line *line, const char *repeat) {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s}", "workload", line->workload, "dtype",
-                               wk_dtype_name(line->dtype), "mode", line->compiled ? "compile" : "eager", "ranks",
-                               line->ranks, "threads", line->threads, "parameters", (json_int_t)line->parameters,
-                               "repeat", repeat);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s}", "workload", line->workload, "dtype",
+                  wk_dtype_name(line->dtype), "mode", line->compiled ? "compile" : "eager", "ranks", line->ranks,
+                  "threads", line->threads, "parameters", (json_int_t)line->parameters, "repeat", repeat);
     add_side(object, "wick", line, &line->wick);
     if (line->limit > 0) add_limit(object, line);
     if (line->ranks > 1)

@@ -54,8 +54,8 @@ wk_status wk__bench_check_workload(const char *name) {
     wk__steps_line line;
     if (read_name(name, &line)) return WK_OK;
     return wk_fail(WK_CONFIG,
-                   "there is no workload \"%s\", only %s; each also as NAME-bf16, those that train as NAME-2ranks", name,
-                   wk__workload_names());
+                   "there is no workload \"%s\", only %s; each also as NAME-bf16, those that train as NAME-2ranks",
+                   name, wk__workload_names());
 }
 
 /* ---- command lines ---- */
@@ -212,7 +212,7 @@ static void repeat_line(const work *w, const wk__steps_line *line, char *text, s
     bool named = strstr(line->workload, "-bf16") != NULL;
     (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s", line->workload,
                    line->dtype == WK_BF16 && !named ? " --dtype bf16" : "", line->rounds, w->machine.threads,
-                   !w->python           ? ""
+                   !w->python          ? ""
                    : w->opts->compiled ? " --peer torch,compile"
                                        : " --peer torch");
 }

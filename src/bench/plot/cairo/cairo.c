@@ -71,8 +71,9 @@ static double canvas_text_width(void *canvas_, const char *text, const wk__text_
 
 static void canvas_text(void *canvas_, wk__point at, const char *text, const wk__text_style *style) {
     const canvas *c = canvas_;
-    double width = canvas_text_width(canvas_, text, style),
-           shift = style->anchor == WK__LEFT ? 0 : style->anchor == WK__CENTRE ? width / 2 : width;
+    double width = canvas_text_width(canvas_, text, style), shift = style->anchor == WK__LEFT     ? 0
+                                                                    : style->anchor == WK__CENTRE ? width / 2
+                                                                                                  : width;
     cairo_save(c->cairo);
     cairo_translate(c->cairo, at.x, at.y);
     cairo_rotate(c->cairo, style->angle);
