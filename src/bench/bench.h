@@ -199,8 +199,8 @@ int wk__bench_parse(int argc, char **argv, wk__bench_read_word *word, wk__bench_
 int wk__bench_exit(wk_status status);
 wk_status wk__bench_read_number(const char *option, const char *value, double least, const char *expected,
                                 double *number);
-/* A whole number from 1 to `most`. */
-wk_status wk__bench_read_count(const char *option, const char *value, int most, int *count);
+/* A whole number from `least`, 0 or 1, to `most`. */
+wk_status wk__bench_read_count(const char *option, const char *value, int least, int most, int *count);
 
 /* The subjects, each with the words of `wick bench`. */
 int wk__bench_ops_main(int argc, char **argv);

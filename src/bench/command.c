@@ -71,9 +71,10 @@ wk_status wk__bench_read_number(const char *option, const char *value, double le
     return wk_fail(WK_CONFIG, "%s is \"%s\", expected %s", option, value, expected);
 }
 
-wk_status wk__bench_read_count(const char *option, const char *value, int most, int *count) {
+wk_status wk__bench_read_count(const char *option, const char *value, int least, int most, int *count) {
     double number;
-    WK_TRY(wk__bench_read_number(option, value, 1, "a number of at least 1", &number));
+    WK_TRY(wk__bench_read_number(option, value, least, least ? "a number of at least 1" : "a number, not below 0",
+                                 &number));
     if (number > most || number != floor(number))
         return wk_fail(WK_CONFIG, "%s is \"%s\", expected a whole number of at most %d", option, value, most);
     *count = (int)number;

@@ -68,7 +68,7 @@ static wk_status read_ops_option(void *into, const char *option, const char *val
     if (strcmp(option, "--mode") == 0) return read_modes(opts, value);
     if (strcmp(option, "--shape") == 0) return read_shapes(opts, value);
     if (strcmp(option, "--threads") == 0)
-        return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
+        return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--min-time") == 0)
         return wk__bench_read_number(option, value, 1e-9, "seconds, more than 0", &opts->min_time);
     if (strcmp(option, "--max-noise") == 0)
@@ -124,7 +124,7 @@ static wk_status print_roofs(int threads) {
 
 static wk_status read_threads(void *into, const char *option, const char *value, bool *known) {
     *known = strcmp(option, "--threads") == 0;
-    return *known ? wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, into) : WK_OK;
+    return *known ? wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, into) : WK_OK;
 }
 
 int wk__bench_roofs_main(int argc, char **argv) {

@@ -25,8 +25,8 @@ TestSuite(bench_plot, .init = set_up, .fini = tear_down);
 /* `wick bench WORDS` in a place; its exit code, and what it printed (free both). */
 static int bench_in(const char *place, const char *words, char **out, char **err) {
     char command[2400];
-    (void)snprintf(command, sizeof command, "cd '%s' && WICK_PYTHON='%s' exec '%s' bench %s", place, python, WICK_PROGRAM,
-                   words);
+    (void)snprintf(command, sizeof command, "cd '%s' && WICK_PYTHON='%s' exec '%s' bench %s", place, python,
+                   WICK_PROGRAM, words);
     char *const shell[] = { "sh", "-c", command, NULL };
     program p = start(folder, shell, NULL);
     int code = finish(&p, 60);
@@ -48,7 +48,8 @@ static double number_of(const json_t *object, const char *key) {
     return json_number_value(json_object_get(object, key));
 }
 
-/* A program in Python's place, which answers the question for PyTorch's version and else runs these lines of a shell. */
+/* A program in Python's place, which answers the question for PyTorch's version and else runs these lines of a shell.
+ */
 static void write_peer(const char *lines) {
     char script[2000];
     int size = snprintf(script, sizeof script,
@@ -84,7 +85,8 @@ Test(bench_steps, measures_a_workload_and_compares_it_with_itself) {
     (void)snprintf(words, sizeof words, "steps mlp --rounds 1 --threads 1 --compare '%s'", json);
     cr_assert_eq(bench_in(folder, words, &out, &err), 0, "%s", err);
     cr_expect_not_null(strstr(out, "  same\n"), "%s", out);
-    cr_expect_not_null(strstr(out, "1 lines compared: 0 faster, 0 slower (p < 0.01), 1 the same; 0 are not"), "%s", out);
+    cr_expect_not_null(strstr(out, "1 lines compared: 0 faster, 0 slower (p < 0.01), 1 the same; 0 are not"), "%s",
+                       out);
     cr_expect_null(strstr(out, "warning:"), "%s", out);
     free(out);
     free(err);
@@ -133,8 +135,9 @@ Test(bench_steps, a_peer_that_fails_ends_the_run_and_leaves_nothing) {
     (void)snprintf(lines, sizeof lines, "sleep 100 & echo $! >'%s'; echo no such thing; exit 3", left);
     write_peer(lines);
     cr_expect_eq(bench_in(WICK_SOURCE_DIR, "steps mlp --rounds 1 --threads 1 --peer torch", &out, &err), 1);
-    cr_expect_not_null(strstr(err, "wick: mlp, round 1 of 1, PyTorch contiguous eager: ended with code 3; its output ends "
-                                   "with:\nno such thing\n"),
+    cr_expect_not_null(strstr(err,
+                              "wick: mlp, round 1 of 1, PyTorch contiguous eager: ended with code 3; its output ends "
+                              "with:\nno such thing\n"),
                        "%s", err);
     char *pid = read_bytes(left, NULL);
     cr_assert_not_null(pid);
@@ -147,8 +150,9 @@ Test(bench_steps, a_peer_that_fails_ends_the_run_and_leaves_nothing) {
 Test(bench_steps, a_process_that_hangs_is_ended) {
     char *out, *err;
     cr_expect_eq(bench_in(folder, "steps gpt2-t256 --rounds 1 --threads 1 --patience 0.05", &out, &err), 1);
-    cr_expect_not_null(strstr(err, "wick: gpt2-t256, round 1 of 1, Wick: did not end within 0.05 s; its output ends with:"),
-                       "%s", err);
+    cr_expect_not_null(
+        strstr(err, "wick: gpt2-t256, round 1 of 1, Wick: did not end within 0.05 s; its output ends with:"), "%s",
+        err);
     free(out);
     free(err);
 }
@@ -264,8 +268,7 @@ static void check_pictures(const char *name) {
 
 Test(bench_plot, draws_operations_below_their_roofs) {
     char *out, *err;
-    cr_assert_eq(bench_in(folder, "ops softmax --min-time 0.001 --json lines.json", &out, &err), 0, "%s",
-                 err);
+    cr_assert_eq(bench_in(folder, "ops softmax --min-time 0.001 --json lines.json", &out, &err), 0, "%s", err);
     free(out);
     free(err);
     cr_assert_eq(bench_in(folder, "plot lines.json", &out, &err), 0, "%s", err);
@@ -279,9 +282,9 @@ Test(bench_plot, draws_operations_below_their_roofs) {
 static void write_steps(const char *name, double faster) {
     char path[600];
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    json_t *lines = json_pack("[{s:s, s:s, s:s, s:f, s:f}, {s:s, s:s, s:s, s:f, s:f}]", "workload", "mlp", "dtype", "f32",
-                              "mode", "eager", "wick_ns", 2e5 / faster, "ratio", 3 * faster, "workload", "cnn", "dtype",
-                              "f32", "mode", "eager", "wick_ns", 2e7 / faster, "ratio", 2.5 * faster);
+    json_t *lines = json_pack("[{s:s, s:s, s:s, s:f, s:f}, {s:s, s:s, s:s, s:f, s:f}]", "workload", "mlp", "dtype",
+                              "f32", "mode", "eager", "wick_ns", 2e5 / faster, "ratio", 3 * faster, "workload", "cnn",
+                              "dtype", "f32", "mode", "eager", "wick_ns", 2e7 / faster, "ratio", 2.5 * faster);
     json_t *all = json_pack("{s:s, s:s, s:s, s:i, s:o}", "kind", "steps", "processor", "one", "revision", "abc",
                             "threads", 2, "lines", lines);
     cr_assert_eq(json_dump_file(all, path, 0), 0);

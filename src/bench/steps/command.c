@@ -18,9 +18,9 @@ static wk_status read_steps_option(void *into, const char *option, const char *v
     wk__steps_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
     if (strcmp(option, "--threads") == 0)
-        return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
+        return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--rounds") == 0)
-        return wk__bench_read_count(option, value, WK__BENCH_MOST_ROUNDS, &opts->rounds);
+        return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_ROUNDS, &opts->rounds);
     if (strcmp(option, "--patience") == 0)
         return wk__bench_read_number(option, value, 1e-9, "seconds, more than 0", &opts->patience);
     if (strcmp(option, "--peer") == 0) {
@@ -67,9 +67,9 @@ static wk_status read_step_option(void *into, const char *option, const char *va
     wk__worker_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
     if (strcmp(option, "--threads") == 0)
-        return wk__bench_read_count(option, value, WK__BENCH_MOST_THREADS, &opts->threads);
-    if (strcmp(option, "--steps") == 0) return wk__bench_read_count(option, value, MOST_STEPS, &opts->steps);
-    if (strcmp(option, "--warmup") == 0) return wk__bench_read_count(option, value, MOST_STEPS, &opts->warmup);
+        return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
+    if (strcmp(option, "--steps") == 0) return wk__bench_read_count(option, value, 1, MOST_STEPS, &opts->steps);
+    if (strcmp(option, "--warmup") == 0) return wk__bench_read_count(option, value, 0, MOST_STEPS, &opts->warmup);
     *known = false;
     return WK_OK;
 }
