@@ -115,7 +115,8 @@ wk_status wk__machine_measure(wk__bench_machine *machine);
 void wk__machine_print(const wk__bench_machine *machine, const char *setting);
 /* {"kind": "ops", "processor": ..., "roofs": ..., "lines": []} */
 struct json_t *wk__machine_object(const wk__bench_machine *machine, const char *kind);
-wk_status wk__bench_save(const struct json_t *all, const char *path);
+/* Compare with, and save to, the files that are asked for (NULL: none).  Takes `all`. */
+wk_status wk__bench_finish(struct json_t *all, const char *compare, const char *save);
 struct json_t *wk__bench_numbers(const double *values, int count);
 /* Of at least one value. */
 double wk__bench_median(const double *values, int count);
@@ -179,10 +180,10 @@ double wk__rank_test(const double *a, int n, const double *b, int m);
 wk_status wk__bench_check_earlier(const char *path, const char *kind);
 /* Print what was measured now (as it is saved) beside an earlier file of the same kind. */
 wk_status wk__bench_compare(const struct json_t *now, const char *path);
-/* Compare with, and save to, the files that are asked for (NULL: none).  Takes `all`. */
-wk_status wk__bench_finish(struct json_t *all, const char *compare, const char *save);
 
-/* ops.c: `wick bench ops`. */
+/* ---- ops.c ---- */
+
+/* `wick bench ops`. */
 wk_status wk__bench_ops(const wk__bench_opts *opts);
 
 /* ---- command.c ---- */

@@ -153,11 +153,3 @@ wk_status wk__bench_compare(const json_t *now, const char *path) {
 json_decref(all);
 return WK_OK;
 }
-
-wk_status wk__bench_finish(json_t *all, const char *compare, const char *save) {
-    wk_status status = all ? WK_OK : wk_fail(WK_NO_MEMORY, "no memory for the report");
-    if (status == WK_OK && compare) status = wk__bench_compare(all, compare);
-    if (status == WK_OK && save) status = wk__bench_save(all, save);
-    json_decref(all);
-    return status;
-}

@@ -97,9 +97,17 @@ json_t *wk__machine_object(const wk__bench_machine *machine, const char *kind) {
                      machine->threads, "roofs", roofs_object(&machine->roofs), "lines", json_array());
 }
 
-wk_status wk__bench_save(const json_t *all, const char *path) {
+static wk_status save_as(const json_t *all, const char *path) {
     FILE *file = fopen(path, "we");
     bool written = all && file && json_dumpf(all, file, JSON_INDENT(1)) == 0 && fputc('\n', file) != EOF;
     if (file) written = fclose(file) == 0 && written;
     return written ? WK_OK : wk_fail(WK_IO, "%s: cannot be written", path);
+}
+
+wk_status wk__bench_finish(json_t *all, const char *compare, const char *save) {
+    wk_status status = all ? WK_OK : wk_fail(WK_NO_MEMORY, "no memory for the report");
+    if (status == WK_OK && compare) status = wk__bench_compare(all, compare);
+    if (status == WK_OK && save) status = save_as(all, save);
+    json_decref(all);
+    return status;
 }

@@ -48,18 +48,15 @@ static wk_status run(probe *p, int64_t repeats, double *seconds) {
     return status;
 }
 
-/* How many repeats fill a run: so many that waking the team, which takes long where it shares its cores, is a small
- * part of it.  One that was interrupted looks full too early, so the best of three counts. */
+/* How many repeats fill a run.  One that was interrupted looks full too early, so the best of three counts. */
 static wk_status fill(probe *p, int64_t *repeats) {
-    double one = 0;
     for (*repeats = 1;; *repeats *= 2) {
         double best = INFINITY, seconds;
         for (int i = 0; i < 3; i++) {
             WK_TRY(run(p, *repeats, &seconds));
             best = fmin(best, seconds);
         }
-        if (*repeats == 1) one = best;
-        if (best >= 1e-2 || (best >= 1e-4 && best >= 8 * one)) return WK_OK;
+        if (best >= 1e-4) return WK_OK;
     }
 }
 

@@ -90,7 +90,10 @@ void wk__steps_print(const wk__steps_line *line) {
     (void)printf("%-16s %10.3f %5.1f%%", line->compiled ? "  compiled" : line->workload,
                  1e3 * median(line, line->wick.step), wk__bench_noise(line->wick.step, line->rounds));
     print_ratio(line);
-    (void)printf(" %7.1f", percent_of_limit(line));
+    if (line->limit > 0)
+        (void)printf(" %7.1f", percent_of_limit(line));
+    else
+        (void)printf(" %7s", "-");
     print_pair(15, "%.2f", median(line, line->wick.start), both ? median(line, line->peer.start) : 0, both);
     print_pair(15, "%.0f", median(line, line->wick.peak) / MIB, both ? median(line, line->peer.peak) / MIB : 0, both);
     if (both && memory_ratio(line) > 0)
