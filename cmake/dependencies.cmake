@@ -27,3 +27,6 @@ if(MPICC)
   separate_arguments(MPI_LIBDIRS)
   find_library(MPI_LIBRARY mpi HINTS ${MPI_LIBDIRS})
 endif()
+
+# Pictures of `wick bench plot`; without it the plugin wick_cairo.so is left out and that command says so.
+pkg_check_modules(CAIRO IMPORTED_TARGET cairo)

@@ -4,13 +4,14 @@
 pytorch.py WORKLOAD [--mode eager|compile] [--dtype f32|bf16] [--threads N] [--steps N] [--warmup N] [--layout contiguous|channels_last]
 torchrun --nproc-per-node 2 pytorch.py cnn --threads 1         DistributedDataParallel over gloo
 
-Prints one JSON line (rank 0) with the same keys as bench_steps.
+`wick bench steps --peer torch` runs it.  Prints one JSON line (rank 0) with the same keys as `wick bench step`.
 """
 import argparse
 import contextlib
+import ctypes
 import json
 import os
-import resource
+import signal
 import time
 
 parser = argparse.ArgumentParser()
@@ -33,6 +34,14 @@ imported = time.perf_counter() - started
 torch.set_num_threads(arguments.threads)
 torch.manual_seed(0)
 ranks = int(os.environ.get("WORLD_SIZE", "1"))
+if ranks > 1:  # torchrun that is killed may not get to end its ranks
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def peak_mib():
+    """The largest resident size of this program: getrusage's begins with that of the program that started it."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def laid_out(net, x):
@@ -170,6 +179,7 @@ def step(exchange=True):
 
 
 first, loss_first = step()
+first_at = time.monotonic()
 for _ in range(arguments.warmup):
     step()
 with_exchange, without = [], []
@@ -188,8 +198,7 @@ if ranks == 1 or torch.distributed.get_rank() == 0:
         "workload": arguments.workload, "peer": f"torch {torch.__version__} {arguments.layout} {arguments.mode}", "dtype": arguments.dtype, "ranks": ranks,
         "threads": arguments.threads, "step_s": round(median, 7), "p10": round(with_exchange[len(with_exchange) // 10], 7),
         "p90": round(with_exchange[len(with_exchange) * 9 // 10], 7), "items_per_s": round(items * ranks / median, 1),
-        "first_step_s": round(first, 5), "import_s": round(imported, 3),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "first_step_s": round(first, 5), "first_step_at": first_at, "import_s": round(imported, 3), "peak_mib": round(peak_mib(), 1),
         "loss_first": round(loss_first, 4), "loss_last": round(loss, 4)}
     if ranks > 1:
         result["step_no_exchange_s"] = round(sorted(without)[len(without) // 2], 7)

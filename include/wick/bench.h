@@ -8,8 +8,8 @@
 extern "C" {
 #endif
 
-/* bench ops [PATTERN] [options]; bench --help says more.  Gives the process's exit code: 0; 1: an error, which was
- * reported, or results that differ from the peer's; 2: usage. */
+/* bench ops|steps|step|overhead|roofs|plot ...; bench --help says more.  Gives the process's exit code: 0; 1: an error,
+ * which was reported, or results that differ from the peer's; 2: usage. */
 WK_API int wk_bench_main(int argc, char **argv);
 
 #ifdef __cplusplus

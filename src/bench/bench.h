@@ -1,4 +1,5 @@
-/* bench.h: what the files of `wick bench` share: options, one row's sample made ready to run, the peer, the report. */
+/* bench.h: what the files of `wick bench` share: options, the machine, one row's sample made ready to run, the peer,
+ * the report. */
 #ifndef WICK_SRC_BENCH_H
 #define WICK_SRC_BENCH_H
 
@@ -8,8 +9,8 @@
 #include <sys/types.h>
 
 enum { WK__BENCH_MOST_IN = 16, WK__BENCH_MOST_OUT = 32 };
-/* Each side of a line is timed so many times, in turns. */
-enum { WK__BENCH_ROUNDS = 7 };
+/* Each side of a line of `ops` is timed so many times, in turns; of one of `steps` at most so many. */
+enum { WK__BENCH_ROUNDS = 7, WK__BENCH_MOST_ROUNDS = 25 };
 
 typedef enum wk__bench_mode { WK__BENCH_FORWARD, WK__BENCH_GRAD, WK__BENCH_MODES } wk__bench_mode;
 extern const char *const wk__bench_mode_names[]; /* "forward", "grad" */
@@ -99,6 +100,29 @@ wk_status wk__roofs_measure(wk__roofs *roofs, int threads);
 double wk__roofs_limit(const wk__roofs *roofs, wk_dtype dtype, wk_cost cost, bool cold);
 void wk__roofs_print(const wk__roofs *roofs, FILE *to);
 
+/* ---- machine.c ---- */
+
+/* What something was measured with. */
+typedef struct wk__bench_machine {
+    char processor[120], build[120], revision[60];
+    int cores, threads;
+    wk__roofs roofs;
+} wk__bench_machine;
+
+/* With as many threads as this program uses. */
+wk_status wk__machine_measure(wk__bench_machine *machine);
+/* Three lines; `setting` ("dtype: f32") stands behind the number of threads. */
+void wk__machine_print(const wk__bench_machine *machine, const char *setting);
+/* {"kind": "ops", "processor": ..., "roofs": ..., "lines": []} */
+struct json_t *wk__machine_object(const wk__bench_machine *machine, const char *kind);
+/* Compare with, and save to, the files that are asked for (NULL: none).  Takes `all`. */
+wk_status wk__bench_finish(struct json_t *all, const char *compare, const char *save);
+struct json_t *wk__bench_numbers(const double *values, int count);
+/* Of at least one value. */
+double wk__bench_median(const double *values, int count);
+/* Between the quartiles, in percent of the median. */
+double wk__bench_noise(const double *values, int count);
+
 /* ---- peer.c ---- */
 
 /* A child process that runs the same operations in another library. */
@@ -116,6 +140,8 @@ void wk__peer_stop(wk__peer *peer);
 wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size);
 /* As wk__subject_time, for what was prepared last. */
 double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds, bool cold);
+/* The Python of a peer whose script this is, NULL with an error pending: the script must be there too. */
+const char *wk__peer_python(const char *script);
 /* The first line that a program prints, "" if it cannot be run. */
 void wk__first_line_of(char *const argv[], char *line, size_t size);
 
@@ -133,9 +159,8 @@ typedef struct wk__bench_line {
 typedef struct wk__bench_report {
     wk__bench_line *line;
     int count, capacity;
-    char processor[120], build[120], revision[60], peer[80], dtype[8], cache[8]; /* "hot", "cold" */
-    int threads;
-    wk__roofs roofs;
+    char peer[80], dtype[8], cache[8]; /* "hot", "cold" */
+    wk__bench_machine machine;
     const wk__bench_opts *opts;
 } wk__bench_report;
 
@@ -143,21 +168,47 @@ wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts,
 wk_status wk__report_add(wk__bench_report *report, wk__bench_line line);
 /* What lies below half of the peer's speed. */
 void wk__report_summary(const wk__bench_report *report);
-wk_status wk__report_save(const wk__bench_report *report, const char *path);
+/* All of it as JSON; NULL without memory. */
+struct json_t *wk__report_object(const wk__bench_report *report);
 void wk__report_end(wk__bench_report *report);
-double wk__bench_median(const double values[WK__BENCH_ROUNDS]);
-/* Between the quartiles, in percent of the median. */
-double wk__bench_noise(const double values[WK__BENCH_ROUNDS]);
 
 /* ---- compare.c ---- */
 
 /* The chance that rounds of one speed stand in an order as uneven as this, or more (two-sided). */
 double wk__rank_test(const double *a, int n, const double *b, int m);
-/* Whether the file is one of --json, before time is spent. */
-wk_status wk__bench_check_earlier(const char *path);
-wk_status wk__bench_compare(const wk__bench_report *report, const char *path);
+/* Whether the file is one of `wick bench KIND --json`, before time is spent. */
+wk_status wk__bench_check_earlier(const char *path, const char *kind);
+/* Print what was measured now (as it is saved) beside an earlier file of the same kind. */
+wk_status wk__bench_compare(const struct json_t *now, const char *path);
 
-/* ops.c: `wick bench ops`. */
+/* ---- ops.c ---- */
+
+/* `wick bench ops`. */
 wk_status wk__bench_ops(const wk__bench_opts *opts);
+
+/* ---- command.c ---- */
+
+enum { WK__BENCH_MOST_THREADS = 4096 };
+
+/* Read a word that stands alone, or an option with its value; `known` is true, and to be made false where it is none.
+ */
+typedef wk_status wk__bench_read_word(void *opts, const char *word, bool *known);
+typedef wk_status wk__bench_read_option(void *opts, const char *option, const char *value, bool *known);
+/* The words behind `bench SUBJECT` (NULL: there are none of these): 0, or the exit code where one makes no sense. */
+int wk__bench_parse(int argc, char **argv, wk__bench_read_word *word, wk__bench_read_option *option, void *opts);
+/* The exit code, after the pending error was reported. */
+int wk__bench_exit(wk_status status);
+wk_status wk__bench_read_number(const char *option, const char *value, double least, const char *expected,
+                                double *number);
+/* A whole number from `least`, 0 or 1, to `most`. */
+wk_status wk__bench_read_count(const char *option, const char *value, int least, int most, int *count);
+
+/* The subjects, each with the words of `wick bench`. */
+int wk__bench_ops_main(int argc, char **argv);
+int wk__bench_roofs_main(int argc, char **argv);
+int wk__bench_steps_main(int argc, char **argv);
+int wk__bench_step_main(int argc, char **argv);
+int wk__bench_overhead_main(int argc, char **argv);
+int wk__bench_plot_main(int argc, char **argv);
 
 #endif

@@ -1,4 +1,4 @@
-/* command.c: the command line of `wick bench`. */
+/* command.c: the command line of `wick bench`: what its subjects have in common. */
 #include "bench/bench.h"
 
 #include "base/base.h"
@@ -11,12 +11,16 @@
 enum { EXIT_USAGE = 2 };
 
 static const char help[] =
-    "usage: wick bench ops [PATTERN] [options]\n"
-    "       wick bench roofs [--threads N]\n"
+    "usage: wick bench ops [PATTERN] [options]      single operations\n"
+    "       wick bench steps [WORKLOAD...] [options]  whole steps of training and inference\n"
+    "       wick bench step WORKLOAD [options]      one workload in this process, for a profiler\n"
+    "       wick bench overhead                     host cost of x + y\n"
+    "       wick bench roofs [--threads N]          what the machine does at best\n"
+    "       wick bench plot FILE... [-o NAME]       pictures of --json files\n"
     "\n"
     "ops times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a "
     "name,\n"
-    "or several as a shell writes them (\"*pool*\").  roofs measures what the machine does at best.\n"
+    "or several as a shell writes them (\"*pool*\").\n"
     "\n"
     "  --peer torch         PyTorch eager beside it, turn by turn, after both results were compared (at the root of\n"
     "                       Wick's sources; the Python is build/peers/bin/python or WICK_PYTHON)\n"
@@ -33,148 +37,86 @@ static const char help[] =
     "  --json FILE          the same as JSON\n"
     "  --compare FILE       beside an earlier --json, with a test of whether the difference is one\n"
     "\n"
-    "example: wick bench ops 'softmax*' --peer torch --threads 1\n";
+    "steps runs each workload (mlp, cnn, resnet18, gpt2-t64, gpt2-t256, lstm, minilm-b1, minilm-b32; also as NAME-bf16 "
+    "and\n"
+    "NAME-2ranks; by default mlp, cnn and cnn-2ranks) in processes of its own, turn by turn with the peer's.\n"
+    "\n"
+    "  --peer torch[,compile]   PyTorch eager, and with compile a further line for torch.compile\n"
+    "  --rounds N               how often each side runs, 5 by default\n"
+    "  --dtype f32|bf16         bf16: autocast on both sides\n"
+    "  --threads N, --json FILE, --compare FILE as above\n"
+    "  --patience S             seconds after which a process is given up, 600 by default\n"
+    "\n"
+    "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n"
+    "plot draws a roofline of files of ops, and the history of files of steps, given from the earliest to the latest, "
+    "as\n"
+    "SVG and PNG beside the first file; -o NAME.svg or NAME.png chooses one.\n"
+    "\n"
+    "example: wick bench ops 'softmax*' --peer torch --threads 1\n"
+    "         wick bench steps cnn --peer torch --rounds 3 --json now.json --compare then.json\n"
+    "         wick bench plot now.json\n";
 
 static int usage(const char *problem, const char *word) {
     (void)fprintf(stderr, "wick: bench: %s%s%s\n%s", problem, *word ? " " : "", word, help);
     return EXIT_USAGE;
 }
 
-static wk_status read_dtype(wk__bench_opts *opts, const char *value) {
-    const char *names[WK_DTYPE_COUNT];
-    for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
-        names[dtype] = wk_dtype_name((wk_dtype)dtype);
-        if (strcmp(names[dtype], value) != 0) continue;
-        opts->dtype = (wk_dtype)dtype;
-        return WK_OK;
-    }
-    const char *nearest = wk__nearest(value, names, WK_DTYPE_COUNT);
-    return wk_fail(WK_CONFIG, "--dtype is \"%s\", expected a dtype as %s", value, nearest ? nearest : "f32");
-}
+/* ---- words ---- */
 
-static wk_status read_modes(wk__bench_opts *opts, const char *value) {
-    memset(opts->modes, 0, sizeof opts->modes);
-    for (const char *at = value;; at++) {
-        size_t length = strcspn(at, ",");
-        bool perf = length == 4 && (strncmp(at, "perf", 4) == 0 || strncmp(at, "both", 4) == 0), known = perf;
-        for (int m = 0; m < WK__BENCH_MODES; m++)
-            if (perf
-                || (strlen(wk__bench_mode_names[m]) == length && strncmp(at, wk__bench_mode_names[m], length) == 0))
-                opts->modes[m] = known = true;
-        for (int c = 0; c < WK__BENCH_CHECKS; c++)
-            if (strlen(wk__bench_check_names[c]) == length && strncmp(at, wk__bench_check_names[c], length) == 0)
-                opts->verify[c] = known = true;
-        if (!known)
-            return wk_fail(WK_CONFIG, "--mode has \"%.*s\", expected some of check, bitwise, forward, grad, perf",
-                           (int)length, at);
-        at += length;
-        if (!*at) return WK_OK;
-    }
-}
-
-/* "512x1024,1024": one shape an operand. */
-static wk_status read_shapes(wk__bench_opts *opts, const char *value) {
-    for (const char *at = value;; at++) {
-        if (opts->shapes == WK__BENCH_MOST_IN)
-            return wk_fail(WK_CONFIG, "--shape has more than %d shapes", WK__BENCH_MOST_IN);
-        wk_dims *dims = &opts->shape[opts->shapes++];
-        *dims = (wk_dims){ 0 };
-        if (*at == '-') dims->rank = -1, at++;
-        while (*at && *at != ',') {
-            char *end;
-            long long size = strtoll(at, &end, 10);
-            bool good = end != at && size >= 0 && dims->rank >= 0 && dims->rank < WK_MAX_RANK && strchr(",x", *end);
-            if (!good)
-                return wk_fail(WK_CONFIG,
-                               "--shape is \"%s\", expected shapes as 512x1024, of at most %d axes, with commas "
-                               "between them",
-                               value, WK_MAX_RANK);
-            dims->size[dims->rank++] = size;
-            at = *end == 'x' ? end + 1 : end;
-        }
-        if (!*at) return WK_OK;
-    }
-}
-
-static wk_status read_number(const char *option, const char *value, double least, const char *expected,
-                             double *number) {
+wk_status wk__bench_read_number(const char *option, const char *value, double least, const char *expected,
+                                double *number) {
     char *end;
     *number = strtod(value, &end);
     if (end != value && !*end && *number >= least && isfinite(*number)) return WK_OK;
     return wk_fail(WK_CONFIG, "%s is \"%s\", expected %s", option, value, expected);
 }
 
-static wk_status read_option(wk__bench_opts *opts, const char *option, const char *value, bool *known) {
+wk_status wk__bench_read_count(const char *option, const char *value, int least, int most, int *count) {
     double number;
-    if (strcmp(option, "--dtype") == 0) return read_dtype(opts, value);
-    if (strcmp(option, "--mode") == 0) return read_modes(opts, value);
-    if (strcmp(option, "--shape") == 0) return read_shapes(opts, value);
-    if (strcmp(option, "--min-time") == 0)
-        return read_number(option, value, 1e-9, "seconds, more than 0", &opts->min_time);
-    if (strcmp(option, "--max-noise") == 0)
-        return read_number(option, value, 0, "a number of percent", &opts->max_noise);
-    if (strcmp(option, "--threads") == 0) {
-        WK_TRY(read_number(option, value, 1, "a number of at least 1", &number));
-        if (number > 4096 || number != floor(number))
-            return wk_fail(WK_CONFIG, "--threads is \"%s\", expected a whole number of at most 4096", value);
-        opts->threads = (int)number;
-    } else if (strcmp(option, "--peer") == 0) {
-        opts->peer = value;
-        if (strcmp(value, "torch") != 0) return wk_fail(WK_CONFIG, "--peer is \"%s\", expected torch", value);
-    } else if (strcmp(option, "--json") == 0) {
-        opts->json = value;
-    } else if (strcmp(option, "--compare") == 0) {
-        opts->compare = value;
-        return wk__bench_check_earlier(value);
-    } else if (strcmp(option, "--sample") == 0) {
-        opts->sample = value;
-    } else {
-        *known = false;
-    }
+    WK_TRY(wk__bench_read_number(option, value, least, least ? "a number of at least 1" : "a number, not below 0",
+                                 &number));
+    if (number > most || number != floor(number))
+        return wk_fail(WK_CONFIG, "%s is \"%s\", expected a whole number of at most %d", option, value, most);
+    *count = (int)number;
     return WK_OK;
 }
 
-/* 0, or the exit code. */
-static int parse(wk__bench_opts *opts, int argc, char **argv) {
+int wk__bench_parse(int argc, char **argv, wk__bench_read_word *word, wk__bench_read_option *option, void *opts) {
     for (int i = 2; i < argc; i++) {
-        if (argv[i][0] != '-') {
-            if (opts->pattern) return usage("expected one pattern, also found", argv[i]);
-            opts->pattern = argv[i];
-            continue;
-        }
-        bool known = true, is_cold = strcmp(argv[i], "--cold") == 0;
-        if (is_cold || strcmp(argv[i], "--hot") == 0) {
-            opts->cold = is_cold;
-            continue;
-        }
+        bool known = word != NULL;
+        if (word && word(opts, argv[i], &known) != WK_OK) return (void)wk_report(stderr), EXIT_USAGE;
+        if (known) continue;
+        if (argv[i][0] != '-') return usage("cannot make sense of", argv[i]);
         if (i + 1 == argc) return usage("unknown option, or nothing stands behind", argv[i]);
-        if (read_option(opts, argv[i], argv[i + 1], &known) != WK_OK) return (void)wk_report(stderr), EXIT_USAGE;
+        known = option != NULL;
+        if (option && option(opts, argv[i], argv[i + 1], &known) != WK_OK) return (void)wk_report(stderr), EXIT_USAGE;
         if (!known) return usage("unknown option", argv[i]);
         i++;
     }
     return 0;
 }
 
-static wk_status print_roofs(const wk__bench_opts *opts) {
-    wk__roofs roofs;
-    wk_set_threads(opts->threads);
-    WK_TRY(wk__roofs_measure(&roofs, wk_threads()));
-    (void)printf("threads: %d\n", roofs.threads);
-    wk__roofs_print(&roofs, stdout);
-    return WK_OK;
+int wk__bench_exit(wk_status status) {
+    if (status != WK_OK) (void)wk_report(stderr);
+    return status == WK_OK ? 0 : 1;
 }
+
+/* ---- subjects ---- */
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} subjects[] = {
+    { "ops", wk__bench_ops_main },   { "roofs", wk__bench_roofs_main },       { "steps", wk__bench_steps_main },
+    { "step", wk__bench_step_main }, { "overhead", wk__bench_overhead_main }, { "plot", wk__bench_plot_main },
+};
+#define SUBJECTS "ops, steps, step, overhead, roofs or plot"
 
 int wk_bench_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return (void)fputs(help, stdout), 0;
-    if (argc < 2) return usage("expected what to measure: ops or roofs", "");
-    bool roofs = strcmp(argv[1], "roofs") == 0;
-    if (!roofs && strcmp(argv[1], "ops") != 0) return usage("what can be measured is ops or roofs, not", argv[1]);
-    wk__bench_opts opts = { .dtype = WK_F32, .modes = { true, true }, .min_time = 0.1 };
-    int code = parse(&opts, argc, argv);
-    if (code) return code;
-    if (!opts.pattern) opts.pattern = "*";
-    if ((roofs ? print_roofs(&opts) : wk__bench_ops(&opts)) == WK_OK) return 0;
-    (void)wk_report(stderr);
-    return 1;
+    if (argc < 2) return usage("expected what to do: " SUBJECTS, "");
+    for (size_t i = 0; i < WK_COUNT(subjects); i++)
+        if (strcmp(argv[1], subjects[i].name) == 0) return subjects[i].run(argc, argv);
+    return usage("what can be done is " SUBJECTS ", not", argv[1]);
 }

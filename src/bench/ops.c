@@ -56,9 +56,9 @@ static wk_status time_rounds(work *w, const wk__subject *subject, wk__bench_mode
         if (wk_failed()) return wk_error_code();
         ratio[r] = line->peer_rounds[r] / line->rounds[r];
     }
-    line->wick_ns = wk__bench_median(line->rounds);
-    line->peer_ns = wk__bench_median(line->peer_rounds);
-    line->ratio = wk__bench_median(ratio);
+    line->wick_ns = wk__bench_median(line->rounds, WK__BENCH_ROUNDS);
+    line->peer_ns = wk__bench_median(line->peer_rounds, WK__BENCH_ROUNDS);
+    line->ratio = wk__bench_median(ratio, WK__BENCH_ROUNDS);
     return WK_OK;
 }
 
@@ -66,10 +66,10 @@ static wk_status measure(work *w, const wk__subject *subject, wk__bench_mode mod
     enum { ATTEMPTS = 5 };
     line.mode = wk__bench_mode_names[mode];
     line.cost = wk__subject_cost(subject, mode);
-    line.limit = wk__subject_limit(subject, mode, &w->report.roofs, w->opts->dtype, w->opts->cold);
+    line.limit = wk__subject_limit(subject, mode, &w->report.machine.roofs, w->opts->dtype, w->opts->cold);
     for (int i = 0; i < ATTEMPTS; i++) {
         WK_TRY(time_rounds(w, subject, mode, &line));
-        if (w->opts->max_noise <= 0 || wk__bench_noise(line.rounds) <= w->opts->max_noise) break;
+        if (w->opts->max_noise <= 0 || wk__bench_noise(line.rounds, WK__BENCH_ROUNDS) <= w->opts->max_noise) break;
     }
     return wk__report_add(&w->report, line);
 }
@@ -188,8 +188,7 @@ static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
     if (status == WK_OK) {
         wk__report_summary(&w->report);
         if (without) (void)printf("no large sample: %s\n", wk_text_get(&missing));
-        if (w->opts->compare) status = wk__bench_compare(&w->report, w->opts->compare);
-        if (status == WK_OK && w->opts->json) status = wk__report_save(&w->report, w->opts->json);
+        status = wk__bench_finish(wk__report_object(&w->report), w->opts->compare, w->opts->json);
     }
     if (status == WK_OK && w->opts->sample && w->samples == 0)
         status =

@@ -86,21 +86,23 @@ static char *answer(wk__peer *peer, const char *word, char *line, size_t size) {
     return (void)wk_fail(WK_FORMAT, "the peer %s answers \"%s\", expected \"%s\"", peer->name, line, word), NULL;
 }
 
-static wk_status check_place(const char *python) {
-    if (access(SCRIPT, R_OK) != 0)
-        return wk_fail(WK_NOT_FOUND, "--peer torch: there is no %s here; run it at the root of Wick's sources", SCRIPT);
+const char *wk__peer_python(const char *script) {
+    const char *asked = getenv("WICK_PYTHON"), *python = asked && *asked ? asked : "build/peers/bin/python";
+    if (access(script, R_OK) != 0)
+        return wk_fail_null(WK_NOT_FOUND, "--peer torch: there is no %s here; run it at the root of Wick's sources",
+                            script);
     if (strchr(python, '/') && access(python, X_OK) != 0)
-        return wk_fail(WK_NOT_FOUND,
-                       "--peer torch: there is no Python at %s; run %s, or name one that has PyTorch in WICK_PYTHON",
-                       python, INSTALL);
-    return WK_OK;
+        return wk_fail_null(
+            WK_NOT_FOUND, "--peer torch: there is no Python at %s; run %s, or name one that has PyTorch in WICK_PYTHON",
+            python, INSTALL);
+    return python;
 }
 
 wk_status wk__peer_start(wk__peer *peer, const char *name, int threads) {
-    const char *asked = getenv("WICK_PYTHON"), *python = asked && *asked ? asked : "build/peers/bin/python";
     char count[20], line[400];
     *peer = (wk__peer){ 0 };
-    WK_TRY(check_place(python));
+    const char *python = wk__peer_python(SCRIPT);
+    if (!python) return wk_error_code();
     (void)snprintf(peer->name, sizeof peer->name, "%s", name);
     const char *temporary = getenv("TMPDIR");
     const char *parent = temporary && *temporary ? temporary : P_tmpdir;

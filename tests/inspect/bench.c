@@ -203,7 +203,7 @@ Test(bench_command, tells_what_is_wrong) {
         { { "ops", "add", "--max-noise", "x" }, 2, "--max-noise is \"x\", expected a number of percent" },
         { { "ops", "add", "mul" }, 2, "expected one pattern, also found mul" },
         { { "ops", "erf", "--dtype", "i64" }, 1, "no operation that \"erf\" names takes i64" },
-        { { "opps" }, 2, "what can be measured is ops or roofs, not opps" },
+        { { "opps" }, 2, "what can be done is ops, steps, step, overhead, roofs or plot, not opps" },
         /* this folder is not the root of Wick's sources */
         { { "ops", "add", "--peer", "torch" }, 1, "there is no benchmarks/peers/torch_ops.py here" },
     };

@@ -1,7 +1,11 @@
 /* workloads.c: what is trained and run; inputs are made up. */
-#include "workloads.h"
+#define WK_NO_CALL_SITES
+#include "bench/steps/steps.h"
 
-#include "wick/optim.h"
+#include "base/base.h"
+#include "wick/models.h"
+#include "wick/ops.h"
+#include "wick/random.h"
 
 #include <string.h>
 
@@ -20,11 +24,11 @@ static wk_tensor *draws(wk_dims dims, uint32_t below) {
 static wk_tensor *loss_of(wk_tensor *logits, wk_tensor *y) {
     return wk_cross_entropy(logits, y, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
 }
-static wk_tensor *classify(const bench *b) {
+static wk_tensor *classify(const wk__training *b) {
     return loss_of(wk_forward(b->net, b->x), b->y);
 }
 /* Logits (N, T, V) and the next tokens (N, T). */
-static wk_tensor *predict(const bench *b, wk_tensor *logits) {
+static wk_tensor *predict(const wk__training *b, wk_tensor *logits) {
     if (!logits) return NULL;
     wk_dims dims = wk_dims_get(logits);
     return loss_of(wk_reshape(logits, WK_DIMS(-1, dims.size[2])), wk_reshape(b->y, WK_DIMS(-1)));
@@ -32,7 +36,7 @@ static wk_tensor *predict(const bench *b, wk_tensor *logits) {
 
 /* ---- images ---- */
 
-static void set_up_mlp(bench *b) {
+static void set_up_mlp(wk__training *b) {
     const wk_layer_opts plain = { 0 };
     b->net = wk_nn_sequential(wk_nn_linear(784, 128, plain), wk_nn_relu(), wk_nn_linear(128, 10, plain));
     b->optim = wk_sgd(wk_parameters(b->net), (wk_sgd_opts){ .lr = 0.01 });
@@ -40,7 +44,7 @@ static void set_up_mlp(bench *b) {
     b->y = draws(WK_DIMS(64), 10);
 }
 
-static void set_up_cnn(bench *b) {
+static void set_up_cnn(wk__training *b) {
     const wk_layer_opts plain = { 0 };
     const wk_nn_conv2d_opts conv = { .no_bias = false };
     const wk_pool_opts two = { .kernel = { 2, 2 } };
@@ -53,7 +57,7 @@ static void set_up_cnn(bench *b) {
     b->y = draws(WK_DIMS(64), 10);
 }
 
-static void set_up_resnet18(bench *b) {
+static void set_up_resnet18(wk__training *b) {
     b->net = wk_resnet((wk_resnet_opts){ .depth = 18, .classes = 10, .small_images = true });
     b->optim = wk_sgd(wk_parameters(b->net), (wk_sgd_opts){ .lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4 });
     b->x = noise(WK_DIMS(128, 3, 32, 32));
@@ -62,7 +66,7 @@ static void set_up_resnet18(bench *b) {
 
 /* ---- tokens ---- */
 
-static void set_up_gpt2(bench *b) {
+static void set_up_gpt2(wk__training *b) {
     enum { VOCABULARY = 50257, SEQUENCES = 4 };
     const int64_t length = b->of->items / SEQUENCES;
     b->net = wk_gpt2((wk_gpt2_opts){ .dropout = WK_SET(0) });
@@ -70,52 +74,59 @@ static void set_up_gpt2(bench *b) {
     b->x = draws(WK_DIMS(SEQUENCES, length), VOCABULARY);
     b->y = draws(WK_DIMS(SEQUENCES, length), VOCABULARY);
 }
-static wk_tensor *run_gpt2(const bench *b) {
+static wk_tensor *run_gpt2(const wk__training *b) {
     return predict(b, wk_forward(b->net, b->x));
 }
 
-static void set_up_lstm(bench *b) {
+static void set_up_lstm(wk__training *b) {
     b->net = wk_char_lstm((wk_char_lstm_opts){ .vocabulary = 65, .width = 128, .hidden = 256, .layers = 2 });
     b->optim = wk_adamw(wk_parameters(b->net), (wk_adamw_opts){ .lr = 2e-3 });
     b->x = draws(WK_DIMS(64, 64), 65);
     b->y = draws(WK_DIMS(64, 64), 65);
 }
-static wk_tensor *run_lstm(const bench *b) {
+static wk_tensor *run_lstm(const wk__training *b) {
     return predict(b, wk_char_lstm_run(b->net, b->x, (wk_nn_states){ 0 }, NULL));
 }
 
 /* The sizes of all-MiniLM-L6-v2; weights do not matter to time. */
-static void set_up_minilm(bench *b) {
+static void set_up_minilm(wk__training *b) {
     const wk_bert_opts opts = { .layers = 6, .heads = 12, .width = 384, .feedforward = 1536 };
     b->net = wk_bert(opts);
     wk_module_train(b->net, false);
     b->x = draws(WK_DIMS(b->of->items, 128), 30522);
 }
-static wk_tensor *run_minilm(const bench *b) {
+static wk_tensor *run_minilm(const wk__training *b) {
     return wk_bert_run(b->net, b->x, (wk_bert_inputs){ 0 }, NULL);
 }
 
 /* ---- all ---- */
 
-static const workload workloads[] = {
-    { "mlp", 64, 2000, set_up_mlp, classify },          { "cnn", 64, 60, set_up_cnn, classify },
-    { "resnet18", 128, 5, set_up_resnet18, classify },  { "gpt2-t64", 4 * 64, 4, set_up_gpt2, run_gpt2 },
-    { "gpt2-t256", 4 * 256, 4, set_up_gpt2, run_gpt2 }, { "lstm", 64 * 64, 15, set_up_lstm, run_lstm },
-    { "minilm-b1", 1, 60, set_up_minilm, run_minilm },  { "minilm-b32", 32, 9, set_up_minilm, run_minilm },
-};
-enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
+/* f32 parameters, gradients and state.  Moved: AdamW reads a gradient and reads and writes parameter and two moments;
+ * SGD with momentum has one of those, plain SGD none. */
+static const wk__workload_bytes adamw = { .moved = 28, .held = 16 }, momentum = { .moved = 20, .held = 12 },
+                                sgd = { .moved = 12, .held = 8 }, inference = { .moved = 0, .held = 4 };
 
-const workload *workload_find(const char *name) {
-    for (int i = 0; i < WORKLOADS; i++)
+static const wk__workload workloads[] = {
+    { "mlp", 64, 2000, &sgd, false, set_up_mlp, classify },
+    { "cnn", 64, 60, &adamw, true, set_up_cnn, classify },
+    { "resnet18", 128, 5, &momentum, true, set_up_resnet18, classify },
+    { "gpt2-t64", 4 * 64, 4, &adamw, false, set_up_gpt2, run_gpt2 },
+    { "gpt2-t256", 4 * 256, 4, &adamw, false, set_up_gpt2, run_gpt2 },
+    { "lstm", 64 * 64, 15, &adamw, false, set_up_lstm, run_lstm },
+    { "minilm-b1", 1, 60, &inference, false, set_up_minilm, run_minilm },
+    { "minilm-b32", 32, 9, &inference, false, set_up_minilm, run_minilm },
+};
+
+const wk__workload *wk__workload_find(const char *name) {
+    for (size_t i = 0; i < WK_COUNT(workloads); i++)
         if (strcmp(workloads[i].name, name) == 0) return &workloads[i];
     return NULL;
 }
 
-const char *workload_names(void) {
+const char *wk__workload_names(void) {
     static char names[200];
-    if (!*names)
-        for (int i = 0; i < WORKLOADS; i++)
-            (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "|" : "",
-                           workloads[i].name);
+    size_t length = 0;
+    for (size_t i = 0; i < WK_COUNT(workloads); i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", i ? ", " : "", workloads[i].name);
     return names;
 }

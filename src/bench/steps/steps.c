@@ -1,0 +1,290 @@
+/* steps.c: `wick bench steps`: whole training and inference steps, beside PyTorch where that is asked for.
+ *
+ * Each measurement is a process of its own, so that memory and start are those of a user's program, and the two sides
+ * take turns: a round's ratio is PyTorch's median step over Wick's, and what slows the machine down for a while slows
+ * both.  PyTorch is the better of its two layouts in each round where the network convolves.
+ */
+#include "bench/steps/steps.h"
+
+#include "base/base.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCRIPT "benchmarks/peers/pytorch.py"
+enum { RANKS = 2, MOST_WORDS = 40, WORD = 24 };
+static const char *const layouts[] = { "contiguous", "channels_last" };
+
+typedef struct work {
+    const wk__steps_opts *opts;
+    wk__bench_machine machine;
+    wk__roofs one; /* of one thread, for ranks */
+    char program[PATH_MAX];
+    const char *python; /* NULL: no peer */
+    char peer[80];
+    json_t *lines;
+} work;
+
+/* ---- names ---- */
+
+static bool cut_end(char *name, const char *end) {
+    size_t length = strlen(name), cut = strlen(end);
+    if (length <= cut || strcmp(name + length - cut, end) != 0) return false;
+    name[length - cut] = '\0';
+    return true;
+}
+
+/* NAME[-2ranks][-bf16]; dtype and threads are those asked for where the name says nothing. */
+static bool read_name(const char *text, wk__steps_line *line) {
+    char name[sizeof line->workload];
+    if (strlen(text) >= sizeof name) return false;
+    (void)snprintf(name, sizeof name, "%s", text);
+    (void)snprintf(line->workload, sizeof line->workload, "%s", text);
+    if (cut_end(name, "-bf16")) line->dtype = WK_BF16;
+    line->ranks = cut_end(name, "-2ranks") ? RANKS : 1;
+    if (line->ranks > 1) line->threads = 1;
+    line->of = wk__workload_find(name);
+    return line->of && (line->ranks == 1 || line->of->bytes->moved > 0);
+}
+
+wk_status wk__bench_check_workload(const char *name) {
+    wk__steps_line line;
+    if (read_name(name, &line)) return WK_OK;
+    return wk_fail(WK_CONFIG,
+                   "there is no workload \"%s\", only %s; each also as NAME-bf16, those that train as NAME-2ranks",
+                   name, wk__workload_names());
+}
+
+/* ---- command lines ---- */
+
+typedef struct command {
+    char *word[MOST_WORDS], text[MOST_WORDS][WORD];
+    int count;
+} command;
+
+static void add(command *c, const char *word) {
+    c->word[c->count++] = (char *)(uintptr_t)word;
+}
+static void add_all(command *c, const char *const *words) {
+    for (; *words; words++) add(c, *words);
+}
+static void add_number(command *c, const char *option, int number) {
+    char *text = c->text[c->count];
+    (void)snprintf(text, WORD, "%d", number);
+    add(c, option);
+    add(c, text);
+}
+
+static void add_setting(command *c, const wk__steps_line *line) {
+    add(c, line->of->name);
+    add(c, "--dtype");
+    add(c, wk_dtype_name(line->dtype));
+    add_number(c, "--threads", line->threads);
+    add(c, NULL);
+}
+
+static void wick_command(const work *w, const wk__steps_line *line, command *c) {
+    static const char *const mpirun[] = { "env",
+                                          "OMPI_ALLOW_RUN_AS_ROOT=1",
+                                          "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                                          "OMP_NUM_THREADS=1",
+                                          "mpirun",
+                                          "--oversubscribe",
+                                          "--bind-to",
+                                          "none",
+                                          "--mca",
+                                          "pml",
+                                          "ob1",
+                                          "--mca",
+                                          "btl",
+                                          "self,vader",
+                                          NULL };
+    if (line->ranks > 1) {
+        add_all(c, mpirun);
+        add_number(c, "-n", line->ranks);
+    }
+    add(c, w->program);
+    add(c, "bench");
+    add(c, "step");
+    add_setting(c, line);
+}
+
+/* Without the limit on spinning that Wick sets for itself: the peer's own threads are to wait as its user has them. */
+static void torch_command(const work *w, const wk__steps_line *line, const char *layout, command *c) {
+    static const char *const plain[] = { "env", "-u", "GOMP_SPINCOUNT", NULL };
+    static const char *const ranks[] = { "OMP_NUM_THREADS=1", NULL };
+    static const char *const torchrun[] = { "-m", "torch.distributed.run", "--standalone", NULL };
+    add_all(c, plain);
+    if (line->ranks > 1) add_all(c, ranks);
+    add(c, w->python);
+    if (line->ranks > 1) {
+        add_all(c, torchrun);
+        add_number(c, "--nproc-per-node", line->ranks);
+    }
+    add(c, SCRIPT);
+    add(c, "--layout");
+    add(c, layout);
+    add(c, "--mode");
+    add(c, line->compiled ? "compile" : "eager");
+    add_setting(c, line);
+}
+
+/* ---- one round ---- */
+
+static double number_of(const json_t *result, const char *key) {
+    return json_number_value(json_object_get(result, key));
+}
+
+/* Takes the result of a process that began then. */
+static void note(wk__steps_side *side, int round, json_t *result, double began) {
+    const char *name = json_string_value(json_object_get(result, "peer"));
+    (void)snprintf(side->name, sizeof side->name, "%s", name ? name : "");
+    side->step[round] = number_of(result, "step_s");
+    side->bare[round] = number_of(result, "step_no_exchange_s");
+    side->exposed[round] = number_of(result, "exposed_s");
+    side->start[round] = number_of(result, "first_step_at") - began;
+    side->first[round] = number_of(result, "first_step_s");
+    side->peak[round] = 1024 * 1024 * number_of(result, "peak_mib");
+    json_decref(result);
+}
+
+static json_t *run_side(const work *w, const wk__steps_line *line, int round, const char *side, command *c,
+                        double *began) {
+    char who[160];
+    (void)snprintf(who, sizeof who, "%s, round %d of %d, %s", line->workload, round + 1, line->rounds, side);
+    (void)fprintf(stderr, "%s\n", who);
+    json_t *result = wk__child_run(c->word, who, w->opts->patience, began);
+    if (!result || number_of(result, "step_s") > 0) return result;
+    json_decref(result);
+    return wk_fail_null(WK_FORMAT, "%s: its result has no time of a step", who);
+}
+
+static wk_cost cost_of(const json_t *result, const char *phase) {
+    const json_t *cost = json_object_get(result, phase);
+    return (wk_cost){ number_of(cost, "operations"), number_of(cost, "bytes") };
+}
+
+static wk_status run_wick(work *w, wk__steps_line *line, int round) {
+    double began;
+    command c = { .count = 0 };
+    wick_command(w, line, &c);
+    json_t *result = run_side(w, line, round, "Wick", &c, &began);
+    if (!result) return wk_error_code();
+    line->parameters = (int64_t)number_of(result, "parameters");
+    line->cost =
+        (wk__step_cost){ cost_of(result, "forward"), cost_of(result, "backward"), cost_of(result, "optimizer") };
+    bool known = line->cost.forward.operations > 0;
+    line->limit = known ? wk__step_limit(&line->cost, line->ranks > 1 ? &w->one : &w->machine.roofs, line->dtype) : 0;
+    note(&line->wick, round, result, began);
+    return WK_OK;
+}
+
+/* In the better of its layouts; compiled, which takes tens of seconds a time, in the one that was better before. */
+static wk_status run_torch(const work *w, wk__steps_line *line, int round, const char **layout) {
+    double best = INFINITY;
+    for (size_t i = 0; i < WK_COUNT(layouts); i++) {
+        double began;
+        char side[60];
+        command c = { .count = 0 };
+        if (line->compiled ? layouts[i] != *layout : i > 0 && !line->of->convolves) continue;
+        (void)snprintf(side, sizeof side, "PyTorch %s %s", layouts[i], line->compiled ? "compiled" : "eager");
+        torch_command(w, line, layouts[i], &c);
+        json_t *result = run_side(w, line, round, side, &c, &began);
+        if (!result) return wk_error_code();
+        if (number_of(result, "step_s") >= best) {
+            json_decref(result);
+            continue;
+        }
+        best = number_of(result, "step_s");
+        *layout = layouts[i];
+        note(&line->peer, round, result, began);
+    }
+    return WK_OK;
+}
+
+/* ---- all ---- */
+
+/* What to type to measure this workload again. */
+static void repeat_line(const work *w, const wk__steps_line *line, char *text, size_t size) {
+    bool named = strstr(line->workload, "-bf16") != NULL;
+    (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s", line->workload,
+                   line->dtype == WK_BF16 && !named ? " --dtype bf16" : "", line->rounds, w->machine.threads,
+                   !w->python          ? ""
+                   : w->opts->compiled ? " --peer torch,compile"
+                                       : " --peer torch");
+}
+
+static void finish_line(const work *w, const wk__steps_line *line) {
+    char repeat[200];
+    repeat_line(w, line, repeat, sizeof repeat);
+    (void)json_array_append_new(w->lines, wk__steps_object(line, repeat));
+    wk__steps_print(line);
+}
+
+static wk_status run_workload(work *w, const char *name) {
+    wk__steps_line line = { .dtype = w->opts->dtype, .threads = w->machine.threads, .rounds = w->opts->rounds };
+    (void)read_name(name, &line);
+    wk__steps_line compiled = line;
+    compiled.compiled = true;
+    for (int round = 0; round < line.rounds; round++) {
+        const char *layout = layouts[0];
+        WK_TRY(run_wick(w, &line, round));
+        if (w->python) WK_TRY(run_torch(w, &line, round, &layout));
+        if (w->opts->compiled) WK_TRY(run_torch(w, &compiled, round, &layout));
+    }
+    finish_line(w, &line);
+    if (!w->opts->compiled) return WK_OK;
+    compiled.wick = line.wick;
+    compiled.parameters = line.parameters;
+    compiled.limit = line.limit;
+    compiled.cost = line.cost;
+    finish_line(w, &compiled);
+    return WK_OK;
+}
+
+static wk_status find_sides(work *w) {
+    ssize_t length = readlink("/proc/self/exe", w->program, sizeof w->program - 1);
+    if (length < 0) return wk_fail(WK_IO, "/proc/self/exe: cannot be read, so Wick's side cannot be started");
+    if (!w->opts->peer) return WK_OK;
+    w->python = wk__peer_python(SCRIPT);
+    if (!w->python) return wk_error_code();
+    char *ask[] = { (char *)(uintptr_t)w->python, "-c", "import torch; print('torch', torch.__version__)", NULL };
+    wk__first_line_of(ask, w->peer, sizeof w->peer);
+    return *w->peer ? WK_OK
+                    : wk_fail(WK_NOT_FOUND,
+                              "--peer torch: %s has no PyTorch; run benchmarks/peers/install, or name one that has in "
+                              "WICK_PYTHON",
+                              w->python);
+}
+
+static wk_status measure_machine(work *w) {
+    bool ranks = false;
+    WK_TRY(wk__machine_measure(&w->machine));
+    wk__machine_print(&w->machine, w->opts->dtype == WK_BF16 ? "dtype: bf16" : "dtype: f32 unless named");
+    for (int i = 0; i < w->opts->workloads; i++) ranks = ranks || strstr(w->opts->workload[i], "-2ranks");
+    if (!ranks) return WK_OK;
+    WK_TRY(wk__roofs_measure(&w->one, 1));
+    (void)printf("one thread, of each rank: ");
+    wk__roofs_print(&w->one, stdout);
+    return WK_OK;
+}
+
+wk_status wk__bench_steps(const wk__steps_opts *opts) {
+    work w = { .opts = opts };
+    wk_set_threads(opts->threads);
+    WK_TRY(find_sides(&w));
+    WK_TRY(measure_machine(&w));
+    if (w.python) (void)printf("peer: %s; ratio: its time over Wick's, above 1 Wick is faster\n", w.peer);
+    wk__steps_print_heading();
+    json_t *all = wk__machine_object(&w.machine, "steps");
+    w.lines = json_object_get(all, "lines");
+    (void)json_object_set_new(all, "peer", json_string(w.peer));
+    wk_status status = WK_OK;
+    for (int i = 0; i < opts->workloads && status == WK_OK; i++) status = run_workload(&w, opts->workload[i]);
+    if (status == WK_OK) return wk__bench_finish(all, opts->compare, opts->json);
+    json_decref(all);
+    return status;
+}
