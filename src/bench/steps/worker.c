@@ -14,6 +14,7 @@
 #include "wick/ops.h"
 #include "wick/profile.h"
 #include "wick/random.h"
+#include "wick/step.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ static wk_status set_up(wk__training *b) {
 }
 
 static void tear_down(wk__training *b) {
+    wk_step_forget(NULL);
     wk_ddp_destroy(b->ddp);
     wk_optim_destroy(b->optim);
     wk_release(b->x);
@@ -61,10 +63,12 @@ static double step(const wk__training *b, bool exchange, double *loss_value) {
     wk_ddp_no_sync(b->ddp, !exchange);
     double start = wk_now();
     wk_scope scope = wk_scope_begin();
+    (void)wk_step_begin(exchange ? "step" : "step without exchange");
     if (b->optim)
         train(b, loss_value);
     else
         infer(b, loss_value);
+    if (!wk_failed()) (void)wk_step_end();
     wk_scope_end(scope);
     return wk_now() - start;
 }
