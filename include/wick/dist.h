@@ -28,6 +28,10 @@ WK_API void wk_group_destroy(wk_group *group);
 WK_API int wk_group_rank(const wk_group *group);
 WK_API int wk_group_size(const wk_group *group);
 WK_API const char *wk_group_transport(const wk_group *group);
+/* How wk_all_reduce goes between the ranks: "shared" (memory of one host), "hierarchical" (that, and messages between
+ * hosts), "ring" (messages), "mpi" (MPI_Allreduce); "none" of one rank.  Chosen when the group is made; rank 0's
+ * WICK_COMM forces one, and its WICK_COMM_HOSTS=N takes the ranks of a host for those of N hosts. */
+WK_API const char *wk_group_algorithm(const wk_group *group);
 /* End every rank of the group now, with a message that names this rank.  Does not return when there are other ranks. */
 WK_API void wk_group_abort(wk_group *group, const char *reason);
 
