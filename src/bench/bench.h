@@ -148,6 +148,8 @@ void wk__report_end(wk__bench_report *report);
 double wk__bench_median(const double values[WK__BENCH_ROUNDS]);
 /* Between the quartiles, in percent of the median. */
 double wk__bench_noise(const double values[WK__BENCH_ROUNDS]);
+/* Version, compiler, instruction set. */
+void wk__bench_describe_build(char *text, size_t size, const char *isa);
 
 /* ---- compare.c ---- */
 
@@ -159,5 +161,9 @@ wk_status wk__bench_compare(const wk__bench_report *report, const char *path);
 
 /* ops.c: `wick bench ops`. */
 wk_status wk__bench_ops(const wk__bench_opts *opts);
+
+/* comm.c: `wick bench comm`, with the words of its command line.  Where it is to start ranks, it returns on failure
+ * alone. */
+wk_status wk__bench_comm(int argc, char **argv);
 
 #endif

@@ -13,10 +13,13 @@ enum { EXIT_USAGE = 2 };
 static const char help[] =
     "usage: wick bench ops [PATTERN] [options]\n"
     "       wick bench roofs [--threads N]\n"
+    "       wick bench comm [--ranks N] [--sizes 4K,64K,1M,16M] [--algorithms LIST] [--json FILE]\n"
     "\n"
     "ops times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a "
     "name,\n"
     "or several as a shell writes them (\"*pool*\").  roofs measures what the machine does at best.\n"
+    "comm times all-reduce of f32 between ranks, each algorithm (shared, hierarchical, ring) beside Open MPI's own "
+    "(mpi).\n"
     "\n"
     "  --peer torch         PyTorch eager beside it, turn by turn, after both results were compared (at the root of\n"
     "                       Wick's sources; the Python is build/peers/bin/python or WICK_PYTHON)\n"
@@ -167,9 +170,14 @@ static wk_status print_roofs(const wk__bench_opts *opts) {
 int wk_bench_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return (void)fputs(help, stdout), 0;
-    if (argc < 2) return usage("expected what to measure: ops or roofs", "");
+    if (argc < 2) return usage("expected what to measure: ops, roofs or comm", "");
+    if (strcmp(argv[1], "comm") == 0) {
+        if (wk__bench_comm(argc, argv) == WK_OK) return 0;
+        int code = wk_error_code() == WK_CONFIG ? EXIT_USAGE : 1;
+        return (void)wk_report(stderr), code;
+    }
     bool roofs = strcmp(argv[1], "roofs") == 0;
-    if (!roofs && strcmp(argv[1], "ops") != 0) return usage("what can be measured is ops or roofs, not", argv[1]);
+    if (!roofs && strcmp(argv[1], "ops") != 0) return usage("what can be measured is ops, roofs or comm, not", argv[1]);
     wk__bench_opts opts = { .dtype = WK_F32, .modes = { true, true }, .min_time = 0.1 };
     int code = parse(&opts, argc, argv);
     if (code) return code;

@@ -12,7 +12,7 @@ static const double SLOW = 0.5; /* of the peer's speed */
 
 /* ---- what it was measured with ---- */
 
-static void describe_build(char *text, size_t size, const char *isa) {
+void wk__bench_describe_build(char *text, size_t size, const char *isa) {
 #ifdef __clang__
     const char *compiler = "clang " __clang_version__;
 #else
@@ -34,7 +34,7 @@ wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts,
     (void)snprintf(report->peer, sizeof report->peer, "%s", peer ? peer->name : "");
     (void)snprintf(report->dtype, sizeof report->dtype, "%s", wk_dtype_name(opts->dtype));
     (void)snprintf(report->cache, sizeof report->cache, "%s", opts->cold ? "cold" : "hot");
-    describe_build(report->build, sizeof report->build, info.instruction_set);
+    wk__bench_describe_build(report->build, sizeof report->build, info.instruction_set);
     char *git[] = { "git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*", NULL };
     wk__first_line_of(git, report->revision, sizeof report->revision);
     WK_TRY(wk__roofs_measure(&report->roofs, report->threads));
