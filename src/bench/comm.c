@@ -114,9 +114,11 @@ static wk_status become_mpirun(const comm_opts *opts, int argc, char **argv) {
     if (length < 0) return wk_fail(WK_IO, "cannot find this program: %s", strerror(errno));
     self[length] = '\0';
     (void)snprintf(count, sizeof count, "%d", opts->ranks);
-    const char *flags[] = { "mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1",
-                            "--mca", "pml", "ob1", "--mca", "btl", "self,vader", "--mca", "odls_base_sigkill_timeout",
-                            "1", "-n", count, self, "bench" };
+    const char *flags[] = {
+        "mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "mpi_yield_when_idle",       "1", "--mca", "pml",
+        "ob1",    "--mca",     "btl",  "self,vader",      "--mca", "odls_base_sigkill_timeout", "1", "-n",    count,
+        self,     "bench"
+    };
     size_t flag_count = WK_COUNT(flags);
     char **all = wk_alloc((flag_count + (size_t)argc) * sizeof *all);
     if (!all) return WK_NO_MEMORY;
@@ -215,8 +217,7 @@ static wk_status time_calls(const contest *c, int which, wk_tensor *t, int64_t c
 
 static void print_line(const comm_line *line) {
     (void)printf("%10lld  %-12s %12.2f %6.1f%% %8.2f %8.2f\n", (long long)line->bytes, line->algorithm,
-                 1e6 * line->median, wk__bench_noise(line->rounds), 1e-9 * line->algorithm_rate,
-                 1e-9 * line->bus_rate);
+                 1e6 * line->median, wk__bench_noise(line->rounds), 1e-9 * line->algorithm_rate, 1e-9 * line->bus_rate);
     (void)fflush(stdout);
 }
 
@@ -271,10 +272,10 @@ static wk_status save(const contest *c, const setting *s, const comm_line *lines
         json_t *rounds = json_array();
         for (int r = 0; r < WK__BENCH_ROUNDS; r++)
             (void)json_array_append_new(rounds, json_real(1e9 * line->rounds[r]));
-        (void)json_array_append_new(
-            array, json_pack("{s:I, s:s, s:f, s:o, s:f, s:f}", "bytes", (json_int_t)line->bytes, "algorithm",
-                             line->algorithm, "ns", 1e9 * line->median, "rounds_ns", rounds, "bytes_per_second",
-                             line->algorithm_rate, "bus_bytes_per_second", line->bus_rate));
+        (void)json_array_append_new(array, json_pack("{s:I, s:s, s:f, s:o, s:f, s:f}", "bytes", (json_int_t)line->bytes,
+                                                     "algorithm", line->algorithm, "ns", 1e9 * line->median,
+                                                     "rounds_ns", rounds, "bytes_per_second", line->algorithm_rate,
+                                                     "bus_bytes_per_second", line->bus_rate));
     }
     json_t *all = json_pack("{s:s, s:i, s:i, s:s, s:s, s:o}", "processor", s->processor, "cores", s->cores, "ranks",
                             c->ranks, "build", s->build, "revision", s->revision, "lines", array);
@@ -295,8 +296,7 @@ static wk_status run_rank(const comm_opts *opts) {
         status = measure(&c, opts->size[i], lines + (ptrdiff_t)i * c.count);
         wk_scope_end(scope);
     }
-    if (status == WK_OK && c.rank == 0 && opts->json)
-        status = save(&c, &s, lines, opts->sizes * c.count, opts->json);
+    if (status == WK_OK && c.rank == 0 && opts->json) status = save(&c, &s, lines, opts->sizes * c.count, opts->json);
     if (status != WK_OK && c.first) wk_group_abort(c.first, wk_message());
     close_groups(&c);
     return status;

@@ -3,7 +3,9 @@
  * Whoever holds `driving` goes on with the first collective of the queue: the caller while it waits for one, and, where
  * it computes alone (a rank with one thread), also as it adds one and whenever it tells that it has a moment (as DDP
  * does at each gradient).  The group's thread is there for the rest of the time.  With as many ranks as cores it takes
- * its time from backward, and each of its looks costs a switch, so it looks the less often the less it is needed.
+ * its time from backward, and each of its looks costs a switch: on `cnn` with two ranks on two cores a step with
+ * exchange took 2 % more processor time than one without where the caller drives, and 7 % more where the thread does
+ * alone.
  */
 #define WK_NO_CALL_SITES
 #include "dist/board.h"

@@ -6,8 +6,9 @@
  * can already copy the next pieces: memory is bounded, whatever the vector's size.
  *
  * Elements that lie in a region need no slots: one turn sums the whole part, from all ranks' memory into all ranks'
- * memory.  Per rank that reads and writes the vector once, where slots take two of each and a ring takes copies by the
- * kernel; on `cnn` with two ranks on two cores the exchange takes ... of a step so.
+ * memory.  Per rank that reads and writes the vector once, in the place of twice.  Measured on `cnn` with two ranks on
+ * two cores (processor time of a step with exchange over one without, medians of five turns on a busy machine): 2 % so,
+ * 5 % through slots, 7 % by messages.
  *
  * Waiting is for counts that only grow.  A slot is written again two turns later, when every rank has counted the
  * earlier turn as taken.
@@ -161,8 +162,7 @@ static bool may(const wk_shared *s, wk_shared_step step) {
     case WK_SHARED_ARRIVED:
         return turn < s->turns && turn < s->count[WK_SHARED_TAKEN] + 2 && all(s, WK_SHARED_TAKEN, next - 2);
     case WK_SHARED_SUMMED: return turn < s->count[WK_SHARED_ARRIVED] && all(s, WK_SHARED_ARRIVED, next);
-    default:
-        return turn < s->count[WK_SHARED_SUMMED] && (s->pass != WK_SHARED_ALL || all(s, WK_SHARED_SUMMED, next));
+    default: return turn < s->count[WK_SHARED_SUMMED] && (s->pass != WK_SHARED_ALL || all(s, WK_SHARED_SUMMED, next));
     }
 }
 

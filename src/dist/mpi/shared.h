@@ -31,16 +31,16 @@ typedef enum wk_shared_pass {
 } wk_shared_pass;
 
 typedef struct wk_shared {
-    int rank, ranks;                /* of this host */
-    wk_shared_progress *progress;   /* (ranks) */
-    char *slots;                    /* (ranks, 2, slot_bytes) */
-    const char **in;                /* (ranks): where each rank's elements are */
-    char **out;                     /* (ranks) */
-    uint64_t turn;                  /* turns before this pass */
+    int rank, ranks;              /* of this host */
+    wk_shared_progress *progress; /* (ranks) */
+    char *slots;                  /* (ranks, 2, slot_bytes) */
+    const char **in;              /* (ranks): where each rank's elements are */
+    char **out;                   /* (ranks) */
+    uint64_t turn;                /* turns before this pass */
     wk_shared_pass pass;
     wk_transfer transfer;
-    int64_t per_rank, per_turn;     /* elements of a part (the last ones may be shorter), and of it in one turn */
-    uint64_t turns;                 /* of this pass */
+    int64_t per_rank, per_turn;      /* elements of a part (the last ones may be shorter), and of it in one turn */
+    uint64_t turns;                  /* of this pass */
     uint64_t count[WK_SHARED_STEPS]; /* turns of this pass that this rank has got so far with */
 } wk_shared;
 

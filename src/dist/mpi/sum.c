@@ -11,14 +11,14 @@ enum { BLOCK = 4096 /* bytes */ };
 
 typedef void combine(void *sum, const void *a, const void *b, int64_t count);
 
-#define COMBINE(NAME, TYPE, EXPRESSION)                                          \
-    static void NAME(void *sum, const void *a, const void *b, int64_t count) {   \
-        TYPE *s = sum;                                                           \
-        const TYPE *x = a, *y = b;                                               \
+#define COMBINE(NAME, TYPE, EXPRESSION)                                                    \
+    static void NAME(void *sum, const void *a, const void *b, int64_t count) {             \
+        TYPE *s = sum;                                                                     \
+        const TYPE *x = a, *y = b;                                                         \
         _Pragma("omp simd") for (int64_t i = 0; i < count; i++) s[i] = (TYPE)(EXPRESSION); \
     }
-#define MOST(NAME, TYPE)                                        \
-    COMBINE(most_##NAME, TYPE, x[i] > y[i] ? x[i] : y[i])       \
+#define MOST(NAME, TYPE)                                  \
+    COMBINE(most_##NAME, TYPE, x[i] > y[i] ? x[i] : y[i]) \
     COMBINE(least_##NAME, TYPE, x[i] < y[i] ? x[i] : y[i])
 
 COMBINE(add_f32, float, x[i] + y[i])

@@ -80,9 +80,9 @@ static double expected(wk_dtype dtype, wk_reduce op, int ranks, int64_t i) {
         else
             all = dtype == WK_F32 ? (double)(float)(all + next) : all + next;
     }
-    return op != WK_REDUCE_MEAN      ? all
-           : dtype == WK_F32 ? (double)((float)all * (float)(1.0 / ranks))
-                             : all * (1.0 / ranks);
+    return op != WK_REDUCE_MEAN ? all
+           : dtype == WK_F32    ? (double)((float)all * (float)(1.0 / ranks))
+                                : all * (1.0 / ranks);
 }
 
 static wk_tensor *make_given(wk_dtype dtype, int rank, int64_t count) {
@@ -112,8 +112,7 @@ static int64_t bits_of(const wk_tensor *t) {
 }
 
 static bool all_have(wk_group *group, int64_t number) {
-    wk_tensor *one = wk_from_array(WK_I64, WK_DIMS(1), &number),
-              *all = wk_zeros(WK_I64, WK_DIMS(wk_group_size(group)));
+    wk_tensor *one = wk_from_array(WK_I64, WK_DIMS(1), &number), *all = wk_zeros(WK_I64, WK_DIMS(wk_group_size(group)));
     bool alike = wk_all_gather(group, one, all, NULL) == WK_OK;
     for (int i = 0; alike && i < wk_group_size(group); i++) alike = ((const int64_t *)wk_data(all))[i] == number;
     return alike;
