@@ -32,11 +32,11 @@ static char *const environment[] = {
     "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=2",      NULL
 };
 
-/* More of it for the ranks of one test: WICK_COMM, WICK_COMM_HOSTS, as "KEY=value". */
-static char *wishes[3];
+/* More of it for the ranks of one test, as "KEY=value", ended by NULL. */
+static char *wishes[4];
 
 static program start_ranks(const char *ranks, const char *scenario, const char *extra) {
-    char *all[sizeof environment / sizeof *environment + 2];
+    char *all[sizeof environment / sizeof *environment + 3];
     size_t count = 0;
     for (size_t i = strcmp(ranks, "1") == 0 ? 1 : 0; environment[i]; i++) all[count++] = environment[i];
     for (size_t i = 0; wishes[i]; i++) all[count++] = wishes[i];
@@ -86,12 +86,19 @@ Test(ranks, collectives) {
 
 static void expect_sums(const char *ranks, const char *comm, const char *hosts, const char *algorithm) {
     char *err;
+    char line[100];
     size_t count = 0;
     memset(wishes, 0, sizeof wishes);
+    wishes[count++] = "WICK_LOG=info";
     if (comm) wishes[count++] = (char *)(uintptr_t)comm;
     if (hosts) wishes[count++] = (char *)(uintptr_t)hosts;
     int code = run_ranks(ranks, "sums", algorithm, &err);
     cr_expect_eq(code, 0, "%s ranks, %s: exit code %d\n%s", ranks, algorithm, code, err);
+    (void)snprintf(line, sizeof line, "process group: ranks %s, ", ranks);
+    char *told = strstr(err, line);
+    cr_assert_not_null(told, "%s", err);
+    (void)snprintf(line, sizeof line, "algorithm of all_reduce %s\n", algorithm);
+    cr_expect_not_null(strstr(told, line), "%s", err);
     free(err);
 }
 
@@ -127,6 +134,8 @@ Test(ranks, algorithms_that_cannot_be_are_refused) {
     expect_refusal("WICK_COMM=hierarchical", "needs several hosts with as many ranks each");
     wishes[1] = "WICK_COMM_HOSTS=2";
     expect_refusal("WICK_COMM=shared", "WICK_COMM is shared, but the ranks are on 2 hosts");
+    wishes[1] = NULL;
+    expect_refusal("WICK_COMM_HOSTS=two", "WICK_COMM_HOSTS is \"two\", expected a number of hosts");
 }
 
 Test(ranks, different_models_are_refused_everywhere) {

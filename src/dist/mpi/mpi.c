@@ -63,17 +63,25 @@ static wk_status initialise(mpi_state *s) {
                          provided);
 }
 
-/* Rank 0's environment. */
+/* Rank 0's environment, so that all ranks read the same. */
 typedef struct wishes {
-    char algorithm[32];
-    int32_t hosts;
+    char algorithm[32], hosts[32];
 } wishes;
 
 static wk_status ask(const mpi_state *s, wishes *asked) {
     const char *name = getenv("WICK_COMM"), *hosts = getenv("WICK_COMM_HOSTS");
     (void)snprintf(asked->algorithm, sizeof asked->algorithm, "%s", name ? name : "");
-    asked->hosts = hosts ? (int32_t)strtol(hosts, NULL, 10) : 1;
+    (void)snprintf(asked->hosts, sizeof asked->hosts, "%s", hosts && *hosts ? hosts : "1");
     return wk__mpi_check(MPI_Bcast(asked, sizeof *asked, MPI_BYTE, 0, s->comm), "MPI_Bcast");
+}
+
+static wk_status read_hosts(const char *text, int *hosts) {
+    char *end;
+    long number = strtol(text, &end, 10);
+    if (*end || number < 1 || number > INT32_MAX)
+        return wk_fail(WK_CONFIG, "WICK_COMM_HOSTS is \"%s\", expected a number of hosts, 1 or more", text);
+    *hosts = (int)number;
+    return WK_OK;
 }
 
 /* Who is on this host, and who has this rank's number elsewhere. */
@@ -147,13 +155,15 @@ static wk_status choose(mpi_state *s, const char *name) {
 
 static wk_status join(mpi_state *s, int *rank, int *ranks) {
     wishes asked;
+    int pretended = 1;
     WK_TRY(initialise(s));
     WK_TRY(wk__mpi_check(MPI_Comm_dup(MPI_COMM_WORLD, &s->comm), "MPI_Comm_dup"));
     wk__exchange_open(&s->all, s->comm);
     *rank = s->all.ring.rank;
     *ranks = s->all.ring.ranks;
     WK_TRY(ask(s, &asked));
-    WK_TRY(find_hosts(s, *rank, asked.hosts > 1 ? asked.hosts : 1));
+    WK_TRY(read_hosts(asked.hosts, &pretended));
+    WK_TRY(find_hosts(s, *rank, pretended));
     wk__exchange_open(&s->across, s->fellows);
     return choose(s, asked.algorithm);
 }
