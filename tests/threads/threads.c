@@ -285,7 +285,7 @@ static void group(void) {
 
 /* ---- threads as the ranks of one host ---- */
 
-enum { RANKS = 3, REGION = 1 << 20 /* bytes of a part */ };
+enum { RANKS = 3, REGION = 1 << 22 /* bytes of a part */ };
 
 typedef struct host_rank {
     void *segment;
@@ -312,7 +312,7 @@ static void sum_once(wk_shared *s, float *v, int64_t count, const wk_region *reg
 }
 
 static void *be_rank(void *argument) {
-    static const int64_t counts[] = { 1, 999, 2048, 2049, 70001, 200003 };
+    static const int64_t counts[] = { 1, 999, 2048, 2049, 70001, 700001 };
     const host_rank *h = argument;
     wk_region region = { .memory = h->region, .bytes = REGION, .part = h->rank, .parts = RANKS };
     wk_shared s;

@@ -19,7 +19,7 @@
 
 #include <string.h>
 
-enum { SLOT = 256 * 1024, SMALL = 8 * 1024, LINE = 64 };
+enum { SLOT = 512 * 1024, SMALL = 8 * 1024, LINE = 64 };
 
 size_t wk__shared_size(int ranks) {
     return (size_t)ranks * (sizeof(wk_shared_progress) + 2 * SLOT);

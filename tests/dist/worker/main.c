@@ -151,7 +151,7 @@ static int sum_without_caller(wk_group *group) {
 
 /* Sizes around those of a line, of what is small, of a slot and of several. */
 static int sums(wk_group *group, const char *algorithm) {
-    static const int64_t counts[] = { 0, 1, 3, 17, 1000, 2048, 2049, 9999, 65536, 131072 + 5, 300001 };
+    static const int64_t counts[] = { 0, 1, 3, 17, 1000, 2048, 2049, 9999, 65536, 131072 + 5, 600001 };
     int rank = wk_group_rank(group), ranks = wk_group_size(group);
     bool exact = strcmp(algorithm, "shared") == 0 || ranks == 1;
     CHECK(strcmp(wk_group_algorithm(group), algorithm) == 0);
