@@ -65,7 +65,8 @@ target_link_libraries(wickrun PRIVATE wick PkgConfig::YAML PkgConfig::JANSSON ZL
 
 # ---- plugins, opened with dlopen when asked for ----
 if(MPI_LIBRARY)
-  add_library(wick_mpi MODULE src/dist/mpi/mpi.c src/dist/mpi/ring.c)
+  file(GLOB mpi CONFIGURE_DEPENDS src/dist/mpi/*.c)
+  add_library(wick_mpi MODULE ${mpi})
   target_compile_options(wick_mpi PRIVATE -O3 -fopenmp-simd)
   set_target_properties(wick_mpi PROPERTIES PREFIX "")
   target_include_directories(wick_mpi SYSTEM PRIVATE ${MPI_INCLUDES})

@@ -1,8 +1,9 @@
 /* wick/dist.h: process groups and data-parallel training.
  *
- * A group is one communicator of ranks.  Each collective is queued in order and runs on the group's own thread while
- * the caller goes on; a work handle tells when it is done.  Every rank must call the same collectives in the same
- * order.
+ * A group is one communicator of ranks.  Collectives are queued and run in order while the caller goes on; a work
+ * handle tells when one is done.  The group's own thread sees to that; a caller that waits does the work itself, and so
+ * does one that computes on a single thread (wk_set_threads) as it queues the next.  Every rank must call the same
+ * collectives in the same order.
  *
  * Failure: a rank whose step fails aborts the group, naming itself and what failed; a rank that hangs is named by the
  * others' watchdogs after the timeout (WICK_DIST_TIMEOUT seconds, default 60), and the job ends.
@@ -28,6 +29,18 @@ WK_API void wk_group_destroy(wk_group *group);
 WK_API int wk_group_rank(const wk_group *group);
 WK_API int wk_group_size(const wk_group *group);
 WK_API const char *wk_group_transport(const wk_group *group);
+/* How wk_all_reduce goes between the ranks, chosen when the group is made:
+ *
+ *   "shared"        through memory that the ranks of one host have mapped
+ *   "hierarchical"  so within each host, with messages between the hosts: where each has as many ranks, two at least
+ *   "ring"          by messages: where neither can be
+ *   "mpi"           Open MPI's own MPI_Allreduce, never chosen: for comparison
+ *   "none"          there is one rank
+ *
+ * All ranks get the same bits.  With "shared" these are the sums in order of rank; otherwise they depend on how many
+ * ranks and hosts there are.  WICK_COMM forces one of the first four (an error where it cannot be); WICK_COMM_HOSTS=N
+ * takes the ranks of each host for those of N hosts.  Of both rank 0's counts.  WICK_LOG=info prints the choice. */
+WK_API const char *wk_group_algorithm(const wk_group *group);
 /* End every rank of the group now, with a message that names this rank.  Does not return when there are other ranks. */
 WK_API void wk_group_abort(wk_group *group, const char *reason);
 

@@ -109,6 +109,8 @@ typedef struct wk__bench_machine {
     wk__roofs roofs;
 } wk__bench_machine;
 
+/* All but the roofs. */
+void wk__machine_describe(wk__bench_machine *machine);
 /* With as many threads as this program uses. */
 wk_status wk__machine_measure(wk__bench_machine *machine);
 /* Three lines; `setting` ("dtype: f32") stands behind the number of threads. */
@@ -210,5 +212,6 @@ int wk__bench_steps_main(int argc, char **argv);
 int wk__bench_step_main(int argc, char **argv);
 int wk__bench_overhead_main(int argc, char **argv);
 int wk__bench_plot_main(int argc, char **argv);
+int wk__bench_comm_main(int argc, char **argv);
 
 #endif

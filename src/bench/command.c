@@ -16,6 +16,7 @@ static const char help[] =
     "       wick bench step WORKLOAD [options]      one workload in this process, for a profiler\n"
     "       wick bench overhead                     host cost of x + y\n"
     "       wick bench roofs [--threads N]          what the machine does at best\n"
+    "       wick bench comm [options]               all-reduce between ranks\n"
     "       wick bench plot FILE... [-o NAME]       pictures of --json files\n"
     "\n"
     "ops times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a "
@@ -48,6 +49,9 @@ static const char help[] =
     "  --patience S             seconds after which a process is given up, 600 by default\n"
     "\n"
     "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n"
+    "comm times all-reduce of f32 between ranks on this machine, each algorithm (shared, hierarchical, ring) beside "
+    "Open\n"
+    "MPI's own (mpi): --ranks N, --sizes 4K,64K,1M,16M, --algorithms LIST, --json FILE.\n"
     "plot draws a roofline of files of ops, and the history of files of steps, given from the earliest to the latest, "
     "as\n"
     "SVG and PNG beside the first file; -o NAME.svg or NAME.png chooses one.\n"
@@ -108,9 +112,10 @@ static const struct {
     int (*run)(int argc, char **argv);
 } subjects[] = {
     { "ops", wk__bench_ops_main },   { "roofs", wk__bench_roofs_main },       { "steps", wk__bench_steps_main },
-    { "step", wk__bench_step_main }, { "overhead", wk__bench_overhead_main }, { "plot", wk__bench_plot_main },
+    { "step", wk__bench_step_main }, { "overhead", wk__bench_overhead_main }, { "comm", wk__bench_comm_main },
+    { "plot", wk__bench_plot_main },
 };
-#define SUBJECTS "ops, steps, step, overhead, roofs or plot"
+#define SUBJECTS "ops, steps, step, overhead, roofs, comm or plot"
 
 int wk_bench_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)

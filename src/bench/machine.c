@@ -25,7 +25,7 @@ static void describe_build(char *text, size_t size, const char *isa) {
     (void)snprintf(text, size, "wick %s, %s, %s, kernels %s", wk_version(), kind, compiler, isa);
 }
 
-wk_status wk__machine_measure(wk__bench_machine *machine) {
+void wk__machine_describe(wk__bench_machine *machine) {
     wk_device_info info = { 0 };
     (void)wk__cpu_device_info(&info);
     *machine = (wk__bench_machine){ .cores = info.threads, .threads = wk_threads() };
@@ -33,6 +33,10 @@ wk_status wk__machine_measure(wk__bench_machine *machine) {
     describe_build(machine->build, sizeof machine->build, info.instruction_set);
     char *git[] = { "git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*", NULL };
     wk__first_line_of(git, machine->revision, sizeof machine->revision);
+}
+
+wk_status wk__machine_measure(wk__bench_machine *machine) {
+    wk__machine_describe(machine);
     return wk__roofs_measure(&machine->roofs, machine->threads);
 }
 

@@ -10,8 +10,8 @@
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
+#include "dist/group.h"
 #include "tensor/tensor.h"
-#include "wick/dist.h"
 
 #include <string.h>
 
@@ -40,6 +40,8 @@ struct wk_ddp {
     int count;
     bucket *buckets;
     int bucket_count, next_to_send;
+    wk_storage *memory;      /* of the buckets, in a region; NULL: each has memory of its own */
+    const wk_region *region; /* the storage's own */
     bool no_sync, started;
     double exposed;
     wk__backward_hook hook;
@@ -51,7 +53,7 @@ static void send_full_buckets(wk_ddp *d) {
     while (d->next_to_send < d->bucket_count) {
         bucket *b = &d->buckets[d->next_to_send];
         if (b->ready < b->count) return;
-        if (wk_all_reduce(d->group, b->whole, WK_REDUCE_MEAN, &b->work) != WK_OK) return;
+        if (wk__group_all_reduce_in(d->group, d->region, b->whole, WK_REDUCE_MEAN, &b->work) != WK_OK) return;
         d->next_to_send++;
     }
 }
@@ -80,6 +82,7 @@ static void on_ready(void *context, wk_tensor *parameter) {
     set_element(b->whole, b->used + (s - d->slots) - b->first, is_used);
     s->ready = true;
     b->ready++;
+    wk__group_advance(d->group);
     send_full_buckets(d);
 }
 
@@ -183,19 +186,62 @@ static void assign(wk_ddp *d, wk_ddp_opts opts) {
     }
 }
 
-static wk_status lay_out(bucket *b, slot *slots) {
-    size_t bytes = 0;
+/* How large the bucket is, with the numbers behind it. */
+static size_t measure(bucket *b, const slot *slots) {
+    size_t bytes = 0, size = wk_dtype_size((wk_dtype)slots[b->first].parameter->dtype);
     for (int i = b->first; i < b->first + b->count; i++) bytes += padded_bytes(slots[i].parameter);
-    wk_dtype dtype = (wk_dtype)slots[b->first].parameter->dtype;
-    b->used = (int64_t)(bytes / wk_dtype_size(dtype));
-    b->whole = wk_kept_zeros(dtype, WK_DIMS(b->used + b->count));
+    b->used = (int64_t)(bytes / size);
+    bytes += (size_t)b->count * size;
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static void release_region(void *region, void *memory) {
+    (void)memory;
+    wk__region_release(region);
+    wk_free(region);
+}
+
+/* Memory in which the ranks of a host sum each other's buckets, where there can be any. */
+static wk_status share_memory(wk_ddp *d, size_t bytes) {
+    wk_region *region = wk_alloc(sizeof *region);
+    if (!region) return WK_NO_MEMORY;
+    wk_status status = wk__group_share(d->group, bytes, region);
+    if (status == WK_OK && region->memory) {
+        d->memory = wk__storage_of_memory(region->memory + region->bytes * (size_t)region->part, region->bytes,
+                                          release_region, region);
+        if (d->memory) {
+            d->region = region;
+            return WK_OK;
+        }
+        status = wk_error_code();
+    }
+    release_region(region, NULL);
+    return status;
+}
+
+static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place) {
+    wk_dtype dtype = (wk_dtype)d->slots[b->first].parameter->dtype;
+    wk_dims dims = WK_DIMS(b->used + b->count);
+    b->whole = d->memory ? wk__kept_on(d->memory, place, dtype, dims) : wk_kept_zeros(dtype, dims);
     if (!b->whole) return wk_error_code();
     size_t at = 0;
     for (int i = b->first; i < b->first + b->count; i++) {
-        wk_tensor *p = slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
+        wk_tensor *p = d->slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
         if (!view) return wk_error_code();
         wk__leaf_place_gradient(p, view);
         at += padded_bytes(p);
+    }
+    return WK_OK;
+}
+
+static wk_status make_buckets(wk_ddp *d, wk_ddp_opts opts) {
+    size_t bytes = 0, place = 0;
+    assign(d, opts);
+    for (int i = 0; i < d->bucket_count; i++) bytes += measure(&d->buckets[i], d->slots);
+    WK_TRY(share_memory(d, bytes));
+    for (int i = 0; i < d->bucket_count; i++) {
+        WK_TRY(lay_out(d, &d->buckets[i], place));
+        place += measure(&d->buckets[i], d->slots);
     }
     return WK_OK;
 }
@@ -217,8 +263,7 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     if (status == WK_OK) status = copy_from_first(group, all);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         d->slots[i] = (slot){ .ddp = d, .parameter = parameters.tensor[d->count - 1 - i] };
-    if (status == WK_OK) assign(d, opts);
-    for (int i = 0; status == WK_OK && i < d->bucket_count; i++) status = lay_out(&d->buckets[i], d->slots);
+    if (status == WK_OK) status = make_buckets(d, opts);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         if (!(d->slots[i].hook = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i])))
             status = wk_error_code();
@@ -240,6 +285,7 @@ void wk_ddp_destroy(wk_ddp *d) {
         (void)wk_work_wait(d->buckets[i].work);
         wk_release(d->buckets[i].whole);
     }
+    wk__storage_drop(d->memory);
     wk_free(d->buckets);
     wk_free(d->slots);
     wk_free(d);

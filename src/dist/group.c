@@ -1,12 +1,15 @@
-/* group.c: process groups: a queue of collectives, a thread that runs them, and a watchdog.
+/* group.c: process groups: a queue of collectives, those who drive it, and a watchdog.
  *
- * The thread polls the transport.  While the caller computes, it sleeps a little between polls, because with as many
- * ranks as cores a spinning thread would take half of the core from backward; as soon as somebody waits for a work it
- * polls without rest.  The ring keeps the last calls for the watchdog's message.
+ * Whoever holds `driving` goes on with the first collective of the queue: the caller while it waits for one, and, where
+ * it computes alone (a rank with one thread), also as it adds one and whenever it tells that it has a moment (as DDP
+ * does at each gradient).  The group's thread is there for the rest of the time.  With as many ranks as cores it takes
+ * its time from backward, and each of its looks costs a switch: on `cnn` with two ranks on two cores a step with
+ * exchange took 2 % more processor time than one without where the caller drives, and 7 % more where the thread does
+ * alone.
  */
 #define WK_NO_CALL_SITES
 #include "dist/board.h"
-#include "dist/transport.h"
+#include "dist/group.h"
 #include "tensor/tensor.h"
 
 #include <math.h>
@@ -25,6 +28,7 @@ struct wk_work {
     wk_transfer transfer;
     uint64_t sequence;
     int64_t bytes;
+    bool is_under_way, by_caller;
     atomic_bool done;
     wk__error error; /* code WK_OK: it went well */
     double begun, ended;
@@ -38,17 +42,18 @@ struct wk_group {
     int rank, ranks;
     pthread_t thread, watchdog;
     bool has_thread, has_watchdog;
+    pthread_mutex_t driving; /* who holds it calls the transport; taken before `lock` */
     pthread_mutex_t lock;
-    pthread_cond_t wake, finished, waited_for, ending;
-    wk_work *first, *last; /* queue; the first is under way */
+    pthread_cond_t wake, finished, ending;
+    wk_work *first, *last; /* queue; the first may be under way */
+    atomic_int queued;
     uint64_t sequence;
-    atomic_int waiters;
     bool stopping, opened;
     wk__board *board;
     double timeout;
 };
 
-/* ---- the thread ---- */
+/* ---- driving ---- */
 
 static struct timespec seconds_from_now(double seconds) {
     struct timespec at;
@@ -59,56 +64,102 @@ static struct timespec seconds_from_now(double seconds) {
     return at;
 }
 
-/* Sleep, but not past the moment when somebody begins to wait. */
-static void rest(wk_group *g, double seconds) {
-    struct timespec until = seconds_from_now(seconds);
+static wk_status step(wk_group *g, wk_work *work, bool *done) {
+    if (!work->is_under_way) {
+        work->is_under_way = true;
+        work->begun = wk_now();
+        wk__board_begin(g->board, work->sequence, kind_names[work->transfer.kind], work->bytes);
+        WK_TRY(g->transport->begin(g->state, &work->transfer));
+    }
+    return g->transport->test(g->state, done);
+}
+
+static void end_first(wk_group *g, wk_work *work) {
     (void)pthread_mutex_lock(&g->lock);
-    if (atomic_load(&g->waiters) == 0 && !g->stopping) (void)pthread_cond_timedwait(&g->waited_for, &g->lock, &until);
+    work->ended = wk_now();
+    g->first = work->next;
+    if (!g->first) g->last = NULL;
+    (void)atomic_fetch_sub(&g->queued, 1);
+    atomic_store(&work->done, true);
+    (void)pthread_cond_broadcast(&g->finished);
     (void)pthread_mutex_unlock(&g->lock);
 }
 
-static wk_status run(wk_group *g, wk_work *work) {
-    wk__board_begin(g->board, work->sequence, kind_names[work->transfer.kind], work->bytes);
-    WK_TRY(g->transport->begin(g->state, &work->transfer));
-    bool done = false;
-    double pause = 50e-6;
-    /* Small transfers end within the first polls.  After that each poll costs the computing thread a switch (about 5 µs
-     * with what it does to the caches), so the pauses grow. */
-    for (int polls = 0; !done; polls++) {
-        WK_TRY(g->transport->test(g->state, &done));
-        if (done || polls < 20) continue;
-        if (atomic_load_explicit(&g->waiters, memory_order_relaxed) > 0) {
-            (void)sched_yield();
-        } else {
-            rest(g, pause);
-            if (pause < 1e-3) pause *= 1.5;
-        }
-    }
-    return WK_OK;
+static wk_work *first_of(wk_group *g) {
+    (void)pthread_mutex_lock(&g->lock);
+    wk_work *work = g->first;
+    (void)pthread_mutex_unlock(&g->lock);
+    return work;
 }
 
-static void *thread_main(void *argument) {
-    wk_group *g = argument;
-    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-    (void)pthread_mutex_lock(&g->lock);
-    for (;;) {
-        while (!g->first && !g->stopping) (void)pthread_cond_wait(&g->wake, &g->lock);
-        wk_work *work = g->first;
-        if (!work) break;
-        work->begun = wk_now();
-        (void)pthread_mutex_unlock(&g->lock);
-        if (run(g, work) != WK_OK) {
+/* Go on as far as it goes without waiting.  The caller holds `driving`. */
+static void drive(wk_group *g) {
+    bool done = true;
+    for (wk_work *work; done && (work = first_of(g));) {
+        if (step(g, work, &done) != WK_OK) {
             wk_error_prefix("%s %llu failed", kind_names[work->transfer.kind], (unsigned long long)work->sequence);
             wk_group_abort(g, wk_message());
             work->error = *wk__error_slot(); /* alone in the group: for the one who waits */
             wk_clear_error();
+            done = true;
         }
+        if (done) end_first(g, work);
+    }
+}
+
+/* A pending error is the caller's own, and must neither stop nor be taken for one of the transport. */
+static bool try_to_drive(wk_group *g) {
+    if (wk_failed() || pthread_mutex_trylock(&g->driving) != 0) return false;
+    drive(g);
+    (void)pthread_mutex_unlock(&g->driving);
+    return true;
+}
+
+/* A team's other threads would stand still meanwhile. */
+static bool caller_drives(void) {
+    return wk_threads() == 1;
+}
+
+void wk__group_advance(wk_group *g) {
+    if (atomic_load_explicit(&g->queued, memory_order_relaxed) > 0 && caller_drives()) (void)try_to_drive(g);
+}
+
+/* ---- the thread ---- */
+
+/* How the thread looks after one collective. */
+typedef struct watch {
+    uint64_t sequence;
+    int looks;
+    double pause;
+} watch;
+
+/* Small transfers end within the first looks.  After that each look costs the computing thread a switch (about 5 µs
+ * with what it does to the caches), so the pauses grow.  A caller who drives comes by between its layers: the thread is
+ * there in case that it does not. */
+static bool is_time_to_rest(watch *w, const wk_work *work) {
+    if (w->sequence != work->sequence) *w = (watch){ work->sequence, 0, work->by_caller ? 2e-3 : 50e-6 };
+    bool rests = w->looks++ >= (work->by_caller ? 0 : 20);
+    if (rests && w->pause < 5e-3) w->pause *= 1.5;
+    return rests;
+}
+
+static void *thread_main(void *argument) {
+    wk_group *g = argument;
+    watch w = { 0 };
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+    (void)pthread_mutex_lock(&g->lock);
+    while (!g->stopping || g->first) {
+        if (!g->first) {
+            (void)pthread_cond_wait(&g->wake, &g->lock);
+            continue;
+        }
+        if (is_time_to_rest(&w, g->first)) {
+            struct timespec until = seconds_from_now(w.pause);
+            (void)pthread_cond_timedwait(&g->wake, &g->lock, &until);
+        }
+        (void)pthread_mutex_unlock(&g->lock);
+        (void)try_to_drive(g);
         (void)pthread_mutex_lock(&g->lock);
-        work->ended = wk_now();
-        g->first = work->next;
-        if (!g->first) g->last = NULL;
-        atomic_store(&work->done, true);
-        (void)pthread_cond_broadcast(&g->finished);
     }
     (void)pthread_mutex_unlock(&g->lock);
     return NULL;
@@ -208,7 +259,10 @@ static wk_status open_group(wk_group *g) {
     g->board = wk__board_open(g->rank, g->ranks);
     if (!start_threads(g)) return wk_fail(WK_NO_MEMORY, "process group: its threads could not be started");
     WK_TRY(wk_barrier(g));
-    if (g->rank == 0) wk__board_unlink(g->board);
+    if (g->rank > 0) return WK_OK;
+    wk__board_unlink(g->board);
+    wk_log_write(WK_LOG_INFO, "process group: ranks %d, transport %s, algorithm of all_reduce %s", g->ranks,
+                 g->transport->name, g->transport->algorithm(g->state));
     return WK_OK;
 }
 
@@ -224,9 +278,9 @@ wk_group *wk_group_create(const char *transport) {
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&g->lock, NULL);
-    (void)pthread_cond_init(&g->wake, NULL);
-    (void)pthread_cond_init(&g->finished, NULL);
-    (void)pthread_cond_init(&g->waited_for, &monotonic);
+    (void)pthread_mutex_init(&g->driving, NULL);
+    (void)pthread_cond_init(&g->wake, &monotonic);
+    (void)pthread_cond_init(&g->finished, &monotonic);
     (void)pthread_cond_init(&g->ending, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
     if (open_group(g) == WK_OK) return g;
@@ -239,7 +293,6 @@ void wk_group_destroy(wk_group *g) {
     (void)pthread_mutex_lock(&g->lock);
     g->stopping = true;
     (void)pthread_cond_broadcast(&g->wake);
-    (void)pthread_cond_broadcast(&g->waited_for);
     (void)pthread_cond_broadcast(&g->ending);
     (void)pthread_mutex_unlock(&g->lock);
     if (g->has_thread) (void)pthread_join(g->thread, NULL);
@@ -247,10 +300,10 @@ void wk_group_destroy(wk_group *g) {
     if (g->opened) g->transport->close(g->state);
     wk__board_close(g->board);
     (void)pthread_cond_destroy(&g->ending);
-    (void)pthread_cond_destroy(&g->waited_for);
     (void)pthread_cond_destroy(&g->finished);
     (void)pthread_cond_destroy(&g->wake);
     (void)pthread_mutex_destroy(&g->lock);
+    (void)pthread_mutex_destroy(&g->driving);
     wk_free(g);
 }
 
@@ -263,8 +316,33 @@ int wk_group_size(const wk_group *g) {
 const char *wk_group_transport(const wk_group *g) {
     return g ? g->transport->name : "self";
 }
+const char *wk_group_algorithm(const wk_group *g) {
+    return g ? g->transport->algorithm(g->state) : "none";
+}
+
+/* The barrier is under the watchdog's eyes, what follows it is not. */
+wk_status wk__group_share(wk_group *g, size_t bytes, wk_region *region) {
+    *region = (wk_region){ 0 };
+    WK_TRY(wk_barrier(g));
+    (void)pthread_mutex_lock(&g->driving);
+    wk_status status = g->transport->share(g->state, bytes, region);
+    (void)pthread_mutex_unlock(&g->driving);
+    return status;
+}
 
 /* ---- collectives ---- */
+
+static void enqueue(wk_group *g, wk_work *work) {
+    (void)pthread_mutex_lock(&g->lock);
+    work->sequence = ++g->sequence;
+    if (g->last)
+        g->last->next = work;
+    else
+        g->first = work;
+    g->last = work;
+    (void)atomic_fetch_add(&g->queued, 1);
+    (void)pthread_mutex_unlock(&g->lock);
+}
 
 static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tensor *b, wk_work **handle) {
     if (wk_failed()) return WK_PENDING;
@@ -273,22 +351,15 @@ static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tens
     work->group = g;
     work->transfer = transfer;
     work->bytes = transfer.count * (int64_t)wk_dtype_size(transfer.dtype);
+    work->by_caller = caller_drives();
     work->held[0] = a ? wk__storage_hold(a->storage) : NULL;
     work->held[1] = b ? wk__storage_hold(b->storage) : NULL;
-    (void)pthread_mutex_lock(&g->lock);
-    work->sequence = ++g->sequence;
-    if (g->last)
-        g->last->next = work;
-    else
-        g->first = work;
-    g->last = work;
-    (void)pthread_cond_signal(&g->wake);
-    (void)pthread_mutex_unlock(&g->lock);
-    if (handle) {
-        *handle = work;
-        return WK_OK;
-    }
-    return wk_work_wait(work);
+    enqueue(g, work);
+    if (!handle) return wk_work_wait(work);
+    *handle = work;
+    if (work->by_caller) wk__group_advance(g);
+    if (!atomic_load(&work->done)) (void)pthread_cond_signal(&g->wake);
+    return WK_OK;
 }
 
 static wk_status check_tensor(const wk_group *g, const wk_tensor *t, const char *who) {
@@ -310,15 +381,22 @@ static void set_operation(const wk_group *g, wk_transfer *transfer, wk_reduce op
     transfer->scale = op == WK_REDUCE_MEAN ? 1.0 / g->ranks : 1;
 }
 
-wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work) {
+wk_status wk__group_all_reduce_in(wk_group *g, const wk_region *region, wk_tensor *t, wk_reduce op, wk_work **work) {
     WK_TRY(check_tensor(g, t, "all_reduce"));
     WK_TRY(check_reduce(t, op, "all_reduce"));
-    wk_transfer transfer = {
-        .kind = WK_ALL_REDUCE, .in = t->data, .out = t->data, .count = t->count, .dtype = (wk_dtype)t->dtype
-    };
+    wk_transfer transfer = { .kind = WK_ALL_REDUCE,
+                             .in = t->data,
+                             .out = t->data,
+                             .count = t->count,
+                             .dtype = (wk_dtype)t->dtype,
+                             .region = region };
     set_operation(g, &transfer, op);
     wk__storage_changed(t->storage, "wk_all_reduce");
     return submit(g, transfer, t, NULL, work);
+}
+
+wk_status wk_all_reduce(wk_group *g, wk_tensor *t, wk_reduce op, wk_work **work) {
+    return wk__group_all_reduce_in(g, NULL, t, op, work);
 }
 
 wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
@@ -370,16 +448,20 @@ wk_status wk_barrier(wk_group *g) {
     return submit(g, (wk_transfer){ .kind = WK_BARRIER }, NULL, NULL, NULL);
 }
 
+/* Another thread drives: until the collective has ended, or a little while. */
+static void wait_for_driver(wk_group *g, const wk_work *work) {
+    struct timespec until = seconds_from_now(50e-6);
+    (void)pthread_mutex_lock(&g->lock);
+    if (!atomic_load(&work->done)) (void)pthread_cond_timedwait(&g->finished, &g->lock, &until);
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
 wk_status wk_work_wait(wk_work *work) {
     if (!work) return WK_OK;
     wk_group *g = work->group;
-    if (!atomic_load(&work->done)) {
-        (void)atomic_fetch_add(&g->waiters, 1);
-        (void)pthread_mutex_lock(&g->lock);
-        (void)pthread_cond_signal(&g->waited_for);
-        while (!atomic_load(&work->done)) (void)pthread_cond_wait(&g->finished, &g->lock);
-        (void)pthread_mutex_unlock(&g->lock);
-        (void)atomic_fetch_sub(&g->waiters, 1);
+    for (int looks = 0; !atomic_load(&work->done); looks++) {
+        if (!try_to_drive(g)) wait_for_driver(g, work);
+        if (looks >= 20) (void)sched_yield();
     }
     wk_status status = work->error.code;
     if (status != WK_OK) (void)wk_fail(status, "%s", work->error.message);

@@ -1,9 +1,10 @@
-/* transport.c: the transport of one rank alone, and finding the others' plugins. */
+/* transport.c: the transport of one rank alone, finding the others' plugins, and giving regions back. */
 #include "dist/transport.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- self ---- */
 
@@ -30,11 +31,34 @@ static void self_close(void *state) {
 static void self_abort(void *state, int code) {
     (void)state, (void)code;
 }
-static const wk_transport self_transport = { WK_TRANSPORT_API, sizeof(wk_transport), "self",    self_open, self_begin,
-                                             self_test,        self_close,           self_abort };
+static const char *self_algorithm(const void *state) {
+    (void)state;
+    return "none";
+}
+static wk_status self_share(void *state, size_t bytes, wk_region *region) {
+    (void)state, (void)bytes, (void)region;
+    return WK_OK;
+}
+static const wk_transport self_transport = { .api_version = WK_TRANSPORT_API,
+                                             .size = sizeof(wk_transport),
+                                             .name = "self",
+                                             .open = self_open,
+                                             .begin = self_begin,
+                                             .test = self_test,
+                                             .close = self_close,
+                                             .abort = self_abort,
+                                             .algorithm = self_algorithm,
+                                             .share = self_share };
 
 const wk_transport *wk__transport_self(void) {
     return &self_transport;
+}
+
+/* ---- regions ---- */
+
+void wk__region_release(wk_region *region) {
+    if (region->memory) (void)munmap(region->memory, region->bytes * (size_t)region->parts);
+    *region = (wk_region){ 0 };
 }
 
 /* ---- plugins ---- */

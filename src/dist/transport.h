@@ -1,6 +1,5 @@
-/* transport.h: what carries the bytes between ranks: one struct of functions, all of them called from the group's
- * thread except `abort`.  Collectives are begun and then tested until done, so that the group's thread decides how hard
- * it polls.
+/* transport.h: what carries the bytes between ranks: one struct of functions, called by one thread at a time (`abort`:
+ * by any).  Collectives are begun and then tested until done, so that the group decides who polls, and how hard.
  */
 #ifndef WICK_SRC_DIST_TRANSPORT_H
 #define WICK_SRC_DIST_TRANSPORT_H
@@ -8,9 +7,16 @@
 #include "base/base.h"
 #include "wick/dist.h"
 
-#define WK_TRANSPORT_API 1
+#define WK_TRANSPORT_API 2
 
 typedef enum wk_collective { WK_ALL_REDUCE, WK_BROADCAST, WK_ALL_GATHER, WK_REDUCE_SCATTER, WK_BARRIER } wk_collective;
+
+/* Memory that the ranks of a host have in common: a part each, one behind the other. */
+typedef struct wk_region {
+    char *memory;    /* NULL: there is none */
+    size_t bytes;    /* of a part */
+    int part, parts; /* this rank's, and how many */
+} wk_region;
 
 typedef struct wk_transfer {
     wk_collective kind;
@@ -22,6 +28,7 @@ typedef struct wk_transfer {
     double
         scale; /* what the transport multiplies the result of all_reduce and reduce_scatter with (f32, f64), 1 mostly */
     int root;
+    const wk_region *region; /* `out` lies in this rank's part, on every rank at the same place; NULL: elsewhere */
 } wk_transfer;
 
 typedef struct wk_transport {
@@ -34,7 +41,14 @@ typedef struct wk_transport {
     wk_status (*test)(void *state, bool *done);
     void (*close)(void *state);
     void (*abort)(void *state, int code);
+    /* How gradients are summed, in a word. */
+    const char *(*algorithm)(const void *state);
+    /* Make a region with `bytes` a rank, or leave it without memory on all ranks.  All must call it, and wait in it. */
+    wk_status (*share)(void *state, size_t bytes, wk_region *region);
 } wk_transport;
+
+/* A region may outlive its group. */
+WK_API void wk__region_release(wk_region *region);
 
 /* The symbol that a plugin exports: const wk_transport *wk_transport_plugin(void). */
 typedef const wk_transport *(*wk_transport_plugin_function)(void);

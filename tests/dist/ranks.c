@@ -32,7 +32,15 @@ static char *const environment[] = {
     "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=2",      NULL
 };
 
+/* More of it for the ranks of one test, as "KEY=value", ended by NULL. */
+static char *wishes[4];
+
 static program start_ranks(const char *ranks, const char *scenario, const char *extra) {
+    char *all[sizeof environment / sizeof *environment + 3];
+    size_t count = 0;
+    for (size_t i = strcmp(ranks, "1") == 0 ? 1 : 0; environment[i]; i++) all[count++] = environment[i];
+    for (size_t i = 0; wishes[i]; i++) all[count++] = wishes[i];
+    all[count] = NULL;
     char *argv[] = { "mpirun",
                      "--oversubscribe",
                      "--bind-to",
@@ -53,7 +61,7 @@ static program start_ranks(const char *ranks, const char *scenario, const char *
                      file,
                      (char *)(uintptr_t)extra,
                      NULL };
-    return start(folder, argv, strcmp(ranks, "1") == 0 ? environment + 1 : environment);
+    return start(folder, argv, all);
 }
 
 static int run_ranks(const char *ranks, const char *scenario, const char *extra, char **err) {
@@ -76,6 +84,60 @@ Test(ranks, collectives) {
     expect_success("3", "collectives");
 }
 
+static void expect_sums(const char *ranks, const char *comm, const char *hosts, const char *algorithm) {
+    char *err;
+    char line[100];
+    size_t count = 0;
+    memset(wishes, 0, sizeof wishes);
+    wishes[count++] = "WICK_LOG=info";
+    if (comm) wishes[count++] = (char *)(uintptr_t)comm;
+    if (hosts) wishes[count++] = (char *)(uintptr_t)hosts;
+    int code = run_ranks(ranks, "sums", algorithm, &err);
+    cr_expect_eq(code, 0, "%s ranks, %s: exit code %d\n%s", ranks, algorithm, code, err);
+    (void)snprintf(line, sizeof line, "process group: ranks %s, ", ranks);
+    char *told = strstr(err, line);
+    cr_assert_not_null(told, "%s", err);
+    (void)snprintf(line, sizeof line, "algorithm of all_reduce %s\n", algorithm);
+    cr_expect_not_null(strstr(told, line), "%s", err);
+    free(err);
+}
+
+Test(ranks, sums_in_shared_memory) {
+    expect_sums("1", NULL, NULL, "none");
+    expect_sums("2", NULL, NULL, "shared");
+    expect_sums("3", NULL, NULL, "shared");
+    expect_sums("4", "WICK_COMM=shared", NULL, "shared");
+}
+
+Test(ranks, sums_across_hosts) {
+    expect_sums("4", NULL, "WICK_COMM_HOSTS=2", "hierarchical");
+    expect_sums("4", "WICK_COMM=ring", "WICK_COMM_HOSTS=2", "ring");
+    expect_sums("3", NULL, "WICK_COMM_HOSTS=2", "ring"); /* two ranks here, one there */
+    expect_sums("2", NULL, "WICK_COMM_HOSTS=2", "ring"); /* one rank on each */
+}
+
+Test(ranks, sums_by_messages) {
+    expect_sums("3", "WICK_COMM=ring", NULL, "ring");
+    expect_sums("2", "WICK_COMM=mpi", NULL, "mpi");
+}
+
+static void expect_refusal(const char *comm, const char *text) {
+    char *err;
+    wishes[0] = (char *)(uintptr_t)comm;
+    cr_expect_neq(run_ranks("2", "collectives", NULL, &err), 0);
+    cr_expect_not_null(strstr(err, text), "%s", err);
+    free(err);
+}
+
+Test(ranks, algorithms_that_cannot_be_are_refused) {
+    expect_refusal("WICK_COMM=rnig", "WICK_COMM is \"rnig\", expected ring, shared, hierarchical or mpi");
+    expect_refusal("WICK_COMM=hierarchical", "needs several hosts with as many ranks each");
+    wishes[1] = "WICK_COMM_HOSTS=2";
+    expect_refusal("WICK_COMM=shared", "WICK_COMM is shared, but the ranks are on 2 hosts");
+    wishes[1] = NULL;
+    expect_refusal("WICK_COMM_HOSTS=two", "WICK_COMM_HOSTS is \"two\", expected a number of hosts");
+}
+
 Test(ranks, different_models_are_refused_everywhere) {
     expect_success("2", "different");
 }
@@ -96,25 +158,41 @@ static double largest_difference(const char *a, const char *b) {
     return largest;
 }
 
-/* Two ranks in one scenario are one rank in another, within rounding, and each other bit for bit. */
-static void compare(const char *scenario, const char *alone) {
-    char one[600], first[600], second[600], kept[600], *err;
+/* Several ranks in one scenario are one rank in another, within rounding, and each other bit for bit. */
+static void compare_ranks(const char *ranks, const char *scenario, const char *alone) {
+    char one[600], first[600], other[600], kept[600], *err;
     (void)snprintf(one, sizeof one, "%s.0", file);
     (void)snprintf(kept, sizeof kept, "%s.one", file);
     cr_assert_eq(run_ranks("1", alone, NULL, &err), 0, "%s", err);
     free(err);
     cr_assert_eq(rename(one, kept), 0);
-    cr_assert_eq(run_ranks("2", scenario, NULL, &err), 0, "%s", err);
+    cr_assert_eq(run_ranks(ranks, scenario, NULL, &err), 0, "%s", err);
     free(err);
     (void)snprintf(first, sizeof first, "%s.0", file);
-    (void)snprintf(second, sizeof second, "%s.1", file);
-    cr_expect(same_bytes(first, second), "the replicas differ");
+    for (long rank = 1; rank < strtol(ranks, NULL, 10); rank++) {
+        (void)snprintf(other, sizeof other, "%s.%ld", file, rank);
+        cr_expect(same_bytes(first, other), "the replicas 0 and %ld differ", rank);
+    }
     double difference = largest_difference(kept, first);
-    cr_expect_lt(difference, 2e-5, "two ranks differ from one by %g", difference);
+    cr_expect_lt(difference, 2e-5, "%s ranks differ from one by %g", ranks, difference);
+}
+
+static void compare(const char *scenario, const char *alone) {
+    compare_ranks("2", scenario, alone);
 }
 
 Test(ranks, two_equal_one_with_twice_the_batch) {
     compare("train", "train");
+}
+
+Test(ranks, four_on_two_hosts_equal_one) {
+    wishes[0] = "WICK_COMM_HOSTS=2";
+    compare_ranks("4", "train", "train");
+}
+
+Test(ranks, three_without_shared_memory_equal_one) {
+    wishes[0] = "WICK_COMM=ring";
+    compare_ranks("3", "train", "train");
 }
 
 Test(ranks, accumulation_without_exchange) {
@@ -164,16 +242,31 @@ static pid_t pid_of(int rank) {
     return pid;
 }
 
-Test(ranks, killed_rank_ends_the_other) {
-    program p = start_ranks("2", "loop", NULL);
+static void expect_end_with_killed_rank(const char *ranks, const char *scenario) {
+    program p = start_ranks(ranks, scenario, NULL);
     (void)pid_of(0);
-    cr_assert_eq(kill(pid_of(1), SIGKILL), 0);
+    pid_t victim = pid_of(1);
+    pause_seconds(0.2);
+    cr_assert_eq(kill(victim, SIGKILL), 0);
     int code = finish(&p, 10);
     cr_expect_eq(code, 137, "exit code %d", code);
 }
 
-Test(ranks, hanging_rank_is_named) {
-    program p = start_ranks("2", "loop", NULL);
+Test(ranks, killed_rank_ends_the_other) {
+    expect_end_with_killed_rank("2", "loop");
+}
+
+Test(ranks, killed_rank_ends_the_others_in_the_middle_of_a_sum) {
+    expect_end_with_killed_rank("3", "large_loop");
+}
+
+Test(ranks, killed_rank_ends_those_of_both_hosts) {
+    wishes[0] = "WICK_COMM_HOSTS=2";
+    expect_end_with_killed_rank("4", "large_loop");
+}
+
+static void expect_name_of_hanging_rank(const char *scenario) {
+    program p = start_ranks("2", scenario, NULL);
     (void)pid_of(0);
     cr_assert_eq(kill(pid_of(1), SIGSTOP), 0);
     int code = finish(&p, 15);
@@ -183,6 +276,14 @@ Test(ranks, hanging_rank_is_named) {
     cr_expect_not_null(strstr(err, "wick: rank 0 of 2 ends the job: all_reduce "), "%s", err);
     cr_expect_not_null(strstr(err, "did not end within 2 s; missing: rank 1 (last: "), "%s", err);
     free(err);
+}
+
+Test(ranks, hanging_rank_is_named) {
+    expect_name_of_hanging_rank("loop");
+}
+
+Test(ranks, hanging_rank_is_named_in_the_middle_of_a_sum) {
+    expect_name_of_hanging_rank("large_loop");
 }
 
 /* Stopped as Ctrl-Z stops it, for longer than the timeout, and continued: it goes on. */

@@ -2,7 +2,10 @@
 #include "support/program.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,7 +206,12 @@ Test(bench_command, tells_what_is_wrong) {
         { { "ops", "add", "--max-noise", "x" }, 2, "--max-noise is \"x\", expected a number of percent" },
         { { "ops", "add", "mul" }, 2, "expected one pattern, also found mul" },
         { { "ops", "erf", "--dtype", "i64" }, 1, "no operation that \"erf\" names takes i64" },
-        { { "opps" }, 2, "what can be done is ops, steps, step, overhead, roofs or plot, not opps" },
+        { { "opps" }, 2, "what can be done is ops, steps, step, overhead, roofs, comm or plot, not opps" },
+        { { "comm", "--ranks", "1" }, 2, "--ranks is \"1\", expected 2 to 256" },
+        { { "comm", "--sizes", "4K,3" }, 2, "--sizes has \"3\", expected multiples of 4 bytes below 2G" },
+        { { "comm", "--algorithms", "ring,tree" }, 2, "--algorithms is \"ring,tree\", expected some of shared" },
+        { { "comm", "--threads", "2" }, 2, "comm: unknown option --threads" },
+        { { "comm", "--json" }, 2, "comm: nothing stands behind --json" },
         /* this folder is not the root of Wick's sources */
         { { "ops", "add", "--peer", "torch" }, 1, "there is no benchmarks/peers/torch_ops.py here" },
     };
@@ -219,6 +227,72 @@ Test(bench_command, tells_what_is_wrong) {
         cr_expect_not_null(strstr(err, cases[i].message), "%s: %s", command, err);
         free(err);
     }
+}
+
+/* ---- comm ---- */
+
+static const char *const algorithms[] = { "shared", "hierarchical", "ring", "mpi" };
+
+/* What Open MPI leaks is not ours to report; what it leaves in shared memory when it is killed goes with the folder. */
+static program start_comm(char *const words[]) {
+    static char backing[500];
+    (void)snprintf(backing, sizeof backing, "OMPI_MCA_btl_vader_backing_directory=%s", folder);
+    char *const environment[] = { "ASAN_OPTIONS=detect_leaks=0", backing, NULL };
+    char *argv[20] = { WICK_PROGRAM, "bench", "comm" };
+    int n = 3;
+    for (int i = 0; words[i]; i++) argv[n++] = words[i];
+    return start(folder, argv, environment);
+}
+
+Test(bench_command, comm_times_each_algorithm_and_writes_json) {
+    program p = start_comm((char *const[]){ "--ranks", "4", "--sizes", "4K,300004", "--json", json, NULL });
+    int code = finish(&p, 60);
+    char *err = read_bytes(p.err, NULL);
+    cr_assert_eq(code, 0, "%d: %s", code, err);
+    json_t *all = json_load_file(json, 0, NULL), *lines = json_object_get(all, "lines");
+    cr_expect_eq(json_integer_value(json_object_get(all, "ranks")), 4);
+    cr_expect_neq(*text_of(all, "build"), '\0');
+    cr_assert_eq(json_array_size(lines), 8, "two sizes, four algorithms");
+    size_t i;
+    json_t *line;
+    json_array_foreach(lines, i, line) {
+        double rate = json_number_value(json_object_get(line, "bytes_per_second"));
+        double bus = json_number_value(json_object_get(line, "bus_bytes_per_second"));
+        cr_expect_str_eq(text_of(line, "algorithm"), algorithms[i % 4]);
+        cr_expect_eq(json_integer_value(json_object_get(line, "bytes")), i < 4 ? 4096 : 300004);
+        cr_expect_gt(rate, 0);
+        cr_expect_float_eq(bus / rate, 1.5, 1e-9);
+        cr_expect_eq(json_array_size(json_object_get(line, "rounds_ns")), 7);
+    }
+    json_decref(all);
+    free(err);
+}
+
+/* Processes that have been told of `word`. */
+static int processes_that_name(const char *word) {
+    char path[64], words[4000];
+    int count = 0;
+    DIR *processes = opendir("/proc");
+    for (struct dirent *one; processes && (one = readdir(processes));) {
+        (void)snprintf(path, sizeof path, "/proc/%.20s/cmdline", one->d_name);
+        FILE *file = fopen(path, "r");
+        size_t size = file ? fread(words, 1, sizeof words, file) : 0;
+        if (file) (void)fclose(file);
+        count += size > 0 && memmem(words, size, word, strlen(word)) != NULL;
+    }
+    if (processes) (void)closedir(processes);
+    return count;
+}
+
+Test(bench_command, comm_killed_leaves_no_rank) {
+    program p =
+        start_comm((char *const[]){ "--ranks", "2", "--sizes", "64M,64M,64M,64M,64M,64M", "--json", json, NULL });
+    cr_assert(wait_for_text(p.out, "algorithm", 30), "it did not begin");
+    cr_expect_eq(processes_that_name(json), 3, "mpirun and two ranks");
+    (void)kill(p.pid, SIGKILL);
+    cr_expect_eq(finish(&p, 10), 137);
+    for (int i = 0; i < 100 && processes_that_name(json) > 0; i++) pause_seconds(0.1);
+    cr_expect_eq(processes_that_name(json), 0);
 }
 
 /* The Python named is there and has no PyTorch, or is not there. */

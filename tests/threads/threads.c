@@ -3,12 +3,15 @@
  * A plain program, since Criterion's processes cannot start under the thread sanitizer, for which this one is made; the
  * results are checked too.
  */
+#include "dist/mpi/shared.h"
 #include "wick/data.h"
 #include "wick/wick.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int failures;
@@ -280,6 +283,69 @@ static void group(void) {
     wk_group_destroy(g);
 }
 
+/* ---- threads as the ranks of one host ---- */
+
+enum { RANKS = 3, REGION = 1 << 22 /* bytes of a part */ };
+
+typedef struct host_rank {
+    void *segment;
+    char *region;
+    int rank;
+} host_rank;
+
+static float host_value(int rank, int64_t i) {
+    return (float)((rank * 31 + i * 17) % 29) / 7;
+}
+
+static void sum_once(wk_shared *s, float *v, int64_t count, const wk_region *region, bool in_halves) {
+    wk_transfer t = { .kind = WK_ALL_REDUCE, .out = v, .count = count, .dtype = WK_F32, .scale = 1, .region = region };
+    for (int64_t i = 0; i < count; i++) v[i] = host_value(s->rank, i);
+    wk_shared_pass halves[] = { WK_SHARED_REDUCE, WK_SHARED_SPREAD }, whole = wk__shared_choose(&t);
+    for (int pass = 0; pass < (in_halves ? 2 : 1); pass++) {
+        wk__shared_begin(s, &t, in_halves ? halves[pass] : whole);
+        while (!wk__shared_test(s)) (void)sched_yield();
+    }
+    bool right = true;
+    for (int64_t i = 0; i < count; i++)
+        right = right && v[i] == (host_value(0, i) + host_value(1, i)) + host_value(2, i);
+    expect(right, "a sum in shared memory");
+}
+
+static void *be_rank(void *argument) {
+    static const int64_t counts[] = { 1, 999, 2048, 2049, 70001, 700001 };
+    const host_rank *h = argument;
+    wk_region region = { .memory = h->region, .bytes = REGION, .part = h->rank, .parts = RANKS };
+    wk_shared s;
+    expect(wk__shared_open(&s, h->segment, h->rank, RANKS) == WK_OK, "a rank of shared memory");
+    float *own = malloc(REGION);
+    for (int round = 0; own && round < 60; round++) {
+        bool shares = round % 3 == 2;
+        float *v = shares ? (float *)(void *)(h->region + (size_t)h->rank * REGION) : own;
+        sum_once(&s, v, counts[round % 6], shares ? &region : NULL, round % 4 == 3);
+    }
+    free(own);
+    wk__shared_close(&s);
+    return NULL;
+}
+
+static void host(void) {
+    pthread_t thread[RANKS];
+    host_rank ranks[RANKS];
+    size_t bytes = (wk__shared_size(RANKS) + 63) / 64 * 64;
+    void *segment = aligned_alloc(64, bytes), *region = aligned_alloc(64, (size_t)RANKS * REGION);
+    expect(segment && region, "memory of a host");
+    if (segment && region) {
+        memset(segment, 0, bytes);
+        for (int i = 0; i < RANKS; i++) {
+            ranks[i] = (host_rank){ segment, region, i };
+            (void)pthread_create(&thread[i], NULL, be_rank, &ranks[i]);
+        }
+        for (int i = 0; i < RANKS; i++) (void)pthread_join(thread[i], NULL);
+    }
+    free(segment);
+    free(region);
+}
+
 /* Two OpenMP runtimes in one process would each keep a team and fight for the cores: the libraries must share ours. */
 static void one_openmp(void) {
     static const char *const runtimes[] = { "/libgomp.so", "/libomp.so", "/libiomp5.so" };
@@ -302,6 +368,7 @@ int main(void) {
     wandering_context();
     loader();
     group();
+    host();
     one_openmp();
     if (wk_failed()) (void)wk_report(stderr), failures++;
     (void)printf("threads: %d failures\n", failures);

@@ -37,18 +37,6 @@ static bool sums(const wk_ring *r) {
     return r->step < r->ranks - 1;
 }
 
-void wk__scale(void *values, int64_t count, wk_dtype dtype, double scale) {
-    if (dtype == WK_F32) {
-        float *v = values, factor = (float)scale;
-#pragma omp simd
-        for (int64_t i = 0; i < count; i++) v[i] *= factor;
-    } else if (dtype == WK_F64) {
-        double *v = values;
-#pragma omp simd
-        for (int64_t i = 0; i < count; i++) v[i] *= scale;
-    }
-}
-
 /* sum = (sum + more) * scale, in one pass */
 static void add_f32(float *sum /* (count) */, const float *more /* (count) */, int64_t count, float scale) {
 #pragma omp simd

@@ -21,7 +21,6 @@ bool wk__ring_takes(const wk_ring *ring, const wk_transfer *transfer);
 wk_status wk__ring_begin(wk_ring *ring, const wk_transfer *transfer);
 wk_status wk__ring_test(wk_ring *ring, bool *done);
 
-void wk__scale(void *values, int64_t count, wk_dtype dtype, double scale);
 wk_status wk__mpi_check(int code, const char *what);
 
 #endif

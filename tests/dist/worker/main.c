@@ -4,6 +4,7 @@
 #include "wick/io.h"
 #include "wick/optim.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,6 +52,130 @@ static int collectives(wk_group *group) {
     CHECK(wk_broadcast(group, one, ranks, NULL) == WK_INVALID);
     wk_clear_error();
     wk_scope_end(scope);
+    return 0;
+}
+
+/* ---- sums of every kind ---- */
+
+static const wk_dtype summed[] = { WK_F32, WK_F64, WK_I64, WK_I32, WK_I16, WK_I8, WK_U8 };
+
+/* What rank `rank` gives; the sum over four ranks fits every dtype, and rounds in the floating-point ones. */
+static double given(wk_dtype dtype, int rank, int64_t i) {
+    int64_t whole = (rank * 31 + i * 17) % 29;
+    if (dtype == WK_F32 || dtype == WK_F64) return (double)(whole - 11) / 7;
+    return (double)(dtype == WK_U8 ? whole : whole - 11);
+}
+
+/* The same, in order of rank and in the dtype's own arithmetic. */
+static double expected(wk_dtype dtype, wk_reduce op, int ranks, int64_t i) {
+    double all = given(dtype, 0, i);
+    if (dtype == WK_F32) all = (double)(float)all;
+    for (int rank = 1; rank < ranks; rank++) {
+        double next = given(dtype, rank, i);
+        if (dtype == WK_F32) next = (double)(float)next;
+        if (op == WK_REDUCE_MAX)
+            all = all > next ? all : next;
+        else if (op == WK_REDUCE_MIN)
+            all = all < next ? all : next;
+        else
+            all = dtype == WK_F32 ? (double)(float)(all + next) : all + next;
+    }
+    return op != WK_REDUCE_MEAN ? all
+           : dtype == WK_F32    ? (double)((float)all * (float)(1.0 / ranks))
+                                : all * (1.0 / ranks);
+}
+
+static wk_tensor *make_given(wk_dtype dtype, int rank, int64_t count) {
+    wk_tensor *all = wk_empty(WK_F64, WK_DIMS(count));
+    for (int64_t i = 0; i < count; i++) ((double *)wk_data(all))[i] = given(dtype, rank, i);
+    return wk_cast(all, dtype);
+}
+
+/* Bit for bit where the order is that of the ranks; else within rounding. */
+static bool is_expected(const wk_tensor *t, wk_reduce op, int ranks, bool exact) {
+    wk_dtype dtype = (wk_dtype)t->dtype;
+    bool rounds = !exact && (dtype == WK_F32 || dtype == WK_F64);
+    for (int64_t i = 0; i < wk_count(t); i++) {
+        double found = wk_at(t, i), right = expected(dtype, op, ranks, i);
+        if (rounds ? fabs(found - right) > 1e-6 : found != right) return false;
+    }
+    return true;
+}
+
+/* A number of the bytes, which all ranks must have alike. */
+static int64_t bits_of(const wk_tensor *t) {
+    const unsigned char *bytes = t->data;
+    uint64_t hash = 1469598103934665603U;
+    for (size_t i = 0; i < (size_t)wk_count(t) * wk_dtype_size((wk_dtype)t->dtype); i++)
+        hash = (hash ^ bytes[i]) * 1099511628211U;
+    return (int64_t)hash;
+}
+
+static bool all_have(wk_group *group, int64_t number) {
+    wk_tensor *one = wk_from_array(WK_I64, WK_DIMS(1), &number), *all = wk_zeros(WK_I64, WK_DIMS(wk_group_size(group)));
+    bool alike = wk_all_gather(group, one, all, NULL) == WK_OK;
+    for (int i = 0; alike && i < wk_group_size(group); i++) alike = ((const int64_t *)wk_data(all))[i] == number;
+    return alike;
+}
+
+/* Several under way at once, waited for from the last to the first; a broadcast in between. */
+static int sums_in_flight(wk_group *group, bool exact) {
+    enum { COUNT = 24 };
+    wk_work *works[COUNT];
+    wk_tensor *t[COUNT];
+    int rank = wk_group_rank(group), ranks = wk_group_size(group);
+    for (int i = 0; i < COUNT; i++) {
+        t[i] = make_given(WK_F32, rank, 1 + 3001 * i);
+        if (i == 7)
+            CHECK(wk_broadcast(group, t[i], ranks - 1, &works[i]) == WK_OK);
+        else
+            CHECK(wk_all_reduce(group, t[i], WK_REDUCE_SUM, &works[i]) == WK_OK);
+    }
+    for (int i = COUNT - 1; i >= 0; i--) CHECK(wk_work_wait(works[i]) == WK_OK);
+    for (int i = 0; i < COUNT; i++)
+        if (i != 7) CHECK(is_expected(t[i], WK_REDUCE_SUM, ranks, exact));
+    CHECK(wk_at(t[7], 5) == (double)(float)given(WK_F32, ranks - 1, 5));
+    return 0;
+}
+
+/* Nobody comes back to drive: the group's thread must end it. */
+static int sum_without_caller(wk_group *group) {
+    wk_tensor *t = make_given(WK_F32, wk_group_rank(group), 500000);
+    wk_work *work;
+    CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, &work) == WK_OK);
+    for (int i = 0; i < 20000 && !wk_work_done(work); i++) (void)usleep(1000);
+    CHECK(wk_work_done(work));
+    CHECK(wk_work_wait(work) == WK_OK);
+    return 0;
+}
+
+/* Sizes around those of a line, of what is small, of a slot and of several. */
+static int sums(wk_group *group, const char *algorithm) {
+    static const int64_t counts[] = { 0, 1, 3, 17, 1000, 2048, 2049, 9999, 65536, 131072 + 5, 600001 };
+    int rank = wk_group_rank(group), ranks = wk_group_size(group);
+    bool exact = strcmp(algorithm, "shared") == 0 || ranks == 1;
+    CHECK(strcmp(wk_group_algorithm(group), algorithm) == 0);
+    for (size_t d = 0; d < WK_COUNT(summed); d++) {
+        for (size_t c = 0; c < WK_COUNT(counts); c++) {
+            for (wk_reduce op = WK_REDUCE_SUM; op <= WK_REDUCE_MIN; op++) {
+                if (op == WK_REDUCE_MEAN && summed[d] != WK_F32 && summed[d] != WK_F64) continue;
+                wk_scope scope = wk_scope_begin();
+                wk_tensor *t = make_given(summed[d], rank, counts[c]);
+                CHECK(wk_all_reduce(group, t, op, NULL) == WK_OK);
+                CHECK(is_expected(t, op, ranks, exact));
+                CHECK(all_have(group, bits_of(t)));
+                wk_scope_end(scope);
+            }
+        }
+    }
+    for (int threads = 1; threads <= 2; threads++) { /* driven by the caller, and by the group's thread */
+        wk_scope scope = wk_scope_begin();
+        wk_set_threads(threads);
+        int code = sums_in_flight(group, exact);
+        if (code == 0) code = sum_without_caller(group);
+        wk_scope_end(scope);
+        if (code) return code;
+    }
     return 0;
 }
 
@@ -200,17 +325,18 @@ static int fail(wk_group *group, const char *file, int64_t call) {
     return status == WK_OK ? 0 : 4;
 }
 
-static int loop(wk_group *group, const char *file) {
+/* `count` elements again and again, with `pause` microseconds in between, until somebody ends it. */
+static int loop(wk_group *group, const char *file, int64_t count, unsigned pause) {
     char path[600];
     (void)snprintf(path, sizeof path, "%s.pid.%d", file, wk_group_rank(group));
     FILE *mark = fopen(path, "w");
     (void)fprintf(mark, "%ld\n", (long)getpid());
     (void)fclose(mark);
     wk_scope scope = wk_scope_begin();
-    wk_tensor *t = wk_zeros(WK_F32, WK_DIMS(1000));
+    wk_tensor *t = wk_zeros(WK_F32, WK_DIMS(count));
     for (int i = 0; i < 200000; i++) {
         CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
-        (void)usleep(1000);
+        if (pause) (void)usleep(pause);
     }
     wk_scope_end(scope);
     return 0;
@@ -243,7 +369,9 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "branch") == 0) code = branch(group, file);
     if (strcmp(scenario, "buffers") == 0) code = buffers(group);
     if (strcmp(scenario, "fail") == 0 && argc > 3) code = fail(group, file, strtol(argv[3], NULL, 10));
-    if (strcmp(scenario, "loop") == 0) code = loop(group, file);
+    if (strcmp(scenario, "loop") == 0) code = loop(group, file, 1000, 1000);
+    if (strcmp(scenario, "large_loop") == 0) code = loop(group, file, 4000000, 0);
+    if (strcmp(scenario, "sums") == 0 && argc > 3) code = sums(group, argv[3]);
     if (strcmp(scenario, "different") == 0) code = different(group);
     wk_group_destroy(group);
     return code;
