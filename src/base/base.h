@@ -43,6 +43,9 @@ static inline const char *wk_text_get(const wk_text *text) {
 /* The known name nearest to `word` (edit distance ≤ a third of its length, at least 1), or NULL. */
 WK_API const char *wk__nearest(const char *word, const char *const *names, size_t count);
 
+/* Have the C library give what was freed back to the system. */
+WK_API void wk__memory_return(void);
+
 /* A number that differs where texts differ (FNV-1a); begin with hash 0, go on with the former result. */
 WK_API uint64_t wk__hash(uint64_t hash, const char *text);
 

@@ -6,6 +6,9 @@
 #include "base.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#    include <malloc.h>
+#endif
 #include <string.h>
 
 typedef struct header {
@@ -46,6 +49,12 @@ static void *take(size_t size, size_t alignment) {
     h->size = size + offset;
     h->offset = offset;
     return raw + offset;
+}
+
+void wk__memory_return(void) {
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 void *wk_alloc(size_t size) {

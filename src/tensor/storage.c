@@ -100,6 +100,7 @@ void wk__storage_drop(wk_storage *storage) {
         give_back(storage);
         return;
     }
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_storage(context, storage);
 #ifdef WICK_DEBUG
     if (storage->device == 0) memset(storage->data, 0xfb, storage->bytes); /* a NaN in every float type */
 #endif
@@ -119,4 +120,5 @@ void wk_memory_trim(void) {
         context->cache[i] = NULL;
     }
     if (context) context->cached_bytes = 0;
+    wk__memory_return();
 }

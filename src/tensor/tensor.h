@@ -181,7 +181,7 @@ typedef struct wk__ran {
 void wk__capture_enter(wk_context *context, const wk_call *call);
 void wk__capture_leave(wk_context *context, wk_tensor *const *out, int n_out, wk_status status);
 void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *how);
-/* A storage is given out; a tensor has been made on the host; its values are looked at by `what`. */
+/* A storage is given out or back; a tensor has been made on the host; its values are looked at by `what`. */
 void wk__capture_storage(wk_context *context, const wk_storage *storage);
 void wk__capture_host(wk_context *context, const wk_tensor *tensor);
 void wk__capture_look(wk_context *context, const char *what);

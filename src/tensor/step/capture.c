@@ -7,6 +7,7 @@
 #include "tensor/registry.h"
 #include "tensor/step/plan.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* What a pointer stands for: a header, or a storage. */
@@ -14,9 +15,9 @@ typedef struct known {
     const void *pointer;
     wk__planned *planned;   /* a header is one of these two */
     wk__external *external; /* a storage may be one's memory, … */
-    wk__block *block;       /* … hold what the step computes, if `current`, or what a row made on the host */
+    wk__block *block;       /* … hold what the step computed, or what a row made on the host */
     wk__constant *constant;
-    bool current, by_row;
+    bool by_row;
 } known;
 
 typedef struct wk__capture {
@@ -80,10 +81,12 @@ static bool is_busy(const wk_context *context) {
     return !context->step->capture->suspended && !context->step->capture->refused;
 }
 
-/* A storage is given out: what it held is gone. */
+/* A storage is given out or back: what it held is gone. */
 void wk__capture_storage(wk_context *context, const wk_storage *storage) {
     known *k = find(context->step->capture, storage);
-    k->current = k->by_row = false;
+    if (k->block) k->block->death = context->step->plan->n_launches;
+    k->block = NULL;
+    k->by_row = false;
     k->constant = NULL;
     k->external = NULL;
 }
@@ -132,10 +135,11 @@ static wk__planned *on_block(const wk_context *context, const wk_tensor *tensor)
     if (!k->block) {
         wk__block *b = take(context, sizeof *b);
         if (!b) return NULL;
+        b->birth = plan_of(context)->n_launches - 1;
+        b->death = INT_MAX;
         b->next = plan_of(context)->blocks;
         plan_of(context)->blocks = k->block = b;
     }
-    k->current = true;
     if (k->block->bytes < tensor->storage->bytes) k->block->bytes = tensor->storage->bytes;
     p->block = k->block;
     p->offset = distance(tensor, tensor->storage->data);
@@ -216,7 +220,7 @@ static bool meet(wk_context *context, wk_tensor *tensor, bool inside) {
     }
     const known *memory = find(context->step->capture, tensor->storage);
     if (memory->external) return on_external(context, tensor, memory->external) != NULL;
-    if (memory->current) return on_block(context, tensor) != NULL;
+    if (memory->block) return on_block(context, tensor) != NULL;
     if (memory->by_row) return on_constant(context, tensor) != NULL;
     if (!inside) return make_external(context, tensor, false) != NULL;
     wk__step_refuse(context, "a row uses a tensor that it was not given");

@@ -1,6 +1,7 @@
 /* plan.c: a plan's memory and end. */
 #include "tensor/step/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 wk__plan *wk__plan_create(int threads) {
@@ -40,8 +41,47 @@ static void point(wk__planned *p) {
     p->header.data = (char *)base->data + p->offset;
 }
 
+/* ---- where blocks lie ---- */
+
+static int by_size(const void *a, const void *b) {
+    const wk__block *x = *(wk__block *const *)a, *y = *(wk__block *const *)b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->birth - y->birth;
+}
+
+/* Into the lowest gap between those that live at the same time. */
+static void place_block(wk__block **lowest, wk__block *b, size_t *total) {
+    wk__block **link = lowest;
+    size_t at = 0;
+    for (const wk__block *p = *lowest; p; p = p->above) {
+        if (p->birth >= b->death || b->birth >= p->death) continue;
+        if (p->offset >= at + aligned(b->bytes)) break;
+        if (p->offset + aligned(p->bytes) > at) at = p->offset + aligned(p->bytes);
+    }
+    b->offset = at;
+    if (at + aligned(b->bytes) > *total) *total = at + aligned(b->bytes);
+    while (*link && (*link)->offset < at) link = &(*link)->above;
+    b->above = *link;
+    *link = b;
+}
+
+/* The largest first (Pisarchyk and Lee 2020, "greedy by size"). */
+static wk_status place_blocks(wk__plan *plan) {
+    size_t count = 0;
+    for (const wk__block *b = plan->blocks; b; b = b->next) count++;
+    wk__block **all = wk_alloc((count + 1) * sizeof *all), *lowest = NULL;
+    if (!all) return WK_NO_MEMORY;
+    count = 0;
+    for (wk__block *b = plan->blocks; b; b = b->next) all[count++] = b;
+    qsort(all, count, sizeof *all, by_size);
+    plan->bytes = 0;
+    for (size_t i = 0; i < count; i++) place_block(&lowest, all[i], &plan->bytes);
+    wk_free(all);
+    return WK_OK;
+}
+
 wk_status wk__plan_place(wk__plan *plan) {
-    for (const wk__block *b = plan->blocks; b; b = b->next) plan->bytes += aligned(b->bytes);
+    WK_TRY(place_blocks(plan));
     void *data = wk_alloc_data(plan->bytes ? plan->bytes : 1);
     if (!data) return wk_error_code();
     plan->memory = wk__storage_of_memory(data, plan->bytes, wk__plan_give_back, NULL);
@@ -49,12 +89,10 @@ wk_status wk__plan_place(wk__plan *plan) {
         wk_free(data);
         return wk_error_code();
     }
-    size_t offset = 0;
     for (wk__block *b = plan->blocks; b; b = b->next) {
-        b->storage = wk__storage_slice(plan->memory, offset, b->bytes);
+        b->storage = wk__storage_slice(plan->memory, b->offset, b->bytes);
         if (!b->storage) return wk_error_code();
         b->storage->planned = true;
-        offset += aligned(b->bytes);
     }
     for (wk__planned *p = plan->headers; p; p = p->next) point(p);
     return WK_OK;

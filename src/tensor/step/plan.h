@@ -2,8 +2,8 @@
  *
  * A plan is a list of entries, one for each call that the user's code made, and of the launches behind them: the
  * kernels that ran, with headers of their own.  A header's memory has one of three bases: a block of the plan (what the
- * step computes; blocks are shared exactly as storages were while capturing), an external tensor (what the step is
- * given: parameters, gradients, the batch, random keys), or a constant (what a row made on the host for its parts).
+ * step computes; blocks that do not live at the same time share memory), an external tensor (what the step is given:
+ * parameters, gradients, the batch, random keys), or a constant (what a row made on the host for its parts).
  */
 #ifndef WICK_SRC_TENSOR_STEP_PLAN_H
 #define WICK_SRC_TENSOR_STEP_PLAN_H
@@ -11,10 +11,11 @@
 #include "tensor/tensor.h"
 #include "wick/step.h"
 
-/* Memory of one or several results, one after the other. */
+/* Memory of a result and its views, from the launch that writes it to the launch before which it is given back. */
 typedef struct wk__block {
-    struct wk__block *next;
-    size_t bytes;
+    struct wk__block *next, *above; /* above: the next one in memory that has a place */
+    size_t bytes, offset;
+    int birth, death;
     wk_storage *storage; /* NULL before the plan has memory */
 } wk__block;
 
