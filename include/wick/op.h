@@ -113,6 +113,9 @@ typedef struct wk_grad {
     wk_tensor **din;         /* the rule fills these; NULL: no gradient */
     const bool *needs;       /* which inputs want one */
     struct wk_tensor **sink; /* where a leaf's gradient may be written at once, or NULL; see wk_op_run_into */
+    /* Of rows with `adds`: what has come for input 0 already, row major, or NULL.  The rule may add to it in place and
+     * leave din[0] NULL. */
+    struct wk_tensor *sum;
 } wk_grad;
 
 /* One sample input for tests and benchmarks. */
@@ -162,6 +165,7 @@ struct wk_op_def {
     bool internal;                            /* serves gradient rules or optimizers; users do not call it */
     bool composite; /* always runs as `decompose` says: shape and gradient are those of the parts */
     bool part;      /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
+    bool adds;      /* the gradient rule looks at wk_grad.sum */
     int (*outputs)(const wk_call *call); /* of rows with a list of outputs: how many; -1 with an error pending */
     const wk_attr_def *attrs;
     int n_attrs;

@@ -79,7 +79,8 @@ static wk_status run(const wk__rule_call *c) {
                      .attrs = node->attrs,
                      .din = c->din,
                      .needs = c->needs,
-                     .sink = c->sinks };
+                     .sink = c->sinks,
+                     .sum = c->sum };
     bool as_rows = false;
     wk_status status = WK_OK;
     if (node->op->grad_rows && c->use_sinks) status = give_rows(c, &grad, &as_rows);

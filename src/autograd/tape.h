@@ -88,7 +88,8 @@ typedef struct wk__rule_call {
     wk_context *context;
     struct wk_node *node;
     wk_tensor **din, **operands, **sinks;
-    bool *needs; /* set by the caller */
+    bool *needs;    /* set by the caller */
+    wk_tensor *sum; /* what input 0 has got already, where the rule may add to it; or NULL */
     bool use_sinks;
 } wk__rule_call;
 wk_status wk__rule_run(wk__rule_call *call);

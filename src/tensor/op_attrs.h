@@ -95,6 +95,7 @@ typedef struct wk_positions_attrs {
 typedef struct wk_index_grad_attrs {
     int64_t axis; /* ≥ 0 */
     wk_dims dims;
+    bool add; /* to what the result holds already; else to zeros */
 } wk_index_grad_attrs;
 
 /* NAME_step (scalars, parameter…, gradient…, step…, number…, state…, stored…): one step of the optimizer NAME over

@@ -47,6 +47,8 @@ static inline wk_tensor *wk__number(const wk_tensor *like, double value) {
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y);
 /* Rows of an axis (…, K, …) added by index (K) into zeros of `dims`: the gradient of index_select. */
 wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, int axis, wk_dims dims);
+/* sum[index[k], …] += rows[k, …], in place; `sum` is row major and of the dtype of `rows`. */
+wk_status wk__rows_add_to(wk_tensor *sum, wk_tensor *rows, wk_tensor *index);
 /* For each element of the last axis, the product of the others. */
 wk_tensor *wk__product_of_others(wk_tensor *x);
 /* The row "magnitude". */

@@ -111,3 +111,31 @@ Test(parts, cost_what_the_tensor_has_and_not_as_often_as_there_are_parts) {
     cr_expect_lt(cost.bytes, 5.0 * 64 * 100 * 4, "%g bytes", cost.bytes);
     wk_release(x);
 }
+
+/* A table that is looked up and multiplied by: the head's gradient comes first, rows are added to it where they belong;
+ * with padding, twice the same row, and in each place that a sum may stand. */
+static wk_tensor *of_a_table(wk_tensor *table) {
+    wk_tensor *index = wk_from_array(WK_I64, WK_DIMS(4), (int64_t[]){ 2, 0, 2, 1 });
+    wk_tensor *rows = wk_embedding(table, index, (wk_embedding_opts){ .padding_idx = WK_SET(1) });
+    wk_tensor *weights = wk_reshape(wk_cast(wk_arange(8), WK_F64), WK_DIMS(4, 2));
+    return wk_add(wk_sum(wk_mul(rows, weights), all), wk_sum(wk_scale(table, 100), all));
+}
+/* rows: 2 takes (0, 1) and (4, 5), 0 takes (2, 3), 1 is padding */
+static const double of_table[] = { 102, 103, 100, 100, 104, 106 };
+
+Test(parts, rows_of_a_table_are_added_to_what_it_has) {
+    wk_tensor *x = wk_require_grad(wk_keep(wk_reshape(wk_cast(wk_arange(6), WK_F64), WK_DIMS(3, 2))), true), *d;
+    cr_assert_eq(wk_backward(of_a_table(x)), WK_OK, "%s", wk_message());
+    expect_values(wk_gradient(x), of_table, "of a leaf");
+    cr_assert_eq(wk_backward(of_a_table(x)), WK_OK, "%s", wk_message());
+    double twice[6];
+    for (int i = 0; i < 6; i++) twice[i] = 2 * of_table[i];
+    expect_values(wk_gradient(x), twice, "beside what it has");
+    wk_clear_grad(x);
+    cr_assert_eq(wk_backward(of_a_table(wk_scale(x, 1))), WK_OK, "%s", wk_message());
+    expect_values(wk_gradient(x), of_table, "through a result");
+    wk_tensor *loss = of_a_table(x);
+    cr_assert_eq(wk_grad(&loss, 1, NULL, &x, 1, &d, (wk_grad_opts){ 0 }), WK_OK, "%s", wk_message());
+    expect_values(d, of_table, "asked for");
+    wk_release(x);
+}

@@ -173,20 +173,21 @@ static wk_status scatter_fold(wk_kernel_ctx *ctx, const wk_call *call) {
     return scatter_with(ctx, call, attrs->axis, joins[call->in[0]->dtype]);
 }
 
-/* The gradients of gather and index_select: dy added into zeros. */
-static wk_status add_into_zeros(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
+/* The gradients of gather and index_select: dy added into zeros, or to what is there. */
+static wk_status add_back(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
     const wk_tensor *dy = call->in[0], *index = call->in[1], *dx = call->out[0];
-    const int64_t axis = ((const wk_index_grad_attrs *)call->attrs)->axis;
+    const wk_index_grad_attrs *attrs = call->attrs;
+    const int64_t axis = attrs->axis;
     WK_TRY(wk_check_index(call->op->name, index, dx->shape[axis], axis, "x"));
-    wk__fill_dense(ctx, dx, 0);
+    if (!attrs->add) wk__fill_dense(ctx, dx, 0);
     join_at(ctx, dx, dy, index, axis, select, sums[dy->dtype]);
     return WK_OK;
 }
 static wk_status index_select_backward(wk_kernel_ctx *ctx, const wk_call *call) {
-    return add_into_zeros(ctx, call, true);
+    return add_back(ctx, call, true);
 }
 static wk_status gather_backward(wk_kernel_ctx *ctx, const wk_call *call) {
-    return add_into_zeros(ctx, call, false);
+    return add_back(ctx, call, false);
 }
 
 /* ---- positions of true elements ---- */

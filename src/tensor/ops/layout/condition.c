@@ -304,6 +304,7 @@ static wk_status embedding_grad(wk_grad *g) {
     if (!g->needs[0]) return WK_OK;
     wk_tensor *flat, *d = rows_of_embedding(g, &flat), *used = is_used(g, flat);
     if (used) d = wk_where(wk_unsqueeze(used, 1), d, wk__number(d, 0));
+    if (g->sum && d && g->sum->dtype == d->dtype) return wk__rows_add_to(g->sum, d, flat);
     g->din[0] = wk__rows_added(d, flat, 0, wk__dims(g->in[0]));
     return WK_OK;
 }
@@ -352,6 +353,7 @@ static wk_op_def embedding_row = { .name = "embedding",
                                    .shape = embedding_shape,
                                    .grad = embedding_grad,
                                    .grad_rows = embedding_grad_rows,
+                                   .adds = true,
                                    .cost = wk__cost_move,
                                    .samples = embedding_samples };
 wk_tensor *wk_embedding(wk_tensor *weight, wk_tensor *index, wk_embedding_opts opts) {

@@ -37,7 +37,7 @@ static wk_status backward_shape(const wk_call *call, wk_desc out[]) {
 static wk_op_def index_select_row, index_select_backward_row, gather_row, gather_backward_row;
 
 static wk_status forward_grad(wk_grad *g, const wk_op_def *backward) {
-    const wk_index_grad_attrs attrs = { ((const wk_index_opts *)g->attrs)->axis, wk__dims(g->in[0]) };
+    const wk_index_grad_attrs attrs = { ((const wk_index_opts *)g->attrs)->axis, wk__dims(g->in[0]), false };
     if (g->needs[0]) g->din[0] = wk_op_run2(backward, &attrs, g->dout[0], g->in[1]);
     return WK_OK;
 }
@@ -70,7 +70,7 @@ static void index_select_samples(wk_sampler *s) {
                  { .dims = WK_DIMS(512), .kind = WK_SAMPLE_INDEX, .high = 1024 });
 }
 static void index_select_backward_samples(wk_sampler *s) {
-    const wk_index_grad_attrs rows = { 0, WK_DIMS(5, 3) }, columns = { 1, WK_DIMS(2, 6, 3) };
+    const wk_index_grad_attrs rows = { .dims = WK_DIMS(5, 3) }, columns = { .axis = 1, .dims = WK_DIMS(2, 6, 3) };
     WK_CASE(s, "rows", &rows, { .dims = WK_DIMS(7, 3) }, { .dims = WK_DIMS(7), .kind = WK_SAMPLE_INDEX, .high = 5 });
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(2, 4, 3), .strided = true },
             { .dims = WK_DIMS(4), .kind = WK_SAMPLE_INDEX, .high = 6 });
@@ -86,7 +86,7 @@ static void gather_samples(wk_sampler *s) {
                  { .dims = WK_DIMS(512, 1024), .kind = WK_SAMPLE_INDEX, .high = 512 });
 }
 static void gather_backward_samples(wk_sampler *s) {
-    const wk_index_grad_attrs columns = { 1, WK_DIMS(5, 6) };
+    const wk_index_grad_attrs columns = { .axis = 1, .dims = WK_DIMS(5, 6) };
     WK_CASE(s, "columns", &columns, { .dims = WK_DIMS(4, 9) },
             { .dims = WK_DIMS(4, 9), .kind = WK_SAMPLE_INDEX, .high = 6 });
 }
@@ -141,12 +141,18 @@ wk_tensor *wk_gather(wk_tensor *x, wk_tensor *index, int axis) {
 }
 
 wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, int axis, wk_dims dims) {
-    const wk_index_grad_attrs attrs = { axis, dims };
+    const wk_index_grad_attrs attrs = { .axis = axis, .dims = dims };
     return wk_op_run2(&index_select_backward_row, &attrs, rows, index);
 }
 
+wk_status wk__rows_add_to(wk_tensor *sum, wk_tensor *rows, wk_tensor *index) {
+    const wk_index_grad_attrs attrs = { .dims = wk__dims(sum), .add = true };
+    wk_tensor *out;
+    return wk_op_run_into(&index_select_backward_row, (wk_tensor *[]){ rows, index }, 2, &out, &attrs, sum);
+}
+
 wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims) {
-    const wk_index_grad_attrs attrs = { axis, dims };
+    const wk_index_grad_attrs attrs = { .axis = axis, .dims = dims };
     return wk_op_run2(&gather_backward_row, &attrs, dy, index);
 }
 
