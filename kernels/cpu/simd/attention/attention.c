@@ -8,6 +8,7 @@
  */
 #include "cpu/scratch.h"
 #include "cpu/simd/linalg/gemm.h"
+#include "cpu/simd/lines.h"
 #include "cpu/simd/philox.h"
 #include "cpu/simd/rows.h"
 #include "cpu/simd/vector_math.h"
@@ -87,20 +88,24 @@ static int64_t last_key(const attention *a, const tile *t) {
 #define REAL       float
 #define REAL_DTYPE WK_F32
 #define EXP(x)     wk_exp_f32(x)
+#define MOST(x, n) wk_chunk_max_f32(x, n)
 #define NAME(x)    x##_f32
 #include "cpu/simd/attention/attention_body.h"
 #undef REAL
 #undef REAL_DTYPE
 #undef EXP
+#undef MOST
 #undef NAME
 #define REAL       double
 #define REAL_DTYPE WK_F64
 #define EXP(x)     exp(x)
+#define MOST(x, n) wk_chunk_max_f64(x, n)
 #define NAME(x)    x##_f64
 #include "cpu/simd/attention/attention_body.h"
 #undef REAL
 #undef REAL_DTYPE
 #undef EXP
+#undef MOST
 #undef NAME
 
 /* ---- one call ---- */

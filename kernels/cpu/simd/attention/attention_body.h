@@ -43,8 +43,8 @@ static void NAME(drop)(const attention *a, const tile *t, const head *h, int64_t
 /* One row of scores joined to what is known of its query (Milakov & Gimelshein 2018): weights relative to the largest
  * score so far; gives the factor of what was summed before. */
 static REAL NAME(online)(REAL *restrict s, int64_t cols, REAL *most, double *sum) {
-    REAL before = *most, now = before, total = 0;
-    for (int64_t j = 0; j < cols; j++) now = s[j] > now ? s[j] : now;
+    REAL before = *most, now = (REAL)MOST(s, cols), total = 0;
+    if (!(now > before)) now = before;
     REAL shift = now == -(REAL)INFINITY ? 0 : now;
     for (int64_t j = 0; j < cols; j++) s[j] = EXP(s[j] - shift);
 #pragma omp simd reduction(+ : total)
