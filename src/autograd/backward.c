@@ -273,7 +273,7 @@ static wk_status run_rule(const walk *w, struct wk_node *node) {
                            .needs = needs,
                            .use_sinks = !w->ask->create && !w->ask->inputs };
     for (int i = 0; i < n_in; i++) needs[i] = is_useful(w, node->in[i]);
-    if (node->op->adds && needs[0] && !w->ask->create && !(w->context->mode & WK__MODE_ANOMALY))
+    if (n_in > 0 && node->op->adds && needs[0] && !w->ask->create && !(w->context->mode & WK__MODE_ANOMALY))
         call.sum = sum_of_its_own(w, node->in[0]);
     wk_status status = wk__rule_run(&call);
     for (int i = 0; i < n_in && status == WK_OK; i++)

@@ -379,7 +379,7 @@ void wk__fail_after_ops(int64_t count) {
         context->mode &= ~(uint32_t)WK__MODE_FAIL;
 }
 
-/* What a call needs besides itself. */
+/* What a call needs besides itself; it lies beside the call, whose `in` may point into it. */
 typedef struct operands {
     wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
     bool want_grad;
@@ -415,11 +415,9 @@ static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how,
     return WK_OK;
 }
 
-static wk_status run(wk_context *context, wk_call *call, wk_tensor *target) {
+static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
     const wk_op_def *op = call->op;
-    operands o;
-    o.want_grad = false;
-    WK_TRY(prepare(context, call, &o));
+    WK_TRY(prepare(context, call, o));
     if (op->composite) {
         if (op->n_out == WK_LIST && (call->n_out = op->outputs(call)) < 0) return wk_error_code();
         return run_parts(context, call);
@@ -435,20 +433,20 @@ static wk_status run(wk_context *context, wk_call *call, wk_tensor *target) {
         return run_parts(context, call);
     }
     wk__ran how = { .descs = descs, .target = target };
-    if (run_row(context, call, &how, o.want_grad) == WK_OK) return WK_OK;
+    if (run_row(context, call, &how, o->want_grad) == WK_OK) return WK_OK;
     add_op(context, op);
     for (int i = 0; i < op->n_out; i++) call->out[i] = NULL;
     return wk_error_code();
 }
 
 /* A call of a step that is captured or replayed. */
-static wk_status run_in_step(wk_context *context, wk_call *call, wk_tensor *target) {
+static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
     const wk_call asked = *call; /* casts take other operands' place */
     wk_status status;
     if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, &status)) return status;
-    if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, target);
+    if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, target);
     wk__capture_enter(context, &asked);
-    status = run(context, call, target);
+    status = run(context, call, o, target);
     wk__capture_leave(context, call->out, call->n_out, status);
     return status;
 }
@@ -461,8 +459,10 @@ wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
-    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) return run_in_step(context, &call, target);
-    return run(context, &call, target);
+    operands o;
+    o.want_grad = false;
+    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) return run_in_step(context, &call, &o, target);
+    return run(context, &call, &o, target);
 }
 
 int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs) {
