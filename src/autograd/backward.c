@@ -456,9 +456,9 @@ static wk_status backward_in_step(wk_context *context, wk_tensor *output, wk_ten
     const wk_call call = { .in = (wk_tensor *[]){ output, gradient }, .n_in = 2 };
     wk_status status;
     if (opts.retain_graph || opts.create_graph) wk__step_needs_tape(context, "a backward keeps its graph");
-    if (output && (context->mode & WK__MODE_REPLAY) && wk__replay_call(context, &call, &status)) return status;
+    if (output && (context->mode & WK__MODE_REPLAY) && wk__replay_call(context, &call, NULL, &status)) return status;
     if (!output || !(context->mode & WK__MODE_CAPTURE)) return walk_from(output, gradient, opts);
-    wk__capture_enter(context, &call);
+    wk__capture_enter(context, &call, NULL);
     status = walk_from(output, gradient, opts);
     wk__capture_leave(context, NULL, 0, status);
     return status;

@@ -443,9 +443,9 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
 static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
     const wk_call asked = *call; /* casts take other operands' place */
     wk_status status;
-    if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, &status)) return status;
+    if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, target, &status)) return status;
     if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, target);
-    wk__capture_enter(context, &asked);
+    wk__capture_enter(context, &asked, target);
     status = run(context, call, o, target);
     wk__capture_leave(context, call->out, call->n_out, status);
     return status;

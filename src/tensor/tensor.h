@@ -178,7 +178,7 @@ typedef struct wk__ran {
     bool ran, taped, mutates;
 } wk__ran;
 /* While WK__MODE_CAPTURE is set: around each call (row NULL: a backward), and after each that is not made of others. */
-void wk__capture_enter(wk_context *context, const wk_call *call);
+void wk__capture_enter(wk_context *context, const wk_call *call, const wk_tensor *target);
 void wk__capture_leave(wk_context *context, wk_tensor *const *out, int n_out, wk_status status);
 void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *how);
 /* A storage is given out or back; a tensor has been made on the host; its values are looked at by `what`. */
@@ -194,7 +194,7 @@ void wk__capture_leaf_ready(wk_context *context, wk_tensor *leaf);
 void wk__capture_suspend(wk_context *context, bool on);
 void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 3);
 /* While WK__MODE_REPLAY is set: run the call as planned, or answer false, and the step goes on as ever. */
-bool wk__replay_call(wk_context *context, const wk_call *call, wk_status *status);
+bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status);
 /* The step does something that needs the tape. */
 void wk__step_needs_tape(wk_context *context, const char *why);
 void wk__step_close(wk_context *context);

@@ -3,6 +3,7 @@
 #include "support/refused.h"
 #include "wick/autograd.h"
 #include "wick/dlpack.h"
+#include "wick/inplace.h"
 #include "wick/op.h"
 #include "wick/ops.h"
 #include "wick/optim.h"
@@ -211,6 +212,22 @@ Test(step, views_scopes_and_what_is_detached) {
 }
 
 /* ---- what breaks off ---- */
+
+/* In place or not is another call, though row and operands are the same. */
+static double in_place_or_not(net *n, int step) {
+    static wk_tensor *kept;
+    if (step == 0) wk_release(kept), kept = wk_kept_zeros(WK_F32, WK_DIMS(6, WIDTH));
+    wk_tensor *x = batch(6, step);
+    if (step % 5 == 4)
+        (void)wk_add(kept, x);
+    else
+        (void)wk_add_(kept, x);
+    return plain(n, step) + wk_at(kept, 3);
+}
+Test(step, a_call_in_place_is_another_one) {
+    wk_step_report report = compare(in_place_or_not, 15);
+    cr_expect_geq(report.replayed, 8, "%lld", (long long)report.replayed);
+}
 
 static double changing_its_mind(net *n, int step) {
     wk_tensor *y = forward(n, batch(6, step));

@@ -53,12 +53,15 @@ static double largest_of(wk_dtype dtype) {
     }
 }
 
-/* Half types are computed in f32 and rounded once at the end. */
+/* Half types are computed in f32 and rounded once at the end.  Among denormals each step loses as much as flushing
+ * does. */
 static double tolerance(const ref_call *call, const ref_row *row, wk_dtype working, wk_dtype stored, double value,
                         double size) {
-    double unit = working == WK_F64 ? 0x1p-53 : 0x1p-24, terms = (double)(call->terms > 1 ? call->terms : 1);
+    const wk_dtype computed = working == WK_F64 ? WK_F64 : WK_F32;
+    const double terms = (double)(call->terms > 1 ? call->terms : 1), steps = row->steps * sqrt(terms);
     if (size < 0) size = fabs(value);
-    return 1.001 * rounding_unit(stored) * fabs(value) + row->steps * sqrt(terms) * unit * size + smallest_of(stored);
+    return 1.001 * rounding_unit(stored) * fabs(value)
+           + steps * (rounding_unit(computed) * size + smallest_of(computed)) + smallest_of(stored);
 }
 
 static double wrapped(double value, wk_dtype dtype) {

@@ -1,8 +1,8 @@
 /* capture.c: noting what a step runs while it runs as ever.
  *
- * Headers live in the step's arena, so a pointer names one header for the whole step; storages are used again as soon
- * as they are free, and the plan's blocks are shared in the same way.  What cannot be repeated is refused by name; the
- * step itself is not disturbed.
+ * Headers live in the step's arena, so a pointer names one header for the whole step; a storage names a block from when
+ * it is given out until it is given back.  What cannot be repeated is refused by name; the step itself is not
+ * disturbed.
  */
 #include "tensor/registry.h"
 #include "tensor/step/plan.h"
@@ -254,7 +254,7 @@ static const void *copy_attrs(const wk_context *context, const wk_call *call) {
     return copy && call->op->attrs_size ? memcpy(copy, call->attrs, call->op->attrs_size) : copy;
 }
 
-static bool open_entry(wk_context *context, const wk_call *call) {
+static bool open_entry(wk_context *context, const wk_call *call, const wk_tensor *target) {
     wk__plan *plan = plan_of(context);
     void *entries = plan->entries;
     if (!make_place(&entries, plan->n_entries, &plan->most_entries, sizeof *plan->entries)) return false;
@@ -263,6 +263,8 @@ static bool open_entry(wk_context *context, const wk_call *call) {
     *e = (wk__entry){ .op = call->op, .n_in = call->n_in, .first = plan->n_launches };
     e->mode = context->mode & WK__MODE_COMPARED;
     e->half = context->autocast.dtype;
+    e->target = wk__step_target(call, target);
+    if (e->target < 0) wk__step_refuse(context, "a call writes into memory that is none of its operands'");
     e->in = take(context, (size_t)(call->n_in + 1) * sizeof *e->in);
     if (call->op) e->attrs = copy_attrs(context, call);
     if (!e->in || (call->op && !e->attrs)) return false;
@@ -284,11 +286,11 @@ static bool close_entry(wk_context *context, wk_tensor *const *out, int n_out) {
     return true;
 }
 
-void wk__capture_enter(wk_context *context, const wk_call *call) {
+void wk__capture_enter(wk_context *context, const wk_call *call, const wk_tensor *target) {
     wk__capture *c = context->step->capture;
     if (call->op && call->op->data_dependent)
         wk__step_refuse(context, "the shape of what %s gives depends on values", call->op->name);
-    if (c->depth++ == 0 && is_busy(context) && !open_entry(context, call))
+    if (c->depth++ == 0 && is_busy(context) && !open_entry(context, call, target))
         wk__step_refuse(context, "there is no memory for a plan");
 }
 

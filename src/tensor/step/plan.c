@@ -124,6 +124,13 @@ bool wk__plan_is_held(const wk__plan *plan) {
 
 /* ---- two calls, two plans ---- */
 
+int wk__step_target(const wk_call *call, const wk_tensor *target) {
+    if (!target) return 0;
+    for (int i = 0; i < call->n_in; i++)
+        if (call->in[i] == target) return i + 1;
+    return -1;
+}
+
 static size_t size_of(const wk_attr_def *attr) {
     switch (attr->type) {
     case WK_ATTR_INT: return sizeof(int64_t);
@@ -183,7 +190,7 @@ static bool same_operand(const wk__operand *a, const wk__operand *b) {
 }
 
 static bool same_entry(const wk__entry *a, const wk__entry *b) {
-    if (a->op != b->op || a->mode != b->mode || a->half != b->half) return false;
+    if (a->op != b->op || a->mode != b->mode || a->half != b->half || a->target != b->target) return false;
     if (a->n_in != b->n_in || a->n_out != b->n_out || a->end - a->first != b->end - b->first) return false;
     for (int i = 0; i < a->n_in; i++)
         if (!same_operand(&a->in[i], &b->in[i])) return false;

@@ -81,6 +81,7 @@ typedef struct wk__entry {
     wk_dtype half; /* of autocast */
     int n_in, n_out;
     wk__operand *in, *out;
+    int target;     /* 1 + the operand whose memory output 0 is written into; 0: none */
     int first, end; /* launches */
     wk__leaf_state *leaves;
 } wk__entry;
@@ -141,6 +142,8 @@ wk_status wk__plan_place(wk__plan *plan);
 void wk__plan_reset(wk__plan *plan);
 /* After it: what the step was given is let go. */
 void wk__plan_unbind(wk__plan *plan);
+/* 1 + the operand that is `target`, 0 where that is NULL, -1 where it is none. */
+int wk__step_target(const wk_call *call, const wk_tensor *target);
 bool wk__same_attrs(const wk_op_def *op, const void *a, const void *b);
 /* Whether two plans fit the same steps. */
 bool wk__plan_is_same(const wk__plan *a, const wk__plan *b);

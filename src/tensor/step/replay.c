@@ -48,8 +48,8 @@ static bool operand_fits(const wk__operand *o, wk_tensor *tensor) {
            && is_like(&o->planned->header, tensor);
 }
 
-static bool entry_fits(const wk_context *context, const wk__entry *e, const wk_call *call) {
-    if (e->op != call->op || e->n_in != call->n_in) return false;
+static bool entry_fits(const wk_context *context, const wk__entry *e, const wk_call *call, const wk_tensor *target) {
+    if (e->op != call->op || e->n_in != call->n_in || e->target != wk__step_target(call, target)) return false;
     if ((context->mode & WK__MODE_COMPARED) != e->mode || context->autocast.dtype != e->half) return false;
     if (call->op && call->op->attrs_size && !wk__same_attrs(call->op, call->attrs, e->attrs)) return false;
     for (int i = 0; i < e->n_in; i++)
@@ -146,24 +146,24 @@ static void end_scopes(wk__step *s) {
 }
 
 /* Before anything ran, another plan of the name may still be the right one. */
-static const wk__entry *find_entry(wk_context *context, const wk_call *call) {
+static const wk__entry *find_entry(wk_context *context, const wk_call *call, const wk_tensor *target) {
     wk__step *s = context->step;
     const wk__entry *e = s->cursor < s->plan->n_entries ? &s->plan->entries[s->cursor] : NULL;
-    if (e && entry_fits(context, e, call)) return e;
+    if (e && entry_fits(context, e, call, target)) return e;
     if (s->cursor > 0) return NULL;
     const wk__plan *tried = s->plan;
     for (wk__plan *plan = wk__step_candidate(context, NULL), *next; plan; plan = next) {
         next = wk__step_candidate(context, plan);
         if (plan == tried || !wk__step_use(context, plan)) continue;
-        if (entry_fits(context, &plan->entries[0], call)) return &plan->entries[0];
+        if (entry_fits(context, &plan->entries[0], call, target)) return &plan->entries[0];
     }
     return NULL;
 }
 
-bool wk__replay_call(wk_context *context, const wk_call *call, wk_status *status) {
+bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status) {
     wk__step *s = context->step;
     end_scopes(s);
-    const wk__entry *e = find_entry(context, call);
+    const wk__entry *e = find_entry(context, call, target);
     if (!e && s->cursor == 0) {
         context->mode &= ~(uint32_t)WK__MODE_REPLAY;
         wk__step_capture(context);

@@ -81,6 +81,7 @@ static bool get_memory(wk__step_name *name, wk__plan *plan) {
     }
     wk_clear_error();
     wk__step_note(name, "there is no memory for its plan");
+    plan->bytes = 0; /* they do not count */
     return false;
 }
 
@@ -96,6 +97,7 @@ bool wk__step_use(wk_context *context, wk__plan *plan) {
         return false;
     }
     wk__plan_reset(plan);
+    if (s->plan) wk__plan_unbind(s->plan); /* it was tried */
     s->plan = plan;
     s->cursor = s->drop = 0;
     return true;
@@ -109,6 +111,7 @@ static bool is_worthwhile(const wk__step_name *name) {
 }
 
 void wk__step_capture(wk_context *context) {
+    if (context->step->plan) wk__plan_unbind(context->step->plan);
     context->step->plan = NULL;
     if (is_worthwhile(context->step->name) && wk__capture_begin(context) != WK_OK) wk_clear_error();
 }
