@@ -114,6 +114,8 @@ typedef struct wk_allocator {
  * Wick; memory taken from the former allocator goes back to the one installed at that time, so a replacement must
  * accept it: wrap, do not replace, unless nothing has been allocated yet. */
 WK_API void wk_set_allocator(const wk_allocator *allocator);
+/* Whether another allocator than the C library's is installed. */
+WK_API bool wk_allocator_is_replaced(void);
 
 /* Zeroed memory, aligned to 16; NULL with WK_NO_MEMORY pending.  Size 0 gives a valid pointer. */
 WK_API void *wk_alloc(size_t size);

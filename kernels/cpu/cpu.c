@@ -2,6 +2,7 @@
  *
  * One device, ordinary memory, no streams: a call is finished when it returns.
  */
+#include "cpu/pool.h"
 #include "cpu/select.h"
 
 #include <sched.h>
@@ -54,13 +55,21 @@ static wk_status device_info(int device, wk_device_info *info) {
 
 static wk_status allocate(int device, size_t bytes, wk_stream *stream, void **memory) {
     (void)device, (void)stream;
-    *memory = wk_alloc_data(bytes);
+    *memory = bytes < WK_POOLED ? wk_alloc_data(bytes) : wk__pool_take(bytes);
     return *memory ? WK_OK : WK_NO_MEMORY;
 }
 
 static void release(int device, void *memory, size_t bytes, wk_stream *stream) {
-    (void)device, (void)bytes, (void)stream;
-    wk_free(memory);
+    (void)device, (void)stream;
+    if (bytes < WK_POOLED)
+        wk_free(memory);
+    else
+        wk__pool_give(memory);
+}
+
+static void trim(int device) {
+    (void)device;
+    wk__pool_trim();
 }
 
 static wk_status copy(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream) {
@@ -82,6 +91,8 @@ const wk_backend *wk__cpu_backend(void) {
         .device_info = device_info,
         .allocate = allocate,
         .release = release,
+        .pooled = WK_POOLED,
+        .trim = trim,
         .copy = copy,
         .kernel = wk__cpu_kernel,
         .last_error = last_error,

@@ -34,6 +34,10 @@ void wk_set_allocator(const wk_allocator *allocator) {
     current = allocator ? *allocator : system_allocator;
 }
 
+bool wk_allocator_is_replaced(void) {
+    return current.allocate != system_allocate;
+}
+
 static void *take(size_t size, size_t alignment) {
     size_t offset = alignment < sizeof(header) ? sizeof(header) : alignment;
     if (size > SIZE_MAX / 2) {

@@ -26,6 +26,9 @@ typedef struct wk_backend {
     wk_status (*device_info)(int device, wk_device_info *info);
     wk_status (*allocate)(int device, size_t bytes, wk_stream *stream, void **memory);
     void (*release)(int device, void *memory, size_t bytes, wk_stream *stream);
+    /* Blocks of this size and larger are kept by the backend for the next request; smaller ones by the caller. */
+    size_t pooled;
+    void (*trim)(int device); /* give what is kept back to the system */
     wk_status (*copy)(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
     /* Streams and events: NULL members where every call is finished on return. */
     wk_status (*stream_create)(int device, wk_stream **stream);

@@ -1,7 +1,8 @@
 /* storage.c: memory of tensors, through a cache of size classes.
  *
  * A steady step asks for the same sizes again and again, so freed blocks wait in lists (four classes to a doubling: at
- * most a quarter is wasted) and the system is left alone.  The cache belongs to the context that frees.
+ * most a quarter is wasted) and the system is left alone.  The cache belongs to the context that frees.  Large blocks
+ * are left to the backend, which can make one size of another.
  */
 #include "tensor/tensor.h"
 
@@ -29,6 +30,20 @@ static wk_status take(wk_context *context, int device, size_t bytes, void **data
     return backend->allocate(device, bytes, NULL, data);
 }
 
+static wk_storage *create(wk_context *context, int device, size_t bytes, unsigned size_class) {
+    const size_t pooled = wk__backend_of(device)->pooled;
+    const bool is_pooled = pooled && bytes >= pooled;
+    wk_storage *storage = wk_alloc(sizeof *storage);
+    if (!storage) return NULL;
+    if (take(context, device, is_pooled ? bytes : class_size(size_class), &storage->data) != WK_OK) {
+        wk_free(storage);
+        return NULL;
+    }
+    storage->device = (uint8_t)device;
+    storage->size_class = is_pooled ? WK__POOLED : (uint8_t)size_class;
+    return storage;
+}
+
 wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
     if (bytes > ((size_t)1 << 46)) {
         (void)wk_fail(WK_NO_MEMORY, "out of memory: a tensor of %zu bytes was asked for", bytes);
@@ -40,14 +55,8 @@ wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
         context->cache[size_class] = storage->next_free;
         context->cached_bytes -= class_size(size_class);
     } else {
-        storage = wk_alloc(sizeof *storage);
+        storage = create(context, device, bytes, size_class);
         if (!storage) return NULL;
-        if (take(context, device, class_size(size_class), &storage->data) != WK_OK) {
-            wk_free(storage);
-            return NULL;
-        }
-        storage->device = (uint8_t)device;
-        storage->size_class = (uint8_t)size_class;
     }
     atomic_store_explicit(&storage->references, 1, memory_order_relaxed);
     storage->version = 0;
@@ -79,7 +88,8 @@ wk_storage *wk__storage_slice(wk_storage *parent, size_t offset, size_t bytes) {
 }
 
 static void give_back(wk_storage *storage) {
-    wk__backend_of(storage->device)->release(storage->device, storage->data, class_size(storage->size_class), NULL);
+    size_t bytes = storage->size_class == WK__POOLED ? storage->bytes : class_size(storage->size_class);
+    wk__backend_of(storage->device)->release(storage->device, storage->data, bytes, NULL);
     wk_free(storage);
 }
 
@@ -104,6 +114,10 @@ void wk__storage_drop(wk_storage *storage) {
 #ifdef WICK_DEBUG
     if (storage->device == 0) memset(storage->data, 0xfb, storage->bytes); /* a NaN in every float type */
 #endif
+    if (storage->size_class == WK__POOLED) {
+        give_back(storage);
+        return;
+    }
     storage->next_free = context->cache[storage->size_class];
     context->cache[storage->size_class] = storage;
     context->cached_bytes += class_size(storage->size_class);
@@ -120,5 +134,6 @@ void wk_memory_trim(void) {
         context->cache[i] = NULL;
     }
     if (context) context->cached_bytes = 0;
+    wk__backend_of(0)->trim(0);
     wk__memory_return();
 }

@@ -21,7 +21,7 @@ typedef struct wk_storage {
     atomic_uint references;
     uint32_t version; /* counts changes in place */
     uint8_t device;
-    uint8_t size_class; /* of the cache; WK__NOT_CACHED for the caller's memory */
+    uint8_t size_class; /* of the cache; WK__POOLED for the backend's, WK__NOT_CACHED for the caller's memory */
     bool read_only;     /* a mapped file, or memory that its owner shares for reading */
     bool planned;       /* of a step's plan: the next step overwrites it */
     void *data;
@@ -33,7 +33,7 @@ typedef struct wk_storage {
     void *deleter_context;
     struct wk_storage *next_free;
 } wk_storage;
-enum { WK__NOT_CACHED = 255, WK__SIZE_CLASSES = 160 };
+enum { WK__NOT_CACHED = 255, WK__POOLED = 254, WK__SIZE_CLASSES = 160 };
 
 typedef struct wk__scope {
     struct wk__scope *outer;

@@ -80,15 +80,10 @@ static wk_status place_blocks(wk__plan *plan) {
     return WK_OK;
 }
 
-wk_status wk__plan_place(wk__plan *plan) {
+wk_status wk__plan_place(wk_context *context, wk__plan *plan) {
     WK_TRY(place_blocks(plan));
-    void *data = wk_alloc_data(plan->bytes ? plan->bytes : 1);
-    if (!data) return wk_error_code();
-    plan->memory = wk__storage_of_memory(data, plan->bytes, wk__plan_give_back, NULL);
-    if (!plan->memory) {
-        wk_free(data);
-        return wk_error_code();
-    }
+    plan->memory = wk__storage_create(context, 0, plan->bytes);
+    if (!plan->memory) return wk_error_code();
     for (wk__block *b = plan->blocks; b; b = b->next) {
         b->storage = wk__storage_slice(plan->memory, b->offset, b->bytes);
         if (!b->storage) return wk_error_code();

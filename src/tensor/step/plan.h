@@ -137,7 +137,7 @@ typedef struct wk__step {
 wk__plan *wk__plan_create(int threads);
 void wk__plan_destroy(wk__plan *plan);
 /* Memory for the blocks, and headers that point into it. */
-wk_status wk__plan_place(wk__plan *plan);
+wk_status wk__plan_place(wk_context *context, wk__plan *plan);
 /* Before a replay: results of the last one are gone. */
 void wk__plan_reset(wk__plan *plan);
 /* After it: what the step was given is let go. */

@@ -73,9 +73,10 @@ wk__plan *wk__step_candidate(const wk_context *context, const wk__plan *former) 
     return plan;
 }
 
-static bool get_memory(wk__step_name *name, wk__plan *plan) {
+static bool get_memory(wk_context *context, wk__plan *plan) {
+    wk__step_name *name = context->step->name;
     wk_memory_trim(); /* what the captured step used */
-    if (wk__plan_place(plan) == WK_OK) {
+    if (wk__plan_place(context, plan) == WK_OK) {
         name->report.bytes += plan->bytes;
         return true;
     }
@@ -87,7 +88,7 @@ static bool get_memory(wk__step_name *name, wk__plan *plan) {
 
 bool wk__step_use(wk_context *context, wk__plan *plan) {
     wk__step *s = context->step;
-    bool usable = plan->memory || get_memory(s->name, plan);
+    bool usable = plan->memory || get_memory(context, plan);
     if (usable && wk__plan_is_held(plan)) {
         wk__step_note(s->name, "a result of an earlier step is still held");
         usable = false;

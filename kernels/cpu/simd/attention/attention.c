@@ -87,7 +87,7 @@ static int64_t last_key(const attention *a, const tile *t) {
 
 #define REAL       float
 #define REAL_DTYPE WK_F32
-#define EXP(x)     wk_exp_f32(x)
+#define EXP(x)     wk_exp_of_negative(x)
 #define MOST(x, n) wk_chunk_max_f32(x, n)
 #define NAME(x)    x##_f32
 #include "cpu/simd/attention/attention_body.h"

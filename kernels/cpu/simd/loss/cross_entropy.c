@@ -127,7 +127,7 @@ static wk_status cross_entropy(wk_kernel_ctx *ctx, const wk_call *call) {
 
 static void chunk_f32(float *restrict dx, const float *restrict x, double lse_, double g_, double even_, int64_t n) {
     float lse = (float)lse_, g = (float)g_, even = (float)even_;
-    for (int64_t i = 0; i < n; i++) dx[i] = (wk_exp_f32(x[i] - lse) - even) * g;
+    for (int64_t i = 0; i < n; i++) dx[i] = (wk_exp_of_negative(x[i] - lse) - even) * g;
 }
 
 static void chunk_f64(double *restrict dx, const double *restrict x, double lse, double g, double even, int64_t n) {

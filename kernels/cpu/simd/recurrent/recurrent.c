@@ -2,7 +2,9 @@
  *
  * A step is one product of the states with w_hh, and a pass over the gates.  w_hh is packed once for all steps: with 20
  * sequences and 650 features packing costs three times the product itself.  The product adds straight into the reserve,
- * where the inputs' share stands already.  The gradient of w_hh is one product over all steps at the end.
+ * where the inputs' share stands already.  Sequences know nothing of each other, so where there are enough of them each
+ * thread takes some through all steps and waits for nobody.  The gradient of w_hh is one product over all steps at the
+ * end.
  */
 #include "cpu/scratch.h"
 #include "cpu/simd/linalg/gemm.h"
@@ -22,10 +24,14 @@ typedef struct sequence {
     void *slopes, *own_slopes; /* (T, N, gates · H); own_slopes of gru */
     void *dh, *dc;             /* (N, H) */
     wk_gemm product;
-    char *rooms; /* a row a thread */
-    size_t room;
-    int team;
+    int64_t from, to; /* the sequences to walk through */
+    char *rooms;      /* a row a thread */
+    char *packs;      /* what its products need */
+    size_t room, pack;
+    int team;    /* threads of each step; 1: the steps are one thread's */
+    int walkers; /* threads that take sequences of their own; 1: none do */
 } sequence;
+enum { LEAST_SHARE = 8 }; /* sequences: products of fewer rows run at half the speed */
 
 /* The time of the k-th step. */
 static int64_t step_of(const sequence *v, int64_t k) {
@@ -96,8 +102,30 @@ static sequence sequence_of(wk_kernel_ctx *ctx, wk_recurrent_kind kind, const wk
     if (lengths) v.lengths = lengths->data, v.lengths_step = lengths->stride[0];
     v.product = (wk_gemm){ .accumulate = true, .threads = ctx->threads };
     v.product.c_dtype = xg->dtype == WK_F64 ? WK_F64 : WK_F32;
+    v.to = v.batch;
     v.team = wk_cpu_team(ctx, 4 * v.batch * v.gates * v.hidden); /* gates cost more than their bytes */
+    bool many = v.batch >= LEAST_SHARE * ctx->threads && v.steps * v.batch * v.gates * v.hidden * v.hidden >= 1 << 19;
+    v.walkers = many ? ctx->threads : 1;
     return v;
+}
+
+/* Have `steps` done for all sequences. */
+static void walk(const sequence *v, void (*steps)(const sequence *)) {
+    if (v->walkers < 2) {
+        steps(v);
+        return;
+    }
+#pragma omp parallel num_threads(v->walkers)
+    {
+        const int64_t rank = omp_get_thread_num(), team = omp_get_num_threads(), fours = v->batch / 4;
+        sequence mine = *v;
+        mine.from = fours * rank / team * 4; /* tiles have a multiple of four rows */
+        mine.to = rank + 1 == team ? v->batch : fours * (rank + 1) / team * 4;
+        mine.rooms += v->room * (size_t)rank;
+        mine.product.buffer = v->packs + v->pack * (size_t)rank;
+        mine.product.threads = mine.team = 1;
+        steps(&mine);
+    }
 }
 
 /* Dense operands, rooms, and w_hh packed as B (k, n) of the steps' product. */
@@ -107,7 +135,7 @@ static void take_operands(sequence *v, pieces *p, wk_tensor *const *in, bool tra
     if (v->kind == WK_RECURRENT_LSTM) v->c0 = dense(p, in[3]);
     if (v->kind == WK_RECURRENT_GRU) v->bias = dense(p, in[3]);
     v->room = ((size_t)(v->gates * v->hidden) * real + 63) / 64 * 64;
-    v->rooms = take(p, v->room * (size_t)v->team);
+    v->rooms = take(p, v->room * (size_t)(v->team > v->walkers ? v->team : v->walkers));
     void *zeros = take(p, (size_t)v->hidden * real);
     if (zeros) memset(zeros, 0, (size_t)v->hidden * real);
     v->zeros = zeros;
@@ -115,6 +143,9 @@ static void take_operands(sequence *v, pieces *p, wk_tensor *const *in, bool tra
     wk_gemm g = v->product;
     g.k = transposed ? v->hidden : v->gates * v->hidden, g.n = transposed ? v->gates * v->hidden : v->hidden;
     g.b = (wk_gemm_operand){ v->weight, transposed ? 1 : v->hidden, transposed ? v->hidden : 1, v->product.c_dtype };
+    g.m = v->batch;
+    v->pack = (WK_GEMM_BUFFER(&g) + 63) / 64 * 64;
+    v->packs = v->walkers > 1 ? take(p, v->pack * (size_t)v->walkers) : NULL;
     void *packed = take(p, WK_GEMM_PACKED(&g));
     if (!packed) return;
     WK_GEMM_PACK(&g, packed);
@@ -133,10 +164,7 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, wk_recurrent_k
     if (!p.memory) return WK_NO_MEMORY;
     take_operands(&v, &p, call->in, true);
     bool wide = reserve->dtype == WK_F64;
-    if (wide)
-        forward_f64(&v);
-    else
-        forward_f32(&v);
+    walk(&v, wide ? forward_f64 : forward_f32);
     if (kind != WK_RECURRENT_LSTM) return WK_OK;
     wk_rows c_n = wk_rows_of(call->out[1], 1);
     for (int64_t n = 0; n < v.batch; n++) {
@@ -203,10 +231,11 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call) {
     memset(v.dh, 0, states);
     if (v.dc) memset(v.dc, 0, states);
     if (v.dc && dc_n && wk_rows_dense(dc_n, v.dc) != v.dc) memcpy(v.dc, dc_n->data, states);
+    walk(&v, wide ? backward_f64 : backward_f32);
     if (wide)
-        backward_f64(&v, r.dw, r.dbias);
+        kept_gradients_f64(&v, r.dw, r.dbias);
     else
-        backward_f32(&v, r.dw, r.dbias);
+        kept_gradients_f32(&v, r.dw, r.dbias);
     put_results(&v, &r, call);
     return WK_OK;
 }

@@ -90,18 +90,18 @@ static void NAME(forward)(const sequence *v) {
     for (int64_t k = 0; k < v->steps; k++) {
         REAL *kept = (REAL *)v->reserve + step_of(v, k) * v->batch * wide;
 #pragma omp parallel for num_threads(v->team) schedule(static) if (v->team > 1)
-        for (int64_t n = 0; n < v->batch; n++)
+        for (int64_t n = v->from; n < v->to; n++)
             NAME(start_row)(v, step_of(v, k), n, kept + n * wide, (REAL *)room_of(v));
-        const REAL *before = NAME(state_before)(v, k, 0, false);
+        const REAL *before = NAME(state_before)(v, k, v->from, false);
         if (before) {
             wk_gemm g = v->product;
-            g.m = v->batch, g.n = gates, g.k = v->hidden, g.c = kept, g.c_row = wide;
+            g.m = v->to - v->from, g.n = gates, g.k = v->hidden, g.c = kept + v->from * wide, g.c_row = wide;
             g.a = (wk_gemm_operand){ before, k == 0 ? v->hidden : wide, 1, REAL_DTYPE };
             g.b = (wk_gemm_operand){ v->weight, 1, v->hidden, REAL_DTYPE };
             (void)WK_GEMM(&g);
         }
 #pragma omp parallel for num_threads(v->team) schedule(static) if (v->team > 1)
-        for (int64_t n = 0; n < v->batch; n++) NAME(forward_row)(v, k, n, (REAL *)room_of(v));
+        for (int64_t n = v->from; n < v->to; n++) NAME(forward_row)(v, k, n, (REAL *)room_of(v));
     }
 }
 
@@ -182,18 +182,24 @@ static void NAME(weight_gradient)(const sequence *v, REAL *dw, const REAL *slope
     (void)WK_GEMM(&g);
 }
 
-static void NAME(backward)(const sequence *v, REAL *dw, REAL *dbias) {
+static void NAME(backward)(const sequence *v) {
     int64_t gates = v->gates * v->hidden;
     const REAL *slopes = v->own_slopes ? v->own_slopes : v->slopes;
     for (int64_t k = v->steps - 1; k >= 0; k--) {
 #pragma omp parallel for num_threads(v->team) schedule(static) if (v->team > 1)
-        for (int64_t n = 0; n < v->batch; n++) NAME(backward_row)(v, k, n, (REAL *)room_of(v));
+        for (int64_t n = v->from; n < v->to; n++) NAME(backward_row)(v, k, n, (REAL *)room_of(v));
         wk_gemm g = v->product;
-        g.m = v->batch, g.n = v->hidden, g.k = gates, g.c = v->dh, g.c_row = v->hidden;
-        g.a = (wk_gemm_operand){ slopes + step_of(v, k) * v->batch * gates, gates, 1, REAL_DTYPE };
+        g.m = v->to - v->from, g.n = v->hidden, g.k = gates;
+        g.c = (REAL *)v->dh + v->from * v->hidden, g.c_row = v->hidden;
+        g.a = (wk_gemm_operand){ slopes + (step_of(v, k) * v->batch + v->from) * gates, gates, 1, REAL_DTYPE };
         g.b = (wk_gemm_operand){ v->weight, v->hidden, 1, REAL_DTYPE };
         (void)WK_GEMM(&g);
     }
+}
+
+static void NAME(kept_gradients)(const sequence *v, REAL *dw, REAL *dbias) {
+    int64_t gates = v->gates * v->hidden;
+    const REAL *slopes = v->own_slopes ? v->own_slopes : v->slopes;
     NAME(weight_gradient)(v, dw, slopes);
     if (!dbias) return;
     memset(dbias, 0, (size_t)gates * sizeof(REAL));

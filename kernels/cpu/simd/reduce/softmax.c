@@ -46,7 +46,7 @@
             out[i] = expression_f64;                                                                                  \
         }                                                                                                             \
     }
-MAP(softmax, wk_exp_f32(a - p) * q, exp(a - p) * q)          /* p: max, q: 1 / sum */
+MAP(softmax, wk_exp_of_negative(a - p) * q, exp(a - p) * q)  /* p: max, q: 1 / sum */
 MAP(log_softmax, a - p - q, a - p - q)                       /* p: max, q: log sum */
 MAP(softmax_grad, b *(a - p), b *(a - p))                    /* a: dy, b: y, p: sum(dy y) */
 MAP(log_softmax_grad, a - wk_exp_f32(b) * p, a - exp(b) * p) /* p: sum(dy) */
