@@ -19,8 +19,8 @@
 enum { LINE = 64, BINS = 48, LEAST_REST = 1 << 16 }; /* bytes; a rest below stays with its block */
 
 typedef struct block {
-    size_t size;          /* with this header */
-    struct block *before; /* the neighbour below; NULL: this is the lowest */
+    size_t size;                /* with this header */
+    struct block *before;       /* the neighbour below; NULL: this is the lowest */
     struct block *next, **link; /* of the free ones in its bin; link NULL: in use */
 } block;
 _Static_assert(sizeof(block) <= LINE, "a header fills a cache line");
@@ -54,8 +54,7 @@ static void return_pages(char *from, const char *to) {
     if (from + skip + page <= to) (void)madvise(from + skip, ((size_t)(to - from) - skip) / page * page, MADV_DONTNEED);
 }
 #else
-static void reserve(void) {
-}
+static void reserve(void) {}
 
 static void return_pages(char *from, const char *to) {
     (void)from, (void)to;

@@ -87,7 +87,8 @@ Test(pool, neighbours_join) {
 
 Test(pool, the_smallest_gap_that_fits) {
     if (!POOLED) return;
-    char *wide = wk__pool_take(8 * MIB), *a = wk__pool_take(MIB), *narrow = wk__pool_take(3 * MIB), *b = wk__pool_take(MIB);
+    char *wide = wk__pool_take(8 * MIB), *a = wk__pool_take(MIB), *narrow = wk__pool_take(3 * MIB),
+         *b = wk__pool_take(MIB);
     wk__pool_give(narrow), wk__pool_give(wide);
     char *fits = wk__pool_take(2 * MIB);
     cr_expect_eq(fits, narrow);
