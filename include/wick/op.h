@@ -163,9 +163,10 @@ struct wk_op_def {
     bool data_dependent;                      /* the output's shape depends on values */
     bool random;                              /* draws random numbers: samples are compared by statistics */
     bool internal;                            /* serves gradient rules or optimizers; users do not call it */
-    bool composite; /* always runs as `decompose` says: shape and gradient are those of the parts */
-    bool part;      /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
-    bool adds;      /* the gradient rule looks at wk_grad.sum */
+    bool composite;   /* always runs as `decompose` says: shape and gradient are those of the parts */
+    bool part;        /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
+    bool adds;        /* the gradient rule looks at wk_grad.sum */
+    bool elementwise; /* an element of the output depends on the elements there of the inputs, broadcast, alone */
     int (*outputs)(const wk_call *call); /* of rows with a list of outputs: how many; -1 with an error pending */
     const wk_attr_def *attrs;
     int n_attrs;

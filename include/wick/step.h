@@ -13,6 +13,9 @@
  * at once, on memory that the plan owns, without shape rules, allocation or tape, and wk_backward runs the kernels that
  * it ran while capturing.  So results are the same bits, and whatever may be read without a step may be read in one.
  *
+ * Inside of one call (a row that is made of parts, wk_backward) neighbours that compute element by element pass over
+ * memory together, tile by tile: the same kernels, and the same bits.  WICK_FUSION=0 switches that off.
+ *
  * A call that does not fit ends the replay of this step: the tape is rebuilt for the calls before it, and the step goes
  * on as ever; the log says once why.  A name holds up to eight plans (a short last batch, accumulation, validation).
  * What cannot be captured runs as ever, and the log says once what it was: results whose shape depends on values,
@@ -37,8 +40,8 @@ WK_API wk_status wk_step_end(void);
 
 typedef struct wk_step_report {
     int64_t eager, captured, replayed; /* steps so far; one whose replay broke off counts as eager */
-    int plans;
-    size_t bytes;    /* that the plans hold */
+    int plans, fused;                  /* plans, and their kernels that run tile by tile with their neighbours */
+    size_t bytes;                      /* that the plans hold */
     const char *why; /* the last reason why a step was not captured or not replayed to its end, or NULL */
 } wk_step_report;
 /* What became of the steps of this name in this context; zeros for a name that never began. */

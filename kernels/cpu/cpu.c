@@ -5,6 +5,7 @@
 #include "cpu/pool.h"
 #include "cpu/select.h"
 
+#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,6 +79,11 @@ static wk_status copy(void *target, const void *source, size_t bytes, wk_copy_ki
     return WK_OK;
 }
 
+static void parallel(int threads, void (*part)(void *context, int rank, int team), void *context) {
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    part(context, omp_get_thread_num(), omp_get_num_threads());
+}
+
 static const char *last_error(void) {
     return "";
 }
@@ -94,6 +100,7 @@ const wk_backend *wk__cpu_backend(void) {
         .pooled = WK_POOLED,
         .trim = trim,
         .copy = copy,
+        .parallel = parallel,
         .kernel = wk__cpu_kernel,
         .last_error = last_error,
     };

@@ -37,6 +37,8 @@ typedef struct wk_backend {
     wk_status (*event_record)(wk_stream *stream, wk_event **event);
     wk_status (*event_wait)(wk_stream *stream, wk_event *event);
     void (*event_destroy)(wk_event *event);
+    /* Call part(context, rank, team) for each rank of a team of at most `threads`, all at once. */
+    void (*parallel)(int threads, void (*part)(void *context, int rank, int team), void *context);
     /* Resolved once per row and dtype; NULL: not supported, the row's decomposition is taken or the error names it. */
     wk_kernel (*kernel)(const char *op, wk_dtype dtype);
     const char *(*last_error)(void);

@@ -12,7 +12,7 @@
 #include "cpu/simd/vector_math.h"
 
 /* A chunk's: maximum (NaN is passed over; the sum of exponentials brings it back), sum, sum of products, and
- * sum of exp(x - shift), which are written to e. */
+ * sum of exp(x - shift), which are written to e; no x is above shift. */
 #define WK_LINES(suffix, type, exponential)                                                                          \
     static inline double wk_chunk_max_##suffix(const type *x, int64_t n) {                                           \
         type lane[16], best = (type)-INFINITY;                                                                       \
@@ -36,11 +36,13 @@
     }                                                                                                                \
     static inline double wk_chunk_exp_##suffix(type *restrict e, const type *restrict x, double shift_, int64_t n) { \
         type shift = (type)shift_, total = 0;                                                                        \
-        for (int64_t i = 0; i < n; i++) e[i] = exponential(x[i] - shift);                                            \
-        _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) total += e[i];                      \
+        _Pragma("omp simd reduction(+ : total)") for (int64_t i = 0; i < n; i++) {                                   \
+            e[i] = exponential(x[i] - shift);                                                                        \
+            total += e[i];                                                                                           \
+        }                                                                                                            \
         return (double)total;                                                                                        \
     }
-WK_LINES(f32, float, wk_exp_f32)
+WK_LINES(f32, float, wk_exp_of_negative)
 WK_LINES(f64, double, exp)
 
 /* One line in memory. */
@@ -83,7 +85,7 @@ static inline double wk_line_sum(const wk_line *line) {
     return total;
 }
 
-/* Sum of exp(x - shift). */
+/* Sum of exp(x - shift), shift being finite and the largest x. */
 static inline double wk_line_exp_sum(const wk_line *line, double shift) {
     wk_staging buffer, e;
     double total = 0;

@@ -68,11 +68,12 @@ static void place_block(wk__block **lowest, wk__block *b, size_t *total) {
 /* The largest first (Pisarchyk and Lee 2020, "greedy by size"). */
 static wk_status place_blocks(wk__plan *plan) {
     size_t count = 0;
-    for (const wk__block *b = plan->blocks; b; b = b->next) count++;
+    for (const wk__block *b = plan->blocks; b; b = b->next) count += !b->inner;
     wk__block **all = wk_alloc((count + 1) * sizeof *all), *lowest = NULL;
     if (!all) return WK_NO_MEMORY;
     count = 0;
-    for (wk__block *b = plan->blocks; b; b = b->next) all[count++] = b;
+    for (wk__block *b = plan->blocks; b; b = b->next)
+        if (!b->inner) all[count++] = b;
     qsort(all, count, sizeof *all, by_size);
     plan->bytes = 0;
     for (size_t i = 0; i < count; i++) place_block(&lowest, all[i], &plan->bytes);
@@ -85,7 +86,7 @@ wk_status wk__plan_place(wk_context *context, wk__plan *plan) {
     plan->memory = wk__storage_create(context, 0, plan->bytes);
     if (!plan->memory) return wk_error_code();
     for (wk__block *b = plan->blocks; b; b = b->next) {
-        b->storage = wk__storage_slice(plan->memory, b->offset, b->bytes);
+        b->storage = wk__storage_slice(plan->memory, b->offset, b->inner ? 0 : b->bytes);
         if (!b->storage) return wk_error_code();
         b->storage->planned = true;
     }

@@ -16,6 +16,7 @@ typedef struct wk__block {
     struct wk__block *next, *above; /* above: the next one in memory that has a place */
     size_t bytes, offset;
     int birth, death;
+    bool shown, inner;   /* a caller has seen a result on it; it is in a fused group only, and has no memory */
     wk_storage *storage; /* NULL before the plan has memory */
 } wk__block;
 
@@ -50,13 +51,16 @@ typedef struct wk__constant {
     bool written; /* by a launch: restored before each replay */
 } wk__constant;
 
+typedef struct wk__fused wk__fused;
+
 typedef struct wk__launch {
     wk_call call;
     const char *call_site, *layer;
     wk_tensor *leaf; /* of an event, which has no call: this leaf's gradient is complete */
     bool runs;       /* a kernel; else a view, or nothing to do */
     bool taped, mutates;
-    bool into; /* output 0 is memory that was there before */
+    bool into;        /* output 0 is memory that was there before */
+    wk__fused *fused; /* the group that begins here, or NULL */
 } wk__launch;
 
 typedef struct wk__operand {
@@ -106,7 +110,7 @@ typedef struct wk__plan {
     wk__constant *constants;
     wk_storage *memory; /* all blocks; NULL before the first replay */
     size_t bytes;
-    int threads;
+    int threads, n_fused; /* launches in groups */
 } wk__plan;
 
 enum { WK__PLANS_OF_A_NAME = 8 };
@@ -152,6 +156,14 @@ bool wk__plan_is_held(const wk__plan *plan);
 
 /* Deleter of memory that a plan's storages stand on. */
 void wk__plan_give_back(void *context, void *data);
+
+/* ---- fuse.c ---- */
+bool wk__fusion_is_off(void);
+/* Find launches that run tile by tile.  Before the plan has memory. */
+wk_status wk__plan_fuse(wk__plan *plan);
+/* Run the group that begins with this launch. */
+wk_status wk__fused_run(wk_context *context, const wk__launch *first);
+int wk__fused_end(const wk__fused *f);
 
 /* ---- capture.c ---- */
 wk_status wk__capture_begin(wk_context *context);

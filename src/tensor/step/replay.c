@@ -78,7 +78,10 @@ static wk_status run(wk_context *context, const wk__entry *e) {
     for (int i = e->first; i < e->end && status == WK_OK; i++) {
         const wk__launch *l = &context->step->plan->launches[i];
         if (!e->op) context->call_site = l->call_site, context->layer = l->layer;
-        if (l->leaf) {
+        if (l->fused) {
+            status = wk__fused_run(context, l);
+            i = wk__fused_end(l->fused) - 1;
+        } else if (l->leaf) {
             context->mode &= ~(uint32_t)WK__MODE_REPLAY; /* who is told of it may run what it likes */
             status = wk__leaf_completed(l->leaf);
             context->mode |= WK__MODE_REPLAY;

@@ -53,6 +53,7 @@ static void remove_plan(wk__step_name *name, wk__plan *plan) {
     if (name->last == plan) name->last = NULL;
     name->report.plans--;
     name->report.bytes -= plan->bytes;
+    name->report.fused -= plan->n_fused;
     wk__plan_destroy(plan);
 }
 
@@ -189,7 +190,16 @@ static void end_capture(wk_context *context) {
             follow(name, former);
             return;
         }
+    if (!wk__fusion_is_off() && wk__plan_fuse(plan) != WK_OK) {
+        wk_clear_error();
+        wk__plan_destroy(plan);
+        wk__step_note(name, "there is no memory for a plan");
+        name->report.eager++;
+        do_not_follow(name, NULL);
+        return;
+    }
     name->report.captured++;
+    name->report.fused += plan->n_fused;
     add_plan(name, plan);
     follow(name, plan);
 }

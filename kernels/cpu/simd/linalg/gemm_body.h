@@ -145,6 +145,41 @@ static void NAME(pack)(REAL *panel, int64_t width, const wk_gemm_operand *x, int
         NAME(pack_across)(panel, width, x, along, across, from, count, k0, k);
 }
 
+/* `count` whole panels side by side, whose numbers of one step lie together: a line of memory that two panels share is
+ * read once, and the copies are of a constant length. */
+static inline __attribute__((always_inline)) void NAME(pack_side_by_side)(REAL *restrict panels, const int64_t width,
+                                                                          int64_t count, const REAL *restrict x,
+                                                                          int64_t along, int64_t k) {
+    for (int64_t step = 0; step < k; step++)
+        for (int64_t p = 0; p < count; p++)
+            memcpy(panels + p * width * k + step * width, x + step * along + p * width, (size_t)width * sizeof(REAL));
+}
+
+/* Panels [first, last) of `width`, of which the whole operand has `count` rows or columns, from `from` on. */
+static void NAME(pack_panels)(REAL *packed, int64_t width, int64_t unit, const wk_gemm_operand *x, int64_t along,
+                              int64_t across, int64_t from, int64_t count, int64_t k0, int64_t k, int64_t first,
+                              int64_t last) {
+    enum { NR = 2 * LANES, SIDE_BY_SIDE = 8 };
+    int64_t p = first;
+    if (across == 1 && x->dtype == REAL_DTYPE) {
+        const int64_t whole = count / width < last ? count / width : last;
+        for (; p < whole; p += SIDE_BY_SIDE) {
+            const int64_t here = whole - p < SIDE_BY_SIDE ? whole - p : SIDE_BY_SIDE;
+            const REAL *start = (const REAL *)x->data + from + p * width + k0 * along;
+            if (width == MR)
+                NAME(pack_side_by_side)(packed + p * MR * k, MR, here, start, along, k);
+            else
+                NAME(pack_side_by_side)(packed + p * NR * k, NR, here, start, along, k);
+        }
+        p = whole > first ? whole : first;
+    }
+    for (; p < last; p++) {
+        const int64_t here = count - p * width < width ? count - p * width : width;
+        NAME(pack)
+        (packed + p * width * k, wk_gemm_width(here, unit, width), x, along, across, from + p * width, here, k0, k);
+    }
+}
+
 /* A tile at the edge of C goes through a small buffer. */
 static void NAME(edge_tile)(NAME(tile_kernel) kernel, int64_t k, const REAL *a, const REAL *b, const NAME(tile) * tile,
                             int64_t rows, int64_t cols) {
@@ -198,20 +233,14 @@ static void NAME(share)(const wk_gemm *g, REAL *c, int64_t c_row, REAL *packed_a
         int64_t nc = g->n - jc < NC ? g->n - jc : NC, col_panels = (nc + NR - 1) / NR;
         for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
             int64_t k = g->k - k0 < KC ? g->k - k0 : KC;
-            for (int64_t p = rank; p < row_panels; p += team) {
-                int64_t count = g->m - p * MR < MR ? g->m - p * MR : MR;
-                NAME(pack)
-                (packed_a + p * MR * k, wk_gemm_width(count, MR / 3, MR), &g->a, g->a.col, g->a.row, p * MR, count, k0,
-                 k);
-            }
+            NAME(pack_panels)
+            (packed_a, MR, MR / 3, &g->a, g->a.col, g->a.row, 0, g->m, k0, k, row_panels * rank / team,
+             row_panels * (rank + 1) / team);
             /* B packed beforehand: its blocks lie one after the other. */
             const REAL *b = g->packed ? (const REAL *)g->packed + jc * g->k + col_panels * NR * k0 : packed_b;
-            for (int64_t p = rank; p < col_panels && !g->packed; p += team) {
-                int64_t count = nc - p * NR < NR ? nc - p * NR : NR;
-                NAME(pack)
-                (packed_b + p * NR * k, wk_gemm_width(count, LANES, NR), &g->b, g->b.row, g->b.col, jc + p * NR, count,
-                 k0, k);
-            }
+            if (!g->packed) NAME(pack_panels)
+            (packed_b, NR, LANES, &g->b, g->b.row, g->b.col, jc, nc, k0, k, col_panels * rank / team,
+             col_panels * (rank + 1) / team);
             wk_gemm_wait(team);
             bool by_rows = row_panels * MR > nc;
             int64_t panels = by_rows ? row_panels : col_panels;

@@ -29,10 +29,33 @@ static void find_largest(const void *context, const int64_t offset[], int64_t n)
     double here = wk_line_max(&line);
     if (here > *p->largest) *p->largest = here;
 }
+/* Of numbers whose largest is infinite: 0 or infinity, or NaN if there is one. */
+static double infinite_sum(const wk_line *line) {
+    wk_staging buffer;
+    double total = 0;
+    for (int64_t at = 0; at < line->n; at += WK_CHUNK) {
+        int64_t n = wk_chunk_length(at, line->n);
+        const void *x = wk_line_chunk(line, at, n, &buffer);
+        for (int64_t i = 0; i < n; i++) {
+            double value = line->dtype == WK_F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
+            total += value == -(double)INFINITY ? 0 : value;
+        }
+    }
+    return total;
+}
 static void add_up(const void *context, const int64_t offset[], int64_t n) {
     const pass *p = context;
     wk_line line = line_of(p, offset[0], n);
-    *p->sum += wk_line_exp_sum(&line, isinf(*p->largest) ? 0 : *p->largest);
+    *p->sum += isinf(*p->largest) ? infinite_sum(&line) : wk_line_exp_sum(&line, *p->largest);
+}
+
+/* A short f32 line without gaps, the last axis of attention's scores: 73 ns for 32 numbers by way of the walk. */
+static double short_line(const float *x, int64_t n) {
+    float e[WK_CHUNK];
+    const double largest = wk_chunk_max_f32(x, n);
+    if (!isinf(largest)) return largest + log(wk_chunk_exp_f32(e, x, largest, n));
+    const wk_line line = { (const char *)x, 1, n, WK_F32 };
+    return log(infinite_sum(&line));
 }
 
 /* ---- a tile of columns side by side ---- */
@@ -114,7 +137,13 @@ static void visit(const void *context, const int64_t offset[], int64_t n) {
     int64_t size = (int64_t)wk_size_of(of->dtype), count = wk_walk_count(&of->reduced);
     for (int64_t i = 0; of->by_columns && i < n; i += TILE)
         visit_tile(of, of->x + (offset[1] + i) * size, of->out + (offset[0] + i) * size, n - i < TILE ? n - i : TILE);
-    for (int64_t i = 0; !of->by_columns && i < n; i++) {
+    const bool is_short = of->dtype == WK_F32 && of->reduced.rank == 1 && of->reduced.stride[0][0] == 1
+                          && count <= WK_CHUNK && of->out_step == size;
+    for (int64_t i = 0; is_short && i < n; i++) {
+        const char *x = of->x + offset[1] * size + i * of->x_step;
+        ((float *)(void *)of->out)[offset[0] + i] = (float)short_line((const float *)(const void *)x, count);
+    }
+    for (int64_t i = 0; !of->by_columns && !is_short && i < n; i++) {
         double largest = -(double)INFINITY, sum = 0;
         const pass p = { of, of->x + offset[1] * size + i * of->x_step, &largest, &sum };
         wk_walk_range(&of->reduced, 0, count, find_largest, &p);

@@ -203,6 +203,7 @@ static void backward_cases(wk_sampler *s, const void *attrs, const char *first, 
                                            .doc = "dy times the slope of " #id,                         \
                                            .n_in = 2,                                                   \
                                            .n_out = 1,                                                  \
+                                           .elementwise = true,                                         \
                                            .saves_in = IN0 | IN1,                                       \
                                            .attrs = attr_list,                                          \
                                            .n_attrs = count,                                            \
@@ -268,6 +269,7 @@ static wk_op_def piecewise_backward_row = { .name = "piecewise_backward",
                                             .doc = "dy times the slope of the piece that x lies in",
                                             .n_in = 2,
                                             .n_out = 1,
+                                            .elementwise = true,
                                             .saves_in = IN1,
                                             .attrs = piecewise_attrs,
                                             .n_attrs = 6,
@@ -309,6 +311,7 @@ static wk_op_def gelu_row = { .name = "gelu",
                               .doc = "x Φ(x)",
                               .n_in = 1,
                               .n_out = 1,
+                              .elementwise = true,
                               .saves_in = IN0,
                               .attrs = gelu_attrs,
                               .n_attrs = 1,

@@ -298,6 +298,7 @@ static wk_op_def pow_scalar_row = { .name = "pow_scalar",
                                     .doc = "x^exponent",
                                     .n_in = 1,
                                     .n_out = 1,
+                                    .elementwise = true,
                                     .saves_in = IN0,
                                     .attrs = pow_scalar_attrs,
                                     .n_attrs = 1,
@@ -320,6 +321,7 @@ static const wk_attr_def addcmul_attrs[] = { { "value", WK_ATTR_OPTIONAL, offset
         .doc = text,                                                                                      \
         .n_in = 3,                                                                                        \
         .n_out = 1,                                                                                       \
+        .elementwise = true,                                                                              \
         .saves_in = keep_in,                                                                              \
         .attrs = attr_list,                                                                               \
         .n_attrs = count,                                                                                 \

@@ -31,6 +31,7 @@ static void isclose_samples(wk_sampler *s) {
         .doc = text,                                                                                       \
         .n_in = inputs,                                                                                    \
         .n_out = 1,                                                                                        \
+        .elementwise = true,                                                                               \
         .dtype = { .allowed = { dtypes, dtypes }, .same = (1 << (inputs)) - 1, .promote = (inputs) == 2 }, \
         .shape = rule,                                                                                     \
         .not_differentiable = reason,                                                                      \
@@ -83,6 +84,7 @@ static wk_op_def isclose_row = { .name = "isclose",
                                  .doc = "|a - b| <= atol + rtol |b|, or equal",
                                  .n_in = 2,
                                  .n_out = 1,
+                                 .elementwise = true,
                                  .attrs = isclose_attrs,
                                  .n_attrs = 3,
                                  .attrs_size = sizeof(wk_isclose_opts),

@@ -79,6 +79,7 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
                                   .doc = text,                                          \
                                   .n_in = 1,                                            \
                                   .n_out = 1,                                           \
+                                  .elementwise = true,                                  \
                                   .saves_in = keep_in,                                  \
                                   .saves_out = keep_out,                                \
                                   .dtype = { .allowed = { dtypes }, .autocast = cast }, \
@@ -97,6 +98,7 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
                                   .doc = text,                                               \
                                   .n_in = 1,                                                 \
                                   .n_out = 1,                                                \
+                                  .elementwise = true,                                       \
                                   .saves_in = keep_in,                                       \
                                   .saves_out = keep_out,                                     \
                                   .attrs = id##_attrs,                                       \
@@ -116,6 +118,7 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
         .doc = text,                                                                              \
         .n_in = 2,                                                                                \
         .n_out = 1,                                                                               \
+        .elementwise = true,                                                                      \
         .saves_in = keep_in,                                                                      \
         .saves_out = keep_out,                                                                    \
         .dtype = { .allowed = { dtypes, dtypes }, .same = 3, .promote = true, .autocast = cast }, \
@@ -134,6 +137,7 @@ enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
                                   .doc = text,                                         \
                                   .n_in = 2,                                           \
                                   .n_out = 1,                                          \
+                                  .elementwise = true,                                 \
                                   .dtype = { .same = 3, .promote = true },             \
                                   .shape = like_operands_bool,                         \
                                   .not_differentiable = "its result is a truth value", \
