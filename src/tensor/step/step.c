@@ -76,8 +76,9 @@ wk__plan *wk__step_candidate(const wk_context *context, const wk__plan *former) 
 
 static bool get_memory(wk_context *context, wk__plan *plan) {
     wk__step_name *name = context->step->name;
-    wk_memory_trim(); /* what the captured step used */
-    if (wk__plan_place(context, plan) == WK_OK) {
+    const bool placed = wk__plan_place(context, plan) == WK_OK;
+    wk_memory_trim(); /* what the captured step used, but for what the plan has taken of it */
+    if (placed) {
         name->report.bytes += plan->bytes;
         return true;
     }

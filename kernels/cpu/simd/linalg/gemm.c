@@ -198,6 +198,7 @@ wk_status WK_GEMM(const wk_gemm *given) {
         block.m = g.m - i < MC ? g.m - i : MC;
         block.a.data = (const char *)g.a.data + (size_t)(i * g.a.row) * wk_gemm_size(g.a.dtype);
         block.c = (char *)g.c + (size_t)(i * g.c_row) * wk_gemm_size(g.c_dtype);
+        if (g.addend) block.addend = (const char *)g.addend + (size_t)(i * g.addend_row) * wk_gemm_size(g.c_dtype);
         rows_of(&block, buffer);
     }
     return WK_OK;

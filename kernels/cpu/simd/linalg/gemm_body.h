@@ -13,8 +13,10 @@ typedef WORD NAME(mask) __attribute__((vector_size(LANES * sizeof(REAL)), aligne
 typedef struct NAME(tile) {
     REAL *c;
     int64_t c_row;
-    const REAL *bias; /* of the tile's first column, or NULL */
-    bool relu, add;
+    const REAL *bias;   /* of the tile's first column, or NULL */
+    const REAL *addend; /* what is there before: the tile itself after the first block of K; NULL: nothing */
+    int64_t addend_row;
+    bool relu;
 } NAME(tile);
 
 /* One tile of `rows` × (`vectors` · LANES); both are constants where this is expanded. */
@@ -35,7 +37,7 @@ static inline __attribute__((always_inline)) void NAME(multiply)(const int rows,
     UNROLLED for (int i = 0; i < rows; i++) UNROLLED for (int v = 0; v < vectors; v++) {
         NAME(vector) *c = (NAME(vector) *)(tile->c + i * tile->c_row + v * LANES);
         NAME(vector) value = sum[i][v];
-        if (tile->add) value += *c;
+        if (tile->addend) value += *(const NAME(vector) *)(tile->addend + i * tile->addend_row + v * LANES);
         if (tile->bias) value += *(const NAME(vector) *)(tile->bias + v * LANES);
         /* Clears negatives only, so NaN stays NaN. */
         if (tile->relu) value = (NAME(vector))((NAME(mask))value & ~(NAME(mask))(value < 0));
@@ -190,7 +192,7 @@ static void NAME(edge_tile)(NAME(tile_kernel) kernel, int64_t k, const REAL *a, 
         for (int64_t j = 0; j < cols; j++) {
             REAL *c = tile->c + i * tile->c_row + j;
             REAL value = whole[i * 2 * LANES + j];
-            if (tile->add) value += *c;
+            if (tile->addend) value += tile->addend[i * tile->addend_row + j];
             if (tile->bias) value += tile->bias[j];
             *c = tile->relu && value < 0 ? 0 : value;
         }
@@ -208,7 +210,12 @@ static void NAME(tiles)(const wk_gemm *g, REAL *c, int64_t c_row, const REAL *a,
             int64_t rows = g->m - i < MR ? g->m - i : MR, height = wk_gemm_width(rows, MR / 3, MR);
             for (int64_t j = block; j < block_end; j += NR) {
                 int64_t cols = g->n - (jc + j) < NR ? g->n - (jc + j) : NR, width = wk_gemm_width(cols, LANES, NR);
-                NAME(tile) tile = { .c = c + i * c_row + jc + j, .c_row = c_row, .add = !first || g->accumulate };
+                NAME(tile) tile = { .c = c + i * c_row + jc + j, .c_row = c_row };
+                if (!first || (g->accumulate && !g->addend)) {
+                    tile.addend = tile.c, tile.addend_row = c_row;
+                } else if (g->accumulate) {
+                    tile.addend = (const REAL *)g->addend + i * g->addend_row + jc + j, tile.addend_row = g->addend_row;
+                }
                 if (last) {
                     tile.bias = g->bias ? (const REAL *)g->bias + jc + j : NULL;
                     tile.relu = g->relu;

@@ -1,8 +1,8 @@
 /* recurrent.c: loops over time of rnn, lstm and gru, forward and backward.
  *
  * A step is one product of the states with w_hh, and a pass over the gates.  w_hh is packed once for all steps: with 20
- * sequences and 650 features packing costs three times the product itself.  The product adds straight into the reserve,
- * where the inputs' share stands already.  Sequences know nothing of each other, so where there are enough of them each
+ * sequences and 650 features packing costs three times the product itself.  The product writes straight into the
+ * reserve and adds the inputs' share.  Sequences know nothing of each other, so where there are enough of them each
  * thread takes some through all steps and waits for nobody.  The gradient of w_hh is one product over all steps at the
  * end.
  */
@@ -24,6 +24,7 @@ typedef struct sequence {
     void *slopes, *own_slopes; /* (T, N, gates · H); own_slopes of gru */
     void *dh, *dc;             /* (N, H) */
     wk_gemm product;
+    bool adds_xg;     /* xg lies as the product's result does, and is added by it */
     int64_t from, to; /* the sequences to walk through */
     char *rooms;      /* a row a thread */
     char *packs;      /* what its products need */
@@ -150,6 +151,7 @@ static void take_operands(sequence *v, pieces *p, wk_tensor *const *in, bool tra
     if (!packed) return;
     WK_GEMM_PACK(&g, packed);
     v->product.packed = packed;
+    v->adds_xg = v->kind != WK_RECURRENT_GRU && wk_rows_is_dense(in[0]);
 }
 
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, wk_recurrent_kind kind) {

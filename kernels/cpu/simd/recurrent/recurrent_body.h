@@ -88,13 +88,16 @@ static void NAME(forward_row)(const sequence *v, int64_t k, int64_t n, REAL *roo
 static void NAME(forward)(const sequence *v) {
     int64_t wide = v->kept * v->hidden, gates = v->gates * v->hidden;
     for (int64_t k = 0; k < v->steps; k++) {
-        REAL *kept = (REAL *)v->reserve + step_of(v, k) * v->batch * wide;
-#pragma omp parallel for num_threads(v->team) schedule(static) if (v->team > 1)
-        for (int64_t n = v->from; n < v->to; n++)
-            NAME(start_row)(v, step_of(v, k), n, kept + n * wide, (REAL *)room_of(v));
+        const int64_t t = step_of(v, k);
+        REAL *kept = (REAL *)v->reserve + t * v->batch * wide;
         const REAL *before = NAME(state_before)(v, k, v->from, false);
+        const bool shared_in = before && v->adds_xg; /* by the product */
+#pragma omp parallel for num_threads(v->team) schedule(static) if (v->team > 1)
+        for (int64_t n = v->from; n < (shared_in ? v->from : v->to); n++)
+            NAME(start_row)(v, t, n, kept + n * wide, (REAL *)room_of(v));
         if (before) {
             wk_gemm g = v->product;
+            g.addend = shared_in ? wk_rows_at(&v->xg, t * v->batch + v->from) : NULL, g.addend_row = gates;
             g.m = v->to - v->from, g.n = gates, g.k = v->hidden, g.c = kept + v->from * wide, g.c_row = wide;
             g.a = (wk_gemm_operand){ before, k == 0 ? v->hidden : wide, 1, REAL_DTYPE };
             g.b = (wk_gemm_operand){ v->weight, 1, v->hidden, REAL_DTYPE };
