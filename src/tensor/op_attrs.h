@@ -171,9 +171,11 @@ typedef struct wk_linear_cross_entropy_attrs {
     wk_linear_cross_entropy_opts opts;
     int64_t gradients; /* which are made: 1 dx, 2 dweight, 4 dbias */
 } wk_linear_cross_entropy_attrs;
-/* Rows of a chunk: what was asked for, or as many as make their logits about 32 MiB of f32, in chunks of one size. */
+/* Rows of a chunk: what was asked for, or as many as make their logits about 64 MiB of f32, in chunks of one size.
+ * Each chunk passes over weight and dweight, so small ones cost time: N = 1024, V = 50257, D = 768, f32, two threads of
+ * a Zen 4 server, forward and backward: whole logits 1.22 s, chunks of 512 rows 1.21, 256 rows 1.25, 128 rows 1.34. */
 static inline int64_t wk__head_chunk(int64_t asked, int64_t rows, int64_t classes) {
-    enum { LOGITS = 8 << 20, LEAST = 16 };
+    enum { LOGITS = 16 << 20, LEAST = 16 };
     int64_t most = asked ? asked : LOGITS / (classes > 0 ? classes : 1);
     if (!asked && most < LEAST) most = LEAST;
     if (rows <= most) return rows > 0 ? rows : 1;

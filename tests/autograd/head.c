@@ -218,7 +218,8 @@ Test(head, half_weights_get_gradients_of_their_type) {
 /* Large enough for the library's products, with a last chunk of another size. */
 Test(head, chunks_of_any_size_give_the_same) {
     wk_tensor *x = wk_keep(wk_normal(wk_random_key(), (wk_normal_opts){ .dims = WK_DIMS(150, 64) }));
-    wk_tensor *weight = wk_require_grad(wk_keep(wk_normal(wk_random_key(), (wk_normal_opts){ .dims = WK_DIMS(700, 64) })), true);
+    wk_tensor *weight =
+        wk_require_grad(wk_keep(wk_normal(wk_random_key(), (wk_normal_opts){ .dims = WK_DIMS(700, 64) })), true);
     wk_tensor *target = wk_kept_zeros(WK_I64, WK_DIMS(150)), *first = NULL;
     for (int i = 0; i < 150; i++) ((int64_t *)wk_data(target))[i] = 37 * i % 700;
     const wk_norm_opts all = { .p = WK_SET(2) };
@@ -226,15 +227,15 @@ Test(head, chunks_of_any_size_give_the_same) {
     for (int half = 0; half < 2; half++) {
         for (int i = 0; i < 5; i++) {
             wk_autocast was = wk_autocast_begin(WK_BF16, half);
-            wk_tensor *loss = wk_linear_cross_entropy(x, weight, NULL, target,
-                                                      (wk_linear_cross_entropy_opts){ .chunk = sizes[i] });
+            wk_tensor *loss =
+                wk_linear_cross_entropy(x, weight, NULL, target, (wk_linear_cross_entropy_opts){ .chunk = sizes[i] });
             wk_autocast_end(was);
             wk_clear_grad(weight);
             cr_assert_eq(wk_backward(loss), WK_OK, "%s", wk_message());
             if (!first) first = wk_mul(wk_gradient(weight), wk_full(WK_F32, WK_SCALAR, 1));
             wk_tensor *far = wk_norm(wk_sub(wk_gradient(weight), first), all), *size = wk_norm(first, all);
-            cr_expect_lt(wk_item(far), (half ? 1e-2 : 1e-6) * wk_item(size), "chunks of %d, %s: %g of %g", (int)sizes[i],
-                         half ? "bf16" : "f32", wk_item(far), wk_item(size));
+            cr_expect_lt(wk_item(far), (half ? 1e-2 : 1e-6) * wk_item(size), "chunks of %d, %s: %g of %g",
+                         (int)sizes[i], half ? "bf16" : "f32", wk_item(far), wk_item(size));
         }
     }
     wk_release(x), wk_release(weight), wk_release(target);

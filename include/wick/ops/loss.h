@@ -40,7 +40,7 @@ typedef struct wk_linear_cross_entropy_opts {
     wk_optional ignore_index; /* default -100 */
     double label_smoothing;   /* in [0, 1) */
     int reduction;            /* wk_reduction */
-    int64_t chunk;            /* rows whose logits exist at a time; 0: as many as take about 32 MiB */
+    int64_t chunk;            /* rows whose logits exist at a time; 0: as many as take about 64 MiB */
 } wk_linear_cross_entropy_opts;
 WK_API wk_tensor *wk_linear_cross_entropy(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_tensor *target,
                                           wk_linear_cross_entropy_opts opts);

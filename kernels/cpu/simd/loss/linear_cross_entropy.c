@@ -32,29 +32,29 @@ typedef struct head {
 /* ---- one row of logits becomes its gradient ---- */
 
 /* Adds the bias and gives the largest; then x = exp(x - max), and their sum. */
-#define HEAD_PASSES(suffix, type, exponential)                                                                      \
-    static double shifted_max_##suffix(type *restrict x, const type *restrict bias, int64_t n) {                    \
-        for (int64_t i = 0; bias && i < n; i++) x[i] += bias[i];                                                    \
-        return wk_chunk_max_##suffix(x, n);                                                                         \
-    }                                                                                                               \
-    static double exp_in_place_##suffix(type *x, double max, int64_t n) {                                           \
-        type shift = (type)max;                                                                                     \
-        double total = 0;                                                                                           \
-        for (int64_t at = 0; at < n; at += WK_CHUNK) {                                                              \
-            int64_t part = wk_chunk_length(at, n);                                                                  \
-            for (int64_t i = at; i < at + part; i++) x[i] = exponential(x[i] - shift);                              \
-            total += wk_chunk_sum_##suffix(x + at, part);                                                           \
-        }                                                                                                           \
-        return total;                                                                                               \
-    }                                                                                                               \
-    static double sum_##suffix(const type *x, int64_t n) {                                                          \
-        double total = 0;                                                                                           \
+#define HEAD_PASSES(suffix, type, exponential)                                                                       \
+    static double shifted_max_##suffix(type *restrict x, const type *restrict bias, int64_t n) {                     \
+        for (int64_t i = 0; bias && i < n; i++) x[i] += bias[i];                                                     \
+        return wk_chunk_max_##suffix(x, n);                                                                          \
+    }                                                                                                                \
+    static double exp_in_place_##suffix(type *x, double max, int64_t n) {                                            \
+        type shift = (type)max;                                                                                      \
+        double total = 0;                                                                                            \
+        for (int64_t at = 0; at < n; at += WK_CHUNK) {                                                               \
+            int64_t part = wk_chunk_length(at, n);                                                                   \
+            for (int64_t i = at; i < at + part; i++) x[i] = exponential(x[i] - shift);                               \
+            total += wk_chunk_sum_##suffix(x + at, part);                                                            \
+        }                                                                                                            \
+        return total;                                                                                                \
+    }                                                                                                                \
+    static double sum_##suffix(const type *x, int64_t n) {                                                           \
+        double total = 0;                                                                                            \
         for (int64_t at = 0; at < n; at += WK_CHUNK) total += wk_chunk_sum_##suffix(x + at, wk_chunk_length(at, n)); \
-        return total;                                                                                               \
-    }                                                                                                               \
-    static void slope_##suffix(type *x, double scale_, double shift_, int64_t n) {                                  \
-        type scale = (type)scale_, shift = (type)shift_;                                                            \
-        for (int64_t i = 0; i < n; i++) x[i] = x[i] * scale - shift;                                                \
+        return total;                                                                                                \
+    }                                                                                                                \
+    static void slope_##suffix(type *x, double scale_, double shift_, int64_t n) {                                   \
+        type scale = (type)scale_, shift = (type)shift_;                                                             \
+        for (int64_t i = 0; i < n; i++) x[i] = x[i] * scale - shift;                                                 \
     }
 HEAD_PASSES(f32, float, wk_exp_f32)
 HEAD_PASSES(f64, double, exp)
@@ -62,8 +62,8 @@ HEAD_PASSES(f64, double, exp)
 static double dloss_of(const head *h, int64_t row) {
     if (!h->dloss) return h->share;
     int64_t at = h->dloss->rank ? row * h->dloss->stride[0] : 0;
-    double given = h->dloss->dtype == WK_F64 ? ((const double *)h->dloss->data)[at]
-                                             : (double)((const float *)h->dloss->data)[at];
+    double given =
+        h->dloss->dtype == WK_F64 ? ((const double *)h->dloss->data)[at] : (double)((const float *)h->dloss->data)[at];
     return given * h->share;
 }
 
@@ -72,20 +72,20 @@ static bool wants_gradient(const head *h) {
 }
 
 /* x (V): logits without bias; afterwards, where gradients are wanted, g (softmax - target). */
-#define HEAD_ROW(suffix, type)                                                                                  \
-    static double row_##suffix(const head *h, type *x, int64_t row, int64_t target) {                           \
-        int64_t n = h->classes;                                                                                 \
-        bool ignored = target == h->ignored;                                                                    \
-        double g = ignored ? 0 : dloss_of(h, row), even = h->smoothing / (double)n;                             \
-        double max = shifted_max_##suffix(x, h->wide_bias, n), hit = ignored ? 0 : (double)x[target];           \
-        double mean = h->smoothing > 0 ? sum_##suffix(x, n) / (double)n : 0;                                    \
-        double total = exp_in_place_##suffix(x, max, n), lse = max + log(total);                                \
-        if (wants_gradient(h) && g == 0) memset(x, 0, (size_t)n * sizeof *x);                                   \
-        if (wants_gradient(h) && g != 0) {                                                                      \
-            slope_##suffix(x, g / total, g *even, n);                                                           \
-            x[target] -= (type)((1 - h->smoothing) * g);                                                        \
-        }                                                                                                       \
-        return ignored ? 0 : (1 - h->smoothing) * (lse - hit) + h->smoothing * (lse - mean);                    \
+#define HEAD_ROW(suffix, type)                                                                        \
+    static double row_##suffix(const head *h, type *x, int64_t row, int64_t target) {                 \
+        int64_t n = h->classes;                                                                       \
+        bool ignored = target == h->ignored;                                                          \
+        double g = ignored ? 0 : dloss_of(h, row), even = h->smoothing / (double)n;                   \
+        double max = shifted_max_##suffix(x, h->wide_bias, n), hit = ignored ? 0 : (double)x[target]; \
+        double mean = h->smoothing > 0 ? sum_##suffix(x, n) / (double)n : 0;                          \
+        double total = exp_in_place_##suffix(x, max, n), lse = max + log(total);                      \
+        if (wants_gradient(h) && g == 0) memset(x, 0, (size_t)n * sizeof *x);                         \
+        if (wants_gradient(h) && g != 0) {                                                            \
+            slope_##suffix(x, g / total, g * even, n);                                                \
+            x[target] -= (type)((1 - h->smoothing) * g);                                              \
+        }                                                                                             \
+        return ignored ? 0 : (1 - h->smoothing) * (lse - hit) + h->smoothing * (lse - mean);          \
     }
 HEAD_ROW(f32, float)
 HEAD_ROW(f64, double)
@@ -148,11 +148,11 @@ static void narrow_x(const head *h, int64_t first, int64_t n) {
     }
 }
 
-#define ADD_COLUMNS(suffix, type)                                                                                    \
-    static void add_columns_##suffix(type *restrict sum, const type *x, int64_t n, int64_t columns, int64_t begin,   \
-                                     int64_t end) {                                                                  \
-        for (int64_t row = 0; row < n; row++)                                                                        \
-            for (int64_t j = begin; j < end; j++) sum[j] += x[row * columns + j];                                    \
+#define ADD_COLUMNS(suffix, type)                                                                                  \
+    static void add_columns_##suffix(type *restrict sum, const type *x, int64_t n, int64_t columns, int64_t begin, \
+                                     int64_t end) {                                                                \
+        for (int64_t row = 0; row < n; row++)                                                                      \
+            for (int64_t j = begin; j < end; j++) sum[j] += x[row * columns + j];                                  \
     }
 ADD_COLUMNS(f32, float)
 ADD_COLUMNS(f64, double)
@@ -321,10 +321,10 @@ static wk_status linear_cross_entropy_backward(wk_kernel_ctx *ctx, const wk_call
 
 /* ---- what a gradient that was made with the loss still lacks ---- */
 
-#define SCALE(suffix, type)                                                  \
-    static void scale_##suffix(type *x, type factor, int64_t n, int team) {  \
+#define SCALE(suffix, type)                                                                                          \
+    static void scale_##suffix(type *x, type factor, int64_t n, int team) {                                          \
         _Pragma("omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int64_t i = 0; i < n; i++) \
-            x[i] *= factor;                                                  \
+            x[i] *= factor;                                                                                          \
     }
 SCALE(f32, float)
 SCALE(f64, double)

@@ -76,8 +76,8 @@ static wk_status forward_shape(const wk_call *call, wk_desc out[]) {
     WK_TRY(check(call, call->in));
     if (attrs->gradients && attrs->opts.reduction == WK_REDUCTION_NONE)
         return wk_bad_call(call, WK_INVALID, "gradients are made with the loss only where that is one number");
-    out[0] = wk_desc_row_major(sums_of(call->in[X]), attrs->opts.reduction == WK_REDUCTION_NONE ? 1 : 0,
-                               call->in[X]->shape);
+    out[0] =
+        wk_desc_row_major(sums_of(call->in[X]), attrs->opts.reduction == WK_REDUCTION_NONE ? 1 : 0, call->in[X]->shape);
     describe_gradients(call->in, attrs->gradients, out + 1);
     if (!room) return WK_OK;
     if (!is_matrix(room, weight->shape[0], weight->shape[1]) || room->dtype != sums_of(call->in[X])
@@ -142,8 +142,10 @@ static wk_status forward_grad(wk_grad *g) {
     wk_tensor *made[3] = { g->out[1], g->out[2], g->out[3] };
     attrs.gradients = wanted;
     if (!ready) {
-        wk_tensor *const in[] = { g->dout[0], g->in[X], g->in[WEIGHT], g->in[BIAS], g->in[TARGET],
-                                  g->in[LOW] ? lowered(g->in[WEIGHT], (wk_dtype)g->in[LOW]->dtype) : NULL };
+        wk_tensor *const in[] = {
+            g->dout[0],  g->in[X],      g->in[WEIGHT],
+            g->in[BIAS], g->in[TARGET], g->in[LOW] ? lowered(g->in[WEIGHT], (wk_dtype)g->in[LOW]->dtype) : NULL
+        };
         WK_TRY(wk_op_run(&backward_row, in, 6, made, &attrs));
     }
     for (int i = 0; i < 3; i++)
@@ -161,8 +163,9 @@ static wk_status forward_parts(const wk_call *call, wk_tensor *out[]) {
 
 static wk_status backward_parts(const wk_call *call, wk_tensor *out[]) {
     const wk_dtype dtype = sums_of(call->in[1 + X]);
-    wk_tensor *const in[] = { call->in[1 + X], call->in[1 + WEIGHT], call->in[1 + BIAS], call->in[1 + TARGET], NULL,
-                              NULL };
+    wk_tensor *const in[] = {
+        call->in[1 + X], call->in[1 + WEIGHT], call->in[1 + BIAS], call->in[1 + TARGET], NULL, NULL
+    };
     wk_tensor *din[6] = { NULL };
     WK_TRY(wk__gradient_of_parts(&forward_row, in, call->attrs, (wk_tensor *[]){ call->in[0], NULL, NULL, NULL }, din));
     for (int i = 0; i < 3; i++) out[i] = din[i] ? wk_cast(din[i], dtype) : wk_zeros(dtype, WK_DIMS(0));
@@ -215,8 +218,8 @@ static void forward_samples(wk_sampler *s) {
             ABSENT);
     WK_CASE(s, "gradients", &made, { .dims = WK_DIMS(6, 4) }, { .dims = WK_DIMS(7, 4) }, { .dims = WK_DIMS(7) },
             CLASSES(6, 7), ABSENT, ABSENT);
-    WK_CASE(s, "smooth", &smooth, { .dims = WK_DIMS(5, 3), .strided = true }, { .dims = WK_DIMS(7, 3), .strided = true },
-            { .dims = WK_DIMS(7) }, CLASSES(5, 7), ABSENT, ABSENT);
+    WK_CASE(s, "smooth", &smooth, { .dims = WK_DIMS(5, 3), .strided = true },
+            { .dims = WK_DIMS(7, 3), .strided = true }, { .dims = WK_DIMS(7) }, CLASSES(5, 7), ABSENT, ABSENT);
     WK_CASE(s, "ignore", &skip, { .dims = WK_DIMS(9, 3) }, { .dims = WK_DIMS(3, 3) }, ABSENT, CLASSES(9, 3), ABSENT,
             ABSENT);
     WK_CASE(s, "none", &none, { .dims = WK_DIMS(5, 3) }, { .dims = WK_DIMS(4, 3) }, { .dims = WK_DIMS(4) },
@@ -245,7 +248,7 @@ static const wk_attr_def attrs[] = {
     { "ignore_index", WK_ATTR_OPTIONAL, AT(opts.ignore_index), 0, NULL, -100, "target that is left out" },
     { "label_smoothing", WK_ATTR_FLOAT, AT(opts.label_smoothing), 0, NULL, 0, "in [0, 1)" },
     { "reduction", WK_ATTR_ENUM, AT(opts.reduction), 0, "mean|sum|none", 0, "over rows" },
-    { "chunk", WK_ATTR_INT, AT(opts.chunk), 0, NULL, 0, "rows whose logits exist at a time; 0: about 32 MiB of them" },
+    { "chunk", WK_ATTR_INT, AT(opts.chunk), 0, NULL, 0, "rows whose logits exist at a time; 0: about 64 MiB of them" },
     { "gradients", WK_ATTR_INT, AT(gradients), 0, NULL, 0, "made with the loss: 1 of x, 2 of weight, 4 of bias" },
 };
 #define COMMON      .attrs = attrs, .n_attrs = 5, .attrs_size = sizeof(wk_linear_cross_entropy_attrs)
@@ -253,45 +256,43 @@ static const wk_attr_def attrs[] = {
 #define HALF        ((wk_dtype_set)(WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16)))
 #define BIT(number) (1u << (number))
 
-static wk_op_def forward_row = {
-    .name = "linear_cross_entropy",
-    .doc = "cross_entropy(linear(x, weight, bias), target), whose logits are never whole",
-    .n_in = 6,
-    .n_out = 4,
-    .optional_in = BIT(BIAS) | BIT(LOW) | BIT(ROOM),
-    .saves_in = BIT(X) | BIT(WEIGHT) | BIT(BIAS) | BIT(TARGET),
-    .saves_out = 14,
-    .spares_out = 14,
-    .internal_out = 14,
-    .mutates = BIT(ROOM),
-    .mutates_now = writes_room,
-    .zero_sized_runs = true,
-    COMMON,
-    .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, I64, HALF, WK_F32_F64 }, .same = 7 },
-    .shape = forward_shape,
-    .grad = forward_grad,
-    .decompose = forward_parts,
-    .cost = forward_cost,
-    .samples = forward_samples
-};
-static wk_op_def backward_row = {
-    .name = "linear_cross_entropy_backward",
-    .internal = true,
-    .doc = "gradient of linear_cross_entropy, from x and weight",
-    .n_in = 6,
-    .n_out = 3,
-    .optional_in = BIT(1 + BIAS) | BIT(1 + LOW),
-    .saves_in = 31,
-    .key = 1 + X,
-    .zero_sized_runs = true,
-    COMMON,
-    .dtype = { .allowed = { WK_F32_F64, WK_FLOATS, WK_FLOATS, WK_FLOATS, I64, HALF }, .same = 14 },
-    .shape = backward_shape,
-    .grad = wk__grad_by_parts,
-    .decompose = backward_parts,
-    .cost = backward_cost,
-    .samples = backward_samples
-};
+static wk_op_def forward_row = { .name = "linear_cross_entropy",
+                                 .doc = "cross_entropy(linear(x, weight, bias), target), whose logits are never whole",
+                                 .n_in = 6,
+                                 .n_out = 4,
+                                 .optional_in = BIT(BIAS) | BIT(LOW) | BIT(ROOM),
+                                 .saves_in = BIT(X) | BIT(WEIGHT) | BIT(BIAS) | BIT(TARGET),
+                                 .saves_out = 14,
+                                 .spares_out = 14,
+                                 .internal_out = 14,
+                                 .mutates = BIT(ROOM),
+                                 .mutates_now = writes_room,
+                                 .zero_sized_runs = true,
+                                 COMMON,
+                                 .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS, I64, HALF, WK_F32_F64 },
+                                            .same = 7 },
+                                 .shape = forward_shape,
+                                 .grad = forward_grad,
+                                 .decompose = forward_parts,
+                                 .cost = forward_cost,
+                                 .samples = forward_samples };
+static wk_op_def backward_row = { .name = "linear_cross_entropy_backward",
+                                  .internal = true,
+                                  .doc = "gradient of linear_cross_entropy, from x and weight",
+                                  .n_in = 6,
+                                  .n_out = 3,
+                                  .optional_in = BIT(1 + BIAS) | BIT(1 + LOW),
+                                  .saves_in = 31,
+                                  .key = 1 + X,
+                                  .zero_sized_runs = true,
+                                  COMMON,
+                                  .dtype = { .allowed = { WK_F32_F64, WK_FLOATS, WK_FLOATS, WK_FLOATS, I64, HALF },
+                                             .same = 14 },
+                                  .shape = backward_shape,
+                                  .grad = wk__grad_by_parts,
+                                  .decompose = backward_parts,
+                                  .cost = backward_cost,
+                                  .samples = backward_samples };
 static wk_op_def scale_row = { .name = "scale_into",
                                .internal = true,
                                .doc = "x = x · factor",
@@ -352,7 +353,7 @@ wk_tensor *wk_linear_cross_entropy(wk_tensor *x, wk_tensor *weight, wk_tensor *b
     const wk_dims shape = target ? wk__dims(target) : (wk_dims){ 0 };
     if (!flatten(&in[X], &in[TARGET])) return NULL;
     if (!context->scope) return run(context, in, &opts); /* which says what is missing */
-    wk_scope scope = wk_scope_begin(); /* the low weight dies with it */
+    wk_scope scope = wk_scope_begin();                   /* the low weight dies with it */
     wk_tensor *loss = scope.record ? run(context, in, &opts) : NULL;
     if (loss && opts.reduction == WK_REDUCTION_NONE) loss = wk_reshape(loss, shape);
     loss = wk_scope_return(scope, loss);
