@@ -155,7 +155,9 @@ struct wk_op_def {
     uint8_t optional_in;         /* bit mask */
     uint8_t key;                 /* the input whose dtype selects the kernel (the output's, for a row without inputs) */
     uint8_t saves_in, saves_out; /* bit masks: what backward keeps */
-    uint8_t mutates;             /* bit mask of inputs written in place */
+    uint8_t spares_out; /* of saves_out, what the rule can do without: where it was changed in place since, it is given
+                           without data, and is no error */
+    uint8_t mutates;    /* bit mask of inputs written in place */
     bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
     uint8_t internal_out;                     /* bit mask of outputs that nobody may ask a gradient of */
     bool keyed_by_output;                     /* the kernel is selected by the dtype of output 0 */

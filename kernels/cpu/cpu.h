@@ -29,6 +29,7 @@ typedef struct wk_cpu_entry {
     X(arithmetic) X(functions) X(special) X(activation) X(logic)                               \
     X(scan) X(order) X(counting) X(logsumexp)                                                  \
     X(pointwise) X(unary) X(cast) X(copy) X(reduce) X(argmax) X(softmax) X(cross_entropy)      \
+    X(linear_cross_entropy)                                                                    \
     X(dropout) X(index) X(tensor_list) X(optimizer_steps) X(matmul) X(conv) X(pool)            \
     X(resize) X(grid_sample) X(batch_norm) X(arrange) X(scatter) X(random)                     \
     X(row_norm) X(attention) X(rotary) X(recurrent) X(fft) X(multinomial) X(cross) X(distance) \

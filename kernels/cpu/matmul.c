@@ -5,7 +5,7 @@
  * pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could
  * count.
  */
-#include "cpu/cpu.h"
+#include "cpu/gemm.h"
 
 #if WICK_LIBRARIES
 
@@ -124,6 +124,73 @@ static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p,
     return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu);
 }
 
+/* ---- a product that another kernel asks for ---- */
+
+static bool is_taken(const wk_gemm *g) {
+    bool f32 = g->a.dtype == WK_F32 && g->b.dtype == WK_F32, bf16 = g->a.dtype == WK_BF16 && g->b.dtype == WK_BF16;
+    if (!(f32 || bf16) || g->c_dtype != WK_F32 || g->bias || g->relu || g->packed) return false;
+    return wk__choose_product(g->a.dtype, 1, g->m, g->n, g->k) == WK_PRODUCT_ONEDNN;
+}
+
+static bool matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t row, int64_t col, wk_dtype dtype) {
+    const dnnl_dims_t dims = { rows, cols }, strides = { row, col };
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32, strides)
+           == dnnl_success;
+}
+
+static dnnl_primitive_attr_t attributes_of(bool accumulate) {
+    dnnl_primitive_attr_t attributes = wk__dnnl_attributes();
+    dnnl_post_ops_t sum = NULL;
+    if (!attributes || !accumulate) return attributes;
+    bool made = dnnl_post_ops_create(&sum) == dnnl_success && dnnl_post_ops_append_sum(sum, 1) == dnnl_success
+                && dnnl_primitive_attr_set_post_ops(attributes, sum) == dnnl_success;
+    if (sum) (void)dnnl_post_ops_destroy(sum);
+    if (made) return attributes;
+    (void)dnnl_primitive_attr_destroy(attributes);
+    return NULL;
+}
+
+static void build_gemm(wk_dnnl_plan *plan, const wk_gemm *g) {
+    dnnl_memory_desc_t a, b, c;
+    dnnl_matmul_desc_t desc;
+    dnnl_primitive_desc_t made = NULL;
+    dnnl_primitive_attr_t attributes = attributes_of(g->accumulate);
+    bool usable = attributes && matrix(&a, g->m, g->k, g->a.row, g->a.col, g->a.dtype)
+                  && matrix(&b, g->k, g->n, g->b.row, g->b.col, g->b.dtype)
+                  && matrix(&c, g->m, g->n, g->c_row, 1, g->c_dtype)
+                  && dnnl_matmul_desc_init(&desc, &a, &b, NULL, &c) == dnnl_success
+                  && dnnl_primitive_desc_create(&made, &desc, attributes, wk__dnnl_engine(), NULL) == dnnl_success
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, &b, &b)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_DST, true, &c, &c);
+    if (usable)
+        (void)wk__dnnl_set_primitive(plan, made);
+    else if (made)
+        (void)dnnl_primitive_desc_destroy(made);
+    if (attributes) (void)dnnl_primitive_attr_destroy(attributes);
+}
+
+wk_status wk__gemm_by_library(const wk_gemm *given) {
+    wk_gemm g = *given;
+    if (!is_taken(&g) || !plain_matrix(g.m, g.k, &g.a.row, &g.a.col) || !plain_matrix(g.k, g.n, &g.b.row, &g.b.col))
+        return WK_UNSUPPORTED;
+    wk_dnnl_key key = { .length = 0 };
+    const int64_t words[] = { 0,   g.a.dtype, g.threads, g.accumulate, g.m,     g.n,
+                              g.k, g.a.row,   g.a.col,   g.b.row,      g.b.col, g.c_row };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) wk__dnnl_key_add(&key, words[i]);
+    wk_dnnl_plan *plan = wk__dnnl_find(&key);
+    if (!plan) {
+        int former = wk__team_enter(g.threads);
+        plan = wk__dnnl_add(&key);
+        if (plan) build_gemm(plan, &g);
+        wk__team_leave(former, g.threads);
+        if (!plan) return wk_error_code();
+    }
+    if (!plan->primitive) return WK_UNSUPPORTED;
+    void *data[] = { (void *)(uintptr_t)g.a.data, (void *)(uintptr_t)g.b.data, g.c };
+    return wk__dnnl_run(plan, data, g.threads);
+}
+
 static wk_status matmul(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_product p = wk__product_of_matmul(call);
     return product(ctx, call, &p, NULL, false);
@@ -133,6 +200,13 @@ static wk_status linear(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_linear_opts *opts = call->attrs;
     wk_product p = wk__product_of_linear(call);
     return product(ctx, call, &p, call->in[2], opts->activation == WK_ACTIVATION_RELU);
+}
+
+#else
+
+wk_status wk__gemm_by_library(const wk_gemm *g) {
+    (void)g;
+    return WK_UNSUPPORTED;
 }
 
 #endif

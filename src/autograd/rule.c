@@ -16,9 +16,19 @@ const char *wk__place(const char *call_site) {
     return slash ? slash + 1 : call_site ? call_site : "?";
 }
 
+/* A header without memory, for its shape. */
+static wk_tensor *without_data(wk_context *context, const wk_tensor *header) {
+    wk_tensor *shape = wk__header_create(context);
+    if (!shape || !wk__header_shape(shape, (wk_dtype)header->dtype, header->rank, header->shape, "backward"))
+        return NULL;
+    return shape;
+}
+
 /* An operand as the rule sees it: with its values where they were saved, else for its shape. */
-static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_tensor *header, const wk__saved *saved) {
+static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_tensor *header, const wk__saved *saved,
+                          bool spared) {
     if (!header || !saved->storage) return header;
+    if (spared && saved->storage->version != saved->version) return without_data(context, header);
     if (saved->storage->version != saved->version)
         return wk_fail_null(
             WK_VERSION,
@@ -63,7 +73,8 @@ static wk_status run(const wk__rule_call *c) {
                        wk__place(node->call_site), node->op->not_differentiable);
     for (int i = 0; i < n_in + node->n_out; i++) {
         wk_tensor *header = i < n_in ? node->in[i] : node->out[i - n_in];
-        c->operands[i] = restore(c->context, node, header, &node->saved[i]);
+        bool spared = i >= n_in && (node->op->spares_out >> (i - n_in) & 1);
+        c->operands[i] = restore(c->context, node, header, &node->saved[i], spared);
         if (header && !c->operands[i]) return wk_error_code();
     }
     wk_call call = { .op = node->op,

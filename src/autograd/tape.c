@@ -147,6 +147,22 @@ wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf) {
     return state->gradient;
 }
 
+/* Threads that share a model may be here at the same time: one of them makes the memory, and one gets it. */
+wk_tensor *wk__leaf_room(wk_tensor *tensor) {
+    struct wk_leaf *state = tensor->leaf;
+    if (tensor->node || !state || !state->empty || state->hooks || state->row_index) return NULL;
+    if (!__atomic_load_n(&state->gradient, __ATOMIC_ACQUIRE)) {
+        wk_tensor *made = wk_kept_zeros((wk_dtype)tensor->dtype, wk__dims(tensor)), *none = NULL;
+        if (!made) return NULL;
+        bool first =
+            __atomic_compare_exchange_n(&state->gradient, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+        if (!first) wk_release(made);
+    }
+    unsigned alone = 1;
+    bool own = atomic_compare_exchange_strong(&state->gradient->storage->references, &alone, 2);
+    return own ? state->gradient : NULL;
+}
+
 /* ---- modes ---- */
 
 bool wk_no_grad_begin(void) {

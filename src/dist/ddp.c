@@ -78,6 +78,7 @@ static void on_ready(void *context, wk_tensor *parameter) {
     if (!is_used) {
         const wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
         memset(gradient->data, 0, (size_t)gradient->count * wk_dtype_size((wk_dtype)gradient->dtype));
+        wk__storage_changed(gradient->storage, NULL);
     }
     set_element(b->whole, b->used + (s - d->slots) - b->first, is_used);
     s->ready = true;

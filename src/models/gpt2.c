@@ -252,14 +252,20 @@ wk_module *wk_gpt2(wk_gpt2_opts opts) {
     return wk__finished(&m->base);
 }
 
-/* ---- going on from what was seen ---- */
-
 static const gpt2 *gpt2_of(const wk_module *module, const char *who) {
     if (wk_failed() || !module) return NULL;
     if (module->class_ == &gpt2_class) return (const gpt2 *)module;
     return wk_fail_null(WK_INVALID, "%s: module \"%s\" (%s) is no GPT2LMHeadModel", who, module->path,
                         module->class_->name);
 }
+
+wk_tensor *wk_gpt2_loss(wk_module *module, wk_tensor *tokens, wk_tensor *next, wk_linear_cross_entropy_opts opts) {
+    const gpt2 *m = gpt2_of(module, "wk_gpt2_loss");
+    if (!m || !tokens || !next || !check_tokens(m, tokens, 0)) return NULL;
+    return wk_linear_cross_entropy(wk_forward(m->transformer, tokens), m->table, NULL, next, opts);
+}
+
+/* ---- going on from what was seen ---- */
 
 wk_gpt2_cache *wk_gpt2_cache_create(wk_module *module, int64_t batch, int64_t capacity) {
     const gpt2 *m = gpt2_of(module, "wk_gpt2_cache_create");

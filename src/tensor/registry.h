@@ -18,7 +18,7 @@
     X(image, conv) X(image, conv_transpose) X(image, pool) X(image, pool_parts) X(image, resize) X(image, grid_sample)    \
     X(network, norm) X(network, dropout) X(network, layer_norm) X(network, group_norm) X(network, dropouts)               \
     X(attention, attention) X(attention, rotary) X(recurrent, recurrent)                                                  \
-    X(loss, loss) X(loss, classes) X(loss, pairs) X(loss, binary) X(loss, margin) X(loss, ctc)                            \
+    X(loss, loss) X(loss, linear_cross_entropy) X(loss, classes) X(loss, pairs) X(loss, binary) X(loss, margin) X(loss, ctc)                            \
     X(spectral, fft) X(random, random)                                                                                                     \
     X(optim, tensor_list) X(optim, optimizer_steps)
 /* clang-format on */

@@ -165,6 +165,11 @@ wk_status wk__tape_record(wk_context *context, const wk_call *call);
 /* Release what the nodes since `mark` hold (at the end of the outermost scope). */
 void wk__tape_clear(wk_context *context);
 void wk__leaf_destroy(struct wk_leaf *leaf);
+/* The memory of a leaf's gradient (made if there is none) while it holds nothing and nobody else uses it: a forward
+ * call may write the gradient there that its rule will give.  Claimed: the caller drops one reference to the storage
+ * when its call is made.  NULL for other tensors, where hooks see the gradient or it is kept as rows, or with an error
+ * pending. */
+wk_tensor *wk__leaf_room(wk_tensor *tensor);
 static inline bool wk__wants_grad(const wk_tensor *tensor) {
     return (tensor->flags & WK_TENSOR_REQUIRES_GRAD) != 0;
 }

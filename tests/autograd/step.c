@@ -121,6 +121,24 @@ Test(step, is_replayed_from_the_third_on) {
     expect_report(compare(plain, 10), 1, 1, 8, "");
 }
 
+/* The last layer's gradient is made in forward, in the leaf's memory. */
+static double with_a_head(net *n, int step) {
+    wk_tensor *x = batch(6, step), *target = wk_from_array(WK_I64, WK_DIMS(6), (int64_t[]){ 0, 3, 1, 2, 2, 3 });
+    wk_tensor *h = wk_linear(x, n->w1, n->b1, (wk_linear_opts){ .activation = WK_ACTIVATION_RELU });
+    if (step % 2 == 0) wk_zero_grad(n->optimizer);
+    wk_tensor *loss = wk_linear_cross_entropy(h, n->w2, NULL, target, (wk_linear_cross_entropy_opts){ .chunk = 4 });
+    (void)wk_backward(step % 2 == 1 ? wk_scale(loss, 2) : loss);
+    (void)wk_optim_step(n->optimizer);
+    return wk_item(loss);
+}
+static double with_a_plain_head(net *n, int step) {
+    return with_a_head(n, 2 * step);
+}
+Test(step, a_gradient_that_forward_makes) {
+    expect_report(compare(with_a_plain_head, 8), 1, 1, 6, "");
+    expect_report(compare(with_a_head, 20), 2, 2, 16, "the plan has linear_cross_entropy of others");
+}
+
 static double with_short_batches(net *n, int step) {
     wk_tensor *loss = loss_of(n, batch(step % 4 == 3 ? 2 : 6, step));
     wk_zero_grad(n->optimizer);

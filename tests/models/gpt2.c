@@ -37,6 +37,29 @@ Test(gpt2, loads_what_transformers_saves) {
     wk_scope_end(scope);
 }
 
+/* The head by chunks, its weight tied to the table: loss and gradients are those of whole logits. */
+Test(gpt2, is_trained_by_the_loss_of_its_logits) {
+    wk_scope scope = wk_scope_begin();
+    wk_module *m = filled();
+    wk_tensor *x = model_tokens(50, WK_DIMS(2, 11)), *next = model_tokens(50, WK_DIMS(2, 11)), *wanted[40];
+    wk_named_tensors p = wk_parameters(m);
+    wk_tensor *logits = wk_reshape(wk_forward(m, x), WK_DIMS(22, 50));
+    wk_tensor *whole =
+        wk_cross_entropy(logits, wk_reshape(next, WK_DIMS(22)), (wk_cross_entropy_opts){ .reduction = 0 });
+    cr_assert_leq(p.count, 40);
+    cr_assert_eq(wk_gradients(&whole, 1, NULL, p.tensor, p.count, wanted, (wk_grad_opts){ 0 }), WK_OK, "%s",
+                 wk_message());
+    wk_tensor *loss = wk_gpt2_loss(m, x, next, (wk_linear_cross_entropy_opts){ .chunk = 9 });
+    golden_expect_close(loss, whole, 1e-6, "loss");
+    cr_assert_eq(wk_backward(loss), WK_OK, "%s", wk_message());
+    for (int i = 0; i < p.count; i++) golden_expect_close(wk_gradient(p.tensor[i]), wanted[i], 1e-5, p.name[i]);
+    wk_tensor *long_one = wk_zeros(WK_I64, WK_DIMS(1, 17));
+    cr_expect_null(wk_gpt2_loss(m, long_one, long_one, (wk_linear_cross_entropy_opts){ .chunk = 0 }));
+    wk_clear_error();
+    wk_module_destroy(m);
+    wk_scope_end(scope);
+}
+
 Test(gpt2, cached_logits_are_those_of_the_whole_sequence) {
     wk_scope scope = wk_scope_begin();
     wk_module *m = filled();

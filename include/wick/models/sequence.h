@@ -56,6 +56,10 @@ typedef struct wk_gpt2_opts {
  *
  * Weights begin normal with deviation 0.02, those that end on the residual path 0.02 / sqrt(2 layers); biases 0. */
 WK_API wk_module *wk_gpt2(wk_gpt2_opts opts);
+/* The loss that it is trained by: wk_cross_entropy of its logits and the next tokens (N, T), for tokens (N, T), without
+ * logits that exist whole (wk_linear_cross_entropy, whose options these are).  Hooks of lm_head are not called. Errors:
+ * as the module's forward and wk_linear_cross_entropy; WK_INVALID for another module. */
+WK_API wk_tensor *wk_gpt2_loss(wk_module *gpt2, wk_tensor *tokens, wk_tensor *next, wk_linear_cross_entropy_opts opts);
 
 /* Keys and values of all layers for the tokens so far. */
 typedef struct wk_gpt2_cache wk_gpt2_cache;

@@ -25,6 +25,25 @@ WK_API wk_tensor *wk_cross_entropy_weighted(wk_tensor *logits, wk_tensor *target
 /* The same with class probabilities as target, of the logits' shape; weight (C) or NULL; ignore_index has no part. */
 WK_API wk_tensor *wk_cross_entropy_probabilities(wk_tensor *logits, wk_tensor *target, wk_tensor *weight,
                                                  wk_cross_entropy_opts opts);
+/* The cross-entropy of a linear layer's scores, wk_cross_entropy(wk_linear(x, weight, bias), target), of which never
+ * more than `chunk` rows exist: for vocabularies, whose logits take more memory than everything else.
+ *
+ *   x (…, D)   weight (V, D)   bias (V) or NULL, all of one float type   target (…), i64 in [0, V)
+ *   returns a scalar, or with WK_REDUCTION_NONE the shape of the target, of the dtype f32 (f64 for f64)
+ *
+ * Where gradients are wanted they are made in the same pass (backward only scales them), which is as much work as the
+ * layer and its gradient; with WK_REDUCTION_NONE, for gradients of gradients and for a second backward through a
+ * retained graph the logits are made again, also by chunks but for gradients of gradients.  The weight's gradient is
+ * summed in f32 (f64 for f64).  Under autocast products are made in the half type and everything else in f32, x and
+ * weight stay what they are.  Errors: as wk_linear and wk_cross_entropy.  The idea: Hsu et al. 2024, Liger Kernel. */
+typedef struct wk_linear_cross_entropy_opts {
+    wk_optional ignore_index; /* default -100 */
+    double label_smoothing;   /* in [0, 1) */
+    int reduction;            /* wk_reduction */
+    int64_t chunk;            /* rows whose logits exist at a time; 0: as many as take about 64 MiB */
+} wk_linear_cross_entropy_opts;
+WK_API wk_tensor *wk_linear_cross_entropy(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_tensor *target,
+                                          wk_linear_cross_entropy_opts opts);
 /* Negative log-likelihood: log-probabilities (N, C, d1, …), target (N, d1, …), weight (C) or NULL. */
 typedef struct wk_nll_loss_opts {
     wk_optional ignore_index; /* default -100 */
@@ -139,6 +158,7 @@ WK_API wk_tensor *wk_ctc_loss(wk_tensor *log_probabilities, wk_tensor *targets, 
 #    define wk_cross_entropy(...)               (WK_HERE, wk_cross_entropy(__VA_ARGS__))
 #    define wk_cross_entropy_weighted(...)      (WK_HERE, wk_cross_entropy_weighted(__VA_ARGS__))
 #    define wk_cross_entropy_probabilities(...) (WK_HERE, wk_cross_entropy_probabilities(__VA_ARGS__))
+#    define wk_linear_cross_entropy(...)        (WK_HERE, wk_linear_cross_entropy(__VA_ARGS__))
 #    define wk_nll_loss(...)                    (WK_HERE, wk_nll_loss(__VA_ARGS__))
 #    define wk_mse_loss(...)                    (WK_HERE, wk_mse_loss(__VA_ARGS__))
 #    define wk_l1_loss(...)                     (WK_HERE, wk_l1_loss(__VA_ARGS__))

@@ -75,7 +75,7 @@ static void set_up_gpt2(wk__training *b) {
     b->y = draws(WK_DIMS(SEQUENCES, length), VOCABULARY);
 }
 static wk_tensor *run_gpt2(const wk__training *b) {
-    return predict(b, wk_forward(b->net, b->x));
+    return wk_gpt2_loss(b->net, b->x, b->y, (wk_linear_cross_entropy_opts){ .reduction = WK_REDUCTION_MEAN });
 }
 
 static void set_up_lstm(wk__training *b) {

@@ -18,6 +18,10 @@ def cross_entropy(x, a, weight=None):
     return F.cross_entropy(x[0], x[1], weight, label_smoothing=number(a, "label_smoothing"), **options, **reduction(a))
 
 
+def linear_cross_entropy(x, a):
+    return [cross_entropy([F.linear(x[0], x[1], x[2]), x[3]], a), None, None, None]
+
+
 def fixed(t):
     """Weights and targets that PyTorch gives no gradient."""
     return t.detach() if t is not None else None
@@ -43,6 +47,7 @@ def ctc_loss(x, a):
 ROWS = {
     "ctc_loss": ctc_loss,
     "cross_entropy": lambda x, a: [cross_entropy(x, a), None],
+    "linear_cross_entropy": linear_cross_entropy,
     "cross_entropy_weighted": lambda x, a: cross_entropy(x, a, fixed(x[2])),
     "cross_entropy_probabilities": lambda x, a: cross_entropy(x, a, fixed(x[2])),
     "nll_loss": lambda x, a: F.nll_loss(x[0], x[1], fixed(x[2]), ignore_index=whole(a, "ignore_index", -100), **reduction(a)),
