@@ -141,7 +141,7 @@ static void shared_writer(void) {
     writer w[THREADS];
     wk_module *gpt2 = wk_gpt2((wk_gpt2_opts){ .layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .context = 12 });
     wk_module_train(gpt2, false);
-    wk_module_freeze(gpt2, true);
+    wk_module_require_grad(gpt2, false);
     for (int i = 0; i < THREADS; i++) {
         w[i].gpt2 = gpt2;
         (void)pthread_create(&thread[i], NULL, write_on, &w[i]);
