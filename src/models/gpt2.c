@@ -332,9 +332,11 @@ wk_tensor *wk_gpt2_next(wk_module *module, wk_tensor *tokens, wk_gpt2_cache *cac
     const int64_t more = wk_size(tokens, 1);
     bool was = wk_no_grad_begin();
     wk_scope scope = wk_scope_begin();
+    wk_autocast outer = wk__frozen_autocast_begin(module);
     wk_tensor *logits = last_logits(m, transformer_run((transformer *)m->transformer, tokens, cache));
     settle(cache, logits ? cache->length + more : cache->length);
     logits = wk_scope_return(scope, logits);
+    wk_autocast_end(outer);
     wk_scope_end(scope);
     wk_no_grad_end(was);
     return logits;
@@ -403,7 +405,9 @@ wk_tensor *wk_gpt2_generate(wk_module *module, wk_tensor *prompt, int64_t count,
     }
     bool was = wk_no_grad_begin();
     wk_scope scope = wk_scope_begin();
+    wk_autocast outer = wk__frozen_autocast_begin(module);
     wk_tensor *tokens = wk_scope_return(scope, generate(module, prompt, count, &opts, cache));
+    wk_autocast_end(outer);
     wk_scope_end(scope);
     wk_no_grad_end(was);
     wk_gpt2_cache_destroy(cache);

@@ -216,6 +216,13 @@ static wk_status end_step(wk_args *out, wk_status status) {
     return status;
 }
 
+wk_autocast wk__frozen_autocast_begin(const wk_module *root) {
+    const wk__frozen *f = *wk__module_frozen((wk_module *)(uintptr_t)root);
+    const wk_context *context = wk__context();
+    bool on = f && f->opts.dtype != WK_F32;
+    return wk_autocast_begin(on ? f->opts.dtype : context->autocast.dtype, on || wk_autocast_is_on());
+}
+
 wk_status wk__forward_frozen(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const wk__frozen *f = *wk__module_frozen(module);
     const bool in_half = f->opts.dtype != WK_F32;
