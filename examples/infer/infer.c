@@ -2,9 +2,9 @@
  *
  *   infer WEIGHTS [REQUESTS]
  *
- * WEIGHTS is a safetensors file of a ResNet-18 for 32 × 32 images and ten classes (wk_module_save; torchvision's names);
- * REQUESTS a file, or standard input, of images of 3 × 32 × 32 bytes, red, green, blue.  Each is answered when it has
- * come: its class, the score, and the microseconds it took.  At the end: how long requests take.
+ * WEIGHTS is a safetensors file of a ResNet-18 for 32 × 32 images and ten classes (wk_module_save; torchvision's
+ * names); REQUESTS a file, or standard input, of images of 3 × 32 × 32 bytes, red, green, blue.  Each is answered when
+ * it has come: its class, the score, and the microseconds it took.  At the end: how long requests take.
  */
 #include <wick/wick.h>
 

@@ -124,9 +124,16 @@ static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_cal
     return WK_OK;
 }
 
-/* Small products that OpenBLAS does best on weights as they lie, and oneDNN on packed ones. */
+/* Products that OpenBLAS does best on weights as they lie (choice.c) and oneDNN on packed ones: a few rows, and no
+ * fewer columns than its blocks have.  One thread, µs, as they lie / packed, of layers with bias:
+ *
+ *   M × N × K        1 × 128 × 128   0.9 / 1.5      4 × 128 × 128   2.1 / 2.0     16 × 64 × 64   2.9 / 1.9
+ *                    1 × 384 × 384   6.1 / 6.6      4 × 192 × 192   3.9 / 3.4     64 × 64 × 64  10.6 / 5.4
+ *                    1 × 512 × 512  11.9 / 12.9     16 × 10 × 512   1.9 / 3.0     64 × 10 × 64   1.8 / 1.9
+ *
+ * and beyond OpenBLAS's range 1 × 768 × 768 74 / 29, 4 × 768 × 768 94 / 44, 64 × 768 × 768 711 / 651. */
 static bool pays_packed(const wk_product *p) {
-    return p->m * p->n * p->k >= 1 << 15;
+    return p->m >= 4 && p->n >= 64 && p->m * p->n * p->k >= 1 << 16;
 }
 
 static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
