@@ -2,6 +2,7 @@
 """PyTorch's side of the step benchmarks: the workloads of benchmarks/README.md.
 
 pytorch.py WORKLOAD [--mode eager|compile] [--dtype f32|bf16] [--threads N] [--steps N] [--warmup N] [--layout contiguous|channels_last]
+pytorch.py WORKLOAD --export FILE                              the network as ONNX, for onnx_runtime.py
 torchrun --nproc-per-node 2 pytorch.py cnn --threads 1         DistributedDataParallel over gloo
 
 `wick bench steps --peer torch` runs it.  Prints one JSON line (rank 0) with the same keys as `wick bench step`.
@@ -22,6 +23,7 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=0)
 parser.add_argument("--warmup", type=int, default=3)
 parser.add_argument("--layout", default="contiguous", choices=["contiguous", "channels_last"])
+parser.add_argument("--export")
 arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 started = time.perf_counter()
@@ -146,6 +148,17 @@ if arguments.workload not in WORKLOADS:
     parser.error(f"there is no workload {arguments.workload}, only {', '.join(WORKLOADS)}")
 net, x, y, optimizer, items, steps = WORKLOADS[arguments.workload]()
 steps = arguments.steps or steps
+if arguments.export:
+    class Sequence(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, tokens):
+            return self.net(input_ids=tokens).last_hidden_state
+
+    torch.onnx.export(Sequence().eval(), (x,), arguments.export, input_names=["tokens"], dynamo=False)
+    raise SystemExit
 if ranks > 1:
     torch.distributed.init_process_group("gloo")
     net = nn.parallel.DistributedDataParallel(net)

@@ -11,6 +11,7 @@
 #include "wick/autograd.h"
 #include "wick/nn/activations.h"
 #include "wick/nn/containers.h"
+#include "wick/nn/freeze.h"
 #include "wick/nn/image.h"
 #include "wick/nn/init.h"
 #include "wick/nn/norms.h"
@@ -47,6 +48,11 @@ typedef struct wk_module_class {
     /* Optional: "in_features=784, out_features=10" into the buffer, for summaries. */
     void (*describe)(const wk_module *self, char *buffer, size_t size);
     int activation; /* the wk_activation that this module is, for fusing; 0: none */
+    /* Optional, all for wk_module_freeze: what else there is to do, before the children's turn; to take scale and shift
+     * (of the result's channels) into the parameters; whether forward gives what it is given (now: not in training). */
+    wk_status (*freeze)(wk_module *self, const wk_freeze_opts *opts);
+    wk_status (*fold)(wk_module *self, wk_tensor *scale, wk_tensor *shift);
+    bool (*passes)(const wk_module *self);
 } wk_module_class;
 
 struct wk_module {
@@ -55,7 +61,7 @@ struct wk_module {
     wk_module *parent;
     struct wk_module_members *members;
     bool training; /* true at first */
-    bool frozen;   /* parameters ask for no gradient */
+    bool frozen;   /* for inference (wk_module_freeze) */
 };
 
 /* A module of a class, zeroed but for its base; NULL with an error pending. */
@@ -90,11 +96,11 @@ WK_API wk_hook wk_on_backward(wk_module *module, wk_backward_hook hook, void *co
 /* Take one away; one that is not there is left so.  Not while the module runs on another thread. */
 WK_API void wk_module_unhook(wk_module *module, wk_hook hook);
 
-/* Training or evaluation mode, for the whole tree. */
+/* Training or evaluation mode, for the whole tree.  A frozen one has no training mode: WK_STATE is left pending. */
 WK_API void wk_module_train(wk_module *module, bool training);
 
 /* All parameters of the tree in PyTorch's order, with their paths ("0.weight").  Owned by the module; valid until the
- * tree changes or is destroyed. */
+ * tree changes or is destroyed.  Of a frozen module none, with WK_STATE pending: it cannot be trained. */
 typedef struct wk_named_tensors {
     wk_tensor *const *tensor;
     const char *const *name;

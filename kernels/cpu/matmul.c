@@ -55,9 +55,18 @@ static bool matrices(dnnl_memory_desc_t *desc, const wk_product *p, int64_t rows
     return dnnl_memory_desc_init_by_strides(desc, p->rank + 2, dims, type, strides) == dnnl_success;
 }
 
-static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool bias) {
+/* B as it lies, or in the layout that the library likes best. */
+static bool add_weights(wk_dnnl_plan *plan, const_dnnl_primitive_desc_t made, const dnnl_memory_desc_t *b,
+                        bool packed) {
+    if (!packed) return wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, b, b);
+    return wk__dnnl_add_constant(plan, DNNL_ARG_WEIGHTS, b,
+                                 dnnl_primitive_desc_query_md(made, dnnl_query_weights_md, 0));
+}
+
+static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool bias, bool packed) {
     dnnl_data_type_t type = dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32;
-    dnnl_memory_desc_t a, b, c, d;
+    dnnl_memory_desc_t a, b, c, d, any;
+    dnnl_dims_t b_dims = { p->k, p->n };
     int64_t c_batch[WK_MAX_RANK], size = p->m * p->n;
     for (int axis = p->rank - 1; axis >= 0; axis--) c_batch[axis] = size, size *= p->size[axis];
     dnnl_dims_t bias_dims;
@@ -67,15 +76,16 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
     if (p->rank > 3 || !matrices(&a, p, p->m, p->k, p->a_batch, p->a_row, p->a_col, type)
         || !matrices(&b, p, p->k, p->n, p->b_batch, p->b_row, p->b_col, type)
         || !matrices(&c, p, p->m, p->n, c_batch, p->n, 1, type)
+        || dnnl_memory_desc_init_by_tag(&any, 2, b_dims, type, dnnl_format_tag_any) != dnnl_success
         || dnnl_memory_desc_init_by_tag(&d, p->rank + 2, bias_dims, type, row_major[p->rank]) != dnnl_success)
         return;
     dnnl_matmul_desc_t desc;
     dnnl_primitive_desc_t made = NULL;
     dnnl_primitive_attr_t attributes = wk__dnnl_attributes();
-    bool usable = attributes && dnnl_matmul_desc_init(&desc, &a, &b, bias ? &d : NULL, &c) == dnnl_success
+    bool usable = attributes
+                  && dnnl_matmul_desc_init(&desc, &a, packed ? &any : &b, bias ? &d : NULL, &c) == dnnl_success
                   && dnnl_primitive_desc_create(&made, &desc, attributes, wk__dnnl_engine(), NULL) == dnnl_success
-                  && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a)
-                  && wk__dnnl_add_operand(plan, DNNL_ARG_WEIGHTS, false, &b, &b)
+                  && wk__dnnl_add_operand(plan, DNNL_ARG_SRC, false, &a, &a) && add_weights(plan, made, &b, packed)
                   && wk__dnnl_add_operand(plan, DNNL_ARG_DST, true, &c, &c)
                   && (!bias || wk__dnnl_add_operand(plan, DNNL_ARG_BIAS, false, &d, &d));
     if (usable)
@@ -86,14 +96,13 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
 }
 
 static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
-                           bool relu) {
+                           bool relu, bool packed) {
     wk_dtype dtype = (wk_dtype)call->out[0]->dtype;
     /* Below a few tens of microseconds of work the team costs more than it gives. */
     int threads = p->count * p->m * p->n * p->k < 1 << 19 ? 1 : ctx->threads;
     wk_dnnl_key key = { .length = 0 };
-    const int64_t words[] = {
-        1, dtype, threads, bias != NULL, p->m, p->n, p->k, p->a_row, p->a_col, p->b_row, p->b_col
-    };
+    const int64_t words[] = { packed ? 7 : 1, dtype,    threads,  bias != NULL, p->m,    p->n,
+                              p->k,           p->a_row, p->a_col, p->b_row,     p->b_col };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) wk__dnnl_key_add(&key, words[i]);
     for (int axis = 0; axis < p->rank; axis++) {
         wk__dnnl_key_add(&key, p->size[axis]);
@@ -104,15 +113,27 @@ static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_cal
     if (!plan) {
         int former = wk__team_enter(threads);
         plan = wk__dnnl_add(&key);
-        if (plan) build(plan, p, dtype, bias != NULL);
+        if (plan) build(plan, p, dtype, bias != NULL, packed);
         wk__team_leave(former, threads);
         if (!plan) return wk_error_code();
     }
     if (!plan->primitive) return WK_UNSUPPORTED;
     void *data[] = { call->in[0]->data, call->in[1]->data, call->out[0]->data, bias ? bias->data : NULL };
-    WK_TRY(wk__dnnl_run(plan, data, threads));
+    WK_TRY(wk__dnnl_run(plan, data, packed ? call->in[1] : NULL, threads));
     if (relu) wk__relu_in_place(call->out[0]->data, dtype, call->out[0]->count, threads);
     return WK_OK;
+}
+
+/* Products that OpenBLAS does best on weights as they lie (choice.c) and oneDNN on packed ones: a few rows, and no
+ * fewer columns than its blocks have.  One thread, µs, as they lie / packed, of layers with bias:
+ *
+ *   M × N × K        1 × 128 × 128   0.9 / 1.5      4 × 128 × 128   2.1 / 2.0     16 × 64 × 64   2.9 / 1.9
+ *                    1 × 384 × 384   6.1 / 6.6      4 × 192 × 192   3.9 / 3.4     64 × 64 × 64  10.6 / 5.4
+ *                    1 × 512 × 512  11.9 / 12.9     16 × 10 × 512   1.9 / 3.0     64 × 10 × 64   1.8 / 1.9
+ *
+ * and beyond OpenBLAS's range 1 × 768 × 768 74 / 29, 4 × 768 × 768 94 / 44, 64 × 768 × 768 711 / 651. */
+static bool pays_packed(const wk_product *p) {
+    return p->m >= 4 && p->n >= 64 && p->m * p->n * p->k >= 1 << 16;
 }
 
 static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
@@ -121,7 +142,9 @@ static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p,
     if (bias && bias->stride[0] != 1 && p->n > 1) return WK_UNSUPPORTED;
     if (!plain_matrix(p->m, p->k, &p->a_row, &p->a_col) || !plain_matrix(p->k, p->n, &p->b_row, &p->b_col))
         return WK_UNSUPPORTED;
-    return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu);
+    bool packed = p->rank == 0 && wk__is_constant(call->in[1]) && (by == WK_PRODUCT_ONEDNN || pays_packed(p));
+    if (packed) by = WK_PRODUCT_ONEDNN;
+    return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu, packed);
 }
 
 /* ---- a product that another kernel asks for ---- */

@@ -9,6 +9,9 @@
  *
  * Primitives are made for a number of threads, which is part of the key, and their scratchpads come from the thread's
  * scratch, so that a hundred cached primitives do not hold a hundred scratchpads.
+ *
+ * A constant weight's inner layout is kept with the weight (tensor/backend.h).  Plans of several threads and of several
+ * numbers of rows name equal layouts by equal numbers, so that they share one copy.
  */
 #if WICK_LIBRARIES
 
@@ -179,12 +182,54 @@ bool wk__dnnl_add_operand(wk_dnnl_plan *plan, int argument, bool output, const d
     operand->inner = NULL;
     if (dnnl_memory_create(&operand->inner, inner, engine, DNNL_MEMORY_NONE) != dnnl_success) return false;
     operand->offset = plan->inner_bytes;
-    plan->inner_bytes += (dnnl_memory_desc_get_size(inner) + 63) / 64 * 64;
+    operand->bytes = dnnl_memory_desc_get_size(inner);
+    plan->inner_bytes += (operand->bytes + 63) / 64 * 64;
     if (is_blocked_copy(tensor, inner)) {
         for (int i = 0; i < 4; i++) operand->blocked[i] = tensor->dims[i];
         return true;
     }
     return output ? make_reorder(&operand->reorder, inner, tensor) : make_reorder(&operand->reorder, tensor, inner);
+}
+
+/* ---- layouts of constant weights, by number ---- */
+
+/* From a tensor's layout to a primitive's. */
+typedef struct way {
+    struct way *next;
+    dnnl_memory_desc_t from, to;
+    uint64_t number;
+} way;
+
+static way *ways; /* one a shape of weights: they stay as long as the process */
+static pthread_mutex_t ways_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_way(const way *w, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to) {
+    return dnnl_memory_desc_equal(&w->from, from) && dnnl_memory_desc_equal(&w->to, to);
+}
+
+/* 0 with an error pending. */
+static uint64_t number_of_way(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to) {
+    (void)pthread_mutex_lock(&ways_lock);
+    way *w = ways;
+    while (w && !is_way(w, from, to)) w = w->next;
+    if (!w && (w = wk_alloc(sizeof *w))) {
+        *w = (way){ ways, *from, *to, ways ? ways->number + 1 : 1 };
+        ways = w;
+    }
+    uint64_t number = w ? w->number : 0;
+    (void)pthread_mutex_unlock(&ways_lock);
+    return number;
+}
+
+bool wk__dnnl_add_constant(wk_dnnl_plan *plan, int argument, const dnnl_memory_desc_t *tensor,
+                           const dnnl_memory_desc_t *inner) {
+    wk_dnnl_operand *operand = &plan->operand[plan->count];
+    size_t scratch = plan->inner_bytes;
+    bool added = wk__dnnl_add_operand(plan, argument, false, tensor, inner);
+    plan->inner_bytes = scratch;
+    if (!added || operand->inner == operand->tensor) return added;
+    operand->kept = number_of_way(tensor, inner);
+    return operand->kept != 0;
 }
 
 /* ---- running ---- */
@@ -241,7 +286,30 @@ static wk_status convert(const wk_dnnl_plan *plan, wk_dnnl_operand *operand, voi
     return status == dnnl_success ? WK_OK : failed("reorder", status);
 }
 
-static wk_status run(wk_dnnl_plan *plan, void *const *data, char *inner, void *pad, int threads) {
+/* A constant weight's kept copy, filled if it must be. */
+typedef struct packing {
+    const wk_dnnl_plan *plan;
+    wk_dnnl_operand *operand;
+    void *weight;
+    int threads;
+} packing;
+
+static wk_status pack(void *context, void *packed) {
+    const packing *p = context;
+    (void)dnnl_memory_set_data_handle(p->operand->inner, packed);
+    return convert(p->plan, p->operand, p->weight, packed, p->threads);
+}
+
+static wk_status use_kept(const wk_dnnl_plan *plan, wk_dnnl_operand *operand, const wk_tensor *weight, int threads) {
+    packing p = { plan, operand, weight->data, threads };
+    const void *packed = wk__packed(weight, operand->kept, operand->bytes, pack, &p);
+    if (!packed) return wk_error_code();
+    (void)dnnl_memory_set_data_handle(operand->inner, (void *)(uintptr_t)packed);
+    return WK_OK;
+}
+
+static wk_status run(wk_dnnl_plan *plan, void *const *data, const wk_tensor *constant, char *inner, void *pad,
+                     int threads) {
     dnnl_exec_arg_t arguments[WK_DNNL_OPERANDS + 1];
     int count = 0;
     for (int i = 0; i < plan->count; i++) {
@@ -249,6 +317,10 @@ static wk_status run(wk_dnnl_plan *plan, void *const *data, char *inner, void *p
         (void)dnnl_memory_set_data_handle(operand->tensor, data[i]);
         arguments[count++] = (dnnl_exec_arg_t){ operand->argument, operand->inner };
         if (operand->inner == operand->tensor) continue;
+        if (operand->kept) {
+            WK_TRY(use_kept(plan, operand, constant, threads));
+            continue;
+        }
         (void)dnnl_memory_set_data_handle(operand->inner, inner + operand->offset);
         if (!operand->output) WK_TRY(convert(plan, operand, data[i], inner + operand->offset, threads));
     }
@@ -266,12 +338,12 @@ static wk_status run(wk_dnnl_plan *plan, void *const *data, char *inner, void *p
     return WK_OK;
 }
 
-wk_status wk__dnnl_run(wk_dnnl_plan *plan, void *const *data, int threads) {
+wk_status wk__dnnl_run(wk_dnnl_plan *plan, void *const *data, const wk_tensor *constant, int threads) {
     char *inner = plan->inner_bytes ? wk__cpu_scratch(WK_SCRATCH_REORDER, plan->inner_bytes) : NULL;
     void *pad = plan->pad_bytes ? wk__cpu_scratch(WK_SCRATCH_LIBRARY, plan->pad_bytes) : NULL;
     if ((plan->inner_bytes && !inner) || (plan->pad_bytes && !pad)) return WK_NO_MEMORY;
     int former = wk__team_enter(threads);
-    wk_status status = run(plan, data, inner, pad, threads);
+    wk_status status = run(plan, data, constant, inner, pad, threads);
     wk__team_leave(former, threads);
     return status;
 }

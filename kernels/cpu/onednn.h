@@ -25,6 +25,8 @@ typedef struct wk_dnnl_operand {
     dnnl_primitive_t reorder;    /* NULL: none, or the blocked copy below */
     int64_t blocked[4]; /* N, C, H, W: channels last <-> blocks of 16 channels, by Wick's own copy; N = 0: no */
     size_t offset;      /* of the inner layout in the reorder scratch */
+    size_t bytes;       /* of the inner layout */
+    uint64_t kept;      /* not 0: the inner layout is kept with the tensor, under this number */
 } wk_dnnl_operand;
 
 typedef struct wk_dnnl_plan {
@@ -49,11 +51,14 @@ bool wk__dnnl_set_primitive(wk_dnnl_plan *plan, dnnl_primitive_desc_t desc);
 /* Add an operand; `inner` is the primitive's layout. */
 bool wk__dnnl_add_operand(wk_dnnl_plan *plan, int argument, bool output, const dnnl_memory_desc_t *tensor,
                           const dnnl_memory_desc_t *inner);
+/* The same of a weight that does not change (wk__is_constant): its inner layout is made once and kept. */
+bool wk__dnnl_add_constant(wk_dnnl_plan *plan, int argument, const dnnl_memory_desc_t *tensor,
+                           const dnnl_memory_desc_t *inner);
 /* Attributes that let the caller give the scratchpad; NULL on failure. */
 dnnl_primitive_attr_t wk__dnnl_attributes(void);
 
-/* Run; data[i] is operand i's tensor. */
-wk_status wk__dnnl_run(wk_dnnl_plan *plan, void *const *data, int threads);
+/* Run; data[i] is operand i's tensor.  `constant` is the weight that was added as one; NULL where none was. */
+wk_status wk__dnnl_run(wk_dnnl_plan *plan, void *const *data, const wk_tensor *constant, int threads);
 
 /* Set the team for library calls on this thread; gives the former size, to be set back. */
 int wk__team_enter(int threads);

@@ -75,6 +75,7 @@ typedef struct self_attention {
     wk_module *query, *key, *value;
     int64_t heads;
     double dropout;
+    wk_tensor *weight, *bias; /* of all three, once it is frozen: one product takes less than three */
 } self_attention;
 
 /* (N, S, E) → (N, H, S, E / H) */
@@ -83,20 +84,40 @@ static wk_tensor *split_heads(wk_tensor *x, int64_t heads) {
              : NULL;
 }
 
+/* x (N, S, E) → query, key and value, each (N, H, S, E / H) */
+static void project(const self_attention *m, wk_tensor *x, wk_tensor *part[3]) {
+    wk_module *const layers[] = { m->query, m->key, m->value };
+    wk_tensor *all = m->weight ? wk_linear(x, m->weight, m->bias, (wk_linear_opts){ 0 }) : NULL;
+    const int64_t width = wk_size(x, 2);
+    for (int i = 0; i < 3; i++)
+        part[i] = split_heads(m->weight ? wk_slice(all, 2, i * width, (i + 1) * width, 1) : wk_forward(layers[i], x),
+                              m->heads);
+}
+
 /* Slots x (N, S, E) and "attention_mask" (N, 1, 1, S), bool, true where a key takes part. */
 static wk_status self_attention_forward(wk_module *self, const wk_args *in, wk_args *out) {
     const self_attention *m = (self_attention *)self;
-    wk_tensor *x = in->slot[0].tensor;
-    wk_tensor *q = split_heads(wk_forward(m->query, x), m->heads), *k = split_heads(wk_forward(m->key, x), m->heads),
-              *v = split_heads(wk_forward(m->value, x), m->heads);
+    wk_tensor *x = in->slot[0].tensor, *part[3];
+    project(m, x, part);
     wk_attention_opts how = { .dropout = self->training ? m->dropout : 0 };
     wk_tensor *key = how.dropout > 0 ? wk_random_key() : NULL;
-    wk_tensor *y = wk_scaled_dot_product_attention(q, k, v, second(in), key, how);
+    wk_tensor *y = wk_scaled_dot_product_attention(part[0], part[1], part[2], second(in), key, how);
     return give(out, wk_reshape(wk_transpose(y, 1, 2), wk_dims_get(x)));
+}
+static wk_status self_attention_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    self_attention *m = (self_attention *)self;
+    return wk__linear_join((wk_module *const[]){ m->query, m->key, m->value }, 3, opts, &m->weight, &m->bias);
+}
+static void self_attention_destroy(wk_module *self) {
+    self_attention *m = (self_attention *)self;
+    wk_release(m->weight);
+    wk_release(m->bias);
 }
 static const wk_module_class self_attention_class = { .name = "BertSelfAttention",
                                                       .size = sizeof(self_attention),
-                                                      .forward_args = self_attention_forward };
+                                                      .forward_args = self_attention_forward,
+                                                      .freeze = self_attention_freeze,
+                                                      .destroy = self_attention_destroy };
 
 static wk_module *self_attention_create(const wk_bert_opts *o) {
     self_attention *m = (self_attention *)wk_module_create(&self_attention_class);

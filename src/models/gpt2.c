@@ -23,9 +23,21 @@ static void conv1d_describe(const wk_module *self, char *buffer, size_t size) {
     (void)snprintf(buffer, size, "nf=%lld, nx=%lld", (long long)wk_size(m->weight, 1),
                    (long long)wk_size(m->weight, 0));
 }
-static const wk_module_class conv1d_class = {
-    .name = "Conv1D", .size = sizeof(conv1d), .forward = conv1d_forward, .describe = conv1d_describe
-};
+static wk_status conv1d_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    conv1d *m = (conv1d *)self;
+    wk_tensor *stored = wk_module_freeze_weight(self, "weight", opts);
+    if (!stored) return wk_error_code();
+    m->weight = stored;
+    stored = wk_module_freeze_weight(self, "bias", opts);
+    if (!stored) return wk_error_code();
+    m->bias = stored;
+    return WK_OK;
+}
+static const wk_module_class conv1d_class = { .name = "Conv1D",
+                                              .size = sizeof(conv1d),
+                                              .forward = conv1d_forward,
+                                              .describe = conv1d_describe,
+                                              .freeze = conv1d_freeze };
 
 static wk_module *conv1d_create(int64_t in, int64_t out, double deviation) {
     conv1d *m = (conv1d *)wk_module_create(&conv1d_class);
@@ -326,9 +338,11 @@ wk_tensor *wk_gpt2_next(wk_module *module, wk_tensor *tokens, wk_gpt2_cache *cac
     const int64_t more = wk_size(tokens, 1);
     bool was = wk_no_grad_begin();
     wk_scope scope = wk_scope_begin();
+    wk_autocast outer = wk__frozen_autocast_begin(module);
     wk_tensor *logits = last_logits(m, transformer_run((transformer *)m->transformer, tokens, cache));
     settle(cache, logits ? cache->length + more : cache->length);
     logits = wk_scope_return(scope, logits);
+    wk_autocast_end(outer);
     wk_scope_end(scope);
     wk_no_grad_end(was);
     return logits;
@@ -397,7 +411,9 @@ wk_tensor *wk_gpt2_generate(wk_module *module, wk_tensor *prompt, int64_t count,
     }
     bool was = wk_no_grad_begin();
     wk_scope scope = wk_scope_begin();
+    wk_autocast outer = wk__frozen_autocast_begin(module);
     wk_tensor *tokens = wk_scope_return(scope, generate(module, prompt, count, &opts, cache));
+    wk_autocast_end(outer);
     wk_scope_end(scope);
     wk_no_grad_end(was);
     wk_gpt2_cache_destroy(cache);

@@ -26,21 +26,30 @@ static wk_tensor *shortcut(const block *b, wk_tensor *x) {
 
 static wk_tensor *basic_forward(wk_module *self, wk_tensor *x) {
     const block *b = (const block *)self;
-    wk_tensor *y = wk_relu(wk_forward(b->bn1, wk_forward(b->conv1, x)));
-    y = wk_forward(b->bn2, wk_forward(b->conv2, y));
+    wk_tensor *y = wk_forward_activated(b->conv1, b->bn1, x, WK_ACTIVATION_RELU);
+    y = wk_forward_activated(b->conv2, b->bn2, y, WK_ACTIVATION_NONE);
     return wk_relu(wk_add(y, shortcut(b, x)));
 }
 static wk_tensor *bottleneck_forward(wk_module *self, wk_tensor *x) {
     const block *b = (const block *)self;
-    wk_tensor *y = wk_relu(wk_forward(b->bn1, wk_forward(b->conv1, x)));
-    y = wk_relu(wk_forward(b->bn2, wk_forward(b->conv2, y)));
-    y = wk_forward(b->bn3, wk_forward(b->conv3, y));
+    wk_tensor *y = wk_forward_activated(b->conv1, b->bn1, x, WK_ACTIVATION_RELU);
+    y = wk_forward_activated(b->conv2, b->bn2, y, WK_ACTIVATION_RELU);
+    y = wk_forward_activated(b->conv3, b->bn3, y, WK_ACTIVATION_NONE);
     return wk_relu(wk_add(y, shortcut(b, x)));
 }
-static const wk_module_class basic_class = { .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward };
-static const wk_module_class bottleneck_class = { .name = "Bottleneck",
-                                                  .size = sizeof(block),
-                                                  .forward = bottleneck_forward };
+static wk_status block_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    const block *b = (const block *)self;
+    (void)opts;
+    WK_TRY(wk_module_fold(b->conv1, b->bn1));
+    WK_TRY(wk_module_fold(b->conv2, b->bn2));
+    return b->conv3 ? wk_module_fold(b->conv3, b->bn3) : WK_OK;
+}
+static const wk_module_class basic_class = {
+    .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward, .freeze = block_freeze
+};
+static const wk_module_class bottleneck_class = {
+    .name = "Bottleneck", .size = sizeof(block), .forward = bottleneck_forward, .freeze = block_freeze
+};
 
 /* A block from `in` channels to expansion · width. */
 static wk_module *make_block(bool bottleneck, int64_t in, int64_t width, int64_t stride, bool zero_last) {
@@ -72,13 +81,20 @@ typedef struct resnet {
 
 static wk_tensor *resnet_forward(wk_module *self, wk_tensor *x) {
     const resnet *m = (const resnet *)self;
-    x = wk_relu(wk_forward(m->bn1, wk_forward(m->conv1, x)));
+    x = wk_forward_activated(m->conv1, m->bn1, x, WK_ACTIVATION_RELU);
     x = wk_forward(m->maxpool, x);
     for (int i = 0; i < 4; i++) x = wk_forward(m->layer[i], x);
     x = wk_forward(m->avgpool, x);
     return wk_forward(m->fc, wk_flatten(x, 1));
 }
-static const wk_module_class resnet_class = { .name = "ResNet", .size = sizeof(resnet), .forward = resnet_forward };
+static wk_status resnet_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    const resnet *m = (const resnet *)self;
+    (void)opts;
+    return wk_module_fold(m->conv1, m->bn1);
+}
+static const wk_module_class resnet_class = {
+    .name = "ResNet", .size = sizeof(resnet), .forward = resnet_forward, .freeze = resnet_freeze
+};
 
 static const struct shape {
     int64_t depth;

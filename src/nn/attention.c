@@ -198,8 +198,19 @@ static void describe(const wk_module *self, char *buffer, size_t size) {
     const attention *m = (const attention *)self;
     (void)snprintf(buffer, size, "%lld, %lld", (long long)m->width, (long long)m->heads);
 }
+static wk_status freeze(wk_module *self, const wk_freeze_opts *opts) {
+    attention *m = (attention *)self;
+    wk_tensor *stored = wk_module_freeze_weight(self, "in_proj_weight", opts);
+    if (!stored) return wk_error_code();
+    m->in_weight = stored;
+    if (!m->in_bias) return WK_OK;
+    stored = wk_module_freeze_weight(self, "in_proj_bias", opts);
+    if (!stored) return wk_error_code();
+    m->in_bias = stored;
+    return WK_OK;
+}
 static const wk_module_class class_ = {
-    .name = "MultiheadAttention", .size = sizeof(attention), .forward = forward, .describe = describe
+    .name = "MultiheadAttention", .size = sizeof(attention), .forward = forward, .describe = describe, .freeze = freeze
 };
 
 wk_tensor *wk_nn_attend(wk_module *module, wk_tensor *query, wk_tensor *key, wk_tensor *value, wk_attend_opts opts,

@@ -44,9 +44,13 @@ static wk_tensor *identity_forward(wk_module *self, wk_tensor *x) {
     (void)self;
     return x;
 }
-static const wk_module_class identity_class = { .name = "Identity",
-                                                .size = sizeof(wk_module),
-                                                .forward = identity_forward };
+static bool identity_passes(const wk_module *self) {
+    (void)self;
+    return true;
+}
+static const wk_module_class identity_class = {
+    .name = "Identity", .size = sizeof(wk_module), .forward = identity_forward, .passes = identity_passes
+};
 wk_module *wk_nn_identity(void) {
     return wk_failed() ? NULL : wk_module_create(&identity_class);
 }
@@ -55,13 +59,9 @@ void wk_module_apply(wk_module *module, void (*visit)(void *context, wk_module *
     if (module) wk__module_visit(module, visit, context);
 }
 
-static void freeze(void *frozen, wk_module *module) {
-    module->frozen = *(const bool *)frozen;
-}
-void wk_module_freeze(wk_module *module, bool frozen) {
-    wk_module_apply(module, freeze, &frozen);
+void wk_module_require_grad(wk_module *module, bool wants) {
     wk_named_tensors all = wk_parameters(module);
-    for (int i = 0; i < all.count; i++) (void)wk_require_grad(all.tensor[i], !frozen);
+    for (int i = 0; i < all.count; i++) (void)wk_require_grad(all.tensor[i], wants);
 }
 
 /* ---- finding ---- */

@@ -2,6 +2,7 @@
 #define WK_NO_CALL_SITES
 #include "tensor/op_attrs.h"
 #include "tensor/tensor.h"
+#include "nn/freeze.h"
 #include "nn/nn.h"
 
 #include <math.h>
@@ -46,6 +47,21 @@ static wk_tensor *transpose_forward(wk_module *self, wk_tensor *x) {
     return m->axes == 1   ? wk_conv_transpose1d(x, m->weight, m->bias, m->transpose)
            : m->axes == 2 ? wk_conv_transpose2d(x, m->weight, m->bias, m->transpose)
                           : wk_conv_transpose3d(x, m->weight, m->bias, m->transpose);
+}
+
+static wk_status conv_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    conv *m = (conv *)self;
+    return wk__freeze_weights(self, &m->weight, &m->bias, opts);
+}
+static wk_status conv_fold(wk_module *self, wk_tensor *scale, wk_tensor *shift) {
+    conv *m = (conv *)self;
+    return wk__fold(self, &m->weight, &m->bias, 0, scale, shift);
+}
+/* Its weight is (in, out / groups, …): with groups a channel of the result has no axis of its own. */
+static wk_status transpose_fold(wk_module *self, wk_tensor *scale, wk_tensor *shift) {
+    conv *m = (conv *)self;
+    if (m->transpose.groups > 1) return WK_UNSUPPORTED;
+    return wk__fold(self, &m->weight, &m->bias, 1, scale, shift);
 }
 
 /* "3x3"; one number where `once` and all are equal. */
@@ -128,7 +144,9 @@ static wk_module *make(const wk_module_class *class_, int axes, int64_t in, int6
                                                 .size = sizeof(conv),                                                \
                                                 .forward = conv_forward,                                             \
                                                 .forward_activated = conv_activated,                                 \
-                                                .describe = conv_describe };                                         \
+                                                .describe = conv_describe,                                           \
+                                                .freeze = conv_freeze,                                               \
+                                                .fold = conv_fold };                                                 \
     wk_module *wk_nn_##id(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv_opts opts) {         \
         conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups, \
                                false, !opts.no_bias);                                                                \
@@ -140,9 +158,12 @@ CONV(conv2d, "Conv2d", 2)
 CONV(conv3d, "Conv3d", 3)
 
 #define TRANSPOSE(id, title, count)                                                                                    \
-    static const wk_module_class id##_class = {                                                                        \
-        .name = title, .size = sizeof(conv), .forward = transpose_forward, .describe = transpose_describe              \
-    };                                                                                                                 \
+    static const wk_module_class id##_class = { .name = title,                                                         \
+                                                .size = sizeof(conv),                                                  \
+                                                .forward = transpose_forward,                                          \
+                                                .describe = transpose_describe,                                        \
+                                                .freeze = conv_freeze,                                                 \
+                                                .fold = transpose_fold };                                              \
     wk_module *wk_nn_##id(int64_t in_channels, int64_t out_channels, int64_t kernel, wk_nn_conv_transpose_opts opts) { \
         conv *m = (conv *)make(&id##_class, count, in_channels, out_channels, kernel, opts.kernel, opts.conv.groups,   \
                                true, !opts.no_bias);                                                                   \

@@ -4,6 +4,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
+#include "nn/freeze.h"
 #include "nn/support.h"
 
 /* The tensor's elements in the dtype, kept; NULL with an error pending. */
@@ -31,6 +32,7 @@ static void exchange(wk_tensor *t, wk_tensor *copy) {
 wk_status wk_module_to(wk_module *module, wk_dtype dtype) {
     if (wk_failed()) return WK_PENDING;
     if (!module) return wk_fail(WK_INVALID, "wk_module_to: the module is NULL");
+    if (!wk__may_train(module, "wk_module_to")) return WK_STATE;
     if (dtype < 0 || dtype >= WK_DTYPE_COUNT || !wk_dtype_is_float(dtype))
         return wk_fail(WK_DTYPE, "wk_module_to: %s is no float type",
                        dtype < 0 || dtype >= WK_DTYPE_COUNT ? "the dtype" : wk_dtype_name(dtype));

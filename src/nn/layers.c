@@ -1,7 +1,10 @@
 /* layers.c: layers with parameters: Linear, BatchNorm1d to 3d. */
 #define WK_NO_CALL_SITES
-#include "tensor/tensor.h"
+#include "nn/freeze.h"
+#include "nn/hooks.h"
 #include "nn/nn.h"
+#include "nn/parametrise.h"
+#include "nn/support.h"
 
 #include <math.h>
 
@@ -38,10 +41,13 @@ static bool positive(const char *who, const char *what, int64_t value) {
 typedef struct linear {
     wk_module base;
     wk_tensor *weight, *bias;
+    bool folded; /* with a normalisation whose channels were the last axis */
 } linear;
 
 static wk_tensor *linear_activated(wk_module *self, wk_tensor *x, int activation) {
     const linear *m = (linear *)self;
+    if (m->folded && x->rank != 2)
+        return wk__bad_input(self, x, "(N, in_features): the BatchNorm1d behind it was folded into it");
     return wk_linear(x, m->weight, m->bias, (wk_linear_opts){ .activation = activation });
 }
 static wk_tensor *linear_forward(wk_module *self, wk_tensor *x) {
@@ -52,11 +58,82 @@ static void linear_describe(const wk_module *self, char *buffer, size_t size) {
     (void)snprintf(buffer, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)wk_size(m->weight, 1),
                    (long long)wk_size(m->weight, 0), m->bias ? "true" : "false");
 }
+static wk_status linear_freeze(wk_module *self, const wk_freeze_opts *opts) {
+    linear *m = (linear *)self;
+    return wk__freeze_weights(self, &m->weight, &m->bias, opts);
+}
+static wk_status linear_fold(wk_module *self, wk_tensor *scale, wk_tensor *shift) {
+    linear *m = (linear *)self;
+    WK_TRY(wk__fold(self, &m->weight, &m->bias, 0, scale, shift));
+    m->folded = true;
+    return WK_OK;
+}
 static const wk_module_class linear_class = { .name = "Linear",
                                               .size = sizeof(linear),
                                               .forward = linear_forward,
                                               .forward_activated = linear_activated,
-                                              .describe = linear_describe };
+                                              .describe = linear_describe,
+                                              .freeze = linear_freeze,
+                                              .fold = linear_fold };
+
+/* ---- several that see the same x, as one ---- */
+
+static bool may_join(wk_module *const *layers, int count) {
+    const linear *first = (const linear *)layers[0];
+    for (int i = 0; i < count; i++) {
+        const linear *m = (const linear *)layers[i];
+        if (layers[i]->class_ != &linear_class || *wk__module_hooks(layers[i]) || *wk__module_parametrised(layers[i]))
+            return false;
+        if (!m->weight || !m->bias || m->weight->shape[1] != first->weight->shape[1]) return false;
+    }
+    return true;
+}
+
+/* The part of `joined` from row `from` on, in the place of the layer's own. */
+static wk_status become_part(wk_module *layer, const char *name, wk_tensor **own, wk_tensor *joined, int64_t from) {
+    if (wk_failed()) return WK_PENDING;
+    wk_tensor *part = wk_keep(wk_slice(joined, 0, from, from + (*own)->shape[0], 1));
+    if (!part || wk__module_put(layer, name, part) != WK_OK) {
+        wk_release(part);
+        return wk_error_code();
+    }
+    *own = part;
+    return WK_OK;
+}
+
+wk_status wk__linear_join(wk_module *const *layers, int count, const wk_freeze_opts *opts, wk_tensor **weight,
+                          wk_tensor **bias) {
+    enum { MOST = 8 };
+    wk_tensor *weights[MOST], *biases[MOST];
+    if (*weight || count > MOST || !may_join(layers, count)) return WK_OK;
+    for (int i = 0; i < count; i++) {
+        const linear *m = (const linear *)layers[i];
+        wk_dtype dtype = opts->dtype == WK_F32 ? (wk_dtype)m->weight->dtype : opts->dtype;
+        weights[i] = wk_cast(m->weight, dtype), biases[i] = wk_cast(m->bias, dtype);
+    }
+    wk_tensor *w = wk_keep(wk_concat(weights, count, 0)), *b = wk_keep(wk_concat(biases, count, 0));
+    if (!w || !b) {
+        wk_release(w);
+        wk_release(b);
+        return wk_error_code();
+    }
+    if (!opts->no_packing) wk__storage_freeze(w->storage);
+    int64_t from = 0;
+    for (int i = 0; i < count && !wk_failed(); i++) {
+        linear *m = (linear *)layers[i];
+        int64_t rows = m->weight->shape[0];
+        (void)become_part(layers[i], "weight", &m->weight, w, from);
+        (void)become_part(layers[i], "bias", &m->bias, b, from);
+        from += rows;
+    }
+    if (wk_failed()) {
+        wk_release(w);
+        wk_release(b);
+        return wk_error_code();
+    }
+    *weight = w, *bias = b;
+    return WK_OK;
+}
 
 wk_module *wk_nn_linear(int64_t in_features, int64_t out_features, wk_layer_opts opts) {
     if (wk_failed() || !positive("Linear", "in_features", in_features)
@@ -94,10 +171,13 @@ typedef struct batch_norm {
     wk_module base;
     wk_tensor *weight, *bias, *mean, *variance, *batches;
     wk_batch_norm_opts opts;
+    int64_t channels;
     bool cumulative;
+    bool folded; /* into the layer before it: nothing is left to do */
 } batch_norm;
 
 static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *expected) {
+    if (m->folded) return x;
     bool tracks = m->base.training && m->batches;
     if (!fits) {
         char text[160];
@@ -123,29 +203,47 @@ static wk_tensor *batch_norm3d_forward(wk_module *self, wk_tensor *x) {
 }
 static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
     const batch_norm *m = (const batch_norm *)self;
-    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g",
-                   (long long)(m->weight ? wk_count(m->weight) : wk_count(m->mean)), wk_optional_or(m->opts.eps, 1e-5),
-                   wk_optional_or(m->opts.momentum, 0.1));
+    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g%s", (long long)m->channels,
+                   wk_optional_or(m->opts.eps, 1e-5), wk_optional_or(m->opts.momentum, 0.1),
+                   m->folded ? ", folded" : "");
 }
-static const wk_module_class batch_norm_classes[] = {
-    { .name = "BatchNorm1d",
-      .size = sizeof(batch_norm),
-      .forward = batch_norm1d_forward,
-      .describe = batch_norm_describe },
-    { .name = "BatchNorm2d",
-      .size = sizeof(batch_norm),
-      .forward = batch_norm2d_forward,
-      .describe = batch_norm_describe },
-    { .name = "BatchNorm3d",
-      .size = sizeof(batch_norm),
-      .forward = batch_norm3d_forward,
-      .describe = batch_norm_describe },
-};
+static bool batch_norm_passes(const wk_module *self) {
+    return ((const batch_norm *)self)->folded;
+}
+#define BATCH_NORM(axes)                                                                                   \
+    {                                                                                                      \
+        .name = "BatchNorm" #axes "d", .size = sizeof(batch_norm), .forward = batch_norm##axes##d_forward, \
+        .describe = batch_norm_describe, .passes = batch_norm_passes                                       \
+    }
+static const wk_module_class batch_norm_classes[] = { BATCH_NORM(1), BATCH_NORM(2), BATCH_NORM(3) };
+
+static batch_norm *batch_norm_of(wk_module *module) {
+    for (int i = 0; i < 3; i++)
+        if (module->class_ == &batch_norm_classes[i]) return (batch_norm *)module;
+    return NULL;
+}
 
 wk_optional *wk__batch_norm_momentum(wk_module *module) {
-    for (int i = 0; i < 3; i++)
-        if (module->class_ == &batch_norm_classes[i]) return &((batch_norm *)module)->opts.momentum;
-    return NULL;
+    batch_norm *m = batch_norm_of(module);
+    return m ? &m->opts.momentum : NULL;
+}
+
+bool wk__batch_norm_affine(wk_module *module, wk_tensor **scale, wk_tensor **shift) {
+    const batch_norm *m = batch_norm_of(module);
+    if (!m || m->folded || !m->mean) return false;
+    wk_tensor *deviation =
+        wk_sqrt(wk_affine(m->variance, (wk_affine_opts){ .scale = 1, .shift = wk_optional_or(m->opts.eps, 1e-5) }));
+    *scale = m->weight ? wk_div(m->weight, deviation) : wk_reciprocal(deviation);
+    wk_tensor *moved = wk_neg(wk_mul(m->mean, *scale));
+    *shift = m->bias ? wk_add(m->bias, moved) : moved;
+    return *shift != NULL;
+}
+
+void wk__batch_norm_folded(wk_module *module) {
+    batch_norm *m = (batch_norm *)module;
+    m->folded = true;
+    m->weight = m->bias = m->mean = m->variance = m->batches = NULL;
+    wk__module_strip(module);
 }
 
 static wk_tensor *ones(int64_t count) {
@@ -159,6 +257,7 @@ static wk_module *make_batch_norm(int axes, int64_t channels, wk_nn_batch_norm_o
     if (wk_failed() || !positive(class_->name, "channels", channels)) return NULL;
     batch_norm *m = (batch_norm *)wk_module_create(class_);
     if (!m) return NULL;
+    m->channels = channels;
     m->cumulative = opts.cumulative;
     m->opts = (wk_batch_norm_opts){ .eps = opts.eps };
     if (!opts.cumulative) m->opts.momentum = opts.momentum;

@@ -3,6 +3,7 @@
  * Lists are made once and kept until the tree changes, for optimizers ask for them once but examples do so in loops.
  */
 #define WK_NO_CALL_SITES
+#include "nn/freeze.h"
 #include "nn/hooks.h"
 #include "nn/nn.h"
 #include "nn/parametrise.h"
@@ -30,6 +31,7 @@ typedef struct wk_module_members {
     named_list parameters, state;
     wk__module_hook *hooks;
     wk__parametrised *parametrised;
+    wk__frozen *frozen; /* of a root that is */
 } wk_module_members;
 
 wk__module_hook **wk__module_hooks(wk_module *module) {
@@ -38,6 +40,10 @@ wk__module_hook **wk__module_hooks(wk_module *module) {
 
 wk__parametrised **wk__module_parametrised(wk_module *module) {
     return &module->members->parametrised;
+}
+
+wk__frozen **wk__module_frozen(wk_module *module) {
+    return &module->members->frozen;
 }
 
 static void list_clear(named_list *list) {
@@ -94,6 +100,7 @@ void wk_module_destroy(wk_module *module) {
     list_clear(&members->state);
     wk__module_hooks_free(members->hooks);
     wk__parametrised_free(members->parametrised);
+    wk__frozen_free(members->frozen);
     wk_free(members->items);
     wk_free(members);
     wk_free(module->path);
@@ -115,6 +122,13 @@ static bool set_paths(wk_module *module) {
     return true;
 }
 
+static void forget_lists(wk_module *module) {
+    for (wk_module *up = module; up; up = up->parent) {
+        list_clear(&up->members->parameters);
+        list_clear(&up->members->state);
+    }
+}
+
 static member *add_member(wk_module *module, const char *name) {
     wk_module_members *members = module->members;
     for (int i = 0; i < members->count; i++)
@@ -132,10 +146,7 @@ static member *add_member(wk_module *module, const char *name) {
     *m = (member){ .name = wk_strdup(name) };
     if (!m->name) return NULL;
     members->count++;
-    for (wk_module *up = module; up; up = up->parent) {
-        list_clear(&up->members->parameters);
-        list_clear(&up->members->state);
-    }
+    forget_lists(module);
     return m;
 }
 
@@ -163,14 +174,50 @@ wk_tensor *wk__module_take(wk_module *module, const char *name) {
         wk_free(m->name);
         memmove(m, m + 1, (size_t)(members->count - i - 1) * sizeof *m);
         members->count--;
-        for (wk_module *up = module; up; up = up->parent) {
-            list_clear(&up->members->parameters);
-            list_clear(&up->members->state);
-        }
+        forget_lists(module);
         return taken;
     }
     return wk_fail_null(WK_NOT_FOUND, "module \"%s\" (%s) has no parameter \"%s\"", module->path, module->class_->name,
                         name);
+}
+
+static member *find_tensor(wk_module *module, const char *name) {
+    for (int i = 0; i < module->members->count; i++) {
+        member *m = &module->members->items[i];
+        if (m->tensor && strcmp(m->name, name) == 0) return m;
+    }
+    return NULL;
+}
+
+wk_tensor *wk__module_member(wk_module *module, const char *name) {
+    const member *m = find_tensor(module, name);
+    return m ? m->tensor : NULL;
+}
+
+wk_status wk__module_put(wk_module *module, const char *name, wk_tensor *kept) {
+    member *m = find_tensor(module, name);
+    if (!m) m = add_member(module, name);
+    if (!m) return wk_error_code();
+    wk_release(m->tensor);
+    m->tensor = kept;
+    forget_lists(module);
+    return WK_OK;
+}
+
+void wk__module_strip(wk_module *module) {
+    wk_module_members *members = module->members;
+    int kept = 0;
+    for (int i = 0; i < members->count; i++) {
+        member *m = &members->items[i];
+        if (m->tensor) {
+            wk_release(m->tensor);
+            wk_free(m->name);
+        } else {
+            members->items[kept++] = *m;
+        }
+    }
+    members->count = kept;
+    forget_lists(module);
 }
 
 static wk_tensor *add_tensor(wk_module *module, const char *name, wk_tensor *kept, bool is_buffer) {
@@ -228,7 +275,7 @@ wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in,
 }
 
 /* In a scope of its own, with the module's path for messages. */
-static wk_status run_forward(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+wk_status wk__forward_scoped(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const char *outer = context->layer;
     context->layer = *module->path ? module->path : NULL;
     wk_scope scope = wk_scope_begin();
@@ -238,6 +285,11 @@ static wk_status run_forward(wk_context *context, wk_module *module, bool by_slo
     wk_scope_end(scope);
     context->layer = outer;
     return status;
+}
+
+static wk_status run_forward(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+    if (WK_UNLIKELY(module->members->frozen != NULL)) return wk__forward_frozen(context, module, by_slots, in, out);
+    return wk__forward_scoped(context, module, by_slots, in, out);
 }
 
 wk_tensor *wk_forward(wk_module *module, wk_tensor *x) {
@@ -259,7 +311,7 @@ wk_status wk_forward_args(wk_module *module, const wk_args *in, wk_args *out) {
 /* ---- the whole tree ---- */
 
 void wk_module_train(wk_module *module, bool training) {
-    if (!module) return;
+    if (!module || (training && !wk__may_train(module, "wk_module_train"))) return;
     module->training = training;
     for (int i = 0; i < module->members->count; i++) wk_module_train(module->members->items[i].child, training);
 }
@@ -313,7 +365,8 @@ static wk_named_tensors list_of(wk_module *module, named_list *list, bool with_b
 }
 
 wk_named_tensors wk_parameters(wk_module *module) {
-    return module ? list_of(module, &module->members->parameters, false) : (wk_named_tensors){ 0 };
+    if (!module || !wk__may_train(module, "wk_parameters")) return (wk_named_tensors){ 0 };
+    return list_of(module, &module->members->parameters, false);
 }
 
 wk_named_tensors wk_state(wk_module *module) {
@@ -321,7 +374,8 @@ wk_named_tensors wk_state(wk_module *module) {
 }
 
 int64_t wk_parameter_count(wk_module *module) {
-    wk_named_tensors all = wk_parameters(module);
+    wk_named_tensors all = { 0 };
+    if (module) all = list_of(module, &module->members->parameters, false);
     int64_t count = 0;
     for (int i = 0; i < all.count; i++) count += wk_count(all.tensor[i]);
     return count;

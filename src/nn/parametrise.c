@@ -5,6 +5,7 @@
  * only shapes (to `describe`).
  */
 #define WK_NO_CALL_SITES
+#include "nn/freeze.h"
 #include "nn/parametrise.h"
 #include "nn/support.h"
 #include "wick/inplace.h"
@@ -154,6 +155,7 @@ static wk_status refuse(wk_module *module, const char *name, const char *why) {
 
 static wk_status check(wk_module *module, const char *name, const wk_parametrise_opts *opts, wk_tensor **weight) {
     if (!module || !name) return wk_fail(WK_INVALID, "wk_module_parametrise: an argument is NULL");
+    if (!wk__may_train(module, "wk_module_parametrise")) return WK_STATE;
     if (wk_module_count(module) > (holder_of(module) ? 1 : 0))
         return refuse(module, name, "it has children; parametrise the one whose parameter it is");
     *weight = wk_module_tensor(module, name);

@@ -17,6 +17,15 @@ static inline wk_module *wk__finished(wk_module *module) {
 wk_module *wk__module_of(const wk_module_class *class_, const char *const *names, wk_module *const *children,
                          int count);
 
+/* For a class's `freeze`: Linear layers that are always given the same x become parts of one weight (rows of all, K)
+ * and bias, which the caller owns; both stay NULL where that cannot be.  layers.c */
+wk_status wk__linear_join(wk_module *const *layers, int count, const wk_freeze_opts *opts, wk_tensor **weight,
+                          wk_tensor **bias);
+
+/* For functions that run the parts of a root by themselves: mixed precision as its own forward has it, where it is
+ * frozen so; to be ended with wk_autocast_end.  freeze.c */
+wk_autocast wk__frozen_autocast_begin(const wk_module *root);
+
 static inline bool wk__positive(const char *who, const char *what, int64_t value) {
     if (value > 0) return true;
     (void)wk_fail(WK_INVALID, "%s: %s is %lld, expected at least 1", who, what, (long long)value);

@@ -49,6 +49,18 @@ const wk_backend *wk__cpu_backend(void);
 /* Its processor, instruction set, cores and memory. */
 WK_API wk_status wk__cpu_device_info(wk_device_info *info);
 
+/* ---- weights that do not change: packed.c ---- */
+
+/* Whether copies of the elements in another layout may be kept: a frozen module's weight. */
+bool wk__is_constant(const wk_tensor *weight);
+/* Fills `packed` from the weight's elements. */
+typedef wk_status (*wk__pack)(void *context, void *packed);
+/* The weight in a layout of the kernel's own: `bytes` bytes, aligned to 64, which `pack` filled when they were first
+ * asked for and again after each change in place.  `layout` stands for the layouts of both, the weight's and the
+ * packed one's: equal numbers, equal copies.  They live as long as the weight's storage.  NULL with an error pending.
+ */
+const void *wk__packed(const wk_tensor *weight, uint64_t layout, size_t bytes, wk__pack pack, void *context);
+
 /* ---- roofs: kernels of the CPU that are no rows, for `wick bench` ----
  *
  * roof_read, roof_write, roof_copy (from) -> to, f32 of one size: what memory gives, each thread at its own share.

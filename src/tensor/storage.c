@@ -99,6 +99,7 @@ static void give_back(wk_storage *storage) {
 
 void wk__storage_drop(wk_storage *storage) {
     if (!storage || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1) return;
+    if (WK_UNLIKELY(storage->constant)) wk__storage_thaw(storage);
     if (storage->size_class == WK__NOT_CACHED) {
         if (storage->deleter) storage->deleter(storage->deleter_context, storage->data);
         wk__storage_drop(storage->parent);

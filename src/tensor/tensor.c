@@ -302,6 +302,8 @@ void *wk_data(wk_tensor *tensor) {
     if (!readable(tensor, "wk_data")) return NULL;
     if (!wk_is_contiguous(tensor))
         return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
+    /* Who writes through the pointer tells nobody. */
+    if (WK_UNLIKELY(tensor->storage->constant)) wk__storage_changed(tensor->storage, "wk_data");
     return tensor->data;
 }
 

@@ -21,9 +21,11 @@ typedef struct wk_storage {
     atomic_uint references;
     uint32_t version; /* counts changes in place */
     uint8_t device;
-    uint8_t size_class; /* of the cache; WK__POOLED for the backend's, WK__NOT_CACHED for the caller's memory */
-    bool read_only;     /* a mapped file, or memory that its owner shares for reading */
-    bool planned;       /* of a step's plan: the next step overwrites it */
+    uint8_t size_class;                  /* of the cache; WK__POOLED, WK__NOT_CACHED */
+    bool read_only;                      /* a mapped file, or memory that its owner shares for reading */
+    bool planned;                        /* of a step's plan: the next step overwrites it */
+    bool constant;                       /* a frozen module's weight: copies in kernels' own layouts may be kept */
+    _Atomic(struct wk__packed *) packed; /* those copies (packed.c) */
     void *data;
     size_t bytes;
     const char *changed_at; /* call site of the last change in place */
@@ -33,6 +35,7 @@ typedef struct wk_storage {
     void *deleter_context;
     struct wk_storage *next_free;
 } wk_storage;
+/* The caller's memory; the backend's, which keeps large blocks itself. */
 enum { WK__NOT_CACHED = 255, WK__POOLED = 254, WK__SIZE_CLASSES = 160 };
 
 typedef struct wk__scope {
@@ -129,6 +132,11 @@ static inline wk_storage *wk__storage_hold(wk_storage *storage) {
     return storage;
 }
 
+/* From now on copies of the storage's elements in other layouts may be kept with it (packed.c). */
+void wk__storage_freeze(wk_storage *storage);
+/* Give them back; the storage is like any other afterwards. */
+void wk__storage_thaw(wk_storage *storage);
+
 /* ---- headers ---- */
 /* A scoped header, fields unset but life, scope link and defaults; NULL with an error pending. */
 wk_tensor *wk__header_create(wk_context *context);
@@ -203,6 +211,9 @@ bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *
 /* The step does something that needs the tape. */
 void wk__step_needs_tape(wk_context *context, const char *why);
 void wk__step_close(wk_context *context);
+bool wk__step_is_open(const wk_context *context);
+/* As wk_step_forget of one name, whose record goes too; the open step, if it is another, goes on. */
+void wk__step_remove(const char *name);
 void wk__step_destroy(wk_context *context);
 bool wk__step_is_in_backward(const wk_context *context);
 wk_status wk__run_kernel(wk_context *context, const wk_call *call);

@@ -54,7 +54,9 @@ static double number_of(const json_t *object, const char *key) {
 static void write_peer(const char *lines) {
     char script[2000];
     int size = snprintf(script, sizeof script,
-                        "#!/bin/sh\ncase \"$2\" in *torch.__version__*) echo torch 0.0; exit;; esac\n%s\n", lines);
+                        "#!/bin/sh\ncase \"$2\" in *torch.__version__*) echo torch 0.0; exit;;"
+                        " *onnxruntime.__version__*) echo onnxruntime 0.1; exit;; esac\n%s\n",
+                        lines);
     write_bytes(python, script, (size_t)size);
     cr_assert_eq(chmod(python, 0700), 0);
 }
@@ -120,6 +122,34 @@ Test(bench_steps, sets_the_peer_beside_it) {
     free(err);
 }
 
+/* A frozen network, and ONNX Runtime as a line of its own where it infers. */
+Test(bench_steps, sets_two_peers_beside_inference) {
+    char *out, *err, words[1200];
+    write_peer("case $1 in *onnx_runtime.py) name=onnxruntime;; *) name=torch;; esac\n"
+               "echo \"{\\\"peer\\\": \\\"$name\\\", \\\"step_s\\\": 1000, \\\"first_step_s\\\": 2,"
+               " \\\"first_step_at\\\": 1e9, \\\"peak_mib\\\": 4096}\"");
+    (void)snprintf(words, sizeof words,
+                   "steps mlp minilm-b1 --rounds 1 --threads 1 --peer torch,onnxruntime --json '%s'", json);
+    cr_assert_eq(bench_in(WICK_SOURCE_DIR, words, &out, &err), 0, "%s", err);
+    cr_expect_not_null(strstr(out, "peer: torch 0.0, onnxruntime 0.1; ratio: "), "%s", out);
+    cr_expect_not_null(strstr(out, "\n  onnxruntime "), "%s", out);
+    json_t *all = load(json), *lines = json_object_get(all, "lines");
+    cr_assert_eq(json_array_size(lines), 3, "%s", out);
+    const char *const modes[] = { "eager", "eager", "onnxruntime" }, *const peers[] = { "torch", "torch",
+                                                                                        "onnxruntime" };
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *line = json_array_get(lines, i);
+        cr_expect_str_eq(text_of(line, "mode"), modes[i]);
+        cr_expect_str_eq(text_of(line, "peer"), peers[i]);
+        cr_expect_str_eq(text_of(line, "workload"), i ? "minilm-b1" : "mlp");
+        cr_expect_gt(number_of(line, "percent_of_limit"), 0);
+    }
+    cr_expect_not_null(strstr(text_of(json_array_get(lines, 2), "repeat"), "--peer torch,onnxruntime"));
+    json_decref(all);
+    free(out);
+    free(err);
+}
+
 /* Not where it is gone, nor where only its parent has not looked yet. */
 static bool is_running(long pid) {
     char path[64], state = 'Z';
@@ -171,7 +201,7 @@ Test(bench_steps, tells_what_is_wrong) {
     } cases[] = {
         { "steps nlp", 2, "there is no workload \"nlp\", only mlp, cnn, resnet18, " },
         { "steps minilm-b1-2ranks", 2, "each also as NAME-bf16, those that train as NAME-2ranks" },
-        { "steps mlp --peer onednn", 2, "--peer is \"onednn\", expected torch or torch,compile" },
+        { "steps mlp --peer onednn", 2, "--peer is \"onednn\", expected some of torch, compile, onnxruntime" },
         { "steps mlp --dtype f16", 2, "--dtype is \"f16\", expected f32 or bf16" },
         { "steps mlp --rounds 26", 2, "--rounds is \"26\", expected a whole number of at most 25" },
         { "steps mlp --compare nowhere.json", 2, "--compare nowhere.json: " },
@@ -180,6 +210,8 @@ Test(bench_steps, tells_what_is_wrong) {
         { "step cnn-2ranks", 2, "there is no workload \"cnn-2ranks\", only mlp, " },
         { "step mlp --steps 1.5", 2, "--steps is \"1.5\", expected a whole number" },
         { "overhead now", 2, "cannot make sense of now" },
+        { "overhead --peer onednn", 2, "--peer is \"onednn\", expected torch" },
+        { "steps mlp --peer torch,", 2, "--peer is \"torch,\", expected some of torch, compile, onnxruntime" },
         { "plot", 1, "plot: expected files of" },
         { "plot nowhere.json", 1, "nowhere.json: line -1: unable to open" },
         { "plot lines.json -o picture.gif", 1, "-o is \"picture.gif\", expected NAME.svg or NAME.png" },
@@ -209,13 +241,25 @@ Test(bench_steps, a_missing_python_is_one_error) {
     free(err);
 }
 
-Test(bench_steps, overhead_is_two_figures) {
+Test(bench_steps, overhead_is_three_figures) {
     char *out, *err;
     cr_assert_eq(bench_in(folder, "overhead", &out, &err), 0, "%s", err);
     json_t *line = json_loads(out, 0, NULL);
     cr_expect_gt(number_of(line, "add_nograd_ns"), 0);
     cr_expect_gt(number_of(line, "add_grad_ns"), 0);
+    cr_expect_gt(number_of(line, "mlp_b1_ns"), 0);
     json_decref(line);
+    free(out);
+    free(err);
+}
+
+Test(bench_steps, overhead_beside_the_peer) {
+    char *out, *err;
+    write_peer(
+        "echo '{\"peer\": \"torch 0.0, Python\", \"add_nograd_ns\": 1e6, \"add_grad_ns\": 1e6, \"mlp_b1_ns\": 1e9}'");
+    cr_assert_eq(bench_in(WICK_SOURCE_DIR, "overhead --peer torch", &out, &err), 0, "%s", err);
+    cr_expect_not_null(strstr(out, "\ntorch 0.0, Python, by Wick's time: x + y "), "%s", out);
+    cr_expect_not_null(strstr(out, "\nlibtorch is not measured: there is no "), "%s", out);
     free(out);
     free(err);
 }

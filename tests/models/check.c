@@ -57,7 +57,7 @@ void model_fill(wk_module *model) {
     for (int i = 0; i < all.count; i++) (void)wk_init_normal(all.tensor[i], wk_rank(all.tensor[i]) == 1 ? 1 : 0, 0.1);
 }
 
-static void refill(wk_module *model) {
+void model_refill(wk_module *model) {
     wk_named_tensors all = wk_parameters(model);
     wk_manual_seed(2);
     for (int i = 0; i < all.count; i++) {
@@ -98,7 +98,7 @@ static trial run(const model_case *c, wk_safetensors *file, bool f64) {
     cr_assert_not_null(t.model, "%s: %s", c->name, wk_message());
     if (c->fill == MODEL_FILL) model_fill(t.model);
     if (file) check_tensors(file, c->name, "state", wk_state(t.model), 1e-5);
-    if (c->fill == MODEL_REFILL) refill(t.model);
+    if (c->fill == MODEL_REFILL) model_refill(t.model);
     wk_tensor *x = c->input();
     const bool continuous = wk_dtype_get(x) == WK_F32;
     if (f64) {

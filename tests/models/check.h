@@ -11,6 +11,8 @@ wk_tensor *model_noise(wk_dims dims);
 wk_tensor *model_tokens(int64_t vocabulary, wk_dims dims);
 /* The values of common.fill. */
 void model_fill(wk_module *model);
+/* Those of common.refill. */
+void model_refill(wk_module *model);
 
 /* Values instead of its own: by common.fill; by common.refill, after its own were compared. */
 enum { MODEL_FILL = 1, MODEL_REFILL = 2 };
@@ -31,6 +33,8 @@ void model_check_exact(const char *file, const model_case *cases, int count);
 void model_check_threads(const model_case *cases, int count);
 /* Training steps in f32 and under bf16 autocast: captured, replayed, and the same bits as without. */
 void model_check_replay(const model_case *cases, int count);
+/* Frozen for inference: what evaluation gives, within 2e-5 of the largest number (bf16: a tenth), replayed. */
+void model_check_frozen(const model_case *cases, int count);
 /* Names in their order and initial values alone, for networks too large to run here. */
 void model_check_digest(const char *file, const char *name, wk_module *(*make)(void));
 

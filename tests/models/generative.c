@@ -62,6 +62,10 @@ Test(generative, replayed_steps) {
     model_check_replay(cases, CASES);
 }
 
+Test(generative, frozen_for_inference) {
+    model_check_frozen(cases, CASES);
+}
+
 /* The noise is the context's: drawn anew each time, the same again from the same seed. */
 Test(generative, vae_draws_its_noise) {
     wk_scope scope = wk_scope_begin();

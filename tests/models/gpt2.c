@@ -97,6 +97,29 @@ Test(gpt2, generates_the_likeliest_tokens) {
     wk_scope_end(scope);
 }
 
+/* Token by token, on packed weights, in f32 and with weights in bf16. */
+Test(gpt2, frozen_it_generates_the_same) {
+    for (int half = 0; half < 2; half++) {
+        wk_scope scope = wk_scope_begin();
+        wk_module *m = filled();
+        wk_tensor *prompt = model_tokens(50, WK_DIMS(2, 5));
+        wk_tensor *wanted = wk_gpt2_generate(m, prompt, 11, (wk_gpt2_generate_opts){ 0 });
+        wk_tensor *logits = wk_detach(wk_forward(m, wanted)), *last = wk_select(logits, 1, 15);
+        cr_assert_eq(wk_module_freeze(m, (wk_freeze_opts){ .dtype = half ? WK_BF16 : WK_F32 }), WK_OK, "%s",
+                     wk_message());
+        wk_tensor *tokens = wk_gpt2_generate(m, prompt, 11, (wk_gpt2_generate_opts){ 0 });
+        cr_assert_not_null(tokens, "%s", wk_message());
+        if (!half) golden_expect_equal(tokens, wanted, "frozen");
+        wk_gpt2_cache *cache = wk_gpt2_cache_create(m, 2, 0);
+        wk_tensor *next = wk_gpt2_next(m, wanted, cache);
+        cr_assert_not_null(next, "%s", wk_message());
+        golden_expect_close(wk_contiguous(wk_cast(next, WK_F32)), wk_contiguous(last), half ? 0.1 : 1e-5, "logits");
+        wk_gpt2_cache_destroy(cache);
+        wk_module_destroy(m);
+        wk_scope_end(scope);
+    }
+}
+
 Test(gpt2, drawn_tokens_do_not_depend_on_the_cache) {
     wk_scope scope = wk_scope_begin();
     wk_module *m = filled();

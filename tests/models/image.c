@@ -111,6 +111,21 @@ Test(image, replayed_steps) {
     model_check_replay(cases, (int)(sizeof cases / sizeof cases[0]));
 }
 
+Test(image, frozen_for_inference) {
+    static const model_case cases[] = {
+        { "lenet", lenet, digits, NULL, MODEL_REFILL, 0 },
+        { "vgg11", vgg11, two, NULL, MODEL_REFILL, 0 },
+        { "vgg13_bn", vgg13_bn, four_of_32, NULL, MODEL_REFILL, 0 },
+        { "resnet18", resnet18, four, NULL, MODEL_REFILL, 0 },
+        { "resnet18_small", resnet18_small, four_of_32, NULL, MODEL_REFILL, 0 },
+        { "resnet50", resnet50, four_of_48, NULL, MODEL_REFILL, 0 },
+        { "mobilenet_v2", mobilenet_v2, four, NULL, MODEL_REFILL, 0 },
+        { "convnext", convnext, two, NULL, MODEL_REFILL, 0 },
+        { "unet", unet, gray, NULL, MODEL_REFILL, 0 },
+    };
+    model_check_frozen(cases, (int)(sizeof cases / sizeof cases[0]));
+}
+
 /* ---- what is refused ---- */
 
 Test(image, options_that_are_refused) {

@@ -117,6 +117,10 @@ Test(sequence, replayed_steps) {
     model_check_replay(cases, (int)(sizeof cases / sizeof cases[0]));
 }
 
+Test(sequence, frozen_for_inference) {
+    model_check_frozen(cases, (int)(sizeof cases / sizeof cases[0]));
+}
+
 /* f64 and bf16, forward and backward: the same result, but for what f32 and bf16 round. */
 Test(sequence, models_of_other_dtypes) {
     static const struct {

@@ -51,13 +51,13 @@ Test(tree, a_list_has_no_forward) {
 
 Test(tree, frozen_parameters_get_no_gradient) {
     wk_module *net = block();
-    wk_module_freeze(wk_module_child(net, 0), true);
+    wk_module_require_grad(wk_module_child(net, 0), false);
     wk_scope scope = wk_scope_begin();
     wk_tensor *y = wk_sum(wk_forward(net, wk_full(WK_F32, WK_DIMS(5, 4), 1)), (wk_reduce_opts){ 0 });
     cr_assert_eq(wk_backward(y), WK_OK, "%s", wk_message());
     cr_expect_null(wk_gradient(wk_module_tensor(net, "0.weight")));
     cr_expect_not_null(wk_gradient(wk_module_tensor(net, "2.weight")));
-    wk_module_freeze(net, false);
+    wk_module_require_grad(net, true);
     cr_expect(wk_requires_grad(wk_module_tensor(net, "0.weight")));
     wk_scope_end(scope);
     wk_module_destroy(net);

@@ -141,7 +141,7 @@ static void shared_writer(void) {
     writer w[THREADS];
     wk_module *gpt2 = wk_gpt2((wk_gpt2_opts){ .layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .context = 12 });
     wk_module_train(gpt2, false);
-    wk_module_freeze(gpt2, true);
+    wk_module_require_grad(gpt2, false);
     for (int i = 0; i < THREADS; i++) {
         w[i].gpt2 = gpt2;
         (void)pthread_create(&thread[i], NULL, write_on, &w[i]);
@@ -150,6 +150,41 @@ static void shared_writer(void) {
     for (int i = 1; i < THREADS; i++)
         expect(memcmp(w[i].tokens, w[0].tokens, sizeof w[0].tokens) == 0, "threads got different tokens of one model");
     wk_module_destroy(gpt2);
+}
+
+/* ---- one frozen model: its weights are packed by whoever comes first ---- */
+
+typedef struct reader {
+    wk_module *net;
+    float scores[4 * 10];
+} reader;
+
+static void *ask_frozen(void *argument) {
+    reader *r = argument;
+    wk_set_threads(1);
+    for (int i = 0; i < 5; i++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *y = wk_forward(r->net, wk_full(WK_F32, WK_DIMS(4, 1, 28, 28), 0.5));
+        expect(y && wk_copy_out(y, r->scores, sizeof r->scores) == WK_OK, "a frozen net in a thread failed");
+        wk_scope_end(scope);
+    }
+    return NULL;
+}
+
+static void shared_frozen(void) {
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    reader r[THREADS];
+    wk_module *net = wk_lenet((wk_lenet_opts){ 0 });
+    expect(wk_module_freeze(net, (wk_freeze_opts){ 0 }) == WK_OK, "freezing failed");
+    for (int i = 0; i < THREADS; i++) {
+        r[i].net = net;
+        (void)pthread_create(&thread[i], NULL, ask_frozen, &r[i]);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+    for (int i = 1; i < THREADS; i++)
+        expect(memcmp(r[i].scores, r[0].scores, sizeof r[0].scores) == 0, "threads got different scores of one net");
+    wk_module_destroy(net);
 }
 
 /* ---- gradients through one model, by its input ---- */
@@ -364,6 +399,7 @@ int main(void) {
     contexts();
     shared_model();
     shared_writer();
+    shared_frozen();
     shared_gradients();
     wandering_context();
     loader();

@@ -28,8 +28,9 @@ WK_API wk_module *wk_module_find(wk_module *module, const char *path);
 WK_API wk_tensor *wk_module_tensor(wk_module *module, const char *path);
 /* The module itself and all below, parents first. */
 WK_API void wk_module_apply(wk_module *module, void (*visit)(void *context, wk_module *module), void *context);
-/* Whether the parameters of the tree ask for gradients; an optimizer leaves those without one as they are. */
-WK_API void wk_module_freeze(wk_module *module, bool frozen);
+/* Whether the parameters of the tree ask for gradients; an optimizer leaves those without one as they are.  As
+ * torch.nn.Module.requires_grad_. */
+WK_API void wk_module_require_grad(wk_module *module, bool wants);
 /* All float parameters and buffers of the tree in another float type, or none (with an error pending); integers stay.
  * Gradients are forgotten.  Before an optimizer or DDP takes the parameters, and not between a forward and its
  * backward. As torch.nn.Module.to(dtype). */

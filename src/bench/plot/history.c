@@ -9,7 +9,7 @@
 
 enum { MOST_SERIES = 40 };
 
-/* A workload, eager or compiled, where some file has it. */
+/* A workload beside one peer (mode: eager, compile, onnxruntime), where some file has it. */
 typedef struct series {
     char name[60];
     const char *workload, *dtype, *mode;
@@ -29,7 +29,7 @@ typedef struct panel {
     wk__scale y;
     const char *key; /* of the line */
     double unit;
-    bool eager; /* compiled lines are left out: they say the same of Wick */
+    bool eager; /* lines beside further peers are left out: they say the same of Wick */
 } panel;
 
 /* ---- what there is ---- */
@@ -50,8 +50,10 @@ static void add_series(history *h, const json_t *line) {
                  .dtype = wk__plot_text(line, "dtype"),
                  .mode = wk__plot_text(line, "mode") };
     bool low = strcmp(s.dtype, "bf16") == 0 && !strstr(s.workload, "-bf16");
-    (void)snprintf(s.name, sizeof s.name, "%s%s%s", s.workload, low ? "-bf16" : "",
-                   strcmp(s.mode, "compile") == 0 ? ", compiled" : "");
+    const char *beside = strcmp(s.mode, "compile") == 0       ? ", compiled"
+                         : strcmp(s.mode, "onnxruntime") == 0 ? ", onnxruntime"
+                                                              : "";
+    (void)snprintf(s.name, sizeof s.name, "%s%s%s", s.workload, low ? "-bf16" : "", beside);
     for (int i = 0; i < h->n_series; i++)
         if (strcmp(h->series[i].name, s.name) == 0) return;
     if (h->n_series < MOST_SERIES) h->series[h->n_series++] = s;
@@ -67,7 +69,7 @@ static void collect(history *h) {
 
 /* 0: this file has none. */
 static double value_of(const panel *at, int file, const series *s) {
-    if (at->eager && strcmp(s->mode, "compile") == 0) return 0;
+    if (at->eager && strcmp(s->mode, "eager") != 0) return 0;
     return wk__plot_number(line_of(at->h->files[file], s), at->key) / at->unit;
 }
 

@@ -14,6 +14,20 @@ static wk_status read_dtype(const char *value, wk_dtype *dtype) {
     return WK_OK;
 }
 
+/* compile is PyTorch's too, so torch comes with it. */
+static wk_status read_peers(const char *value, bool against[WK__STEPS_PEERS]) {
+    static const char *const names[] = { "torch", "compile", "onnxruntime" };
+    for (const char *at = value; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        size_t length = strcspn(at, ","), i = 0;
+        while (i < WK_COUNT(names) && (strlen(names[i]) != length || strncmp(at, names[i], length) != 0)) i++;
+        if (i == WK_COUNT(names))
+            return wk_fail(WK_CONFIG, "--peer is \"%s\", expected some of torch, compile, onnxruntime", value);
+        against[i] = true;
+    }
+    if (against[WK__TORCH_COMPILED]) against[WK__TORCH] = true;
+    return WK_OK;
+}
+
 static wk_status read_steps_option(void *into, const char *option, const char *value, bool *known) {
     wk__steps_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
@@ -24,10 +38,7 @@ static wk_status read_steps_option(void *into, const char *option, const char *v
     if (strcmp(option, "--patience") == 0)
         return wk__bench_read_number(option, value, 1e-9, "seconds, more than 0", &opts->patience);
     if (strcmp(option, "--peer") == 0) {
-        opts->peer = true;
-        opts->compiled = strcmp(value, "torch,compile") == 0;
-        if (!opts->compiled && strcmp(value, "torch") != 0)
-            return wk_fail(WK_CONFIG, "--peer is \"%s\", expected torch or torch,compile", value);
+        return read_peers(value, opts->against);
     } else if (strcmp(option, "--json") == 0) {
         opts->json = value;
     } else if (strcmp(option, "--compare") == 0) {
@@ -92,7 +103,15 @@ int wk__bench_step_main(int argc, char **argv) {
 
 /* ---- overhead ---- */
 
+static wk_status read_overhead_option(void *into, const char *option, const char *value, bool *known) {
+    *known = strcmp(option, "--peer") == 0;
+    if (*known && strcmp(value, "torch") != 0) return wk_fail(WK_CONFIG, "--peer is \"%s\", expected torch", value);
+    *(bool *)into = *known;
+    return WK_OK;
+}
+
 int wk__bench_overhead_main(int argc, char **argv) {
-    int code = wk__bench_parse(argc, argv, NULL, NULL, NULL);
-    return code ? code : wk__bench_exit(wk__bench_overhead());
+    bool peer = false;
+    int code = wk__bench_parse(argc, argv, NULL, read_overhead_option, &peer);
+    return code ? code : wk__bench_exit(wk__bench_overhead(peer));
 }

@@ -85,10 +85,15 @@ static void print_ranks(const wk__steps_line *line) {
     if (has_peer(line)) (void)printf("; peer's exchange %+.1f %%", exchange_of(line, &line->peer));
 }
 
+static const char *title_of(const wk__steps_line *line) {
+    static const char *const further[] = { [WK__TORCH_COMPILED] = "  compiled", [WK__ONNX_RUNTIME] = "  onnxruntime" };
+    return line->against == WK__TORCH ? line->workload : further[line->against];
+}
+
 void wk__steps_print(const wk__steps_line *line) {
     bool both = has_peer(line);
-    (void)printf("%-16s %10.3f %5.1f%%", line->compiled ? "  compiled" : line->workload,
-                 1e3 * median(line, line->wick.step), wk__bench_noise(line->wick.step, line->rounds));
+    (void)printf("%-16s %10.3f %5.1f%%", title_of(line), 1e3 * median(line, line->wick.step),
+                 wk__bench_noise(line->wick.step, line->rounds));
     print_ratio(line);
     if (line->limit > 0)
         (void)printf(" %7.1f", percent_of_limit(line));
@@ -101,7 +106,7 @@ void wk__steps_print(const wk__steps_line *line) {
     else
         (void)printf(" %6s", "-");
     if (line->ranks > 1) print_ranks(line);
-    if (line->compiled) (void)printf("  first step %.1f s", median(line, line->peer.first));
+    if (line->against == WK__TORCH_COMPILED) (void)printf("  first step %.1f s", median(line, line->peer.first));
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }
@@ -149,11 +154,12 @@ static void add_ratio(json_t *object, const wk__steps_line *line) {
     if (memory_ratio(line) > 0) (void)json_object_set_new(object, "memory_ratio", json_real(memory_ratio(line)));
 }
 
+static const char *const modes[] = { "eager", "compile", "onnxruntime" };
+
 json_t *wk__steps_object(const wk__steps_line *line, const char *repeat) {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s}", "workload", line->workload, "dtype",
-                  wk_dtype_name(line->dtype), "mode", line->compiled ? "compile" : "eager", "ranks", line->ranks,
-                  "threads", line->threads, "parameters", (json_int_t)line->parameters, "repeat", repeat);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s}", "workload", line->workload, "dtype",
+                               wk_dtype_name(line->dtype), "mode", modes[line->against], "ranks", line->ranks,
+                               "threads", line->threads, "parameters", (json_int_t)line->parameters, "repeat", repeat);
     add_side(object, "wick", line, &line->wick);
     if (line->limit > 0) add_limit(object, line);
     if (line->ranks > 1)

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCRIPT "benchmarks/peers/pytorch.py"
+#define SCRIPT      "benchmarks/peers/pytorch.py"
+#define ONNX_SCRIPT "benchmarks/peers/onnx_runtime.py"
 enum { RANKS = 2, MOST_WORDS = 40, WORD = 24 };
 static const char *const layouts[] = { "contiguous", "channels_last" };
 
@@ -128,7 +129,15 @@ static void torch_command(const work *w, const wk__steps_line *line, const char 
     add(c, "--layout");
     add(c, layout);
     add(c, "--mode");
-    add(c, line->compiled ? "compile" : "eager");
+    add(c, line->against == WK__TORCH_COMPILED ? "compile" : "eager");
+    add_setting(c, line);
+}
+
+static void onnx_command(const work *w, const wk__steps_line *line, command *c) {
+    static const char *const plain[] = { "env", "-u", "GOMP_SPINCOUNT", NULL };
+    add_all(c, plain);
+    add(c, w->python);
+    add(c, ONNX_SCRIPT);
     add_setting(c, line);
 }
 
@@ -189,8 +198,9 @@ static wk_status run_torch(const work *w, wk__steps_line *line, int round, const
         double began;
         char side[60];
         command c = { .count = 0 };
-        if (line->compiled ? layouts[i] != *layout : i > 0 && !line->of->convolves) continue;
-        (void)snprintf(side, sizeof side, "PyTorch %s %s", layouts[i], line->compiled ? "compiled" : "eager");
+        const bool compiled = line->against == WK__TORCH_COMPILED;
+        if (compiled ? layouts[i] != *layout : i > 0 && !line->of->convolves) continue;
+        (void)snprintf(side, sizeof side, "PyTorch %s %s", layouts[i], compiled ? "compiled" : "eager");
         torch_command(w, line, layouts[i], &c);
         json_t *result = run_side(w, line, round, side, &c, &began);
         if (!result) return wk_error_code();
@@ -205,16 +215,35 @@ static wk_status run_torch(const work *w, wk__steps_line *line, int round, const
     return WK_OK;
 }
 
+static wk_status run_onnx(const work *w, wk__steps_line *line, int round) {
+    double began;
+    command c = { .count = 0 };
+    onnx_command(w, line, &c);
+    json_t *result = run_side(w, line, round, "ONNX Runtime", &c, &began);
+    if (!result) return wk_error_code();
+    note(&line->peer, round, result, began);
+    return WK_OK;
+}
+
 /* ---- all ---- */
+
+/* "torch,compile"; "" for none */
+static const char *peers_text(const wk__steps_opts *opts, char text[60]) {
+    static const char *const names[] = { "torch", "compile", "onnxruntime" };
+    int used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < WK__STEPS_PEERS; i++)
+        if (opts->against[i]) used += snprintf(text + used, 60 - (size_t)used, "%s%s", used ? "," : "", names[i]);
+    return text;
+}
 
 /* What to type to measure this workload again. */
 static void repeat_line(const work *w, const wk__steps_line *line, char *text, size_t size) {
+    char peers[60];
     bool named = strstr(line->workload, "-bf16") != NULL;
-    (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s", line->workload,
+    (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s%s", line->workload,
                    line->dtype == WK_BF16 && !named ? " --dtype bf16" : "", line->rounds, w->machine.threads,
-                   !w->python          ? ""
-                   : w->opts->compiled ? " --peer torch,compile"
-                                       : " --peer torch");
+                   w->python ? " --peer " : "", peers_text(w->opts, peers));
 }
 
 static void finish_line(const work *w, const wk__steps_line *line) {
@@ -224,40 +253,66 @@ static void finish_line(const work *w, const wk__steps_line *line) {
     wk__steps_print(line);
 }
 
+/* Inference in f32 is what that peer's script knows. */
+static bool is_beside(const work *w, const wk__steps_line *line, wk__steps_peer peer) {
+    bool infers = line->of->bytes->moved == 0 && line->dtype == WK_F32;
+    return w->opts->against[peer] && (peer != WK__ONNX_RUNTIME || infers);
+}
+
+static wk_status run_round(work *w, wk__steps_line line[WK__STEPS_PEERS], int round) {
+    const char *layout = layouts[0];
+    WK_TRY(run_wick(w, &line[WK__TORCH], round));
+    for (wk__steps_peer peer = WK__TORCH; peer <= WK__TORCH_COMPILED; peer++)
+        if (is_beside(w, &line[peer], peer)) WK_TRY(run_torch(w, &line[peer], round, &layout));
+    if (!is_beside(w, &line[WK__ONNX_RUNTIME], WK__ONNX_RUNTIME)) return WK_OK;
+    return run_onnx(w, &line[WK__ONNX_RUNTIME], round);
+}
+
 static wk_status run_workload(work *w, const char *name) {
-    wk__steps_line line = { .dtype = w->opts->dtype, .threads = w->machine.threads, .rounds = w->opts->rounds };
-    (void)read_name(name, &line);
-    wk__steps_line compiled = line;
-    compiled.compiled = true;
-    for (int round = 0; round < line.rounds; round++) {
-        const char *layout = layouts[0];
-        WK_TRY(run_wick(w, &line, round));
-        if (w->python) WK_TRY(run_torch(w, &line, round, &layout));
-        if (w->opts->compiled) WK_TRY(run_torch(w, &compiled, round, &layout));
+    wk__steps_line line[WK__STEPS_PEERS];
+    for (wk__steps_peer peer = WK__TORCH; peer < WK__STEPS_PEERS; peer++) {
+        line[peer] = (wk__steps_line){
+            .dtype = w->opts->dtype, .threads = w->machine.threads, .rounds = w->opts->rounds, .against = peer
+        };
+        (void)read_name(name, &line[peer]);
     }
-    finish_line(w, &line);
-    if (!w->opts->compiled) return WK_OK;
-    compiled.wick = line.wick;
-    compiled.parameters = line.parameters;
-    compiled.limit = line.limit;
-    compiled.cost = line.cost;
-    finish_line(w, &compiled);
+    const wk__steps_line *first = &line[WK__TORCH];
+    for (int round = 0; round < first->rounds; round++) WK_TRY(run_round(w, line, round));
+    finish_line(w, first);
+    for (wk__steps_peer peer = WK__TORCH_COMPILED; peer < WK__STEPS_PEERS; peer++) {
+        if (!is_beside(w, &line[peer], peer)) continue;
+        line[peer].wick = first->wick;
+        line[peer].parameters = first->parameters;
+        line[peer].limit = first->limit;
+        line[peer].cost = first->cost;
+        finish_line(w, &line[peer]);
+    }
     return WK_OK;
+}
+
+static wk_status find_module(const work *w, const char *module, const char *title, char *version, size_t size) {
+    char code[120];
+    (void)snprintf(code, sizeof code, "import %s; print('%s', %s.__version__)", module, module, module);
+    char *ask[] = { (char *)(uintptr_t)w->python, "-c", code, NULL };
+    wk__first_line_of(ask, version, size);
+    if (*version) return WK_OK;
+    return wk_fail(WK_NOT_FOUND,
+                   "--peer: %s has no %s; run benchmarks/peers/install, or name one that has in WICK_PYTHON", w->python,
+                   title);
 }
 
 static wk_status find_sides(work *w) {
     ssize_t length = readlink("/proc/self/exe", w->program, sizeof w->program - 1);
     if (length < 0) return wk_fail(WK_IO, "/proc/self/exe: cannot be read, so Wick's side cannot be started");
-    if (!w->opts->peer) return WK_OK;
+    const bool torch = w->opts->against[WK__TORCH], onnx = w->opts->against[WK__ONNX_RUNTIME];
+    if (!torch && !onnx) return WK_OK;
     w->python = wk__peer_python(SCRIPT);
     if (!w->python) return wk_error_code();
-    char *ask[] = { (char *)(uintptr_t)w->python, "-c", "import torch; print('torch', torch.__version__)", NULL };
-    wk__first_line_of(ask, w->peer, sizeof w->peer);
-    return *w->peer ? WK_OK
-                    : wk_fail(WK_NOT_FOUND,
-                              "--peer torch: %s has no PyTorch; run benchmarks/peers/install, or name one that has in "
-                              "WICK_PYTHON",
-                              w->python);
+    if (torch) WK_TRY(find_module(w, "torch", "PyTorch", w->peer, sizeof w->peer));
+    size_t used = strlen(w->peer);
+    if (used) (void)snprintf(w->peer + used, sizeof w->peer - used, onnx ? ", " : "");
+    used = strlen(w->peer);
+    return onnx ? find_module(w, "onnxruntime", "ONNX Runtime", w->peer + used, sizeof w->peer - used) : WK_OK;
 }
 
 static wk_status measure_machine(work *w) {

@@ -65,8 +65,11 @@ typedef struct wk__worker_opts {
 
 /* Run one workload in this process (a rank under mpirun) and print what was measured as a line of JSON. */
 wk_status wk__bench_step(const wk__worker_opts *opts);
-/* `wick bench overhead`: host cost of x + y, as a line of JSON. */
-wk_status wk__bench_overhead(void);
+
+/* ---- overhead.c ---- */
+
+/* `wick bench overhead`: host cost of x + y and of a small network, as a line of JSON; with `peer` also PyTorch's. */
+wk_status wk__bench_overhead(bool peer);
 
 /* ---- child.c ---- */
 
@@ -79,11 +82,14 @@ json_t *wk__child_run(char *const argv[], const char *who, double patience, doub
 
 enum { WK__STEPS_MOST = 40 };
 
+/* What Wick is set beside: a line of the table each. */
+typedef enum wk__steps_peer { WK__TORCH, WK__TORCH_COMPILED, WK__ONNX_RUNTIME, WK__STEPS_PEERS } wk__steps_peer;
+
 typedef struct wk__steps_opts {
     const char *workload[WK__STEPS_MOST]; /* names as the user writes them */
     int workloads, rounds, threads;       /* 0 threads: all */
     wk_dtype dtype;
-    bool peer, compiled;        /* PyTorch eager; torch.compile */
+    bool against[WK__STEPS_PEERS];
     double patience;            /* seconds for one process */
     const char *json, *compare; /* NULL: none */
 } wk__steps_opts;
@@ -109,7 +115,7 @@ typedef struct wk__steps_line {
     const wk__workload *of;
     wk_dtype dtype;
     int ranks, threads, rounds; /* threads of a rank */
-    bool compiled;
+    wk__steps_peer against;
     int64_t parameters;
     double limit; /* seconds; 0: not known */
     wk__step_cost cost;

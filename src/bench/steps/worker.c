@@ -50,12 +50,9 @@ static void train(const wk__training *b, double *loss_value) {
     if (!wk_failed()) *loss_value = wk_item(loss);
 }
 
+/* The network is frozen: its forward is a step of its own, without gradients, in the dtype that it was frozen in. */
 static void infer(const wk__training *b, double *value) {
-    bool gradients = wk_no_grad_begin();
-    wk_autocast was = wk_autocast_begin(b->dtype, b->dtype != WK_F32);
     const wk_tensor *y = b->of->run(b);
-    wk_autocast_end(was);
-    wk_no_grad_end(gradients);
     if (!wk_failed()) *value = wk_at(y, 0);
 }
 
@@ -63,12 +60,13 @@ static double step(const wk__training *b, bool exchange, double *loss_value) {
     wk_ddp_no_sync(b->ddp, !exchange);
     double start = wk_now();
     wk_scope scope = wk_scope_begin();
-    (void)wk_step_begin(exchange ? "step" : "step without exchange");
-    if (b->optim)
+    if (b->optim) {
+        (void)wk_step_begin(exchange ? "step" : "step without exchange");
         train(b, loss_value);
-    else
+        if (!wk_failed()) (void)wk_step_end();
+    } else {
         infer(b, loss_value);
-    if (!wk_failed()) (void)wk_step_end();
+    }
     wk_scope_end(scope);
     return wk_now() - start;
 }
@@ -180,35 +178,4 @@ wk_status wk__bench_step(const wk__worker_opts *opts) {
     tear_down(&b);
     wk_free(times);
     return status;
-}
-
-/* ---- overhead ---- */
-
-/* Host nanoseconds of x + y on one element: the least of fifty rounds, so that what else runs does not count. */
-static double add_nanoseconds(bool wants_grad) {
-    wk_tensor *x = wk_kept_zeros(WK_F32, WK_DIMS(1)), *y = wk_kept_zeros(WK_F32, WK_DIMS(1));
-    (void)wk_require_grad(x, wants_grad);
-    double least = 1;
-    for (int round = 0; round < 50; round++) {
-        double start = wk_now();
-        for (int step_number = 0; step_number < 100; step_number++) {
-            wk_scope scope = wk_scope_begin();
-            for (int i = 0; i < 100; i++) (void)wk_add(x, y);
-            wk_scope_end(scope);
-        }
-        double each = (wk_now() - start) / 1e4;
-        if (each < least) least = each;
-    }
-    wk_release(x);
-    wk_release(y);
-    return 1e9 * least;
-}
-
-wk_status wk__bench_overhead(void) {
-    double plain = add_nanoseconds(false), noted = add_nanoseconds(true);
-    if (wk_failed()) return wk_error_code();
-    (void)printf(
-        "{\"workload\": \"overhead\", \"peer\": \"wick %s\", \"add_nograd_ns\": %.1f, \"add_grad_ns\": %.1f}\n",
-        wk_version(), plain, noted);
-    return WK_OK;
 }

@@ -249,6 +249,10 @@ void wk__step_needs_tape(wk_context *context, const char *why) {
         wk__capture_needs_tape(context, why);
 }
 
+bool wk__step_is_open(const wk_context *context) {
+    return context->step && context->step->name;
+}
+
 bool wk__step_is_in_backward(const wk_context *context) {
     return context->step && context->step->in_backward;
 }
@@ -274,6 +278,17 @@ void wk_step_forget(const char *name) {
     wk__step_close(context);
     for (wk__step_name *n = context->step->names; n; n = n->next)
         if (!name || strcmp(n->name, name) == 0) forget(n);
+}
+
+void wk__step_remove(const char *name) {
+    const wk_context *context = wk__context_bound;
+    wk__step_name *n = context ? name_of(context, name) : NULL;
+    if (!n || context->step->name == n) return;
+    forget(n);
+    wk__step_name **link = &context->step->names;
+    while (*link != n) link = &(*link)->next;
+    *link = n->next;
+    wk_free(n);
 }
 
 void wk__step_destroy(wk_context *context) {
