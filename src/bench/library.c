@@ -2,7 +2,8 @@
  * that they take, whatever Wick's choice would be.
  *
  * Everything around stays as it is, so that a line compares implementations and not frameworks.  OpenBLAS has the whole
- * team (Wick's own choice leaves it on one thread, for the sake of equal bits); oneDNN convolves by its direct algorithm.
+ * team (Wick's own choice leaves it on one thread, for the sake of equal bits); oneDNN convolves by its direct
+ * algorithm.
  */
 #define WK_NO_CALL_SITES
 #include "bench/bench.h"

@@ -75,7 +75,8 @@ Test(libraries, are_timed_beside_each_other) {
         cr_assert_eq(json_array_size(sides), 2);
         for (size_t k = 0; k < 2; k++) {
             json_t *side = json_array_get(sides, k);
-            cr_expect_eq(strncmp(text_of(side, "peer"), k ? "OpenBLAS " : "oneDNN ", 7), 0, "%s", text_of(side, "peer"));
+            cr_expect_eq(strncmp(text_of(side, "peer"), k ? "OpenBLAS " : "oneDNN ", 7), 0, "%s",
+                         text_of(side, "peer"));
             cr_expect_gt(json_number_value(json_object_get(side, "ns")), 0);
             cr_expect_gt(json_number_value(json_object_get(side, "ratio")), 0);
             cr_expect_eq(json_array_size(json_object_get(side, "rounds_ns")), 7);
@@ -167,8 +168,8 @@ Test(tune, keeps_what_a_table_says_of_other_buckets) {
 Test(tune, measures_convolutions_and_their_gradients) {
     NEEDS_LIBRARIES("tune", "product", "--shape", "8x8x8", "-o", table);
     char *out = NULL;
-    cr_expect_eq(BENCH(&out, "tune", "conv2d*", "--shape", "1x16x16x8", "--dtype", "f32", "--threads", "1", "--min-time",
-                       "0.00001", "-o", table),
+    cr_expect_eq(BENCH(&out, "tune", "conv2d*", "--shape", "1x16x16x8", "--dtype", "f32", "--threads", "1",
+                       "--min-time", "0.00001", "-o", table),
                  0, "%s", out);
     cr_expect_not_null(strstr(out, "12 buckets measured"), "three passes, four kinds of filters: %s", out);
     free(out);
@@ -181,7 +182,9 @@ Test(tune, tells_what_is_wrong) {
         int code;
         const char *message;
     } cases[] = {
-        { { "matmul" }, 1, "nothing that is tuned is called \"matmul\"; there are product, conv2d, conv2d_backward_input" },
+        { { "matmul" },
+          1,
+          "nothing that is tuned is called \"matmul\"; there are product, conv2d, conv2d_backward_input" },
         { { "product", "conv2d" }, 2, "expected one pattern, also found conv2d" },
         { { "product", "--shape", "8x8" }, 2, "--shape is \"8x8\", expected MxNxK or BxMxNxK of a product" },
         { { "product", "--shape", "8x8x0" }, 2, "--shape is \"8x8x0\"" },

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ZEN3       "AuthenticAMD", 0x00a20f10
-#define ZEN4       "AuthenticAMD", 0x00a10f11
-#define SAVES_AVX  0x07
-#define SAVES_ZMM  0xe7
+#define ZEN3      "AuthenticAMD", 0x00a20f10
+#define ZEN4      "AuthenticAMD", 0x00a10f11
+#define SAVES_AVX 0x07
+#define SAVES_ZMM 0xe7
 
 static void set_up(void) {
     (void)unsetenv("WICK_ISA");

@@ -1,6 +1,7 @@
 /* Tuning tables: what their text may say, which of them is heard, and what a process computes by them.
  *
- * The library of this program pretends to run on a Zen 3, whose shipped table is tests/kernels/masked/tables/zen3.txt. */
+ * The library of this program pretends to run on a Zen 3, whose shipped table is tests/kernels/masked/tables/zen3.txt.
+ */
 #include "kernels/masked/masked.h"
 
 #include "base/base.h"
@@ -178,7 +179,10 @@ Test(tuning, says_what_is_wrong_and_where) {
     } cases[] = {
         { "", "line 1: the file ends, expected \"end\"" },
         { "wick tuning 2\nend\n", "line 1: \"wick tuning 2\", expected \"wick tuning 1\"" },
-        { "\x7f" "ELF\n", "line 1: \"\x7f" "ELF\", expected \"wick tuning 1\"" },
+        { "\x7f"
+          "ELF\n",
+          "line 1: \"\x7f"
+          "ELF\", expected \"wick tuning 1\"" },
         { "wick tuning 1", "line 1: expected a line of at most 500 bytes, ended by a newline" },
         { "wick tuning 1\nend\n", "line 2: expected a line \"family: NAME\" above" },
         { "wick tuning 1\nfamily: zen4\nend\n",

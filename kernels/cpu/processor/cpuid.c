@@ -1,5 +1,5 @@
-/* cpuid.c: the two instructions that ask the processor.  Apart from what is made of the answers, so that a test can give
- * those of another processor. */
+/* cpuid.c: the two instructions that ask the processor.  Apart from what is made of the answers, so that a test can
+ * give those of another processor. */
 #include "cpu/processor/processor.h"
 
 #if defined(__x86_64__)

@@ -1,8 +1,8 @@
 /* processor.c: from the answers of CPUID to what kernels are chosen by: instruction sets, and the family whose tuning
  * table fits.
  *
- * Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and AMD's Programmer's Manual, volume 3, appendix E;
- * what x86-64-v3 and -v4 contain as in the System V ABI for x86-64, table 3.1.
+ * Bits as in Intel's Software Developer's Manual, volume 2A, CPUID, and AMD's Programmer's Manual, volume 3, appendix
+ * E; what x86-64-v3 and -v4 contain as in the System V ABI for x86-64, table 3.1.
  */
 #include "cpu/processor/processor.h"
 
@@ -19,9 +19,9 @@ enum {
     OSXSAVE = BIT(27), /* XGETBV may be asked */
     AVX = BIT(28),
     F16C = BIT(29)
-}; /* leaf 1, ecx */
-enum { LZCNT = BIT(5) };                                                                        /* 0x80000001, ecx */
-enum { BMI1 = BIT(3), AVX2 = BIT(5), BMI2 = BIT(8) };                                           /* leaf 7, ebx */
+};                                                    /* leaf 1, ecx */
+enum { LZCNT = BIT(5) };                              /* 0x80000001, ecx */
+enum { BMI1 = BIT(3), AVX2 = BIT(5), BMI2 = BIT(8) }; /* leaf 7, ebx */
 #define AVX512 (BIT(16) /* F */ | BIT(17) /* DQ */ | BIT(28) /* CD */ | BIT(30) /* BW */ | BIT(31) /* VL */)
 enum { SAVES_AVX = 0x06, SAVES_AVX512 = 0xe6 }; /* XMM and YMM; and mask registers, both halves of ZMM */
 
@@ -45,13 +45,13 @@ static const struct {
     uint32_t family, first, last;
     const char *name;
 } families[] = {
-    { "AuthenticAMD", 0x17, 0x30, 0xff, "zen2" },           { "AuthenticAMD", 0x17, 0x00, 0x2f, "zen" },
-    { "AuthenticAMD", 0x19, 0x10, 0x1f, "zen4" },           { "AuthenticAMD", 0x19, 0x60, 0x7f, "zen4" },
-    { "AuthenticAMD", 0x19, 0xa0, 0xaf, "zen4" },           { "AuthenticAMD", 0x19, 0x00, 0xff, "zen3" },
-    { "AuthenticAMD", 0x1a, 0x00, 0xff, "zen5" },           { "GenuineIntel", 6, 0x3f, 0x3f, "haswell-server" },
-    { "GenuineIntel", 6, 0x4f, 0x4f, "broadwell-server" },  { "GenuineIntel", 6, 0x55, 0x55, "skylake-server" },
-    { "GenuineIntel", 6, 0x6a, 0x6c, "icelake-server" },    { "GenuineIntel", 6, 0x8f, 0x8f, "sapphire-rapids" },
-    { "GenuineIntel", 6, 0xcf, 0xcf, "emerald-rapids" },    { "GenuineIntel", 6, 0xad, 0xae, "granite-rapids" },
+    { "AuthenticAMD", 0x17, 0x30, 0xff, "zen2" },          { "AuthenticAMD", 0x17, 0x00, 0x2f, "zen" },
+    { "AuthenticAMD", 0x19, 0x10, 0x1f, "zen4" },          { "AuthenticAMD", 0x19, 0x60, 0x7f, "zen4" },
+    { "AuthenticAMD", 0x19, 0xa0, 0xaf, "zen4" },          { "AuthenticAMD", 0x19, 0x00, 0xff, "zen3" },
+    { "AuthenticAMD", 0x1a, 0x00, 0xff, "zen5" },          { "GenuineIntel", 6, 0x3f, 0x3f, "haswell-server" },
+    { "GenuineIntel", 6, 0x4f, 0x4f, "broadwell-server" }, { "GenuineIntel", 6, 0x55, 0x55, "skylake-server" },
+    { "GenuineIntel", 6, 0x6a, 0x6c, "icelake-server" },   { "GenuineIntel", 6, 0x8f, 0x8f, "sapphire-rapids" },
+    { "GenuineIntel", 6, 0xcf, 0xcf, "emerald-rapids" },   { "GenuineIntel", 6, 0xad, 0xae, "granite-rapids" },
 };
 
 static void read_family(wk_processor *p) {

@@ -27,8 +27,8 @@ wk_dtype wk__tuned_dtype(int dtype) {
 }
 
 const char *wk__tuned_form_name(wk__tuned_op op, int form) {
-    static const char *const product[] = { "nn", "nt", "tn", "tt" },
-                             *const convolution[] = { "1x1", "3x3", "depthwise", "other" };
+    static const char *const product[] = { "nn", "nt", "tn", "tt" }, *const convolution[] = { "1x1", "3x3", "depthwise",
+                                                                                              "other" };
     return op == WK__TUNED_PRODUCT ? product[form] : convolution[form];
 }
 
@@ -114,9 +114,9 @@ int wk__tuned_step_of(wk__tuned_op op, int size, int64_t value) {
 /* ---- buckets ---- */
 
 int wk_tuning_cell(const wk__bucket *b) {
-    int cell = 0;
-    for (int i = 0; i < wk__tuned_sizes(b->op); i++) cell = cell * scales[scale_of(b->op, i)].steps + b->step[i];
-    return cell;
+    const int *step = b->step;
+    if (b->op == WK__TUNED_PRODUCT) return ((step[0] * 13 + step[1]) * 13 + step[2]) * 13 + step[3];
+    return (((step[0] * 6 + step[1]) * 6 + step[2]) * 6 + step[3]) * 6 + step[4];
 }
 
 wk__bucket wk__bucket_of_product(wk_dtype dtype, const wk_product_shape *s) {

@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 static wk_tuning_table shipped, users_own;
 static wk__tuning_state state;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_bool loaded; /* a product of a microsecond asks this, and no function of another library */
 
 static bool load_table(const char *path, wk_tuning_table *table) {
     char problem[900];
@@ -59,6 +61,7 @@ static void load(void) {
     find_own(state.own, sizeof state.own);
     state.shipped_loaded = load_table(state.shipped, &shipped);
     state.own_loaded = load_table(state.own, &users_own);
+    atomic_store_explicit(&loaded, true, memory_order_release);
 }
 
 bool wk__tuning_check(const char *path, char *problem, size_t size) {
@@ -80,7 +83,7 @@ static wk_by look_up(const wk_tuning_table *table, const wk__bucket *b, int cell
 }
 
 wk_by wk__tuning_of(const wk__bucket *bucket, bool own) {
-    (void)pthread_once(&once, load);
+    if (!atomic_load_explicit(&loaded, memory_order_acquire)) (void)pthread_once(&once, load);
     if (!shipped.any && !users_own.any) return WK_BY_CHOICE;
     int cell = wk_tuning_cell(bucket);
     wk_by by = own ? look_up(&users_own, bucket, cell) : WK_BY_CHOICE;

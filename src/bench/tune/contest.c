@@ -1,12 +1,13 @@
 /* contest.c: one bucket: every implementation against the one that would be chosen.
  *
  * They take turns.  Who is far behind after the first round is out; the rest run as many rounds as the rank test needs
- * to tell chance from speed.  A table's line costs a reader's attention, so another implementation must be faster by 5 %.
+ * to tell chance from speed.  A table's line costs a reader's attention, so another implementation must be faster by 5
+ * %.
  *
  * Products promise the same bits for every number of threads.  So one implementation is chosen for all of them: it must
- * win over 1 thread and all of them together without losing more than 3 % on either, an implementation whose bits depend
- * on the number is out, and OpenBLAS, which stays on one thread for their sake, takes part where the others do so too:
- * a line for larger products would hold on two threads what it lost on sixty.
+ * win over 1 thread and all of them together without losing more than 3 % on either, an implementation whose bits
+ * depend on the number is out, and OpenBLAS, which stays on one thread for their sake, takes part where the others do
+ * so too: a line for larger products would hold on two threads what it lost on sixty.
  */
 #define WK_NO_CALL_SITES
 #include "bench/tune/tune.h"

@@ -1,5 +1,5 @@
-/* tune.c: `wick bench tune`: which implementation computes which products and convolutions fastest on this machine, as a
- * table that every later process loads (docs/tuning.md).
+/* tune.c: `wick bench tune`: which implementation computes which products and convolutions fastest on this machine, as
+ * a table that every later process loads (docs/tuning.md).
  */
 #define WK_NO_CALL_SITES
 #include "bench/tune/tune.h"
@@ -73,14 +73,18 @@ static bool advance(wk__bucket *bucket) {
     return false;
 }
 
-/* Both operands turned is what no layer asks for. */
-static bool is_common(const wk__bucket *bucket) {
-    return bucket->op != WK__TUNED_PRODUCT || bucket->form < 3;
+/* The pattern names operations, or one's forms: "conv2d", "conv2d/3x3".  Both operands turned is what no layer asks
+ * for.
+ */
+static bool is_asked(const tune_opts *opts, wk__tuned_op op, int form) {
+    char name[60];
+    (void)snprintf(name, sizeof name, "%s/%s", wk__tuned_op_names[op], wk__tuned_form_name(op, form));
+    bool rare = op == WK__TUNED_PRODUCT && form == 3;
+    return fnmatch(opts->pattern, name, 0) == 0 || (!rare && fnmatch(opts->pattern, wk__tuned_op_names[op], 0) == 0);
 }
 
 static wk_status walk_form(walk *w, wk__tuned_op op, int dtype, int form) {
     wk__tune_case c = { .bucket = { .op = op, .dtype = dtype, .form = form } };
-    if (!is_common(&c.bucket)) return WK_OK;
     do WK_TRY(measure(w, &c));
     while (advance(&c.bucket));
     return WK_OK;
@@ -89,28 +93,30 @@ static wk_status walk_form(walk *w, wk__tuned_op op, int dtype, int form) {
 static wk_status walk_op(walk *w, wk__tuned_op op) {
     for (int dtype = 0; dtype < WK__TUNED_DTYPES; dtype++) {
         if (w->opts->dtype >= 0 && w->opts->dtype != dtype) continue;
-        for (int form = 0; form < WK__TUNED_FORMS; form++) WK_TRY(walk_form(w, op, dtype, form));
+        for (int form = 0; form < WK__TUNED_FORMS; form++)
+            if (is_asked(w->opts, op, form)) WK_TRY(walk_form(w, op, dtype, form));
     }
     return WK_OK;
 }
 
 /* ---- all of it ---- */
 
-static wk_status check(const tune_opts *opts, bool asked[WK__TUNED_OPS]) {
+static wk_status check_op(const tune_opts *opts, wk__tuned_op op, bool *any) {
+    bool asked = false, product = op == WK__TUNED_PRODUCT;
+    for (int form = 0; form < WK__TUNED_FORMS; form++) asked = asked || is_asked(opts, op, form);
+    *any = *any || asked;
+    if (!asked || opts->sizes == 0 || opts->sizes == 4 || (opts->sizes == 3 && product)) return WK_OK;
+    return wk_fail(WK_CONFIG, "--shape has %d numbers, expected %s for %s", opts->sizes,
+                   product ? "MxNxK or BxMxNxK" : "NxCxKxSIDE", wk__tuned_op_names[op]);
+}
+
+static wk_status check(const tune_opts *opts) {
     bool any = false;
-    for (int op = 0; op < WK__TUNED_OPS; op++) {
-        asked[op] = fnmatch(opts->pattern, wk__tuned_op_names[op], 0) == 0;
-        any = any || asked[op];
-        int all = wk__tuned_sizes((wk__tuned_op)op);
-        bool fits = opts->sizes == 0 || opts->sizes == 4 || (opts->sizes == 3 && all == 4);
-        if (asked[op] && !fits)
-            return wk_fail(WK_CONFIG, "--shape has %d numbers, expected %s for %s", opts->sizes,
-                           op == WK__TUNED_PRODUCT ? "MxNxK or BxMxNxK" : "NxCxKxSIDE", wk__tuned_op_names[op]);
-    }
+    for (int op = 0; op < WK__TUNED_OPS; op++) WK_TRY(check_op(opts, (wk__tuned_op)op, &any));
     if (!any)
         return wk_fail(WK_NOT_FOUND,
                        "nothing that is tuned is called \"%s\"; there are product, conv2d, conv2d_backward_input and "
-                       "conv2d_backward_weight",
+                       "conv2d_backward_weight, each also as NAME/FORM",
                        opts->pattern);
     if (!*wk__onednn_version())
         return wk_fail(WK_UNSUPPORTED, "this Wick is built without libraries (WICK_LIBRARIES=OFF): there is no choice");
@@ -118,8 +124,7 @@ static wk_status check(const tune_opts *opts, bool asked[WK__TUNED_OPS]) {
 }
 
 static wk_status tune(const tune_opts *opts) {
-    bool asked[WK__TUNED_OPS];
-    WK_TRY(check(opts, asked));
+    WK_TRY(check(opts));
     const char *path = opts->path ? opts->path : wk__tuning()->own;
     if (!*path) return wk_fail(WK_CONFIG, "there is no place for a table: HOME is not set; -o names a file");
     WK_TRY(wk__tune_check_file(path));
@@ -127,8 +132,7 @@ static wk_status tune(const tune_opts *opts) {
     walk w = { .opts = opts, .threads = wk_threads() };
     wk_status status = WK_OK;
     int kept = 0;
-    for (int op = 0; op < WK__TUNED_OPS && status == WK_OK; op++)
-        if (asked[op]) status = walk_op(&w, (wk__tuned_op)op);
+    for (int op = 0; op < WK__TUNED_OPS && status == WK_OK; op++) status = walk_op(&w, (wk__tuned_op)op);
     if (status == WK_OK && (w.found.failed || w.measured.failed))
         status = wk_fail(WK_NO_MEMORY, "no memory for what was measured");
     if (status == WK_OK)
