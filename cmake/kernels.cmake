@@ -15,7 +15,10 @@ endif()
 include(CheckLibraryExists)
 check_library_exists(mvec _ZGVeN16v_asinf "" WICK_MVEC)
 
-wick_objects(wick_kernels kernels/cpu/*.c)
+# What asks the processor stands apart, so that a test's library can answer as another one.
+wick_objects(wick_cpuid kernels/cpu/processor/cpuid.c)
+target_include_directories(wick_cpuid PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
+wick_objects(wick_kernels kernels/cpu/*.c kernels/cpu/tuning/*.c kernels/cpu/processor/processor.c)
 target_link_libraries(wick_kernels PRIVATE OpenMP::OpenMP_C)
 target_include_directories(wick_kernels PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
 target_compile_definitions(wick_kernels PRIVATE WICK_LIBRARIES=$<BOOL:${WICK_LIBRARIES}>)
@@ -34,4 +37,11 @@ foreach(isa IN LISTS WICK_ISAS)
   target_compile_options(wick_simd_${isa} PRIVATE ${WICK_ISA_FLAGS_${isa}} $<$<NOT:$<CONFIG:Debug>>:-O3>
     -ffp-contract=fast)
   list(APPEND WICK_KERNEL_OBJECTS $<TARGET_OBJECTS:wick_simd_${isa}>)
+endforeach()
+
+# Tuning tables, beside the library as plugins are.
+file(GLOB WICK_TUNING_TABLES CONFIGURE_DEPENDS kernels/cpu/tuning/tables/*.txt)
+foreach(table IN LISTS WICK_TUNING_TABLES)
+  get_filename_component(name ${table} NAME)
+  configure_file(${table} ${PROJECT_BINARY_DIR}/lib/wick/tuning/${name} COPYONLY)
 endforeach()

@@ -30,17 +30,21 @@ wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/models/*.c src/optim/*.c
 wick_objects(wick_io src/io/safetensors.c src/io/file.c src/io/npy.c src/io/npz.c)
 target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP)
 include(cmake/kernels.cmake)
-add_library(wick SHARED
+set(WICK_OBJECTS
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_tensor> $<TARGET_OBJECTS:wick_upper> $<TARGET_OBJECTS:wick_io>
   ${WICK_KERNEL_OBJECTS})
-wick_library(wick)
-target_link_libraries(wick PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads m ${CMAKE_DL_LIBS})
-if(WICK_MVEC)
-  target_link_libraries(wick PRIVATE mvec)
-endif()
-if(WICK_LIBRARIES)
-  target_link_libraries(wick PRIVATE ${DNNL_LIBRARY} ${OPENBLAS_LIBRARY})
-endif()
+function(wick_link name)
+  wick_library(${name})
+  target_link_libraries(${name} PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP ZLIB::ZLIB OpenMP::OpenMP_C Threads::Threads m ${CMAKE_DL_LIBS})
+  if(WICK_MVEC)
+    target_link_libraries(${name} PRIVATE mvec)
+  endif()
+  if(WICK_LIBRARIES)
+    target_link_libraries(${name} PRIVATE ${DNNL_LIBRARY} ${OPENBLAS_LIBRARY})
+  endif()
+endfunction()
+add_library(wick SHARED ${WICK_OBJECTS} $<TARGET_OBJECTS:wick_cpuid>)
+wick_link(wick)
 
 endif()
 

@@ -1,4 +1,9 @@
-/* choice.c: which implementation takes which shape, by measurement.
+/* choice.c: which implementation takes which shape, by measurement: what a tuning table says of its bucket
+ * (docs/tuning.md), and where none says anything, the rules below.
+ *
+ * The choice of a product does not depend on the number of threads, and OpenBLAS, whose order of sums does, stays on
+ * one thread: so `matmul` gives the same bits for every number of them.  What is large enough for the team never goes
+ * to OpenBLAS therefore, whatever a table says.  Convolutions do not promise equal bits.
  *
  * All figures: AMD EPYC 9004 (Zen 4, AVX-512), oneDNN 2.6.3, OpenBLAS 0.3.21 (OpenMP), f32, best of many, GFLOP/s.
  *
@@ -41,18 +46,69 @@
 #include "cpu/choice.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SMALL_PRODUCT = 1 << 18, TINY_PRODUCT = 1 << 12 };
+enum { OPENBLAS_ALONE = 1 << 18 }; /* up to here OpenBLAS uses one thread by itself */
 
-wk_product_by wk__choose_product(wk_dtype dtype, int64_t count, int64_t m, int64_t n, int64_t k) {
-    int64_t work = m * n * k;
-    if (dtype == WK_F32 && (n == 1 || k == 1)) return WK_PRODUCT_OWN;
-    if (dtype == WK_F32 && count == 1 && work <= SMALL_PRODUCT) return WK_PRODUCT_OPENBLAS;
-    if (dtype == WK_F32 || dtype == WK_BF16) return count * work <= TINY_PRODUCT ? WK_PRODUCT_OWN : WK_PRODUCT_ONEDNN;
-    return WK_PRODUCT_OWN;
+/* ---- what a thread forces ---- */
+
+static atomic_int forcing; /* how many threads do: the others look no further */
+static _Thread_local wk__forced *forced;
+
+void wk__cpu_force(wk__forced *wish) {
+    (void)atomic_fetch_add(&forcing, (wish != NULL) - (forced != NULL));
+    forced = wish;
 }
+
+static inline wk__forced *force_of_thread(void) {
+    return atomic_load_explicit(&forcing, memory_order_relaxed) == 0 ? NULL : forced;
+}
+
+void wk__choice_declined(void) {
+    wk__forced *force = force_of_thread();
+    if (force) force->declined++;
+}
+
+int wk__openblas_threads(int64_t work, int threads) {
+    if (work <= OPENBLAS_ALONE) return 0;
+    const wk__forced *force = force_of_thread();
+    return force && force->team ? threads : 1;
+}
+
+static wk_by noted(wk__forced *force, wk_by wish, wk_by by) {
+    force->asked += wish != WK_BY_CHOICE;
+    return force->last = by;
+}
+
+/* ---- products ---- */
+
+static wk_by product_by_rule(wk_dtype dtype, const wk_product_shape *s) {
+    int64_t work = s->m * s->n * s->k;
+    if (dtype == WK_F32 && (s->n == 1 || s->k == 1)) return WK_BY_OWN;
+    if (dtype == WK_F32 && s->count == 1 && work <= SMALL_PRODUCT) return WK_BY_OPENBLAS;
+    if (dtype == WK_F32 || dtype == WK_BF16) return s->count * work <= TINY_PRODUCT ? WK_BY_OWN : WK_BY_ONEDNN;
+    return WK_BY_OWN;
+}
+
+static wk_by product_by_table(wk_dtype dtype, const wk_product_shape *s, bool own) {
+    wk__bucket bucket = wk__bucket_of_product(dtype, s);
+    wk_by by = wk__tuning_of(&bucket, own);
+    bool for_team = s->count * s->m * s->n * s->k >= WK_TEAM_PRODUCT;
+    return by == WK_BY_OPENBLAS && for_team ? WK_BY_CHOICE : by;
+}
+
+wk_by wk__choose_product(wk_dtype dtype, const wk_product_shape *shape) {
+    wk__forced *force = force_of_thread();
+    wk_by wish = force ? force->product : WK_BY_CHOICE;
+    wk_by by = wish ? wish : product_by_table(dtype, shape, force == NULL);
+    if (!by) by = product_by_rule(dtype, shape);
+    return force ? noted(force, wish, by) : by;
+}
+
+/* ---- convolutions ---- */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool winograd_allowed;
@@ -62,19 +118,41 @@ static void read_environment(void) {
     winograd_allowed = !wish || strcmp(wish, "0") != 0;
 }
 
-static bool winograd_pays(const wk_convolution_shape *s) {
+/* Whether the library has it for this shape, and the image does not waste most of its tiles. */
+static bool winograd_fits(wk_dtype dtype, const wk_convolution_shape *s) {
     (void)pthread_once(&once, read_environment);
-    if (!winograd_allowed) return false;
+    if (!winograd_allowed || dtype != WK_F32) return false;
     if (s->axes != 2) return false;
     for (int i = 1; i < 3; i++)
         if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1 || s->padding[i] > 1) return false;
     if (s->groups != 1 || s->c % 16 != 0 || s->k % 16 != 0) return false;
-    int64_t tiles = s->n * ((s->out[1] + 3) / 4) * ((s->out[2] + 3) / 4), pixels = s->n * s->out[1] * s->out[2];
-    bool wasteful = 16 * tiles > 2 * pixels;
-    return tiles >= 32 && !wasteful && (double)pixels * (double)(s->c * s->k) * 9 > 2e7;
+    int64_t tiles = ((s->out[1] + 3) / 4) * ((s->out[2] + 3) / 4);
+    return 16 * tiles <= 2 * s->out[1] * s->out[2];
 }
 
-wk_convolution_by wk__choose_convolution(wk_dtype dtype, const wk_convolution_shape *shape) {
-    if (dtype == WK_F32) return winograd_pays(shape) ? WK_CONVOLUTION_WINOGRAD : WK_CONVOLUTION_DIRECT;
-    return dtype == WK_BF16 ? WK_CONVOLUTION_DIRECT : WK_CONVOLUTION_OWN;
+static bool winograd_pays(const wk_convolution_shape *s) {
+    int64_t tiles = s->n * ((s->out[1] + 3) / 4) * ((s->out[2] + 3) / 4), pixels = s->n * s->out[1] * s->out[2];
+    return tiles >= 32 && (double)pixels * (double)(s->c * s->k) * 9 > 2e7;
+}
+
+static wk_by convolution_by_rule(wk_dtype dtype, const wk_convolution_shape *s) {
+    if (dtype == WK_F32) return winograd_fits(dtype, s) && winograd_pays(s) ? WK_BY_WINOGRAD : WK_BY_DIRECT;
+    return dtype == WK_BF16 ? WK_BY_DIRECT : WK_BY_OWN;
+}
+
+/* Tables speak of images of two axes. */
+static wk_by convolution_by_table(wk_dtype dtype, const wk_convolution_shape *s, wk_convolution_pass pass, int threads,
+                                  bool own) {
+    if (s->axes != 2) return WK_BY_CHOICE;
+    wk__bucket bucket = wk__bucket_of_convolution(dtype, s, pass, threads);
+    return wk__tuning_of(&bucket, own);
+}
+
+wk_by wk__choose_convolution(wk_dtype dtype, const wk_convolution_shape *shape, wk_convolution_pass pass, int threads) {
+    wk__forced *force = force_of_thread();
+    wk_by wish = force ? force->convolution : WK_BY_CHOICE;
+    wk_by by = wish ? wish : convolution_by_table(dtype, shape, pass, threads, force == NULL);
+    if (!by) by = convolution_by_rule(dtype, shape);
+    if (by == WK_BY_WINOGRAD && !winograd_fits(dtype, shape)) by = WK_BY_DIRECT;
+    return force ? noted(force, wish, by) : by;
 }

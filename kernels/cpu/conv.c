@@ -146,10 +146,10 @@ static bool add_operands(wk_dnnl_plan *plan, const wk_convolution *c, dnnl_primi
            && (!c->bias || wk__dnnl_add_operand(plan, argument[3], c->pass == WK_BACKWARD_WEIGHT, &bias, &bias));
 }
 
-static void build(wk_dnnl_plan *plan, const wk_convolution *c, wk_convolution_by by) {
+static void build(wk_dnnl_plan *plan, const wk_convolution *c, wk_by by) {
     dnnl_data_type_t type = c->dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32;
     dnnl_primitive_desc_t made = NULL;
-    bool winograd = by == WK_CONVOLUTION_WINOGRAD && make_desc(&made, c, true, type);
+    bool winograd = by == WK_BY_WINOGRAD && make_desc(&made, c, true, type);
     if (!winograd && !make_desc(&made, c, false, type)) return;
     if (!add_operands(plan, c, made, type)) {
         (void)dnnl_primitive_desc_destroy(made);
@@ -166,11 +166,9 @@ static void add_layout(wk_dnnl_key *key, const wk_tensor *x) {
     }
 }
 
-static wk_status run(const wk_convolution *c) {
+static wk_status by_onednn(const wk_convolution *c, wk_by by) {
     const wk_convolution_shape *s = &c->shape;
-    wk_convolution_by by = wk__choose_convolution(c->dtype, s);
-    if (by == WK_CONVOLUTION_OWN || c->x->count == 0 || c->y->count == 0 || c->weight->count == 0)
-        return WK_UNSUPPORTED;
+    if (c->x->count == 0 || c->y->count == 0 || c->weight->count == 0) return WK_UNSUPPORTED;
     if (c->bias && c->bias->stride[0] != 1 && s->k > 1) return WK_UNSUPPORTED;
     wk_dnnl_key key = { .length = 0 };
     wk__dnnl_key_add(&key, 2 + (int64_t)c->pass);
@@ -193,6 +191,14 @@ static wk_status run(const wk_convolution *c) {
     WK_TRY(wk__dnnl_run(plan, data, c->constant ? c->weight : NULL, c->threads));
     if (c->relu && !plan->relu) wk__relu_in_place(c->y->data, c->dtype, c->y->count, c->threads);
     return WK_OK;
+}
+
+static wk_status run(const wk_convolution *c) {
+    wk_by by = wk__choose_convolution(c->dtype, &c->shape, c->pass, c->threads);
+    if (by == WK_BY_OWN) return WK_UNSUPPORTED;
+    wk_status status = by_onednn(c, by);
+    if (status == WK_UNSUPPORTED) wk__choice_declined();
+    return status;
 }
 
 static wk_status conv(wk_kernel_ctx *ctx, const wk_call *call) {

@@ -1,8 +1,8 @@
 /* matmul.c: the rows `matmul` and `linear` by oneDNN and OpenBLAS.
  *
- * choice.c names the library per shape.  Both take operands with one unit stride of the last two; other layouts, and
- * shapes that Wick's own product does best, are answered with WK_UNSUPPORTED.  oneDNN adds the bias itself; ReLU is a
- * pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could
+ * choice.c names the library for each shape.  Both take operands with one unit stride of the last two; other layouts,
+ * and shapes that Wick's own product does best, are answered with WK_UNSUPPORTED.  oneDNN adds the bias itself; ReLU is
+ * a pass of its own over the result (see wk__relu_in_place), which is in the cache for every shape where that could
  * count.
  */
 #include "cpu/gemm.h"
@@ -32,14 +32,27 @@ static void add_bias(float *c /* (M, N) */, const float *bias /* (N) */, bool re
         }
 }
 
-/* Only for products so small that OpenBLAS stays on this thread (its limit is 2^18 multiplications). */
-static wk_status by_openblas(const wk_product *p, const wk_call *call, const wk_tensor *bias, bool relu) {
+/* On this thread: small products stay there by themselves (OpenBLAS's limit is 2^18 multiplications), of larger ones
+ * choice.c tells why. */
+static wk_status by_openblas(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
+                             bool relu) {
+    if (call->out[0]->dtype != WK_F32) return WK_UNSUPPORTED;
     if (p->a_row > INT_MAX || p->a_col > INT_MAX || p->b_row > INT_MAX || p->b_col > INT_MAX) return WK_UNSUPPORTED;
+    if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX) return WK_UNSUPPORTED;
     bool a_turned = p->a_col != 1, b_turned = p->b_col != 1;
-    cblas_sgemm(CblasRowMajor, a_turned ? CblasTrans : CblasNoTrans, b_turned ? CblasTrans : CblasNoTrans, (int)p->m,
-                (int)p->n, (int)p->k, 1, call->in[0]->data, (int)(a_turned ? p->a_col : p->a_row), call->in[1]->data,
-                (int)(b_turned ? p->b_col : p->b_row), 0, call->out[0]->data, (int)p->n);
-    if (bias || relu) add_bias(call->out[0]->data, bias ? bias->data : NULL, relu, p->m, p->n);
+    int threads = wk__openblas_threads(p->m * p->n * p->k, ctx->threads), former = 0;
+    if (threads) former = wk__team_enter(threads);
+    float *c = call->out[0]->data;
+    for (int64_t i = 0; i < p->count; i++, c += p->m * p->n) {
+        int64_t a_offset, b_offset;
+        wk__product_at(p, i, &a_offset, &b_offset);
+        cblas_sgemm(CblasRowMajor, a_turned ? CblasTrans : CblasNoTrans, b_turned ? CblasTrans : CblasNoTrans,
+                    (int)p->m, (int)p->n, (int)p->k, 1, (const float *)call->in[0]->data + a_offset,
+                    (int)(a_turned ? p->a_col : p->a_row), (const float *)call->in[1]->data + b_offset,
+                    (int)(b_turned ? p->b_col : p->b_row), 0, c, (int)p->n);
+        if (bias || relu) add_bias(c, bias ? bias->data : NULL, relu, p->m, p->n);
+    }
+    if (threads) wk__team_leave(former, threads);
     return WK_OK;
 }
 
@@ -98,8 +111,7 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
 static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
                            bool relu, bool packed) {
     wk_dtype dtype = (wk_dtype)call->out[0]->dtype;
-    /* Below a few tens of microseconds of work the team costs more than it gives. */
-    int threads = p->count * p->m * p->n * p->k < 1 << 19 ? 1 : ctx->threads;
+    int threads = p->count * p->m * p->n * p->k < WK_TEAM_PRODUCT ? 1 : ctx->threads;
     wk_dnnl_key key = { .length = 0 };
     const int64_t words[] = { packed ? 7 : 1, dtype,    threads,  bias != NULL, p->m,    p->n,
                               p->k,           p->a_row, p->a_col, p->b_row,     p->b_col };
@@ -136,15 +148,24 @@ static bool pays_packed(const wk_product *p) {
     return p->m >= 4 && p->n >= 64 && p->m * p->n * p->k >= 1 << 16;
 }
 
-static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
-    wk_product_by by = wk__choose_product((wk_dtype)call->out[0]->dtype, p->count, p->m, p->n, p->k);
-    if (by == WK_PRODUCT_OWN || p->m * p->n * p->k == 0 || p->count == 0) return WK_UNSUPPORTED;
+static wk_status by_library(wk_by by, wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias,
+                            bool relu, bool packed) {
+    if (p->m * p->n * p->k == 0 || p->count == 0) return WK_UNSUPPORTED;
     if (bias && bias->stride[0] != 1 && p->n > 1) return WK_UNSUPPORTED;
     if (!plain_matrix(p->m, p->k, &p->a_row, &p->a_col) || !plain_matrix(p->k, p->n, &p->b_row, &p->b_col))
         return WK_UNSUPPORTED;
-    bool packed = p->rank == 0 && wk__is_constant(call->in[1]) && (by == WK_PRODUCT_ONEDNN || pays_packed(p));
-    if (packed) by = WK_PRODUCT_ONEDNN;
-    return by == WK_PRODUCT_OPENBLAS ? by_openblas(p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu, packed);
+    return by == WK_BY_OPENBLAS ? by_openblas(ctx, p, call, bias, relu) : by_onednn(ctx, p, call, bias, relu, packed);
+}
+
+static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
+    const wk_product_shape shape = { p->count, p->m, p->n, p->k, p->a_col != 1, p->b_col != 1 };
+    wk_by by = wk__choose_product((wk_dtype)call->out[0]->dtype, &shape);
+    bool packed = p->rank == 0 && wk__is_constant(call->in[1]) && (by == WK_BY_ONEDNN || pays_packed(p));
+    if (packed) by = WK_BY_ONEDNN;
+    if (by == WK_BY_OWN) return WK_UNSUPPORTED;
+    wk_status status = by_library(by, ctx, call, p, bias, relu, packed);
+    if (status == WK_UNSUPPORTED) wk__choice_declined();
+    return status;
 }
 
 /* ---- a product that another kernel asks for ---- */
@@ -152,7 +173,8 @@ static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p,
 static bool is_taken(const wk_gemm *g) {
     bool f32 = g->a.dtype == WK_F32 && g->b.dtype == WK_F32, bf16 = g->a.dtype == WK_BF16 && g->b.dtype == WK_BF16;
     if (!(f32 || bf16) || g->c_dtype != WK_F32 || g->bias || g->relu || g->packed) return false;
-    return wk__choose_product(g->a.dtype, 1, g->m, g->n, g->k) == WK_PRODUCT_ONEDNN;
+    const wk_product_shape shape = { 1, g->m, g->n, g->k, g->a.col != 1, g->b.col != 1 };
+    return wk__choose_product(g->a.dtype, &shape) == WK_BY_ONEDNN;
 }
 
 static bool matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t row, int64_t col, wk_dtype dtype) {

@@ -9,12 +9,11 @@
  */
 #include "cpu/select.h"
 
+#include "cpu/processor/processor.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
-#    include <cpuid.h>
-#endif
 
 /* ---- instruction sets
  * -------------------------------------------------------------------------------------------------- */
@@ -22,37 +21,11 @@
 /* From the plainest to the richest. */
 #if defined(__x86_64__) && !defined(WICK_GENERIC_ONLY)
 #    define INSTRUCTION_SETS(X) X(generic) X(v3) X(v4)
-
-/* F16C, MOVBE and LZCNT, which belong to x86-64-v3 but are not known to __builtin_cpu_supports in every compiler. */
-static bool has_small_extensions(void) {
-    unsigned eax, ebx, ecx, edx;
-    const unsigned f16c = 1u << 29, movbe = 1u << 22, lzcnt = 1u << 5;
-    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & f16c) || !(ecx & movbe)) return false;
-    return __get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx) && (ecx & lzcnt);
-}
-
-static bool has_generic(void) {
-    return true;
-}
-
-static bool has_v3(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi")
-           && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && has_small_extensions();
-}
-
-static bool has_v4(void) {
-    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-           && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
-           && __builtin_cpu_supports("avx512vl");
-}
 #else
 #    define INSTRUCTION_SETS(X) X(generic)
-
-static bool has_generic(void) {
-    return true;
-}
 #endif
+#define NAME_OF_SET(isa) " " #isa
+#define SET_NAMES        INSTRUCTION_SETS(NAME_OF_SET)
 
 #define TABLES_OF(isa)      static const wk_cpu_entry *const tables_##isa[] = { WK_CPU_SIMD_TABLES(TABLE_##isa) NULL };
 #define TABLE_generic(name) wk__cpu_##name##_generic,
@@ -62,19 +35,27 @@ INSTRUCTION_SETS(TABLES_OF)
 
 typedef struct instruction_set {
     const char *name;
-    bool (*present)(void);
     const wk_cpu_entry *const *tables;
 } instruction_set;
 
 static const instruction_set sets[] = {
-#define SET(isa) { #isa, has_##isa, tables_##isa },
+#define SET(isa) { #isa, tables_##isa },
     INSTRUCTION_SETS(SET)
 #undef SET
 };
 enum { SETS = sizeof sets / sizeof sets[0] };
 
+/* The richest set of this processor, as an index. */
+static int best_set(void) {
+    wk_processor processor;
+    wk__processor_read(&processor);
+    int best = processor.has_v4 ? 2 : processor.has_v3 ? 1 : 0;
+    return best < SETS ? best : SETS - 1;
+}
+
 static struct {
     const instruction_set *set; /* NULL: what was asked for cannot be had */
+    int best;
     char asked[32];
     bool known;
 } choice;
@@ -84,10 +65,12 @@ static void choose(void) {
     const char *asked = getenv("WICK_ISA");
     if (asked && !*asked) asked = NULL;
     if (asked) (void)snprintf(choice.asked, sizeof choice.asked, "%s", asked);
-    for (int i = 0; i < SETS; i++) {
-        if (asked && strcmp(asked, sets[i].name) != 0) continue;
+    choice.best = best_set();
+    if (!asked) choice.set = &sets[choice.best];
+    for (int i = 0; asked && i < SETS; i++) {
+        if (strcmp(asked, sets[i].name) != 0) continue;
         choice.known = true;
-        if (sets[i].present()) choice.set = &sets[i];
+        if (i <= choice.best) choice.set = &sets[i];
     }
 }
 
@@ -97,10 +80,13 @@ static const instruction_set *chosen_set(void) {
 }
 
 static wk_status refuse_set(void) {
-    if (!choice.known) return wk_fail(WK_CONFIG, "WICK_ISA is \"%s\", expected one of generic, v3, v4", choice.asked);
+    if (!choice.known)
+        return wk_fail(WK_CONFIG, "WICK_ISA is \"%s\", expected one of the sets of this build:%s", choice.asked,
+                       SET_NAMES);
     return wk_fail(WK_CONFIG,
-                   "WICK_ISA asks for \"%s\", which this processor does not have; leave it unset to take the best",
-                   choice.asked);
+                   "WICK_ISA asks for \"%s\", which this processor does not have; its best is \"%s\", which is taken "
+                   "where WICK_ISA is not set",
+                   choice.asked, sets[choice.best].name);
 }
 
 wk_status wk__cpu_isa(const char **name) {

@@ -3,6 +3,7 @@
 #ifndef WICK_SRC_BENCH_H
 #define WICK_SRC_BENCH_H
 
+#include "tensor/tuning.h"
 #include "wick/op.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 enum { WK__BENCH_MOST_IN = 16, WK__BENCH_MOST_OUT = 32 };
 /* Each side of a line of `ops` is timed so many times, in turns; of one of `steps` at most so many. */
 enum { WK__BENCH_ROUNDS = 7, WK__BENCH_MOST_ROUNDS = 25 };
+enum { WK__BENCH_MOST_PEERS = 3 };
 
 typedef enum wk__bench_mode { WK__BENCH_FORWARD, WK__BENCH_GRAD, WK__BENCH_MODES } wk__bench_mode;
 extern const char *const wk__bench_mode_names[]; /* "forward", "grad" */
@@ -20,8 +22,10 @@ typedef enum wk__bench_check { WK__BENCH_PARTS, WK__BENCH_BITS, WK__BENCH_CHECKS
 extern const char *const wk__bench_check_names[]; /* "check", "bitwise" */
 
 typedef struct wk__bench_opts {
-    const char *pattern;              /* names of rows, as a shell's pattern */
-    const char *peer;                 /* "torch"; NULL: none */
+    const char *pattern; /* names of rows, as a shell's pattern */
+    const char *peers;   /* as they were asked for, "torch,onednn"; NULL: none */
+    const char *peer[WK__BENCH_MOST_PEERS];
+    int n_peers;
     const char *json;                 /* a file to write; NULL: none */
     const char *compare;              /* an earlier file of --json; NULL: none */
     const char *sample;               /* the label of the one to run; NULL: the large ones */
@@ -104,7 +108,7 @@ void wk__roofs_print(const wk__roofs *roofs, FILE *to);
 
 /* What something was measured with. */
 typedef struct wk__bench_machine {
-    char processor[120], build[120], revision[60];
+    char processor[120], build[120], revision[60], tuning[640];
     int cores, threads;
     wk__roofs roofs;
 } wk__bench_machine;
@@ -127,46 +131,68 @@ double wk__bench_noise(const double *values, int count);
 
 /* ---- peer.c ---- */
 
-/* A child process that runs the same operations in another library. */
+/* What is timed beside Wick's own choice: a child process that runs the same operations in another library, or a
+ * library that Wick itself calls, made to compute whatever it can. */
 typedef struct wk__peer {
+    bool is_library;
+    wk__forced forced; /* of a library */
     pid_t pid;
     FILE *to, *from;
     char name[80];    /* "torch 2.9.1" */
     char folder[200]; /* where operands are exchanged */
 } wk__peer;
 
+/* One peer's part of a line. */
+typedef struct wk__bench_side {
+    const wk__peer *peer;
+    char note[200];                  /* "" if it may be timed, else why not */
+    bool differs;                    /* its results are others */
+    double ns, ratio, p;             /* medians; its time over Wick's; the chance that neither is faster */
+    double rounds[WK__BENCH_ROUNDS]; /* ns */
+} wk__bench_side;
+
+/* The names that --peer takes. */
+extern const char *const wk__peer_names[WK__BENCH_MOST_PEERS];
 wk_status wk__peer_start(wk__peer *peer, const char *name, int threads);
 void wk__peer_stop(wk__peer *peer);
-/* Give the subject to the peer and hold both results against each other; sets which gradients are asked for on both
- * sides.  `note` receives "" if the peer may be timed, else why not. */
-wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size);
+/* Give the subject to the peer and hold both results against each other.  A process comes before libraries: it sets
+ * which gradients are asked for on all sides. */
+wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, wk__bench_side *side);
 /* As wk__subject_time, for what was prepared last. */
-double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds, bool cold);
+double wk__peer_time(wk__peer *peer, const wk__subject *subject, wk__bench_mode mode, double seconds, bool cold);
 /* The Python of a peer whose script this is, NULL with an error pending: the script must be there too. */
 const char *wk__peer_python(const char *script);
 /* The first line that a program prints, "" if it cannot be run. */
 void wk__first_line_of(char *const argv[], char *line, size_t size);
+
+/* ---- library.c ---- */
+
+wk_status wk__library_start(wk__peer *peer, const char *name);
+wk_status wk__library_prepare(wk__peer *peer, const wk__subject *subject, wk__bench_side *side);
+double wk__library_time(wk__peer *peer, const wk__subject *subject, wk__bench_mode mode, double seconds, bool cold);
 
 /* ---- report.c ---- */
 
 typedef struct wk__bench_line {
     char row[64], sample[64], operands[160], note[200];
     const char *mode;
-    double wick_ns, peer_ns, ratio; /* medians; the peer's time over Wick's; 0 without a peer */
-    double rounds[WK__BENCH_ROUNDS], peer_rounds[WK__BENCH_ROUNDS]; /* ns */
+    double wick_ns; /* median */
+    double rounds[WK__BENCH_ROUNDS];
+    wk__bench_side side[WK__BENCH_MOST_PEERS];
     wk_cost cost;
     double limit; /* seconds, by the roofs */
 } wk__bench_line;
 
 typedef struct wk__bench_report {
     wk__bench_line *line;
-    int count, capacity;
-    char peer[80], dtype[8], cache[8]; /* "hot", "cold" */
+    int count, capacity, n_peers;
+    const wk__peer *peers;
+    char dtype[8], cache[8]; /* "hot", "cold" */
     wk__bench_machine machine;
     const wk__bench_opts *opts;
 } wk__bench_report;
 
-wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peer);
+wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peers, int n_peers);
 wk_status wk__report_add(wk__bench_report *report, wk__bench_line line);
 /* What lies below half of the peer's speed. */
 void wk__report_summary(const wk__bench_report *report);
@@ -211,6 +237,7 @@ int wk__bench_roofs_main(int argc, char **argv);
 int wk__bench_steps_main(int argc, char **argv);
 int wk__bench_step_main(int argc, char **argv);
 int wk__bench_overhead_main(int argc, char **argv);
+int wk__bench_tune_main(int argc, char **argv);
 int wk__bench_plot_main(int argc, char **argv);
 int wk__bench_comm_main(int argc, char **argv);
 

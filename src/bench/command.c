@@ -17,20 +17,27 @@ static const char help[] =
     "       wick bench overhead [--peer torch]      host cost of x + y and of a small network\n"
     "       wick bench roofs [--threads N]          what the machine does at best\n"
     "       wick bench comm [options]               all-reduce between ranks\n"
+    "       wick bench tune [PATTERN] [options]     what computes products and convolutions fastest here, as a table\n"
     "       wick bench plot FILE... [-o NAME]       pictures of --json files\n"
     "\n"
     "ops times operations at the large samples of the op table: forward, and forward with backward.  PATTERN is a "
     "name,\n"
     "or several as a shell writes them (\"*pool*\").\n"
     "\n"
-    "  --peer torch         PyTorch eager beside it, turn by turn, after both results were compared (at the root of\n"
-    "                       Wick's sources; the Python is build/peers/bin/python or WICK_PYTHON)\n"
+    "  --peer PEERS         beside it, turn by turn, after the results were compared; some of, with commas:\n"
+    "                       torch     PyTorch eager (at the root of Wick's sources; the Python is "
+    "build/peers/bin/python "
+    "or\n"
+    "                                 WICK_PYTHON)\n"
+    "                       onednn    Wick with every product and convolution computed by oneDNN\n"
+    "                       openblas  Wick with every product computed by OpenBLAS\n"
     "  --mode MODES         some of check (held against the row's parts), bitwise (a second run), forward, grad "
     "(forward\n"
     "                       and backward), perf (both of these, the default), separated by commas\n"
     "  --sample LABEL       the one sample of this name, large or not\n"
     "  --shape A,B...       shapes of the operands as 512x1024, in the place of the sample's; - leaves one as it is\n"
     "  --dtype NAME         dtype of the operands, f32 by default\n"
+    "  --device cpu         the only one that there is\n"
     "  --threads N          threads of both sides\n"
     "  --hot, --cold        operands where the last call left them (the default), or in memory\n"
     "  --min-time S         seconds for each side of one line, 0.1 by default\n"
@@ -53,6 +60,20 @@ static const char help[] =
     "overhead --peer torch measures PyTorch from Python, and from C++ where benchmarks/peers/install could build "
     "that.\n"
     "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n"
+    "tune times products and convolutions of each size by each implementation, and writes those that beat what would "
+    "be\n"
+    "chosen to a table that later processes load (docs/tuning.md).  PATTERN is product, conv2d, "
+    "conv2d_backward_input,\n"
+    "conv2d_backward_weight, or several as a shell writes them, or a form of one (conv2d/3x3); all by default, which "
+    "takes\n"
+    "minutes.\n"
+    "\n"
+    "  -o FILE              the table, by default your own: WICK_TUNING, or wick/tuning.txt of the folder for "
+    "configuration\n"
+    "  --shape AxBxC        the bucket of this shape alone: MxNxK or BxMxNxK of a product, NxCxKxSIDE of a "
+    "convolution\n"
+    "  --dtype f32|bf16, --threads N, --min-time S (of each timing, 0.0002 by default)\n"
+    "\n"
     "comm times all-reduce of f32 between ranks on this machine, each algorithm (shared, hierarchical, ring) beside "
     "Open\n"
     "MPI's own (mpi): --ranks N, --sizes 4K,64K,1M,16M, --algorithms LIST, --json FILE.\n"
@@ -62,6 +83,7 @@ static const char help[] =
     "\n"
     "example: wick bench ops 'softmax*' --peer torch --threads 1\n"
     "         wick bench steps cnn --peer torch --rounds 3 --json now.json --compare then.json\n"
+    "         wick bench tune product --dtype f32\n"
     "         wick bench plot now.json\n";
 
 static int usage(const char *problem, const char *word) {
@@ -117,9 +139,9 @@ static const struct {
 } subjects[] = {
     { "ops", wk__bench_ops_main },   { "roofs", wk__bench_roofs_main },       { "steps", wk__bench_steps_main },
     { "step", wk__bench_step_main }, { "overhead", wk__bench_overhead_main }, { "comm", wk__bench_comm_main },
-    { "plot", wk__bench_plot_main },
+    { "tune", wk__bench_tune_main }, { "plot", wk__bench_plot_main },
 };
-#define SUBJECTS "ops, steps, step, overhead, roofs, comm or plot"
+#define SUBJECTS "ops, steps, step, overhead, roofs, comm, tune or plot"
 
 int wk_bench_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)

@@ -3,6 +3,7 @@
 
 #include "base/base.h"
 #include "tensor/backend.h"
+#include "tensor/tuning.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -25,12 +26,21 @@ static void describe_build(char *text, size_t size, const char *isa) {
     (void)snprintf(text, size, "wick %s, %s, %s, kernels %s", wk_version(), kind, compiler, isa);
 }
 
+/* The tables that products and convolutions are chosen by, beside the rules. */
+static void describe_tuning(char *text, size_t size) {
+    const wk__tuning_state *tuning = wk__tuning();
+    (void)snprintf(text, size, "%s%s%s%s", tuning->shipped_loaded ? tuning->family : "",
+                   tuning->shipped_loaded && tuning->own_loaded ? ", " : "", tuning->own_loaded ? tuning->own : "",
+                   tuning->shipped_loaded || tuning->own_loaded ? "" : "none");
+}
+
 void wk__machine_describe(wk__bench_machine *machine) {
     wk_device_info info = { 0 };
     (void)wk__cpu_device_info(&info);
     *machine = (wk__bench_machine){ .cores = info.threads, .threads = wk_threads() };
     (void)snprintf(machine->processor, sizeof machine->processor, "%s", info.name);
     describe_build(machine->build, sizeof machine->build, info.instruction_set);
+    describe_tuning(machine->tuning, sizeof machine->tuning);
     char *git[] = { "git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*", NULL };
     wk__first_line_of(git, machine->revision, sizeof machine->revision);
 }
@@ -41,9 +51,9 @@ wk_status wk__machine_measure(wk__bench_machine *machine) {
 }
 
 void wk__machine_print(const wk__bench_machine *machine, const char *setting) {
-    (void)printf("processor: %s, %d cores; threads: %d; %s\nbuild: %s; revision: %s\n", machine->processor,
-                 machine->cores, machine->threads, setting, machine->build,
-                 *machine->revision ? machine->revision : "unknown");
+    (void)printf("processor: %s, %d cores; threads: %d; %s\nbuild: %s; revision: %s; tuning tables: %s\n",
+                 machine->processor, machine->cores, machine->threads, setting, machine->build,
+                 *machine->revision ? machine->revision : "unknown", machine->tuning);
     wk__roofs_print(&machine->roofs, stdout);
 }
 
@@ -96,9 +106,10 @@ json_t *wk__machine_object(const wk__bench_machine *machine, const char *kind) {
     time_t now = time(NULL);
     struct tm parts;
     if (gmtime_r(&now, &parts)) (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "kind", kind, "date", date, "processor",
-                     machine->processor, "build", machine->build, "revision", machine->revision, "threads",
-                     machine->threads, "roofs", roofs_object(&machine->roofs), "lines", json_array());
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "kind", kind, "date", date, "processor",
+                     machine->processor, "build", machine->build, "revision", machine->revision, "tuning",
+                     machine->tuning, "threads", machine->threads, "roofs", roofs_object(&machine->roofs), "lines",
+                     json_array());
 }
 
 static wk_status save_as(const json_t *all, const char *path) {

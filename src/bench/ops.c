@@ -1,7 +1,7 @@
-/* ops.c: `wick bench ops`: every row at its large samples, beside a peer where one is asked for.
+/* ops.c: `wick bench ops`: every row at its large samples, beside peers where they are asked for.
  *
- * Wick and the peer take turns, WK__BENCH_ROUNDS times each, and the ratio is the median of the rounds' ratios: what
- * slows the machine down for a while slows both.
+ * Wick and its peers take turns, WK__BENCH_ROUNDS times each, and a ratio is the median of the rounds' ratios: what
+ * slows the machine down for a while slows all.
  */
 #include "bench/bench.h"
 
@@ -15,7 +15,8 @@
 typedef struct work {
     const wk__bench_opts *opts;
     wk__bench_report report;
-    wk__peer *peer; /* NULL: none */
+    wk__peer peer[WK__BENCH_MOST_PEERS];
+    int n_peers;
     const wk_op_def *row;
     bool only_huge; /* the row has samples made for timing: the others are left out */
     bool shaped;    /* the row was run with the shapes given */
@@ -47,18 +48,32 @@ static wk_status unknown(const char *pattern) {
 
 /* ---- one line ---- */
 
+static double time_wick(const work *w, const wk__subject *subject, wk__bench_mode mode) {
+    return wk__subject_time(subject, mode, w->opts->min_time / WK__BENCH_ROUNDS, w->opts->cold);
+}
+
+static double time_peer(work *w, int peer, const wk__subject *subject, wk__bench_mode mode) {
+    return wk__peer_time(&w->peer[peer], subject, mode, w->opts->min_time / WK__BENCH_ROUNDS, w->opts->cold);
+}
+
+static void compare(const wk__bench_line *line, wk__bench_side *side) {
+    double ratio[WK__BENCH_ROUNDS];
+    for (int r = 0; r < WK__BENCH_ROUNDS; r++) ratio[r] = side->rounds[r] / line->rounds[r];
+    side->ns = wk__bench_median(side->rounds, WK__BENCH_ROUNDS);
+    side->ratio = wk__bench_median(ratio, WK__BENCH_ROUNDS);
+    side->p = wk__rank_test(line->rounds, WK__BENCH_ROUNDS, side->rounds, WK__BENCH_ROUNDS);
+}
+
 static wk_status time_rounds(work *w, const wk__subject *subject, wk__bench_mode mode, wk__bench_line *line) {
-    double ratio[WK__BENCH_ROUNDS] = { 0 }, seconds = w->opts->min_time / WK__BENCH_ROUNDS;
-    bool beside = w->peer && !*line->note;
     for (int r = 0; r < WK__BENCH_ROUNDS; r++) {
-        line->rounds[r] = wk__subject_time(subject, mode, seconds, w->opts->cold);
-        if (beside) line->peer_rounds[r] = wk__peer_time(w->peer, mode, seconds, w->opts->cold);
+        line->rounds[r] = time_wick(w, subject, mode);
+        for (int i = 0; i < w->n_peers; i++)
+            if (!*line->side[i].note) line->side[i].rounds[r] = time_peer(w, i, subject, mode);
         if (wk_failed()) return wk_error_code();
-        ratio[r] = line->peer_rounds[r] / line->rounds[r];
     }
     line->wick_ns = wk__bench_median(line->rounds, WK__BENCH_ROUNDS);
-    line->peer_ns = wk__bench_median(line->peer_rounds, WK__BENCH_ROUNDS);
-    line->ratio = wk__bench_median(ratio, WK__BENCH_ROUNDS);
+    for (int i = 0; i < w->n_peers; i++)
+        if (!*line->side[i].note) compare(line, &line->side[i]);
     return WK_OK;
 }
 
@@ -100,11 +115,11 @@ static wk_status run_sample(work *w, wk__subject *subject) {
     (void)snprintf(line.row, sizeof line.row, "%s", subject->row->name);
     (void)snprintf(line.sample, sizeof line.sample, "%s", subject->label);
     describe_operands(subject, line.operands, sizeof line.operands);
-    if (w->peer) {
-        WK_TRY(wk__peer_prepare(w->peer, subject, line.note, sizeof line.note));
-        w->differing += *line.note && strncmp(line.note, "the peer has", 12) != 0;
-    } else {
-        WK_TRY(wk__subject_want_grad(subject, NULL, NULL));
+    if (w->n_peers == 0 || w->peer[0].is_library) WK_TRY(wk__subject_want_grad(subject, NULL, NULL));
+    for (int i = 0; i < w->n_peers; i++) {
+        line.side[i].peer = &w->peer[i];
+        WK_TRY(wk__peer_prepare(&w->peer[i], subject, &line.side[i]));
+        w->differing += line.side[i].differs;
     }
     WK_TRY(verify(w, subject, line));
     for (int mode = 0; mode < WK__BENCH_MODES; mode++) {
@@ -177,7 +192,7 @@ static int choose_rows(const wk__bench_opts *opts, const wk_op_def **rows, bool 
 }
 
 static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
-    WK_TRY(wk__report_begin(&w->report, w->opts, w->peer));
+    WK_TRY(wk__report_begin(&w->report, w->opts, w->peer, w->n_peers));
     int before = 0, without = 0;
     wk_text missing = { 0 };
     wk_status status = WK_OK;
@@ -195,10 +210,18 @@ static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
             wk_fail(WK_NOT_FOUND, "no row that \"%s\" names has a sample \"%s\"", w->opts->pattern, w->opts->sample);
     if (status == WK_OK && w->wrong) status = wk_fail(WK_STATE, "%d checks failed", w->wrong);
     if (status == WK_OK && w->differing)
-        status = wk_fail(WK_STATE, "%d samples give other results than the peer's", w->differing);
+        status = wk_fail(WK_STATE, "%d samples give other results than a peer's", w->differing);
     wk_text_free(&missing);
     wk__report_end(&w->report);
     return status;
+}
+
+static wk_status start_peers(work *w) {
+    for (int i = 0; i < w->opts->n_peers; i++) {
+        WK_TRY(wk__peer_start(&w->peer[i], w->opts->peer[i], wk_threads()));
+        w->n_peers++;
+    }
+    return WK_OK;
 }
 
 wk_status wk__bench_ops(const wk__bench_opts *opts) {
@@ -207,18 +230,17 @@ wk_status wk__bench_ops(const wk__bench_opts *opts) {
     bool known = false;
     int count = choose_rows(opts, rows, &known);
     wk_set_threads(opts->threads);
-    wk__peer peer = { 0 };
-    work w = { .opts = opts, .peer = opts->peer ? &peer : NULL };
+    work w = { .opts = opts };
     wk_status status = WK_OK;
     if (!known)
         status = unknown(opts->pattern);
     else if (count == 0)
         status =
             wk_fail(WK_DTYPE, "no operation that \"%s\" names takes %s", opts->pattern, wk_dtype_name(opts->dtype));
-    else if (opts->peer)
-        status = wk__peer_start(&peer, opts->peer, wk_threads());
+    else
+        status = start_peers(&w);
     if (status == WK_OK) status = walk(&w, rows, count);
-    if (w.peer) wk__peer_stop(&peer);
+    for (int i = 0; i < w.n_peers; i++) wk__peer_stop(&w.peer[i]);
     wk_free(rows);
     return status;
 }

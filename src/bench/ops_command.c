@@ -38,6 +38,27 @@ static wk_status read_modes(wk__bench_opts *opts, const char *value) {
     }
 }
 
+/* "torch,onednn": a process comes first, see wk__peer_prepare. */
+static wk_status read_peers(wk__bench_opts *opts, const char *value) {
+    bool asked[WK__BENCH_MOST_PEERS] = { false };
+    opts->peers = value;
+    opts->n_peers = 0;
+    for (const char *at = value;; at++) {
+        size_t length = strcspn(at, ",");
+        int found = -1;
+        for (int i = 0; i < WK__BENCH_MOST_PEERS; i++)
+            if (strlen(wk__peer_names[i]) == length && strncmp(at, wk__peer_names[i], length) == 0) found = i;
+        if (found < 0)
+            return wk_fail(WK_CONFIG, "--peer has \"%.*s\", expected some of torch, onednn, openblas", (int)length, at);
+        asked[found] = true;
+        at += length;
+        if (!*at) break;
+    }
+    for (int i = 0; i < WK__BENCH_MOST_PEERS; i++)
+        if (asked[i]) opts->peer[opts->n_peers++] = wk__peer_names[i];
+    return WK_OK;
+}
+
 /* "512x1024,1024": one shape an operand. */
 static wk_status read_shapes(wk__bench_opts *opts, const char *value) {
     for (const char *at = value;; at++) {
@@ -73,10 +94,10 @@ static wk_status read_ops_option(void *into, const char *option, const char *val
         return wk__bench_read_number(option, value, 1e-9, "seconds, more than 0", &opts->min_time);
     if (strcmp(option, "--max-noise") == 0)
         return wk__bench_read_number(option, value, 0, "a number of percent", &opts->max_noise);
-    if (strcmp(option, "--peer") == 0) {
-        opts->peer = value;
-        if (strcmp(value, "torch") != 0) return wk_fail(WK_CONFIG, "--peer is \"%s\", expected torch", value);
-    } else if (strcmp(option, "--json") == 0) {
+    if (strcmp(option, "--peer") == 0) return read_peers(opts, value);
+    if (strcmp(option, "--device") == 0)
+        return strcmp(value, "cpu") == 0 ? WK_OK : wk_fail(WK_CONFIG, "--device is \"%s\", there is only cpu", value);
+    if (strcmp(option, "--json") == 0) {
         opts->json = value;
     } else if (strcmp(option, "--compare") == 0) {
         opts->compare = value;

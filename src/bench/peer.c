@@ -1,4 +1,4 @@
-/* peer.c: another library as a child process, asked over pipes.
+/* peer.c: another library as a child process, asked over pipes.  (Those that Wick calls itself: library.c.)
  *
  * One request a line, fields separated by tabs; one answer a line:
  *
@@ -29,6 +29,8 @@
 #define INSTALL "benchmarks/peers/install"
 
 extern char **environ;
+
+const char *const wk__peer_names[WK__BENCH_MOST_PEERS] = { "torch", "onednn", "openblas" };
 
 /* ---- the process ---- */
 
@@ -100,7 +102,8 @@ const char *wk__peer_python(const char *script) {
 
 wk_status wk__peer_start(wk__peer *peer, const char *name, int threads) {
     char count[20], line[400];
-    *peer = (wk__peer){ 0 };
+    *peer = (wk__peer){ .is_library = strcmp(name, "torch") != 0 };
+    if (peer->is_library) return wk__library_start(peer, name);
     const char *python = wk__peer_python(SCRIPT);
     if (!python) return wk_error_code();
     (void)snprintf(peer->name, sizeof peer->name, "%s", name);
@@ -142,8 +145,9 @@ void wk__peer_stop(wk__peer *peer) {
     *peer = (wk__peer){ 0 };
 }
 
-double wk__peer_time(wk__peer *peer, wk__bench_mode mode, double seconds, bool cold) {
+double wk__peer_time(wk__peer *peer, const wk__subject *subject, wk__bench_mode mode, double seconds, bool cold) {
     char line[400];
+    if (peer->is_library) return wk__library_time(peer, subject, mode, seconds, cold);
     (void)fprintf(peer->to, "time\t%s\t%.6f\t%s\n", wk__bench_mode_names[mode], seconds, cold ? "cold" : "hot");
     (void)fflush(peer->to);
     const char *rest = answer(peer, "ns", line, sizeof line);
@@ -207,21 +211,24 @@ static wk_status check_against(wk__subject *s, wk_safetensors *file, char *note,
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
-wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, char *note, size_t size) {
+wk_status wk__peer_prepare(wk__peer *peer, wk__subject *subject, wk__bench_side *side) {
     char line[600], path[240];
-    *note = '\0';
+    *side->note = '\0';
+    if (peer->is_library) return wk__library_prepare(peer, subject, side);
     WK_TRY(send_subject(peer, subject));
     if (!fgets(line, sizeof line, peer->from))
         return wk_fail(WK_IO, "the peer %s ended without an answer (%s)", peer->name, subject->row->name);
     line[strcspn(line, "\n")] = '\0';
     if (strcmp(line, "ready") != 0) {
-        (void)snprintf(note, size, "%s", strcmp(line, "missing") == 0 ? "the peer has no such function" : line);
+        side->differs = strcmp(line, "missing") != 0;
+        (void)snprintf(side->note, sizeof side->note, "%.190s", side->differs ? line : "the peer has no such function");
         return wk__subject_want_grad(subject, NULL, NULL);
     }
     (void)snprintf(path, sizeof path, "%s/out.safetensors", peer->folder);
     wk_scope scope = wk_scope_begin();
     wk_safetensors *file = wk_safetensors_open(path);
-    wk_status status = file ? check_against(subject, file, note, size) : wk_error_code();
+    wk_status status = file ? check_against(subject, file, side->note, sizeof side->note) : wk_error_code();
+    side->differs = *side->note != '\0';
     wk_scope_end(scope);
     wk_safetensors_close(file);
     return status;

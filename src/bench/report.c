@@ -8,17 +8,19 @@
 
 static const double SLOW = 0.5; /* of the peer's speed */
 
-wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peer) {
+wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts, const wk__peer *peers, int n_peers) {
     char setting[40];
-    *report = (wk__bench_report){ .opts = opts };
-    (void)snprintf(report->peer, sizeof report->peer, "%s", peer ? peer->name : "");
+    *report = (wk__bench_report){ .opts = opts, .peers = peers, .n_peers = n_peers };
     (void)snprintf(report->dtype, sizeof report->dtype, "%s", wk_dtype_name(opts->dtype));
     (void)snprintf(report->cache, sizeof report->cache, "%s", opts->cold ? "cold" : "hot");
     WK_TRY(wk__machine_measure(&report->machine));
     (void)snprintf(setting, sizeof setting, "dtype: %s; caches: %s", report->dtype, report->cache);
     wk__machine_print(&report->machine, setting);
-    if (peer) (void)printf("peer: %s; ratio: its time over Wick's, above 1 Wick is faster\n", peer->name);
-    (void)printf("%-28s %-22s %-8s %11s %6s %11s %6s %8s %9s %6s\n", "row", "sample", "mode", "wick us", "noise",
+    for (int i = 0; i < n_peers; i++) (void)printf("%s%s", i ? ", " : "peer: ", peers[i].name);
+    if (n_peers)
+        (void)printf("; ratio: its time over Wick's, above 1 Wick is faster (~: by chance, as far as %d rounds tell)\n",
+                     WK__BENCH_ROUNDS);
+    (void)printf("%-28s %-22s %-8s %11s %6s %11s %6s  %8s %9s %6s\n", "row", "sample", "mode", "wick us", "noise",
                  "peer us", "ratio", "GB/s", "Gop/s", "% roof");
     return WK_OK;
 }
@@ -29,20 +31,29 @@ static double percent_of_roof(const wk__bench_line *line) {
     return line->wick_ns > 0 ? 100 * 1e9 * line->limit / line->wick_ns : 0;
 }
 
-static void print_line(const wk__bench_line *line) {
+/* side NULL: there is no peer. */
+static void print_side(const wk__bench_line *line, const wk__bench_side *side, bool named) {
     (void)printf("%-28s %-22s %-8s ", line->row, line->sample, line->mode);
-    if (line->wick_ns > 0)
-        (void)printf("%11.2f %5.1f%% ", line->wick_ns / 1e3, wk__bench_noise(line->rounds, WK__BENCH_ROUNDS));
+    if (line->wick_ns <= 0) {
+        (void)printf("%s\n", line->note);
+        return;
+    }
+    (void)printf("%11.2f %5.1f%% ", line->wick_ns / 1e3, wk__bench_noise(line->rounds, WK__BENCH_ROUNDS));
+    if (side && side->ns > 0)
+        (void)printf("%11.2f %6.2f%s", side->ns / 1e3, side->ratio, side->p < 0.01 ? " " : "~");
     else
-        (void)printf("%s", line->note);
-    if (line->wick_ns > 0 && line->peer_ns > 0)
-        (void)printf("%11.2f %6.2f", line->peer_ns / 1e3, line->ratio);
-    else if (line->wick_ns > 0)
-        (void)printf("%11s %6s", "-", "-");
-    if (line->wick_ns > 0)
-        (void)printf(" %8.2f %9.2f %6.1f%s%s", line->cost.bytes / line->wick_ns, line->cost.operations / line->wick_ns,
-                     percent_of_roof(line), *line->note ? "  " : "", line->note);
+        (void)printf("%11s %6s ", "-", "-");
+    (void)printf(" %8.2f %9.2f %6.1f", line->cost.bytes / line->wick_ns, line->cost.operations / line->wick_ns,
+                 percent_of_roof(line));
+    if (side && (named || *side->note)) (void)printf("  %s", side->peer->name);
+    if (side && *side->note) (void)printf(": %s", side->note);
     (void)fputc('\n', stdout);
+}
+
+static void print_line(const wk__bench_report *report, const wk__bench_line *line) {
+    bool timed = line->wick_ns > 0;
+    for (int i = 0; timed && i < report->n_peers; i++) print_side(line, &line->side[i], report->n_peers > 1);
+    if (!timed || report->n_peers == 0) print_side(line, NULL, false);
     (void)fflush(stdout);
 }
 
@@ -57,29 +68,45 @@ wk_status wk__report_add(wk__bench_report *report, wk__bench_line line) {
         report->capacity = capacity;
     }
     report->line[report->count++] = line;
-    print_line(&line);
+    print_line(report, &line);
     return WK_OK;
 }
 
-void wk__report_summary(const wk__bench_report *report) {
-    if (!*report->peer) return;
+static void summarise(const wk__bench_report *report, int peer) {
     int compared = 0, slow = 0;
-    for (int i = 0; i < report->count; i++) compared += report->line[i].ratio > 0;
-    (void)printf("%d lines compared; below %.1f:", compared, SLOW);
+    for (int i = 0; i < report->count; i++) compared += report->line[i].side[peer].ratio > 0;
+    (void)printf("%d lines compared with %s; below %.1f:", compared, report->peers[peer].name, SLOW);
     for (int i = 0; i < report->count; i++) {
         const wk__bench_line *line = &report->line[i];
-        if (line->ratio <= 0 || line->ratio >= SLOW) continue;
-        (void)printf("%s %s \"%s\" %s (%.2f)", slow++ ? "," : "", line->row, line->sample, line->mode, line->ratio);
+        double ratio = line->side[peer].ratio;
+        if (ratio <= 0 || ratio >= SLOW) continue;
+        (void)printf("%s %s \"%s\" %s (%.2f)", slow++ ? "," : "", line->row, line->sample, line->mode, ratio);
     }
     (void)printf("%s\n", slow ? "" : " none");
+}
+
+void wk__report_summary(const wk__bench_report *report) {
+    for (int i = 0; i < report->n_peers; i++) summarise(report, i);
 }
 
 /* What to type to measure this line again. */
 static json_t *repeat_line(const wk__bench_report *report, const wk__bench_line *line) {
     return json_sprintf("wick bench ops %s --sample '%s' --mode %s --dtype %s --threads %d --%s --min-time %g%s%s",
                         line->row, line->sample, line->mode, report->dtype, report->machine.threads, report->cache,
-                        report->opts->min_time, report->opts->peer ? " --peer " : "",
-                        report->opts->peer ? report->opts->peer : "");
+                        report->opts->min_time, report->opts->peers ? " --peer " : "",
+                        report->opts->peers ? report->opts->peers : "");
+}
+
+static json_t *side_object(const wk__bench_side *side) {
+    json_t *object = json_pack("{s:s}", "peer", side->peer->name);
+    if (side->ns > 0) {
+        json_t *times =
+            json_pack("{s:f, s:o, s:f, s:f}", "ns", side->ns, "rounds_ns",
+                      wk__bench_numbers(side->rounds, WK__BENCH_ROUNDS), "ratio", side->ratio, "p", side->p);
+        (void)json_object_update_new(object, times);
+    }
+    if (*side->note) (void)json_object_set_new(object, "note", json_string(side->note));
+    return object;
 }
 
 static json_t *line_object(const wk__bench_report *report, const wk__bench_line *line) {
@@ -91,18 +118,19 @@ static json_t *line_object(const wk__bench_report *report, const wk__bench_line 
                                   "operations", line->cost.operations, "percent_of_roof", percent_of_roof(line));
         (void)json_object_update_new(object, times);
     }
-    if (line->peer_ns > 0) {
-        (void)json_object_set_new(object, "peer_ns", json_real(line->peer_ns));
-        (void)json_object_set_new(object, "peer_rounds_ns", wk__bench_numbers(line->peer_rounds, WK__BENCH_ROUNDS));
-        (void)json_object_set_new(object, "ratio", json_real(line->ratio));
-    }
+    json_t *peers = json_array();
+    for (int i = 0; line->wick_ns > 0 && i < report->n_peers; i++)
+        (void)json_array_append_new(peers, side_object(&line->side[i]));
+    if (json_array_size(peers) > 0) (void)json_object_set(object, "peers", peers);
+    json_decref(peers);
     if (*line->note) (void)json_object_set_new(object, "note", json_string(line->note));
     return object;
 }
 
 json_t *wk__report_object(const wk__bench_report *report) {
-    json_t *all = wk__machine_object(&report->machine, "ops");
-    (void)json_object_set_new(all, "peer", json_string(report->peer));
+    json_t *all = wk__machine_object(&report->machine, "ops"), *peers = json_array();
+    for (int i = 0; i < report->n_peers; i++) (void)json_array_append_new(peers, json_string(report->peers[i].name));
+    (void)json_object_set_new(all, "peers", peers);
     (void)json_object_set_new(all, "dtype", json_string(report->dtype));
     (void)json_object_set_new(all, "cache", json_string(report->cache));
     for (int i = 0; i < report->count; i++)

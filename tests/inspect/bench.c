@@ -189,7 +189,8 @@ Test(bench_command, tells_what_is_wrong) {
     } cases[] = {
         { { "ops", "sofmax" }, 1, "did you mean \"softmax\"?" },
         { { "ops", "nothing*" }, 1, "no operation is called \"nothing*\"; `wick op --list` shows all" },
-        { { "ops", "add", "--peer", "onednn" }, 2, "--peer is \"onednn\", expected torch" },
+        { { "ops", "add", "--peer", "onednn,mkl" }, 2, "--peer has \"mkl\", expected some of torch, onednn, openblas" },
+        { { "ops", "add", "--device", "cuda" }, 2, "--device is \"cuda\", there is only cpu" },
         { { "ops", "add", "--mode", "grad,backwards" },
           2,
           "--mode has \"backwards\", expected some of check, bitwise" },
@@ -206,7 +207,7 @@ Test(bench_command, tells_what_is_wrong) {
         { { "ops", "add", "--max-noise", "x" }, 2, "--max-noise is \"x\", expected a number of percent" },
         { { "ops", "add", "mul" }, 2, "expected one pattern, also found mul" },
         { { "ops", "erf", "--dtype", "i64" }, 1, "no operation that \"erf\" names takes i64" },
-        { { "opps" }, 2, "what can be done is ops, steps, step, overhead, roofs, comm or plot, not opps" },
+        { { "opps" }, 2, "what can be done is ops, steps, step, overhead, roofs, comm, tune or plot, not opps" },
         { { "comm", "--ranks", "1" }, 2, "--ranks is \"1\", expected 2 to 256" },
         { { "comm", "--sizes", "4K,3" }, 2, "--sizes has \"3\", expected multiples of 4 bytes below 2G" },
         { { "comm", "--algorithms", "ring,tree" }, 2, "--algorithms is \"ring,tree\", expected some of shared" },
