@@ -233,7 +233,7 @@ wk_status wk__gemm_by_library(const wk_gemm *given) {
     }
     if (!plan->primitive) return WK_UNSUPPORTED;
     void *data[] = { (void *)(uintptr_t)g.a.data, (void *)(uintptr_t)g.b.data, g.c };
-    return wk__dnnl_run(plan, data, g.threads);
+    return wk__dnnl_run(plan, data, NULL, g.threads);
 }
 
 static wk_status matmul(wk_kernel_ctx *ctx, const wk_call *call) {

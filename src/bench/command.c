@@ -10,7 +10,8 @@
 
 enum { EXIT_USAGE = 2 };
 
-static const char help[] =
+/* In parts: a compiler need not take more than 4095 bytes at once. */
+static const char *const help[] = {
     "usage: wick bench ops [PATTERN] [options]      single operations\n"
     "       wick bench steps [WORKLOAD...] [options]  whole steps of training and inference\n"
     "       wick bench step WORKLOAD [options]      one workload in this process, for a profiler\n"
@@ -59,7 +60,7 @@ static const char help[] =
     "\n"
     "overhead --peer torch measures PyTorch from Python, and from C++ where benchmarks/peers/install could build "
     "that.\n"
-    "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n"
+    "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n",
     "tune times products and convolutions of each size by each implementation, and writes those that beat what would "
     "be\n"
     "chosen to a table that later processes load (docs/tuning.md).  PATTERN is product, conv2d, "
@@ -84,10 +85,16 @@ static const char help[] =
     "example: wick bench ops 'softmax*' --peer torch --threads 1\n"
     "         wick bench steps cnn --peer torch --rounds 3 --json now.json --compare then.json\n"
     "         wick bench tune product --dtype f32\n"
-    "         wick bench plot now.json\n";
+    "         wick bench plot now.json\n"
+};
+
+static void put_help(FILE *file) {
+    for (size_t i = 0; i < WK_COUNT(help); i++) (void)fputs(help[i], file);
+}
 
 static int usage(const char *problem, const char *word) {
-    (void)fprintf(stderr, "wick: bench: %s%s%s\n%s", problem, *word ? " " : "", word, help);
+    (void)fprintf(stderr, "wick: bench: %s%s%s\n", problem, *word ? " " : "", word);
+    put_help(stderr);
     return EXIT_USAGE;
 }
 
@@ -145,7 +152,7 @@ static const struct {
 
 int wk_bench_main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return (void)fputs(help, stdout), 0;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return put_help(stdout), 0;
     if (argc < 2) return usage("expected what to do: " SUBJECTS, "");
     for (size_t i = 0; i < WK_COUNT(subjects); i++)
         if (strcmp(argv[1], subjects[i].name) == 0) return subjects[i].run(argc, argv);
