@@ -37,10 +37,12 @@ static wk_tensor *bottleneck_forward(wk_module *self, wk_tensor *x) {
     y = wk_forward(b->bn3, wk_forward(b->conv3, y));
     return wk_relu(wk_add(y, shortcut(b, x)));
 }
-static const wk_module_class basic_class = { .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward };
-static const wk_module_class bottleneck_class = { .name = "Bottleneck",
-                                                  .size = sizeof(block),
-                                                  .forward = bottleneck_forward };
+static const wk_module_class basic_class = {
+    .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward, .is_block = true
+};
+static const wk_module_class bottleneck_class = {
+    .name = "Bottleneck", .size = sizeof(block), .forward = bottleneck_forward, .is_block = true
+};
 
 /* A block from `in` channels to expansion · width. */
 static wk_module *make_block(bool bottleneck, int64_t in, int64_t width, int64_t stride, bool zero_last) {
