@@ -53,6 +53,7 @@ typedef struct wk_module_class {
     wk_status (*freeze)(wk_module *self, const wk_freeze_opts *opts);
     wk_status (*fold)(wk_module *self, wk_tensor *scale, wk_tensor *shift);
     bool (*passes)(const wk_module *self);
+    bool is_block; /* a part that a network repeats, which wk_module_recompute is for */
 } wk_module_class;
 
 struct wk_module {
@@ -62,6 +63,7 @@ struct wk_module {
     struct wk_module_members *members;
     bool training; /* true at first */
     bool frozen;   /* for inference (wk_module_freeze) */
+    bool recompute;
 };
 
 /* A module of a class, zeroed but for its base; NULL with an error pending. */
@@ -98,6 +100,12 @@ WK_API void wk_module_unhook(wk_module *module, wk_hook hook);
 
 /* Training or evaluation mode, for the whole tree.  A frozen one has no training mode: WK_STATE is left pending. */
 WK_API void wk_module_train(wk_module *module, bool training);
+
+/* While they train, the blocks of the tree (a ResNet's, a transformer's layers, …) keep nothing for backward but their
+ * inputs, and backward runs them again (wk_checkpoint): about a third more time, for memory that no longer grows with
+ * what lies inside of them.  Gradients have the same bits; running statistics are updated once; hooks inside run twice.
+ * Steps of such a model are not replayed.  Blocks inside of blocks are left as they are.  Gives how many there are. */
+WK_API int wk_module_recompute(wk_module *module, bool on);
 
 /* All parameters of the tree in PyTorch's order, with their paths ("0.weight").  Owned by the module; valid until the
  * tree changes or is destroyed.  Of a frozen module none, with WK_STATE pending: it cannot be trained. */

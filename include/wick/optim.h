@@ -257,6 +257,23 @@ WK_API void wk_named_free(wk_named_tensors list);
 WK_API wk_named_tensors wk_optim_state(wk_optim *optim);
 WK_API wk_status wk_optim_state_changed(wk_optim *optim);
 
+/* ---- memory
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* What this context's memory holds, in bytes. */
+typedef struct wk_memory {
+    int64_t parameters, gradients, optimizer; /* of the model; its leaves' gradients, full or not; the state */
+    int64_t steps; /* of captured steps (wick/step.h): activations and everything else that a step makes; 0 before the
+                      first replay, and where steps are not replayed */
+    int64_t cache; /* given back, and waiting for the next request of its size */
+} wk_memory;
+/* Of a model and its optimizer; either may be NULL, and counts nothing then. */
+WK_API wk_memory wk_memory_of(wk_module *model, wk_optim *optim);
+/* About how many items a batch may have before `limit` bytes are full, where replayed steps of `batch` items left
+ * `memory`: what steps hold is taken to grow with the batch, all else to stay.  So it errs on the side of less.  0
+ * where nothing can be said. */
+WK_API int64_t wk_memory_largest_batch(wk_memory memory, int64_t batch, int64_t limit);
+
 /* ---- gradients
  * --------------------------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  *   loss:      { name: cross_entropy }
  *   optimizer: { name: AdamW, args: { lr: 1e-3 } }
  *   schedule:  { name: cosine, args: { warmup_steps: 100 } }
- *   trainer:   { max_epochs: 3 }
+ *   trainer:   { max_epochs: 3, recompute: false }  -- true: blocks are run again in backward (wk_module_recompute)
  *   checkpoint: { every_n_epochs: 1 }
  *   output: runs/fashion_mnist
  */

@@ -168,9 +168,9 @@ static wk_status layer_forward(wk_module *self, const wk_args *in, wk_args *out)
     x = run_with(m->attend_output, attended, "residual", x);
     return give(out, run_with(m->output, wk_gelu(wk_forward(m->intermediate, x)), "residual", x));
 }
-static const wk_module_class layer_class = { .name = "BertLayer",
-                                             .size = sizeof(layer),
-                                             .forward_args = layer_forward };
+static const wk_module_class layer_class = {
+    .name = "BertLayer", .size = sizeof(layer), .forward_args = layer_forward, .is_block = true
+};
 
 static wk_module *layer_create(const wk_bert_opts *o) {
     layer *m = (layer *)wk_module_create(&layer_class);

@@ -66,9 +66,9 @@ static wk_tensor *cn_block_forward(wk_module *self, wk_tensor *x) {
     wk_tensor *y = wk_mul(b->layer_scale, wk_forward(b->block, x));
     return wk_add(wk_forward(b->stochastic_depth, y), x);
 }
-static const wk_module_class cn_block_class = { .name = "CNBlock",
-                                                .size = sizeof(cn_block),
-                                                .forward = cn_block_forward };
+static const wk_module_class cn_block_class = {
+    .name = "CNBlock", .size = sizeof(cn_block), .forward = cn_block_forward, .is_block = true
+};
 
 static wk_module *make_cn_block(int64_t dim, double layer_scale, double drop) {
     cn_block *b = (cn_block *)wk_module_create(&cn_block_class);

@@ -137,7 +137,9 @@ static wk_tensor *block_run(const block *m, wk_tensor *x, wk_kv_cache *cache) {
 static wk_tensor *block_forward(wk_module *self, wk_tensor *x) {
     return block_run((block *)self, x, NULL);
 }
-static const wk_module_class block_class = { .name = "GPT2Block", .size = sizeof(block), .forward = block_forward };
+static const wk_module_class block_class = {
+    .name = "GPT2Block", .size = sizeof(block), .forward = block_forward, .is_block = true
+};
 
 static wk_module *layer_norm(const wk_gpt2_opts *o) {
     return wk_nn_layer_norm(WK_DIMS(o->width), (wk_nn_norm_opts){ .eps = o->eps });

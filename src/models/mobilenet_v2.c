@@ -30,7 +30,8 @@ static wk_tensor *inverted_residual_forward(wk_module *self, wk_tensor *x) {
 }
 static const wk_module_class inverted_residual_class = { .name = "InvertedResidual",
                                                          .size = sizeof(inverted_residual),
-                                                         .forward = inverted_residual_forward };
+                                                         .forward = inverted_residual_forward,
+                                                         .is_block = true };
 
 static wk_module *make_inverted_residual(int64_t in, int64_t out, int64_t stride, int64_t expansion) {
     inverted_residual *b = (inverted_residual *)wk_module_create(&inverted_residual_class);

@@ -45,10 +45,10 @@ static wk_status block_freeze(wk_module *self, const wk_freeze_opts *opts) {
     return b->conv3 ? wk_module_fold(b->conv3, b->bn3) : WK_OK;
 }
 static const wk_module_class basic_class = {
-    .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward, .freeze = block_freeze
+    .name = "BasicBlock", .size = sizeof(block), .forward = basic_forward, .freeze = block_freeze, .is_block = true
 };
 static const wk_module_class bottleneck_class = {
-    .name = "Bottleneck", .size = sizeof(block), .forward = bottleneck_forward, .freeze = block_freeze
+    .name = "Bottleneck", .size = sizeof(block), .forward = bottleneck_forward, .freeze = block_freeze, .is_block = true
 };
 
 /* A block from `in` channels to expansion · width. */

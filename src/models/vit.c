@@ -21,9 +21,9 @@ static wk_tensor *encoder_block_forward(wk_module *self, wk_tensor *x) {
     x = wk_add(x, wk_forward(m->dropout, attended));
     return wk_add(x, wk_forward(m->mlp, wk_forward(m->ln_2, x)));
 }
-static const wk_module_class encoder_block_class = { .name = "EncoderBlock",
-                                                     .size = sizeof(encoder_block),
-                                                     .forward = encoder_block_forward };
+static const wk_module_class encoder_block_class = {
+    .name = "EncoderBlock", .size = sizeof(encoder_block), .forward = encoder_block_forward, .is_block = true
+};
 
 static wk_module *layer_norm(int64_t width) {
     return wk_nn_layer_norm(WK_DIMS(width), (wk_nn_norm_opts){ .eps = WK_SET(1e-6) });

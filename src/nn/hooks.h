@@ -17,6 +17,11 @@ typedef struct wk__module_hook {
 wk__module_hook **wk__module_hooks(wk_module *module);
 /* Forward without hooks, in the current scope; by_slots: forward_args where the class has both. */
 wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in, wk_args *out);
+/* Forward with hooks, if there are any. */
+wk_status wk__forward_any(wk_module *module, bool by_slots, const wk_args *in, wk_args *out);
+/* The same as a checkpoint (recompute.c). */
+wk_status wk__forward_recomputed(wk_context *context, wk_module *module, bool by_slots, const wk_args *in,
+                                 wk_args *out);
 /* Forward with them. */
 wk_status wk__forward_hooked(wk_module *module, bool by_slots, const wk_args *in, wk_args *out);
 void wk__module_hooks_free(wk__module_hook *hooks);

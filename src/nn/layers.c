@@ -178,7 +178,8 @@ typedef struct batch_norm {
 
 static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *expected) {
     if (m->folded) return x;
-    bool tracks = m->base.training && m->batches;
+    const bool again = m->base.training && wk__is_run_again();
+    bool tracks = m->base.training && m->batches && !again;
     if (!fits) {
         char text[160];
         return wk_fail_null(WK_SHAPE, "%s (layer \"%s\"): x %s, expected %s", m->base.class_->name, m->base.path,
@@ -188,7 +189,7 @@ static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *
     opts.training = m->base.training || !m->mean;
     if (tracks && m->cumulative && !opts.momentum.is_set)
         opts.momentum = WK_SET(1 / ((double)((int64_t *)m->batches->data)[0] + 1));
-    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, m->mean, m->variance, opts);
+    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, again ? NULL : m->mean, again ? NULL : m->variance, opts);
     if (y && tracks) ((int64_t *)m->batches->data)[0]++;
     return y;
 }

@@ -274,13 +274,19 @@ wk_status wk__forward_plain(wk_module *module, bool by_slots, const wk_args *in,
     return status;
 }
 
+wk_status wk__forward_any(wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
+    return WK_UNLIKELY(module->members->hooks != NULL) ? wk__forward_hooked(module, by_slots, in, out)
+                                                       : wk__forward_plain(module, by_slots, in, out);
+}
+
 /* In a scope of its own, with the module's path for messages. */
 wk_status wk__forward_scoped(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const char *outer = context->layer;
     context->layer = *module->path ? module->path : NULL;
     wk_scope scope = wk_scope_begin();
-    wk_status status = WK_UNLIKELY(module->members->hooks != NULL) ? wk__forward_hooked(module, by_slots, in, out)
-                                                                   : wk__forward_plain(module, by_slots, in, out);
+    const bool again = module->recompute && module->training && !(context->mode & WK__MODE_NO_GRAD);
+    wk_status status = WK_UNLIKELY(again) ? wk__forward_recomputed(context, module, by_slots, in, out)
+                                          : wk__forward_any(module, by_slots, in, out);
     for (int i = 0; i < out->count; i++) (void)wk_scope_return(scope, out->slot[i].tensor);
     wk_scope_end(scope);
     context->layer = outer;

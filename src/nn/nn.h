@@ -4,6 +4,8 @@
 
 #include "wick/nn.h"
 
+/* Whether what runs now has run before and is computed again for backward: statistics have been updated then. */
+bool wk__is_run_again(void);
 /* Each module of the tree, the root first. */
 void wk__module_visit(wk_module *module, void (*visit)(void *context, wk_module *module), void *context);
 /* The momentum of a batch normalisation's running statistics, to change; NULL for other modules. */

@@ -61,12 +61,12 @@ static wk_status forward_args(wk_module *self, const wk_args *in, wk_args *out) 
     return x ? WK_OK : wk_error_code();
 }
 
-static const wk_module_class encoder_layer_class = { .name = "TransformerEncoderLayer",
-                                                     .size = sizeof(layer),
-                                                     .forward_args = forward_args };
-static const wk_module_class decoder_layer_class = { .name = "TransformerDecoderLayer",
-                                                     .size = sizeof(layer),
-                                                     .forward_args = forward_args };
+static const wk_module_class encoder_layer_class = {
+    .name = "TransformerEncoderLayer", .size = sizeof(layer), .forward_args = forward_args, .is_block = true
+};
+static const wk_module_class decoder_layer_class = {
+    .name = "TransformerDecoderLayer", .size = sizeof(layer), .forward_args = forward_args, .is_block = true
+};
 
 /* ---- construction ---- */
 

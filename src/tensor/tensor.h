@@ -210,6 +210,8 @@ void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 
 bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status);
 /* The step does something that needs the tape. */
 void wk__step_needs_tape(wk_context *context, const char *why);
+/* Of all plans that have been replayed. */
+size_t wk__step_bytes(const wk_context *context);
 void wk__step_close(wk_context *context);
 bool wk__step_is_open(const wk_context *context);
 /* As wk_step_forget of one name, whose record goes too; the open step, if it is another, goes on. */

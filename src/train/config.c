@@ -111,7 +111,8 @@ static wk_status section(const wk__yaml *document, const char *key, const char *
 }
 
 static wk_status read_trainer(wk__run_config *c) {
-    static const char *const trainer_keys[] = { "max_epochs", "max_steps", "log_every_n_steps", "gradient_clip_val" };
+    static const char *const trainer_keys[] = { "max_epochs", "max_steps", "log_every_n_steps", "gradient_clip_val",
+                                                "recompute" };
     static const char *const checkpoint_keys[] = { "every_n_epochs", "every_n_train_steps" };
     wk_config trainer, checkpoint;
     WK_TRY(section(c->document, "trainer", trainer_keys, WK_COUNT(trainer_keys), &trainer));
@@ -120,6 +121,7 @@ static wk_status read_trainer(wk__run_config *c) {
     c->max_steps = wk_config_int(&trainer, "max_steps", 0, INT64_MAX, 0);
     c->log_every_n_steps = wk_config_int(&trainer, "log_every_n_steps", 1, INT64_MAX, 50);
     c->gradient_clip = wk_config_double(&trainer, "gradient_clip_val", 0, DBL_MAX, 0);
+    c->recompute = wk_config_bool(&trainer, "recompute", false);
     c->every_n_epochs = wk_config_int(&checkpoint, "every_n_epochs", 1, 1000000, 1);
     c->every_n_steps = wk_config_int(&checkpoint, "every_n_train_steps", 0, INT64_MAX, 0);
     return wk_failed() ? wk_error_code() : WK_OK;

@@ -26,6 +26,7 @@ typedef struct wk__run_config {
     int64_t batch_size, workers;
     int64_t max_epochs, max_steps, log_every_n_steps;
     double gradient_clip;
+    bool recompute;
     int64_t every_n_epochs, every_n_steps;
 } wk__run_config;
 

@@ -6,6 +6,7 @@
  */
 #include "train/trainer.h"
 
+#include "tensor/backend.h"
 #include "train/agree.h"
 #include "train/progress.h"
 #include "wick/step.h"
@@ -88,6 +89,9 @@ static wk_status build(trainer *t) {
     t->model = wk__build_model(t->config);
     if (!t->model) return wk_error_code();
     WK_TRY(check_classes(t));
+    if (t->config->recompute && wk_module_recompute(t->model, true) == 0)
+        return wk_fail(WK_CONFIG, "trainer.recompute: model \"%s\" has no blocks that could be run again",
+                       t->config->model.name);
     t->optimizer = wk__build_optimizer(t->config, t->model);
     if (!t->optimizer) return wk_error_code();
     t->loader = make_loader(t, t->train_data, true);
@@ -418,6 +422,23 @@ static wk_status run_epochs(trainer *t) {
     return WK_OK;
 }
 
+static double mib(int64_t bytes) {
+    return (double)bytes / 1048576;
+}
+
+/* One rank's, and the batch that would fill this machine's. */
+static void say_memory(trainer *t) {
+    const wk_memory m = wk_memory_of(t->model, t->optimizer);
+    wk_device_info device;
+    wk__folder_say(&t->folder, "memory in MiB: parameters %.1f, gradients %.1f, optimizer %.1f, steps %.1f, cache %.1f",
+                   mib(m.parameters), mib(m.gradients), mib(m.optimizer), mib(m.steps), mib(m.cache));
+    if (wk__cpu_device_info(&device) != WK_OK) return;
+    int64_t largest = wk_memory_largest_batch(m, t->config->batch_size, device.memory / t->ranks);
+    if (largest > 0)
+        wk__folder_say(&t->folder, "the %.1f GiB of this machine hold batches of about %lld items a rank",
+                       mib(device.memory) / 1024, (long long)largest);
+}
+
 static void say_end(trainer *t, bool had_work) {
     char duration[16];
     wk__duration(wk_now() - t->started, duration);
@@ -444,6 +465,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
         wk__progress_start(&t.progress, t.rank == 0);
         bool had_work = has_epochs(&t);
         status = run_epochs(&t);
+        if (status == WK_OK && had_work) say_memory(&t);
         if (status == WK_OK)
             say_end(&t, had_work);
         else

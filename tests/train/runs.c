@@ -150,6 +150,35 @@ Test(runs, cnn_with_dropout_resumes_in_the_middle_of_an_epoch) {
     cr_expect(same_bytes(first, inside("checkpoints/last.safetensors")), "checkpoints differ");
 }
 
+/* Blocks that are run again in backward train to the same bits; a model that has none is refused. */
+Test(runs, recompute_changes_nothing_but_memory) {
+    char *err = NULL, whole[600], first[700], text[1200];
+    int size = snprintf(text, sizeof text,
+                        "seed: 7\n"
+                        "data: { name: idx, args: { root: %s, batch_size: 16, limit: 64 } }\n"
+                        "model: { name: vit, args: { patch: 7, layers: 2, heads: 2, width: 16, feedforward: 32,\n"
+                        "         image_size: 28, in_channels: 1, classes: 10, dropout: 0.1 } }\n"
+                        "optimizer: { name: AdamW, args: { lr: 1e-3 } }\n"
+                        "trainer: { max_epochs: 1 }\n"
+                        "output: %s\n",
+                        folder, output);
+    write_bytes(config, text, (size_t)size);
+    cr_assert_eq(train(&err, NULL, NULL, NULL, NULL), 0, "%s", err);
+    cr_expect_not_null(strstr(err, "memory in MiB: parameters "), "%s", err);
+    cr_expect_not_null(strstr(err, "of this machine hold batches of about "), "%s", err);
+    free(err);
+    (void)snprintf(whole, sizeof whole, "%s/whole", folder);
+    cr_assert_eq(rename(output, whole), 0);
+    cr_assert_eq(train(&err, "-o", "trainer.recompute=true", NULL, NULL), 0, "%s", err);
+    free(err);
+    (void)snprintf(first, sizeof first, "%s/checkpoints/last.safetensors", whole);
+    cr_expect(same_bytes(first, inside("checkpoints/last.safetensors")), "checkpoints differ");
+}
+Test(runs, recompute_needs_blocks) {
+    expect_refusal("trainer.recompute: model \"mlp\" has no blocks that could be run again", "-o",
+                   "trainer.recompute=true", NULL, NULL);
+}
+
 /* The checkpoint at `path` as older versions wrote it: one "optimizer.step" for all parameters. */
 static void make_older(const char *path) {
     static const char *const keys[] = { "format",  "wick_version", "model",       "optimizer",     "epoch",

@@ -265,6 +265,13 @@ wk_step_report wk_step_describe(const char *name) {
     return n ? n->report : (wk_step_report){ 0 };
 }
 
+size_t wk__step_bytes(const wk_context *context) {
+    size_t bytes = 0;
+    for (const wk__step_name *n = context->step ? context->step->names : NULL; n; n = n->next)
+        for (const wk__plan *plan = n->plans; plan; plan = plan->next) bytes += plan->memory ? plan->bytes : 0;
+    return bytes;
+}
+
 static void forget(wk__step_name *name) {
     while (name->plans) remove_plan(name, name->plans);
     name->begun = 0;
