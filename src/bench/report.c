@@ -20,8 +20,8 @@ wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts,
     if (n_peers)
         (void)printf("; ratio: its time over Wick's, above 1 Wick is faster (~: by chance, as far as %d rounds tell)\n",
                      WK__BENCH_ROUNDS);
-    (void)printf("%-28s %-22s %-8s %11s %6s %11s %6s  %8s %9s %6s\n", "row", "sample", "mode", "wick us", "noise",
-                 "peer us", "ratio", "GB/s", "Gop/s", "% roof");
+    (void)printf("%-28s %-22s %-8s %11s %6s %11s %6s  %8s %9s %6s%s\n", "row", "sample", "mode", "wick us", "noise",
+                 "peer us", "ratio", "GB/s", "Gop/s", "% roof", n_peers > 1 ? "  peer" : "");
     return WK_OK;
 }
 
