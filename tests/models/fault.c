@@ -37,6 +37,18 @@ static wk_module *char_lstm(void) {
     return wk_char_lstm((wk_char_lstm_opts){ .vocabulary = 5, .width = 2, .hidden = 3 });
 }
 
+/* Wide enough that weights are packed.  Without replay, for a capture that finds no memory is no error. */
+static wk_module *frozen_bert(void) {
+    wk_module *m = wk_bert(
+        (wk_bert_opts){ .layers = 1, .heads = 2, .width = 64, .feedforward = 64, .vocabulary = 5, .context = 16 });
+    if (wk_module_freeze(m, (wk_freeze_opts){ .no_replay = true }) == WK_OK) return m;
+    wk_module_destroy(m);
+    return NULL;
+}
+static wk_tensor *many_tokens(wk_module *m) {
+    return wk_forward(m, wk_zeros(WK_I64, WK_DIMS(2, 16)));
+}
+
 static wk_tensor *image(wk_module *m) {
     return wk_forward(m, wk_full(WK_F32, WK_DIMS(2, 3, 4, 4), 0.5));
 }
@@ -125,6 +137,9 @@ Test(fault, bert_classifier) {
 }
 Test(fault, bert_masked_lm) {
     run_trials(masked_lm, masked_tokens, false);
+}
+Test(fault, frozen_bert) {
+    run_trials(frozen_bert, many_tokens, true);
 }
 Test(fault, char_lstm) {
     run_trials(char_lstm, two_pieces, false);
