@@ -1,7 +1,7 @@
 /* recompute.c: modules that backward runs again instead of keeping what lies inside of them.
  *
- * A module's call becomes the function of a checkpoint (wk_checkpoint).  Which module, and the names of its slots, lie in
- * the step arena until backward has come by.
+ * A module's call becomes the function of a checkpoint (wk_checkpoint).  Which module, and the names of its slots, lie
+ * in the step arena until backward has come by.
  */
 #include "nn/hooks.h"
 #include "nn/nn.h"

@@ -119,7 +119,8 @@ static wk_module *bert(void) {
 }
 static wk_tensor *bert_loss(wk_module *m) {
     wk_tensor *mask = wk_full(WK_I64, WK_DIMS(4, 64), 1);
-    return mean_square(wk_bert_run(m, model_tokens(50, WK_DIMS(4, 64)), (wk_bert_inputs){ .attention_mask = mask }, NULL));
+    return mean_square(
+        wk_bert_run(m, model_tokens(50, WK_DIMS(4, 64)), (wk_bert_inputs){ .attention_mask = mask }, NULL));
 }
 Test(recompute, of_bert) {
     check((subject){ bert, bert_loss, 6, false });
