@@ -18,13 +18,24 @@ static _Thread_local wk_context *own_context;
 static pthread_key_t own_key;
 static pthread_once_t own_once = PTHREAD_ONCE_INIT;
 
+static int number_in(const char *variable) {
+    const char *text = getenv(variable);
+    return text ? (int)strtol(text, NULL, 10) : 0;
+}
+
+/* As many as there are processors for this process.  Ranks of one host share those of the program that started them
+ * (mpirun, which may have bound each to some of its own): together they have no more threads than that. */
 static int default_threads(void) {
-    const char *wish = getenv("OMP_NUM_THREADS");
-    int threads = wish ? (int)strtol(wish, NULL, 10) : 0;
-    if (threads > 0) return threads;
+    const int wish = number_in("OMP_NUM_THREADS");
+    if (wish > 0) return wish;
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    return 1;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int threads = CPU_COUNT(&set), ranks = number_in("OMPI_COMM_WORLD_LOCAL_SIZE");
+    if (ranks < 1) ranks = number_in("LOCAL_WORLD_SIZE");
+    if (ranks < 2 || sched_getaffinity(getppid(), sizeof set, &set) != 0) return threads;
+    const int share = CPU_COUNT(&set) / ranks;
+    if (share < threads) threads = share;
+    return threads > 0 ? threads : 1;
 }
 
 wk_context *wk_context_create(void) {

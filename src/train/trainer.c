@@ -8,6 +8,7 @@
 
 #include "tensor/backend.h"
 #include "train/agree.h"
+#include "train/machine.h"
 #include "train/progress.h"
 #include "wick/step.h"
 
@@ -193,6 +194,8 @@ static void say_start(trainer *t, wk__start start, bool resumed) {
         &t->folder, "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
         t->config->model.name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
         (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s", wk_threads(), wk_threads() == 1 ? "" : "s");
+    char machine[160];
+    wk__folder_say(&t->folder, "each rank may use %s", wk__processors_describe(machine, sizeof machine));
     if (resumed && has_epochs(t))
         wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
                        (long long)t->standing.epoch + 1);

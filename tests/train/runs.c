@@ -421,6 +421,8 @@ Test(runs, loss_that_is_no_number_keeps_the_checkpoint) {
 
 /* ---- ranks ---- */
 
+static char *threads_of_ranks = (char *)"OMP_NUM_THREADS=1";
+
 /* mpirun over `ranks` ranks of `wick train -c CONFIG` and some more words. */
 static program start_ranks(const char *ranks, char *const words[]) {
     static char *const start_with[] = { "mpirun", "--oversubscribe", "--bind-to", "none",       "--mca", "pml",
@@ -431,10 +433,12 @@ static program start_ranks(const char *ranks, char *const words[]) {
     char *const then[] = { (char *)(uintptr_t)ranks, WICK_PROGRAM, "train", "-c", config };
     memcpy(argv + FIXED, then, sizeof then);
     for (int i = 0; words[i]; i++) argv[FIXED + 5 + i] = words[i];
-    char *environment[] = {
-        "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-        "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=20",     NULL
-    };
+    char *environment[] = { "ASAN_OPTIONS=detect_leaks=0",
+                            "OMPI_ALLOW_RUN_AS_ROOT=1",
+                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                            threads_of_ranks,
+                            "WICK_DIST_TIMEOUT=20",
+                            NULL };
     return start(folder, argv, environment);
 }
 
@@ -449,6 +453,25 @@ static void expect_once(const char *text, const char *part) {
     const char *found = strstr(text, part);
     cr_expect_not_null(found, "expected \"%s\" in:\n%s", part, text);
     if (found) cr_expect_null(strstr(found + 1, part), "more than once:\n%s", text);
+}
+
+/* Nobody says how many threads: all ranks together have no more than there are processors, and at least one each. */
+Test(runs, ranks_share_the_processors) {
+    static const char *const ranks[] = { "2", "3" };
+    threads_of_ranks = (char *)"OMP_NUM_THREADS=";
+    for (int i = 0; i < 2; i++) {
+        char *err = NULL;
+        cr_assert_eq(train_ranks(ranks[i], &err, (char *[]){ "--overwrite", "-o", "trainer.max_steps=2", NULL }), 0,
+                     "%s", err);
+        int count = 0, threads = 0, mine = 0, all = 0;
+        const char *said = strstr(err, "evaluation items; "), *machine = strstr(err, "each rank may use ");
+        cr_assert(said && machine, "%s", err);
+        cr_assert_eq(sscanf(said, "evaluation items; %d ranks × %d thread", &count, &threads), 2, "%s", said);
+        cr_assert_eq(sscanf(machine, "each rank may use %d of %d processors", &mine, &all), 2, "%s", machine);
+        cr_expect_eq(threads, mine / count > 0 ? mine / count : 1, "%d ranks of %d threads on %d processors", count,
+                     threads, mine);
+        free(err);
+    }
 }
 
 /* Three epochs on one rank, or two of them on one and the last on two: the same number of epochs. */
