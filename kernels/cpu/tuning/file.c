@@ -31,7 +31,8 @@ static bool wrong(reading *r, const char *format, ...) {
 
 /* ---- words ---- */
 
-/* Without strspn and strtoll, which cost an eighth of reading a table: it has thousands of lines, and a program waits. */
+/* Without strspn and strtoll, which cost an eighth of reading a table: it has thousands of lines, and a program waits.
+ */
 static inline bool is_blank(char letter) {
     return letter == ' ' || letter == '\t';
 }
