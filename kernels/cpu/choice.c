@@ -3,7 +3,7 @@
  *
  * The choice of a product does not depend on the number of threads, and OpenBLAS, whose order of sums does, stays on
  * one thread: so `matmul` gives the same bits for every number of them.  What is large enough for the team never goes
- * to OpenBLAS therefore, whatever a table says.  Convolutions do not promise equal bits.
+ * to OpenBLAS therefore, whatever a table says.
  *
  * All figures: AMD EPYC 9004 (Zen 4, AVX-512), oneDNN 2.6.3, OpenBLAS 0.3.21 (OpenMP), f32, best of many, GFLOP/s.
  *
@@ -140,11 +140,14 @@ static wk_by convolution_by_rule(wk_dtype dtype, const wk_convolution_shape *s) 
     return dtype == WK_BF16 ? WK_BY_DIRECT : WK_BY_OWN;
 }
 
-/* Tables speak of images of two axes. */
+/* Tables speak of images of two axes.  What several threads do best is taken for one as well where the result would
+ * else depend on their number (implementations differ in the last bit); that of the weights' gradient does anyway, by
+ * oneDNN's split of the batch. */
 static wk_by convolution_by_table(wk_dtype dtype, const wk_convolution_shape *s, wk_convolution_pass pass, int threads,
                                   bool own) {
+    enum { SEVERAL = 2 };
     if (s->axes != 2) return WK_BY_CHOICE;
-    wk__bucket bucket = wk__bucket_of_convolution(dtype, s, pass, threads);
+    wk__bucket bucket = wk__bucket_of_convolution(dtype, s, pass, pass == WK_BACKWARD_WEIGHT ? threads : SEVERAL);
     return wk__tuning_of(&bucket, own);
 }
 

@@ -44,7 +44,7 @@ static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_te
     live->life = WK__ALIVE;
     live->storage = wk__storage_hold(saved->storage);
     live->data = saved->data;
-    live->flags &= (uint8_t)~WK_TENSOR_KEPT;
+    live->flags &= (uint8_t) ~(WK_TENSOR_KEPT | WK__TENSOR_PLANNED); /* this header is nobody's but the scope's */
     return live;
 }
 

@@ -247,6 +247,23 @@ Test(step, a_call_in_place_is_another_one) {
     cr_expect_geq(report.replayed, 8, "%lld", (long long)report.replayed);
 }
 
+/* What was saved in a scope that has ended is let go of too when a step has left its plan. */
+static double saved_in_a_scope(net *n, int step) {
+    wk_scope inner = wk_scope_begin();
+    wk_tensor *y = wk_tanh(forward(n, batch(6, step)));
+    y = wk_scope_return(inner, wk_mul(y, y));
+    wk_scope_end(inner);
+    wk_tensor *loss = wk_scale(wk_mean(y, all), step % 2 ? 4 : 1);
+    wk_zero_grad(n->optimizer);
+    (void)wk_backward(loss);
+    (void)wk_optim_step(n->optimizer);
+    return wk_item(loss);
+}
+Test(step, a_plan_that_was_left_is_held_by_nobody) {
+    wk_step_report report = compare(saved_in_a_scope, 16);
+    cr_expect_geq(report.replayed, 10, "%lld: %s", (long long)report.replayed, report.why);
+}
+
 static double changing_its_mind(net *n, int step) {
     wk_tensor *y = forward(n, batch(6, step));
     if (step == 4) y = wk_scale(y, 2);

@@ -104,7 +104,7 @@ Test(tuning, ones_own_goes_before_the_shipped_one) {
     write_table(HEAD "product f32 nn batch=1 m=46-90 n=46-90 k=46-90: onednn\n"
                      "product f32 tt batch=2- m=1 n=2897- k=2: openblas # nothing but words\n"
                      "conv2d_backward_weight bf16 depthwise threads=2- n=512- c=1 k=512- side=65-: direct\nend\n");
-    wk__bucket both = product_bucket(60, 80, 90), shipped = conv_bucket(1, 4, 64, 32);
+    wk__bucket both = product_bucket(60, 80, 90), shipped = conv_bucket(2, 4, 64, 32);
     cr_expect_eq(wk__tuning_of(&both, true), WK_BY_ONEDNN);
     cr_expect_eq(wk__tuning_of(&both, false), WK_BY_OWN);
     cr_expect_eq(wk__tuning_of(&shipped, true), WK_BY_DIRECT);
@@ -283,9 +283,9 @@ Test(tuning, without_tables_it_is_computed_as_the_rules_say) {
 
 Test(tuning, the_switch_against_winograd_goes_before_tables) {
     (void)setenv("WICK_WINOGRAD", "0", 1);
-    write_table(HEAD "conv2d f32 3x3 threads=1 n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
+    write_table(HEAD "conv2d f32 3x3 threads=2- n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
     wk_set_threads(1);
-    wk__bucket b = conv_bucket(1, 4, 64, 28);
+    wk__bucket b = conv_bucket(2, 4, 64, 28);
     cr_assert_eq(wk__tuning_of(&b, true), WK_BY_WINOGRAD);
     wk_scope scope = wk_scope_begin();
     cr_expect(same_bits(convolve(WK_BY_CHOICE), convolve(WK_BY_DIRECT)));
@@ -293,7 +293,7 @@ Test(tuning, the_switch_against_winograd_goes_before_tables) {
 }
 
 Test(tuning, a_table_that_says_winograd_is_heard) {
-    write_table(HEAD "conv2d f32 3x3 threads=1 n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
+    write_table(HEAD "conv2d f32 3x3 threads=2- n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
     wk_set_threads(1);
     wk_scope scope = wk_scope_begin();
     cr_expect(same_bits(convolve(WK_BY_CHOICE), convolve(WK_BY_WINOGRAD)));
