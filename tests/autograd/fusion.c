@@ -118,6 +118,37 @@ Test(fusion, another_order_of_axes) {
     check(turned, 2);
 }
 
+/* A row of parts that reads what it has just made in another order. */
+static wk_status with_transpose(const wk_call *call, wk_tensor *out[]) {
+    wk_tensor *y = wk_tanh(wk_scale(call->in[0], 2));
+    out[0] = wk_mul(wk_add(y, wk_transpose(y, 0, 1)), y);
+    return out[0] ? WK_OK : wk_error_code();
+}
+static void matrix_samples(wk_sampler *s) {
+    WK_CASE(s, "small", NULL, { .dims = WK_DIMS(3, 3) });
+}
+static wk_cost matrix_cost(const wk_call *call) {
+    return (wk_cost){ (double)call->in[0]->count, 0 };
+}
+static wk_op_def symmetric_row = { .name = "symmetric",
+                                   .doc = "y (y + yᵀ), y = tanh 2x",
+                                   .n_in = 1,
+                                   .n_out = 1,
+                                   .composite = true,
+                                   .dtype = { .allowed = { WK_SET_OF(WK_F32) } },
+                                   .decompose = with_transpose,
+                                   .cost = matrix_cost,
+                                   .samples = matrix_samples };
+static wk_tensor *symmetric(const leaves *l) {
+    enum { SIDE = 300 };
+    wk_tensor *square = wk_reshape(wk_slice(wk_reshape(l->x, WK_DIMS(-1)), 0, 0, SIDE * SIDE, 1), WK_DIMS(SIDE, SIDE));
+    return wk_op_run1(&symmetric_row, NULL, square);
+}
+Test(fusion, what_is_read_in_another_order_is_made_before) {
+    cr_assert_eq(wk_op_register(&symmetric_row), WK_OK, "%s", wk_message());
+    check(symmetric, 2);
+}
+
 static wk_tensor *in_half(const leaves *l) {
     wk_tensor *y = wk_cast(l->x, WK_BF16);
     return wk_cast(wk_mul(wk_tanh(y), wk_mul(y, wk_sigmoid(y))), WK_F32);

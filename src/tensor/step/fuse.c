@@ -54,6 +54,7 @@ typedef struct group {
     const wk_tensor *like; /* the first result */
     int launches[MOST_LAUNCHES], n_launches, n_operands;
     const wk_tensor *operands[MOST_OPERANDS];
+    bool written[MOST_OPERANDS];
     int64_t stride[MOST_OPERANDS][WK_MAX_RANK]; /* along the axes of `like` */
 } group;
 
@@ -108,9 +109,35 @@ static bool flatten(const group *g, int64_t size[2], int64_t (*stride)[2] /* (n_
     return merged == 1;
 }
 
-static bool add_operand(group *g, const wk_tensor *t) {
-    if (g->n_operands == MOST_OPERANDS || !spread_over(g->like, t, g->stride[g->n_operands])) return false;
-    g->operands[g->n_operands++] = t;
+static wk__block *block_of(const wk_tensor *t) {
+    return t->flags & WK__TENSOR_PLANNED ? ((const wk__planned *)(const void *)t)->block : NULL;
+}
+
+static bool is_same_place(const group *g, int a, int b) {
+    const wk__planned *p = (const wk__planned *)(const void *)g->operands[a],
+                      *q = (const wk__planned *)(const void *)g->operands[b];
+    for (int axis = 0; axis < g->like->rank; axis++)
+        if (g->like->shape[axis] > 1 && g->stride[a][axis] != g->stride[b][axis]) return false;
+    return p->offset == q->offset;
+}
+
+/* What is written in the group is read in it only element by element: its transpose is not there yet. */
+static bool is_in_order(const group *g, int operand) {
+    const wk__block *b = block_of(g->operands[operand]);
+    for (int k = 0; b && k < operand; k++) {
+        if (block_of(g->operands[k]) != b || !(g->written[k] || g->written[operand])) continue;
+        if (!is_same_place(g, k, operand)) return false;
+    }
+    return true;
+}
+
+static bool add_operand(group *g, const wk_tensor *t, bool written) {
+    const int k = g->n_operands;
+    if (k == MOST_OPERANDS || !spread_over(g->like, t, g->stride[k])) return false;
+    g->operands[k] = t;
+    g->written[k] = written;
+    if (!is_in_order(g, k)) return false;
+    g->n_operands++;
     return true;
 }
 
@@ -122,9 +149,9 @@ static bool join(group *g, const wk__plan *plan, int launch) {
     bool fits = g->n_launches < MOST_LAUNCHES && is_eligible(&plan->launches[launch]);
     if (fits && !g->n_launches) g->like = call->out[0];
     fits = fits && call->out[0]->count >= LEAST;
-    for (int i = 0; i < call->n_in && fits; i++) fits = call->in[i] && add_operand(g, call->in[i]);
+    for (int i = 0; i < call->n_in && fits; i++) fits = call->in[i] && add_operand(g, call->in[i], false);
     for (int i = 0; i < call->n_out && fits; i++)
-        fits = call->out[i]->count == g->like->count && add_operand(g, call->out[i]);
+        fits = call->out[i]->count == g->like->count && add_operand(g, call->out[i], true);
     if (fits && flatten(g, size, stride)) {
         g->launches[g->n_launches++] = launch;
         return true;
@@ -134,10 +161,6 @@ static bool join(group *g, const wk__plan *plan, int launch) {
 }
 
 /* ---- what lives only inside ---- */
-
-static wk__block *block_of(const wk_tensor *t) {
-    return t->flags & WK__TENSOR_PLANNED ? ((const wk__planned *)(const void *)t)->block : NULL;
-}
 
 /* All headers on its memory are the same one, dense. */
 static bool is_one_header(const group *g, const wk__block *b, const int64_t (*stride)[2], const int64_t size[2]) {
