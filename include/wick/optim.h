@@ -265,7 +265,7 @@ typedef struct wk_memory {
     int64_t parameters, gradients, optimizer; /* of the model; its leaves' gradients, full or not; the state */
     int64_t steps; /* of captured steps (wick/step.h): activations and everything else that a step makes; 0 before the
                       first replay, and where steps are not replayed */
-    int64_t cache; /* given back, and waiting for the next request of its size */
+    int64_t cache; /* given back and waiting for the next request; that of large blocks is the process's */
 } wk_memory;
 /* Of a model and its optimizer; either may be NULL, and counts nothing then. */
 WK_API wk_memory wk_memory_of(wk_module *model, wk_optim *optim);

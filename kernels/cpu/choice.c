@@ -140,14 +140,11 @@ static wk_by convolution_by_rule(wk_dtype dtype, const wk_convolution_shape *s) 
     return dtype == WK_BF16 ? WK_BY_DIRECT : WK_BY_OWN;
 }
 
-/* Tables speak of images of two axes.  What several threads do best is taken for one as well where the result would
- * else depend on their number (implementations differ in the last bit); that of the weights' gradient does anyway, by
- * oneDNN's split of the batch. */
+/* Tables speak of images of two axes. */
 static wk_by convolution_by_table(wk_dtype dtype, const wk_convolution_shape *s, wk_convolution_pass pass, int threads,
                                   bool own) {
-    enum { SEVERAL = 2 };
     if (s->axes != 2) return WK_BY_CHOICE;
-    wk__bucket bucket = wk__bucket_of_convolution(dtype, s, pass, pass == WK_BACKWARD_WEIGHT ? threads : SEVERAL);
+    wk__bucket bucket = wk__bucket_of_convolution(dtype, s, pass, threads);
     return wk__tuning_of(&bucket, own);
 }
 

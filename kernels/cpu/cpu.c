@@ -73,6 +73,11 @@ static void trim(int device) {
     wk__pool_trim();
 }
 
+static size_t kept(int device) {
+    (void)device;
+    return wk__pool_kept();
+}
+
 static wk_status copy(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream) {
     (void)kind, (void)stream;
     if (bytes) memcpy(target, source, bytes);
@@ -99,6 +104,7 @@ const wk_backend *wk__cpu_backend(void) {
         .release = release,
         .pooled = WK_POOLED,
         .trim = trim,
+        .kept = kept,
         .copy = copy,
         .parallel = parallel,
         .kernel = wk__cpu_kernel,

@@ -22,6 +22,7 @@ typedef struct block {
     size_t size;                /* with this header */
     struct block *before;       /* the neighbour below; NULL: this is the lowest */
     struct block *next, **link; /* of the free ones in its bin; link NULL: in use */
+    bool is_empty;              /* free, and its pages went back to the system */
 } block;
 _Static_assert(sizeof(block) <= LINE, "a header fills a cache line");
 
@@ -31,6 +32,7 @@ static struct {
     char *start, *top, *end; /* [start, top) has been cut into blocks; start NULL: there is no range */
     block *last;             /* the highest block; NULL: none */
     block *bins[BINS];       /* by the position of the size's highest bit; what was given back last comes first */
+    size_t kept;             /* bytes of the free ones that are not empty */
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- the range ---- */
@@ -74,12 +76,14 @@ static void enlist(block *b) {
     if (*bin) (*bin)->link = &b->next;
     b->link = bin;
     *bin = b;
+    if (!b->is_empty) pool.kept += b->size;
 }
 
 static void delist(block *b) {
     *b->link = b->next;
     if (b->next) b->next->link = b->link;
     b->link = NULL;
+    if (!b->is_empty) pool.kept -= b->size;
 }
 
 static block *above(const block *b) {
@@ -98,7 +102,7 @@ static block *best_fit(size_t size) {
 static void split(block *b, size_t size) {
     if (b->size < size + LEAST_REST) return;
     block *rest = (block *)(void *)((char *)b + size), *former = above(b);
-    *rest = (block){ .size = b->size - size, .before = b };
+    *rest = (block){ .size = b->size - size, .before = b, .is_empty = b->is_empty };
     b->size = size;
     if (former)
         former->before = rest;
@@ -127,9 +131,13 @@ static block *take(size_t size) {
     if (!pool.asked) reserve();
     pool.asked = true;
     block *b = best_fit(size);
-    if (!b) return extend(size);
-    delist(b);
-    split(b, size);
+    if (b) {
+        delist(b);
+        split(b, size);
+    } else {
+        b = extend(size);
+    }
+    if (b) b->is_empty = false;
     return b;
 }
 
@@ -138,6 +146,7 @@ static void join(block *b) {
     const block *upper = above(b);
     block *next = above(upper);
     b->size += upper->size;
+    b->is_empty = b->is_empty && upper->is_empty;
     if (next)
         next->before = b;
     else
@@ -171,13 +180,11 @@ void *wk__pool_take(size_t bytes) {
 }
 
 void wk__pool_give(void *memory) {
-    if (!pool.start || (char *)memory < pool.start || (char *)memory >= pool.end) {
-        wk_free(memory);
-        return;
-    }
     (void)pthread_mutex_lock(&pool.lock);
-    give((block *)(void *)((char *)memory - LINE));
+    const bool is_ours = pool.start && (char *)memory >= pool.start && (char *)memory < pool.end;
+    if (is_ours) give((block *)(void *)((char *)memory - LINE));
     (void)pthread_mutex_unlock(&pool.lock);
+    if (!is_ours) wk_free(memory);
 }
 
 void wk__pool_trim(void) {
@@ -190,6 +197,17 @@ void wk__pool_trim(void) {
         pool.top = (char *)b;
     }
     for (int bin = 0; bin < BINS; bin++)
-        for (block *b = pool.bins[bin]; b; b = b->next) return_pages((char *)b + LINE, (char *)b + b->size);
+        for (block *b = pool.bins[bin]; b; b = b->next) {
+            return_pages((char *)b + LINE, (char *)b + b->size);
+            b->is_empty = true;
+        }
+    pool.kept = 0;
     (void)pthread_mutex_unlock(&pool.lock);
+}
+
+size_t wk__pool_kept(void) {
+    (void)pthread_mutex_lock(&pool.lock);
+    const size_t kept = pool.kept;
+    (void)pthread_mutex_unlock(&pool.lock);
+    return kept;
 }

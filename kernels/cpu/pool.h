@@ -11,5 +11,7 @@ WK_API void *wk__pool_take(size_t bytes);
 WK_API void wk__pool_give(void *memory);
 /* Pages that no block in use lies on go back to the system. */
 WK_API void wk__pool_trim(void);
+/* Bytes that were given back and are kept for the next request. */
+WK_API size_t wk__pool_kept(void);
 
 #endif

@@ -32,7 +32,7 @@ wk_memory wk_memory_of(wk_module *model, wk_optim *optim) {
     if (optim) m.optimizer = bytes_of_all(wk_optim_state(optim));
     if (context) {
         m.steps = (int64_t)wk__step_bytes(context);
-        m.cache = (int64_t)context->cached_bytes;
+        m.cache = (int64_t)(context->cached_bytes + wk__backend_of(0)->kept(0));
     }
     return m;
 }

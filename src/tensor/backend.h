@@ -28,7 +28,8 @@ typedef struct wk_backend {
     void (*release)(int device, void *memory, size_t bytes, wk_stream *stream);
     /* Blocks of this size and larger are kept by the backend for the next request; smaller ones by the caller. */
     size_t pooled;
-    void (*trim)(int device); /* give what is kept back to the system */
+    void (*trim)(int device);   /* give what is kept back to the system */
+    size_t (*kept)(int device); /* bytes of it */
     wk_status (*copy)(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
     /* Streams and events: NULL members where every call is finished on return. */
     wk_status (*stream_create)(int device, wk_stream **stream);

@@ -50,7 +50,8 @@ typedef struct wk__bucket {
     wk__tuned_op op;
     int dtype;                 /* f32, bf16 */
     int form;                  /* nn, nt, tn, tt; 1x1, 3x3, depthwise, other */
-    int step[WK__TUNED_SIZES]; /* of products: batch, m, n, k; of convolutions: threads, n, c, k, side */
+    int step[WK__TUNED_SIZES]; /* of products: batch, m, n, k; of convolutions: n, c, k, side;
+                                  of the weights' gradient the threads too */
 } wk__bucket;
 
 WK_API extern const char *const wk__tuned_op_names[WK__TUNED_OPS];

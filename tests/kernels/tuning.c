@@ -55,18 +55,18 @@ static wk__bucket product_bucket(int64_t m, int64_t n, int64_t k) {
     return b;
 }
 
-static wk__bucket conv_bucket(int64_t threads, int64_t n, int64_t channels, int64_t side) {
+static wk__bucket conv_bucket(int64_t n, int64_t channels, int64_t side) {
     wk__bucket b = { .op = WK__TUNED_CONV, .form = 1 };
-    const int64_t size[] = { threads, n, channels, channels, side };
-    for (int i = 0; i < 5; i++) b.step[i] = wk__tuned_step_of(b.op, i, size[i]);
+    const int64_t size[] = { n, channels, channels, side };
+    for (int i = 0; i < 4; i++) b.step[i] = wk__tuned_step_of(b.op, i, size[i]);
     return b;
 }
 
 /* ---- buckets ---- */
 
 Test(tuning, every_size_falls_into_the_step_that_names_it) {
-    static const wk__tuned_op ops[] = { WK__TUNED_PRODUCT, WK__TUNED_CONV };
-    for (int o = 0; o < 2; o++)
+    static const wk__tuned_op ops[] = { WK__TUNED_PRODUCT, WK__TUNED_CONV, WK__TUNED_CONV_WEIGHT };
+    for (int o = 0; o < 3; o++)
         for (int size = 0; size < wk__tuned_sizes(ops[o]); size++)
             for (int64_t value = 1; value < 6000; value++) {
                 int step = wk__tuned_step_of(ops[o], size, value);
@@ -77,7 +77,7 @@ Test(tuning, every_size_falls_into_the_step_that_names_it) {
                 cr_assert(s.middle >= s.least && s.middle <= s.most);
             }
     cr_expect_eq(wk__tuned_step_of(WK__TUNED_PRODUCT, 1, INT64_MAX), 12);
-    cr_expect_eq(wk__tuned_step_of(WK__TUNED_CONV, 4, INT64_MAX), 5);
+    cr_expect_eq(wk__tuned_step_of(WK__TUNED_CONV, 3, INT64_MAX), 5);
     cr_expect_eq(wk__tuned_step_of(WK__TUNED_PRODUCT, 1, 0), 0);
 }
 
@@ -103,14 +103,14 @@ Test(tuning, the_shipped_table_of_the_family_is_loaded) {
 Test(tuning, ones_own_goes_before_the_shipped_one) {
     write_table(HEAD "product f32 nn batch=1 m=46-90 n=46-90 k=46-90: onednn\n"
                      "product f32 tt batch=2- m=1 n=2897- k=2: openblas # nothing but words\n"
-                     "conv2d_backward_weight bf16 depthwise threads=2- n=512- c=1 k=512- side=65-: direct\nend\n");
-    wk__bucket both = product_bucket(60, 80, 90), shipped = conv_bucket(2, 4, 64, 32);
+                     "conv2d_backward_weight bf16 depthwise n=512- c=1 k=512- side=65- threads=2-: direct\nend\n");
+    wk__bucket both = product_bucket(60, 80, 90), shipped = conv_bucket(4, 64, 32);
     cr_expect_eq(wk__tuning_of(&both, true), WK_BY_ONEDNN);
     cr_expect_eq(wk__tuning_of(&both, false), WK_BY_OWN);
     cr_expect_eq(wk__tuning_of(&shipped, true), WK_BY_DIRECT);
     wk__bucket last = { .op = WK__TUNED_PRODUCT, .form = 3, .step = { 1, 0, 12, 1 } };
     cr_expect_eq(wk__tuning_of(&last, true), WK_BY_OPENBLAS);
-    last = (wk__bucket){ .op = WK__TUNED_CONV_WEIGHT, .dtype = 1, .form = 2, .step = { 1, 5, 0, 5, 5 } };
+    last = (wk__bucket){ .op = WK__TUNED_CONV_WEIGHT, .dtype = 1, .form = 2, .step = { 5, 0, 5, 5, 1 } };
     cr_expect_eq(wk__tuning_of(&last, true), WK_BY_DIRECT);
     cr_expect(wk__tuning()->shipped_loaded && wk__tuning()->own_loaded);
     cr_expect_eq(warnings, 0, "%s", warned);
@@ -200,8 +200,8 @@ Test(tuning, says_what_is_wrong_and_where) {
         { HEAD "product f32 nn batch=1 m=4 n=1 k=1: own\nend\n", "line 3: \"m=4\", expected m=3-5" },
         { HEAD "product f32 nn batch=1 m=1 n=1 k=1 j=1: own\nend\n", "line 3: \"j=1\", expected a colon" },
         { HEAD "product f32 nn batch=1 m=1 n=1 k=1: direct\nend\n", "\"direct\", expected own, openblas or onednn" },
-        { HEAD "conv2d f32 1x1 threads=1 n=1 c=1 k=1 side=1-4: onednn\nend\n",
-          "\"onednn\", expected own, direct or winograd" },
+        { HEAD "conv2d f32 1x1 n=1 c=1 k=1 side=1-4 threads=1: own\nend\n", "\"threads=1\", expected a colon" },
+        { HEAD "conv2d f32 1x1 n=1 c=1 k=1 side=1-4: onednn\nend\n", "\"onednn\", expected own, direct or winograd" },
         { HEAD "product f32 nn batch=1 m=1 n=1 k=1: own own\nend\n", "line 3: expected nothing behind own" },
     };
     char problem[900];
@@ -283,9 +283,9 @@ Test(tuning, without_tables_it_is_computed_as_the_rules_say) {
 
 Test(tuning, the_switch_against_winograd_goes_before_tables) {
     (void)setenv("WICK_WINOGRAD", "0", 1);
-    write_table(HEAD "conv2d f32 3x3 threads=2- n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
+    write_table(HEAD "conv2d f32 3x3 n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
     wk_set_threads(1);
-    wk__bucket b = conv_bucket(2, 4, 64, 28);
+    wk__bucket b = conv_bucket(4, 64, 28);
     cr_assert_eq(wk__tuning_of(&b, true), WK_BY_WINOGRAD);
     wk_scope scope = wk_scope_begin();
     cr_expect(same_bits(convolve(WK_BY_CHOICE), convolve(WK_BY_DIRECT)));
@@ -293,7 +293,7 @@ Test(tuning, the_switch_against_winograd_goes_before_tables) {
 }
 
 Test(tuning, a_table_that_says_winograd_is_heard) {
-    write_table(HEAD "conv2d f32 3x3 threads=2- n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
+    write_table(HEAD "conv2d f32 3x3 n=2-7 c=32-127 k=32-127 side=17-32: winograd\nend\n");
     wk_set_threads(1);
     wk_scope scope = wk_scope_begin();
     cr_expect(same_bits(convolve(WK_BY_CHOICE), convolve(WK_BY_WINOGRAD)));

@@ -110,14 +110,18 @@ Test(pool, trimming_returns_pages) {
     memset(low, 1, 64 * MIB), memset(kept, 2, MIB), memset(high, 3, 64 * MIB);
     cr_expect_geq(resident(), before + 129 * MIB);
     wk__pool_give(low), wk__pool_give(high);
+    cr_expect_geq(wk__pool_kept(), 128 * MIB);
     wk__pool_trim();
+    cr_expect_eq(wk__pool_kept(), 0);
     cr_expect_leq(resident(), before + 8 * MIB, "%zu MiB are still there", (resident() - before) / MIB);
     cr_expect_eq(kept[0], 2);
     cr_expect_eq(kept[MIB - 1], 2);
-    low = wk__pool_take(64 * MIB);
-    memset(low, 4, 64 * MIB);
+    low = wk__pool_take(32 * MIB);
+    memset(low, 4, 32 * MIB);
     cr_expect_eq(kept[0], 2);
+    cr_expect_eq(wk__pool_kept(), 0, "the rest of the gap is empty still");
     wk__pool_give(low), wk__pool_give(kept);
+    cr_expect_geq(wk__pool_kept(), 33 * MIB, "joined with an empty one it counts whole");
 }
 
 Test(pool, what_cannot_be_had_is_an_error) {

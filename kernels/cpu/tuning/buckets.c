@@ -53,7 +53,7 @@ static const struct {
     scale scale;
 } product_sizes[] = { { "batch", PAIR }, { "m", DOUBLING }, { "n", DOUBLING }, { "k", DOUBLING } },
   convolution_sizes[] = {
-      { "threads", PAIR }, { "n", FOURFOLD }, { "c", FOURFOLD }, { "k", FOURFOLD }, { "side", SIDE }
+      { "n", FOURFOLD }, { "c", FOURFOLD }, { "k", FOURFOLD }, { "side", SIDE }, { "threads", PAIR }
   };
 
 static scale scale_of(wk__tuned_op op, int size) {
@@ -61,7 +61,7 @@ static scale scale_of(wk__tuned_op op, int size) {
 }
 
 int wk__tuned_sizes(wk__tuned_op op) {
-    return op == WK__TUNED_PRODUCT ? 4 : 5;
+    return op == WK__TUNED_CONV_WEIGHT ? 5 : 4;
 }
 
 const char *wk__tuned_size_name(wk__tuned_op op, int size) {
@@ -116,7 +116,7 @@ int wk__tuned_step_of(wk__tuned_op op, int size, int64_t value) {
 int wk_tuning_cell(const wk__bucket *b) {
     const int *step = b->step;
     if (b->op == WK__TUNED_PRODUCT) return ((step[0] * 13 + step[1]) * 13 + step[2]) * 13 + step[3];
-    return (((step[0] * 6 + step[1]) * 6 + step[2]) * 6 + step[3]) * 6 + step[4];
+    return (((step[0] * 6 + step[1]) * 6 + step[2]) * 6 + step[3]) * 2 + step[4];
 }
 
 wk__bucket wk__bucket_of_product(wk_dtype dtype, const wk_product_shape *s) {
@@ -135,12 +135,14 @@ static int form_of(const wk_convolution_shape *s) {
     return plain && s->kernel[1] == 3 && s->kernel[2] == 3 ? THREE : OTHER;
 }
 
+/* What serves several threads serves one too where the result would else depend on their number, for implementations
+ * differ in the last bit; that of the weights' gradient does anyway, by oneDNN's split of the batch. */
 wk__bucket wk__bucket_of_convolution(wk_dtype dtype, const wk_convolution_shape *s, wk_convolution_pass pass,
                                      int threads) {
     int64_t side = s->out[1] < s->out[2] ? s->out[1] : s->out[2];
     return (wk__bucket){ .op = (wk__tuned_op)(WK__TUNED_CONV + (int)pass),
                          .dtype = dtype == WK_BF16,
                          .form = form_of(s),
-                         .step = { step_on(PAIR, threads), step_on(FOURFOLD, s->n), step_on(FOURFOLD, s->c),
-                                   step_on(FOURFOLD, s->k), step_on(SIDE, side) } };
+                         .step = { step_on(FOURFOLD, s->n), step_on(FOURFOLD, s->c), step_on(FOURFOLD, s->k),
+                                   step_on(SIDE, side), pass == WK_BACKWARD_WEIGHT && threads > 1 } };
 }

@@ -177,19 +177,19 @@ static void write_line(const contest *c, const candidate *best, char *line, size
     (void)snprintf(line, size, "%s: %s  # us: %s", bucket, wk__by_name(best->by), times);
 }
 
-/* A convolution's bucket has one number of threads; a small product stays on one anyway. */
-static void set_teams(contest *c, int threads) {
+/* A convolution is measured on the threads that its line is for; a small product stays on one anyway. */
+static void set_teams(contest *c) {
     bool product = c->of->bucket.op == WK__TUNED_PRODUCT;
-    c->team[c->teams++] = product ? 1 : (int)c->of->size[0];
-    if (product && threads > 1 && wk__tune_work(c->of) >= FOR_TEAM) c->team[c->teams++] = threads;
+    c->team[c->teams++] = product ? 1 : c->of->threads;
+    if (product && c->of->threads > 1 && wk__tune_work(c->of) >= FOR_TEAM) c->team[c->teams++] = c->of->threads;
 }
 
-wk_status wk__tune_contest(const wk__tune_case *of, int threads, double seconds, char *line, size_t size) {
+wk_status wk__tune_contest(const wk__tune_case *of, double seconds, char *line, size_t size) {
     contest c = { .of = of, .seconds = seconds };
     const candidate *best = NULL;
     int before = wk_threads();
     *line = '\0';
-    set_teams(&c, threads);
+    set_teams(&c);
     wk_status status = gather(&c);
     if (status == WK_OK && c.count > 1) status = run_rounds(&c, &best);
     if (status == WK_OK && best && best != &c.candidate[0]) write_line(&c, best, line, size);

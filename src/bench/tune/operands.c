@@ -10,9 +10,9 @@
 
 #include <math.h>
 
-enum { BATCH, M, N, K };                           /* sizes of a product */
-enum { THREADS, IMAGES, CHANNELS, FILTERS, SIDE }; /* of a convolution */
-enum { ONE, THREE, DEPTHWISE, OTHER };             /* its forms; the last one: 3 × 3 with stride 2 */
+enum { BATCH, M, N, K };                  /* sizes of a product */
+enum { IMAGES, CHANNELS, FILTERS, SIDE }; /* of a convolution */
+enum { ONE, THREE, DEPTHWISE, OTHER };    /* its forms; the last one: 3 × 3 with stride 2 */
 static const double MOST_PRODUCT = 1 << 26, MOST_CONVOLUTION = 1 << 26, MOST_ELEMENTS = 1 << 23;
 
 /* ---- which are measured ---- */

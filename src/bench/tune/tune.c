@@ -24,9 +24,9 @@ typedef struct walk {
 
 /* ---- the buckets of one operation ---- */
 
-/* Products: M x N x K, or B x M x N x K; convolutions: N x C x K x SIDE, on 1 thread and on all. */
+/* Products: M x N x K, or B x M x N x K; convolutions: N x C x K x SIDE. */
 static bool fix_shape(const walk *w, wk__tune_case *c) {
-    int given = w->opts->sizes, all = wk__tuned_sizes(c->bucket.op), first = all - given;
+    int given = w->opts->sizes, first = 4 - given;
     for (int i = 0; i < given; i++) {
         c->size[first + i] = w->opts->shape[i];
         if (wk__tuned_step_of(c->bucket.op, first + i, w->opts->shape[i]) != c->bucket.step[first + i]) return false;
@@ -39,10 +39,9 @@ static bool fix_shape(const walk *w, wk__tune_case *c) {
 static bool set_sizes(const walk *w, wk__tune_case *c) {
     for (int i = 0; i < wk__tuned_sizes(c->bucket.op); i++)
         c->size[i] = wk__tuned_step_get(c->bucket.op, i, c->bucket.step[i]).middle;
-    if (c->bucket.op != WK__TUNED_PRODUCT) {
-        if (c->bucket.step[0] && w->threads < 2) return false;
-        c->size[0] = c->bucket.step[0] ? w->threads : 1;
-    }
+    bool by_threads = c->bucket.op == WK__TUNED_CONV_WEIGHT;
+    if (by_threads && c->bucket.step[4] && w->threads < 2) return false;
+    c->threads = by_threads && !c->bucket.step[4] ? 1 : w->threads;
     return fix_shape(w, c) && wk__tune_exists(c) && (w->opts->sizes || wk__tune_is_worth(c));
 }
 
@@ -50,7 +49,7 @@ static wk_status measure(walk *w, wk__tune_case *c) {
     char line[500], bucket[240];
     if (!set_sizes(w, c)) return WK_OK;
     WK_TRY(wk__tune_case_begin(c));
-    wk_status status = wk__tune_contest(c, w->threads, w->opts->seconds, line, sizeof line);
+    wk_status status = wk__tune_contest(c, w->opts->seconds, line, sizeof line);
     wk__tune_case_end(c);
     WK_TRY(status);
     wk__tune_bucket_text(&c->bucket, bucket, sizeof bucket);

@@ -11,7 +11,8 @@
 /* A bucket, and operands of its middle (or of the shape that was asked for) made ready to run. */
 typedef struct wk__tune_case {
     wk__bucket bucket;
-    int64_t size[WK__TUNED_SIZES]; /* as the bucket's steps; threads among those of a convolution */
+    int64_t size[WK__TUNED_SIZES]; /* as the bucket's steps */
+    int threads;                   /* it is measured on; a product on one thread too */
     wk__subject subject;
     wk_conv_grad_attrs attrs; /* begins with the forward row's */
 } wk__tune_case;
@@ -29,7 +30,7 @@ void wk__tune_case_end(wk__tune_case *c);
 
 /* Time what can compute the case against what would be chosen.  `line` receives the table's line if another one is
  * faster, else "". */
-wk_status wk__tune_contest(const wk__tune_case *c, int threads, double seconds, char *line, size_t size);
+wk_status wk__tune_contest(const wk__tune_case *c, double seconds, char *line, size_t size);
 /* "product f32 nt batch=1 m=46-90 n=6-11 k=91-181" */
 void wk__tune_bucket_text(const wk__bucket *bucket, char *text, size_t size);
 

@@ -190,6 +190,7 @@ wk_status WK_GEMM(const wk_gemm *given) {
     if (is_thin_f64(&g)) return thin_f64(&g), WK_OK;
     int64_t bytes = (g.m * g.k + g.k * g.n + g.m * g.n) * (int64_t)wk_gemm_size(g.c_dtype);
     if (bytes < WK_CPU_GRAIN || g.m * g.n * g.k < 1 << 19) g.threads = 1;
+    if (g.accumulate && !g.addend) g.addend = g.c, g.addend_row = g.c_row;
     char *buffer = g.buffer;
     if (!buffer) buffer = wk__cpu_scratch(WK_SCRATCH_PACK, WK_GEMM_BUFFER(&g));
     if (!buffer) return WK_NO_MEMORY;

@@ -211,9 +211,9 @@ static void NAME(tiles)(const wk_gemm *g, REAL *c, int64_t c_row, const REAL *a,
             for (int64_t j = block; j < block_end; j += NR) {
                 int64_t cols = g->n - (jc + j) < NR ? g->n - (jc + j) : NR, width = wk_gemm_width(cols, LANES, NR);
                 NAME(tile) tile = { .c = c + i * c_row + jc + j, .c_row = c_row };
-                if (!first || (g->accumulate && !g->addend)) {
+                if (!first) {
                     tile.addend = tile.c, tile.addend_row = c_row;
-                } else if (g->accumulate) {
+                } else if (g->addend) {
                     tile.addend = (const REAL *)g->addend + i * g->addend_row + jc + j, tile.addend_row = g->addend_row;
                 }
                 if (last) {

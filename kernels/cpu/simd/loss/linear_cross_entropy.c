@@ -56,7 +56,7 @@ typedef struct head {
         type scale = (type)scale_, shift = (type)shift_;                                                             \
         for (int64_t i = 0; i < n; i++) x[i] = x[i] * scale - shift;                                                 \
     }
-HEAD_PASSES(f32, float, wk_exp_f32)
+HEAD_PASSES(f32, float, wk_exp_of_negative)
 HEAD_PASSES(f64, double, exp)
 
 static double dloss_of(const head *h, int64_t row) {
