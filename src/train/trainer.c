@@ -318,6 +318,7 @@ static wk_status evaluate(trainer *t, double *loss, double *accuracy) {
 /* ---- steps ---- */
 
 static wk_status step_in_scope(trainer *t, const wk_batch *batch, double *loss_value) {
+    wk_zero_grad(t->optimizer); /* before forward: a loss may write gradients into their memory */
     wk_tensor *loss = wk_cross_entropy(wk_forward(t->model, batch->input), batch->target, t->loss);
     if (!loss) return wk_error_code();
     *loss_value = wk_item(loss);
@@ -325,7 +326,6 @@ static wk_status step_in_scope(trainer *t, const wk_batch *batch, double *loss_v
     if (!isfinite(*loss_value))
         return wk_fail(WK_STATE, "the loss is %s at step %lld: a smaller learning rate or gradient clipping may help",
                        isnan(*loss_value) ? "not a number" : "infinite", (long long)t->standing.step + 1);
-    wk_zero_grad(t->optimizer);
     WK_TRY(wk_backward(loss));
     if (t->config->gradient_clip > 0) WK_TRY(wk_clip_grad_norm(t->optimizer, t->config->gradient_clip, NULL));
     set_lr(t, t->standing.step);

@@ -1,4 +1,4 @@
-/* tree.c: containers, finding, freezing, shared weights, activations, the table of layers. */
+/* tree.c: containers, finding, freezing, shared weights, the table of layers. */
 #define WK_NO_CALL_SITES
 #include "support/golden.h"
 #include "wick/nn.h"
@@ -99,29 +99,6 @@ Test(tree, tied_linear_shares_its_parameters) {
     cr_expect_not_null(wk_forward(tied, x), "%s", wk_message());
     wk_scope_end(scope);
     wk_module_destroy(tied), wk_module_destroy(open);
-}
-
-Test(tree, activations_are_their_operations) {
-    wk_scope scope = wk_scope_begin();
-    wk_tensor *x = wk_affine(wk_cast(wk_arange(12), WK_F32), (wk_affine_opts){ 0.5, -3 });
-    x = wk_reshape(x, WK_DIMS(3, 4));
-#define SAME(made, expected)                                         \
-    do {                                                             \
-        wk_module *module = made;                                    \
-        cr_assert_not_null(module, "%s", wk_message());              \
-        golden_expect_equal(wk_forward(module, x), expected, #made); \
-        wk_module_destroy(module);                                   \
-    } while (0)
-    SAME(wk_nn_gelu(), wk_gelu(x));
-    SAME(wk_nn_gelu_tanh(), wk_gelu_tanh(x));
-    SAME(wk_nn_silu(), wk_silu(x));
-    SAME(wk_nn_mish(), wk_mish(x));
-    SAME(wk_nn_leaky_relu((wk_leaky_relu_opts){ WK_SET(0.2) }), wk_leaky_relu(x, (wk_leaky_relu_opts){ WK_SET(0.2) }));
-    SAME(wk_nn_elu((wk_elu_opts){ 0 }), wk_elu(x, (wk_elu_opts){ 0 }));
-    SAME(wk_nn_softmax((wk_axis_opts){ WK_SET(0) }), wk_softmax(x, (wk_axis_opts){ WK_SET(0) }));
-    SAME(wk_nn_prelu((wk_nn_prelu_opts){ 0 }), wk_leaky_relu(x, (wk_leaky_relu_opts){ WK_SET(0.25) }));
-    SAME(wk_nn_glu((wk_glu_opts){ 0 }), wk_glu(x, (wk_glu_opts){ 0 }));
-    wk_scope_end(scope);
 }
 
 Test(tree, the_table_tells_shapes_parameters_and_operations) {
