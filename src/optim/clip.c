@@ -5,6 +5,7 @@
 #include "wick/ops.h"
 
 #include <math.h>
+#include <string.h>
 
 wk_status wk_clip_grad_norm_p(wk_optim *o, double max_norm, wk_clip_opts opts, double *norm) {
     if (wk_failed()) return WK_PENDING;

@@ -4,7 +4,7 @@
  * fill, so that no memory of the host has to outlive the call.  Elements that lie with gaps are sent as the whole
  * stretch of memory that holds them, in one copy, and sorted on the host.
  */
-#include "tensor/tensor.h"
+#include "tensor/registry.h"
 
 #include <string.h>
 
