@@ -1,7 +1,7 @@
 // state.h: what the files of the emulated runtime share: errors, the streams, and how an operation is put on a stream.
 //
-// An operation runs when it is called, so a stream has no queue: it holds only what is being captured on it.  A fault in
-// a kernel is kept for good, as on a device: every later call answers cudaErrorLaunchFailure until cudaDeviceReset.
+// An operation runs when it is called, so a stream has no queue: it holds only what is being captured on it.  A fault
+// in a kernel is kept for good, as on a device: every later call answers cudaErrorLaunchFailure until cudaDeviceReset.
 #ifndef WICK_CUDAEMU_STATE_H
 #define WICK_CUDAEMU_STATE_H
 
