@@ -35,8 +35,8 @@ struct Here {
     Scheduler *scheduler;
     bool inside; // a kernel runs
 };
-// In the first place of the thread-local storage: built-in variables are read in every address computation.
-extern thread_local Here here __attribute__((tls_model("initial-exec")));
+// Read in every address computation, so: no dynamic initialisation, and at a fixed offset.
+extern __thread Here here __attribute__((tls_model("initial-exec")));
 
 // A kernel with its arguments: what a launch is made of.
 struct Launch {

@@ -1,4 +1,4 @@
-// race.h: what the emulator tells the race detector.  A build links race.cpp, or race_off.cpp, which does nothing.
+// race.h: what the emulator tells the race detector.  A build links race/race.cpp, or race_off.cpp, which does nothing.
 #ifndef WICK_CUDAEMU_RACE_H
 #define WICK_CUDAEMU_RACE_H
 

@@ -16,7 +16,7 @@
 
 namespace cudaemu {
 
-thread_local Here here __attribute__((tls_model("initial-exec")));
+__thread Here here __attribute__((tls_model("initial-exec"))) = { { 0, 0, 0 }, { 0, 0, 0 }, {}, {}, 0, nullptr, false };
 
 Scheduler *scheduler() {
     static thread_local std::unique_ptr<Scheduler> own;
@@ -148,17 +148,26 @@ void Scheduler::go_to(Fiber *fiber) {
     fiber_switch(from, fiber);
 }
 
+// Begins the warp's threads one by one, until one of them has waited and may go on.
+void Scheduler::run_fresh(Fiber *self, unsigned number) {
+    Warp &warp = warps[number];
+    do {
+        unsigned lane = pick(warp, warp.fresh), thread = number * 32 + lane;
+        warp.fresh &= ~(1u << lane);
+        threads[thread].fiber = self;
+        become(thread);
+        launch->call(launch->arguments);
+        done++;
+    } while (warp.fresh && !warp.ready);
+}
+
 // The life of a fiber.
 void Scheduler::serve(Fiber *self) {
     for (;;) {
         unsigned thread = 0;
         Next next = choose(&thread);
         if (next == Next::fresh) {
-            warps[thread / 32].fresh &= ~(1u << thread % 32);
-            threads[thread].fiber = self;
-            become(thread);
-            launch->call(launch->arguments);
-            done++;
+            run_fresh(self, thread / 32);
             continue;
         }
         if (next == Next::none && done < thread_count) {
@@ -262,12 +271,20 @@ Gathering *Scheduler::gathering_of(Warp &warp, Meeting kind, const char *name, u
     for (int i = 0; i < warp.gathering_count; i++) {
         Gathering *gathering = &warp.gatherings[i];
         if (gathering->mask != mask) continue;
-        if (std::strcmp(gathering->name, name) != 0)
+        if (gathering->name != name && std::strcmp(gathering->name, name) != 0)
             fail("%s with mask %08x: other lanes of the mask wait in %s", name, mask, gathering->name);
         return gathering;
     }
     warp.gatherings[warp.gathering_count] = Gathering{ kind, name, mask, 0 };
     return &warp.gatherings[warp.gathering_count++];
+}
+
+// Four bytes are what is mostly exchanged.
+static void move(void *to, const void *from, size_t bytes) {
+    if (bytes == 4)
+        std::memcpy(to, from, 4);
+    else if (bytes)
+        std::memcpy(to, from, bytes);
 }
 
 void Scheduler::wait_for_lanes(Meeting kind, const char *name, unsigned mask, unsigned source, void *value,
@@ -279,7 +296,7 @@ void Scheduler::wait_for_lanes(Meeting kind, const char *name, unsigned mask, un
     if (kind == Meeting::shuffle && !((mask & warp.exists) >> source & 1u))
         fail("%s: the source lane %u is not in the mask %08x of %u lanes", name, source, mask,
              (unsigned)__builtin_popcount(warp.exists));
-    if (bytes) std::memcpy(self.given, value, bytes);
+    move(self.given, value, bytes);
     self.source = source;
     Gathering *gathering = gathering_of(warp, kind, name, mask);
     gathering->here |= 1u << lane;
@@ -289,7 +306,7 @@ void Scheduler::wait_for_lanes(Meeting kind, const char *name, unsigned mask, un
     } else {
         leave();
     }
-    if (bytes) std::memcpy(value, self.taken, bytes);
+    move(value, self.taken, bytes);
 }
 
 // What 32-bit values become together, seen from one lane.

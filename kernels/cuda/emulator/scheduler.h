@@ -70,6 +70,7 @@ class Scheduler {
     void shuffle_orders();
     static void body(void *scheduler);
     void serve(Fiber *self);
+    void run_fresh(Fiber *self, unsigned warp);
     void leave();
     void go_to(Fiber *fiber);
     Next choose(unsigned *thread);

@@ -5,7 +5,7 @@
 #ifndef WICK_CUDAEMU_STATE_H
 #define WICK_CUDAEMU_STATE_H
 
-#include "include/cuda_runtime_api.h"
+#include <cuda_runtime_api.h>
 
 #include <functional>
 #include <memory>

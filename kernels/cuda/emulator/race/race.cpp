@@ -5,9 +5,9 @@
 // last reads by two threads are kept.  Within a block two accesses are in order if a barrier lies between them, and
 // within a warp also if __syncwarp does (a shuffle moves values but orders no memory); blocks of one launch are never
 // in order.  Two atomics do not race.
-#include "race.h"
+#include "cuda/emulator/race.h"
 
-#include "scheduler.h"
+#include "cuda/emulator/scheduler.h"
 
 #include <cstdio>
 #include <dlfcn.h>
