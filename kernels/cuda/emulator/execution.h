@@ -7,6 +7,7 @@
 
 #include "state.h"
 
+#include <cstdint>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -17,21 +18,25 @@
 #define __constant__ static const
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
-#define __noinline__ __attribute__((noinline))
+#define __noinline__    __attribute__((noinline))
 #define __restrict__ __restrict
 #define __align__(n) __attribute__((aligned(n)))
 #define __grid_constant__
 
 namespace cudaemu {
 
+class Scheduler;
+
 // Of the thread of the device that runs on this thread of the host.
 struct Here {
     uint3 thread, block;
     dim3 block_size, grid_size;
     unsigned linear; // threadIdx as one number: lane and warp are its parts
+    Scheduler *scheduler;
+    bool inside; // a kernel runs
 };
-// In the first place of the thread-local storage: built-in variables are read in every address computation.
-extern thread_local Here here __attribute__((tls_model("initial-exec")));
+// Read in every address computation, so: no dynamic initialisation, and at a fixed offset.
+extern __thread Here here __attribute__((tls_model("initial-exec")));
 
 // A kernel with its arguments: what a launch is made of.
 struct Launch {
@@ -77,6 +82,14 @@ int barrier(const char *site, bool predicate);
 enum class Meeting { sync, shuffle, ballot, match, add, minimum, maximum, all_bits, any_bit, odd_bits };
 void meet(Meeting kind, const char *name, unsigned mask, unsigned source, void *value, size_t bytes);
 unsigned active_lanes();
+
+// What atomics are made of: a value, and its replacement if it is still what was seen.  Blocks may run on several
+// threads.
+uint32_t atomic_read(const uint32_t *address);
+uint64_t atomic_read(const uint64_t *address);
+bool atomic_replace(uint32_t *address, uint32_t *seen, uint32_t wanted);
+bool atomic_replace(uint64_t *address, uint64_t *seen, uint64_t wanted);
+void fence();
 
 } // namespace cudaemu
 

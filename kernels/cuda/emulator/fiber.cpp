@@ -1,27 +1,17 @@
 // fiber.cpp: see fiber.h.
 #include "fiber.h"
 
+#include "sanitizer.h"
+
 #include <cstdint>
 #include <cstring>
 #include <new>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#    define WK_CUDAEMU_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define WK_CUDAEMU_ASAN 1
-#    endif
-#endif
-#ifdef WK_CUDAEMU_ASAN
-#    include <sanitizer/asan_interface.h>
-#    include <sanitizer/common_interface_defs.h>
-#endif
-
 namespace cudaemu {
 
 // Instrumented code keeps its variables apart from each other and so needs more.
-#ifdef WK_CUDAEMU_ASAN
+#ifdef WICK_CUDAEMU_ASAN
 static constexpr size_t stack_size = 256 << 10;
 #else
 static constexpr size_t stack_size = 64 << 10;
@@ -32,7 +22,7 @@ static thread_local Fiber *came_from;
 
 // The first thing on a stack, and what every switch does on arrival.
 static void arrive(Fiber *self) {
-#ifdef WK_CUDAEMU_ASAN
+#ifdef WICK_CUDAEMU_ASAN
     const void *bottom;
     size_t size;
     __sanitizer_finish_switch_fiber(self->fake, &bottom, &size);
@@ -73,7 +63,9 @@ static void prepare(Fiber *fiber) {
     fiber->stack_pointer = top;
 }
 
-static void exchange(Fiber *from, Fiber *to) { wk__cudaemu_switch(&from->stack_pointer, to->stack_pointer); }
+static void exchange(Fiber *from, Fiber *to) {
+    wk__cudaemu_switch(&from->stack_pointer, to->stack_pointer);
+}
 #else
 static void prepare(Fiber *fiber) {
     getcontext(&fiber->context);
@@ -83,7 +75,9 @@ static void prepare(Fiber *fiber) {
     makecontext(&fiber->context, begin, 0);
 }
 
-static void exchange(Fiber *from, Fiber *to) { swapcontext(&from->context, &to->context); }
+static void exchange(Fiber *from, Fiber *to) {
+    swapcontext(&from->context, &to->context);
+}
 #endif
 
 Fiber *fiber_new(void (*body)(void *), void *argument) {
@@ -104,10 +98,8 @@ Fiber *fiber_new(void (*body)(void *), void *argument) {
 }
 
 void fiber_reset(Fiber *fiber) {
-#ifdef WK_CUDAEMU_ASAN
-    __asan_unpoison_memory_region(fiber->stack, stack_size);
+    unpoison(fiber->stack, stack_size);
     fiber->fake = nullptr;
-#endif
     prepare(fiber);
 }
 
@@ -119,7 +111,7 @@ void fiber_delete(Fiber *fiber) {
 void fiber_switch(Fiber *from, Fiber *to) {
     came_from = from;
     beginning = to;
-#ifdef WK_CUDAEMU_ASAN
+#ifdef WICK_CUDAEMU_ASAN
     __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
 #endif
     exchange(from, to);

@@ -1,8 +1,8 @@
 // fiber.h: stacks that take turns.
 //
-// On x86-64 a switch saves the six registers that a call preserves (2 ns); elsewhere, and with WICK_CUDAEMU_UCONTEXT, it
-// is swapcontext, which asks the system twice a switch (200 ns).  The floating-point control words are the same on all
-// stacks and stay as they are.
+// On x86-64 a switch saves the six registers that a call preserves (2 ns); elsewhere, and with WICK_CUDAEMU_UCONTEXT,
+// it is swapcontext, which asks the system twice a switch (200 ns).  The floating-point control words are the same on
+// all stacks and stay as they are.
 #ifndef WICK_CUDAEMU_FIBER_H
 #define WICK_CUDAEMU_FIBER_H
 

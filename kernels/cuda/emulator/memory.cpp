@@ -1,11 +1,12 @@
 // memory.cpp: memory of the emulated devices.
 //
 // It is the host's, so a kernel and a debugger see the same addresses.  Each allocation begins as 0xFF (NaN in every
-// float type, -1 in every integer) and lies between two red zones that are looked at when it is freed; under the address
-// sanitizer they are poisoned as well.  A copy says which of its ends lies on a device, and is refused where that is not
-// so.
+// float type, -1 in every integer) and lies between two red zones that are looked at when it is freed; under the
+// address sanitizer they are poisoned as well.  A copy says which of its ends lies on a device, and is refused where
+// that is not so.
 //
 //   WICK_CUDAEMU_FAIL=k   the k-th allocation since the variable took this value fails
+#include "sanitizer.h"
 #include "state.h"
 
 #include <cstdint>
@@ -16,22 +17,6 @@
 #include <mutex>
 #include <string>
 
-#if defined(__SANITIZE_ADDRESS__)
-#    define WK_CUDAEMU_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define WK_CUDAEMU_ASAN 1
-#    endif
-#endif
-#ifdef WK_CUDAEMU_ASAN
-#    include <sanitizer/asan_interface.h>
-static void poison(void *at, size_t bytes) { __asan_poison_memory_region(at, bytes); }
-static void unpoison(void *at, size_t bytes) { __asan_unpoison_memory_region(at, bytes); }
-#else
-static void poison(void *, size_t) {}
-static void unpoison(void *, size_t) {}
-#endif
-
 struct CUmemPoolHandle_st {
     unsigned long long threshold, most;
 };
@@ -39,7 +24,7 @@ struct CUmemPoolHandle_st {
 namespace cudaemu {
 
 static constexpr size_t red_zone = 256;
-static constexpr unsigned char red = 0xA5;
+static constexpr unsigned char red = 0xFE; // huge or NaN in every float type, so that reading it shows too
 
 struct Allocation {
     size_t bytes;
@@ -51,7 +36,9 @@ static std::map<uintptr_t, Allocation> allocations;
 static std::map<int, size_t> used;
 static std::map<int, CUmemPoolHandle_st> pools;
 
-static size_t rounded(size_t bytes) { return (bytes + 255) & ~(size_t)255; }
+static size_t rounded(size_t bytes) {
+    return (bytes + 255) & ~(size_t)255;
+}
 
 // Counts down WICK_CUDAEMU_FAIL.
 static bool must_fail() {
@@ -204,13 +191,17 @@ cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream) {
     return answer(release(memory, false));
 }
 
-cudaError_t cudaMallocHost(void **memory, size_t bytes) { return answer(allocate(memory, bytes, -1)); }
+cudaError_t cudaMallocHost(void **memory, size_t bytes) {
+    return answer(allocate(memory, bytes, -1));
+}
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned int flags) {
     return answer(flags ? cudaErrorInvalidValue : allocate(memory, bytes, -1));
 }
 
-cudaError_t cudaFreeHost(void *memory) { return answer(release(memory, true)); }
+cudaError_t cudaFreeHost(void *memory) {
+    return answer(release(memory, true));
+}
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *memory) {
     std::lock_guard<std::mutex> hold(lock);
@@ -220,9 +211,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const vo
     void *at = const_cast<void *>(memory);
     *attributes = cudaPointerAttributes{};
     attributes->device = known ? in.device : -1;
-    attributes->type = !known            ? cudaMemoryTypeUnregistered
-                       : in.device < 0 ? cudaMemoryTypeHost
-                                         : cudaMemoryTypeDevice;
+    attributes->type = !known ? cudaMemoryTypeUnregistered : in.device < 0 ? cudaMemoryTypeHost : cudaMemoryTypeDevice;
     attributes->devicePointer = known ? at : nullptr;
     attributes->hostPointer = known && in.device >= 0 ? nullptr : at;
     return cudaSuccess;
@@ -281,10 +270,12 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device) {
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void *value) {
     std::lock_guard<std::mutex> hold(lock);
     unsigned long long number = *static_cast<unsigned long long *>(value);
-    if (attribute == cudaMemPoolAttrReleaseThreshold) pool->threshold = number;
+    if (attribute == cudaMemPoolAttrReleaseThreshold)
+        pool->threshold = number;
     else if (number == 0 && (attribute == cudaMemPoolAttrReservedMemHigh || attribute == cudaMemPoolAttrUsedMemHigh))
         pool->most = 0;
-    else return answer(cudaErrorInvalidValue);
+    else
+        return answer(cudaErrorInvalidValue);
     return cudaSuccess;
 }
 
@@ -294,8 +285,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
     for (const auto &entry : pools)
         if (&entry.second == pool) now = used[entry.first];
     unsigned long long number = attribute == cudaMemPoolAttrReleaseThreshold ? pool->threshold
-                                : attribute == cudaMemPoolAttrReservedMemHigh
-                                        || attribute == cudaMemPoolAttrUsedMemHigh
+                                : attribute == cudaMemPoolAttrReservedMemHigh || attribute == cudaMemPoolAttrUsedMemHigh
                                     ? pool->most
                                     : now;
     std::memcpy(value, &number, sizeof number);
@@ -303,5 +293,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
 }
 
 // Nothing is kept back, so there is nothing to give.
-cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) {
+    return cudaSuccess;
+}
 }

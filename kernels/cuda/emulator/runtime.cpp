@@ -32,7 +32,9 @@ void keep_fault(const char *text) {
     has_fault = true;
 }
 
-bool faulted() { return has_fault.load(std::memory_order_relaxed); }
+bool faulted() {
+    return has_fault.load(std::memory_order_relaxed);
+}
 
 unsigned long long number_from(const char *variable, unsigned long long otherwise) {
     const char *text = std::getenv(variable);
@@ -44,14 +46,18 @@ int device_count() {
     return count;
 }
 
-int current_device() { return device; }
+int current_device() {
+    return device;
+}
 
 static size_t memory_of_device() {
     size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     return (size_t)number_from("WICK_CUDAEMU_MEMORY", machine / 2);
 }
 
-size_t memory_limit() { return memory_of_device(); }
+size_t memory_limit() {
+    return memory_of_device();
+}
 
 } // namespace cudaemu
 
@@ -65,7 +71,9 @@ cudaError_t cudaGetLastError(void) {
     return error;
 }
 
-cudaError_t cudaPeekAtLastError(void) { return answer(last_error); }
+cudaError_t cudaPeekAtLastError(void) {
+    return answer(last_error);
+}
 
 const char *cudaGetErrorString(cudaError_t error) {
     if (error == cudaErrorLaunchFailure && faulted()) return fault_text;
@@ -93,7 +101,9 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
     return cudaSuccess;
 }
 
-cudaError_t cudaDriverGetVersion(int *version) { return cudaRuntimeGetVersion(version); }
+cudaError_t cudaDriverGetVersion(int *version) {
+    return cudaRuntimeGetVersion(version);
+}
 
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = device_count();

@@ -4,6 +4,7 @@
 
 #include "execution.h"
 #include "fiber.h"
+#include "shared.h"
 
 #include <cstdint>
 #include <vector>
@@ -15,7 +16,6 @@ struct Order {
     enum Kind { forward, reverse, shuffled } kind;
     uint64_t seed;
 };
-Order order_from_environment();
 // xorshift64: the next of a sequence that is never zero.
 uint64_t next_random(uint64_t *state);
 
@@ -26,20 +26,19 @@ struct Gathering {
     unsigned mask, here;
 };
 
-// Lanes as bits, each in one of the first four sets.
+// Sets of lanes, as bits.
 struct Warp {
-    unsigned exists, fresh, ready, meeting, at_barrier;
-    unsigned order[32];
+    unsigned exists, fresh, ready, at_barrier;
+    unsigned char order[32];
     Gathering gatherings[32];
     int gathering_count;
-    uint32_t epoch; // how often all its lanes were ordered by __syncwarp
 };
 
 struct Thread {
     Fiber *fiber; // of one that waits
     uint3 index;
     unsigned source; // of its shuffle
-    size_t bytes;
+    uint32_t met;    // how often __syncwarp ordered it with others
     alignas(16) unsigned char given[16], taken[16];
 };
 
@@ -48,65 +47,55 @@ class Scheduler {
   public:
     Scheduler();
     ~Scheduler();
+    // Of the blocks that follow.
+    void begin(const Launch &launch, const Order &order);
     // Runs one block to its end; false after a fault, which was kept.
-    bool run_block(const Launch &launch, uint3 block);
+    bool run_block(uint3 block);
 
     int wait_at_barrier(const char *site, bool predicate);
     void wait_for_lanes(Meeting kind, const char *name, unsigned mask, unsigned source, void *value, size_t bytes);
-    void *static_memory(const void *site, size_t bytes, size_t alignment);
-    void *dynamic_memory();
     unsigned active_lanes() const;
+    // Keeps the fault, with the kernel, the block and the thread, and leaves the block for good.
     [[noreturn]] void give_up(const char *text);
 
-    // for the race detector
-    bool is_shared(const void *address) const;
-    uint32_t barriers_passed() const { return epoch; }
-    uint32_t meetings_of_warp() const { return warps[here.linear / 32].epoch; }
+    SharedMemory memory;
+    const Launch *launch = nullptr;
+    uint32_t barriers = 0; // passed in this block
+    Thread threads[1024];
 
   private:
-    struct Static {
-        const void *site;
-        char *at;
-        size_t bytes;
-    };
-    void prepare(const Launch &launch, uint3 block);
+    enum class Next { fresh, ready, none };
+    void prepare(uint3 block);
+    void number_threads();
     void shuffle_orders();
     static void body(void *scheduler);
-    bool begin_fresh(bool in_this_warp_only);
+    void serve(Fiber *self);
+    void run_fresh(Fiber *self, unsigned warp);
     void leave();
-    void switch_to(Fiber *fiber);
-    bool find_ready(unsigned *thread);
-    bool find_fresh(unsigned *thread);
+    void go_to(Fiber *fiber);
+    Next choose(unsigned *thread);
     unsigned pick(const Warp &warp, unsigned lanes) const;
     void become(unsigned thread);
     bool release_barrier();
-    void complete(Warp &warp, unsigned first, int gathering);
-    const char *why_stuck(char *text, size_t size) const;
-    char *take_memory(size_t bytes, size_t alignment);
-    void check_red_zones();
+    Gathering *gathering_of(Warp &warp, Meeting kind, const char *name, unsigned mask);
+    void complete(Warp &warp, Gathering *gathering);
+    void describe_stuck(char *text, size_t size) const;
     Fiber *idle_fiber();
+    void reset_fibers();
 
-    Order order;
-    uint64_t random;
-    const Launch *launch;
-    unsigned thread_count, warp_count, done_count, arrived_count, true_count, last_true_count, current_warp;
-    uint32_t epoch;
-    const char *barrier_site;
-    unsigned warp_order[32];
+    Order order{ Order::forward, 1 };
+    unsigned thread_count = 0, warp_count = 0, done = 0, arrived = 0, agreed = 0, agreed_before = 0, place = 0;
+    const char *barrier_site = nullptr;
+    unsigned char warp_order[32];
     Warp warps[32];
-    Thread threads[1024];
-    dim3 indexed_for; // the block size that threads[].index is of
-    Fiber origin, *running;
+    dim3 numbered_for{ 0, 0, 0 };
+    Fiber origin{}, *running = nullptr;
     std::vector<Fiber *> idle, all;
-    char *memory;
-    size_t memory_used;
-    std::vector<Static> statics;
-    char *dynamic;
-    bool ended, fault;
+    bool fault = false;
 };
 
-// Of this thread of the host.
-Scheduler &scheduler();
+// Of this thread of the host; nullptr where there is no memory for one.
+Scheduler *scheduler();
 
 } // namespace cudaemu
 

@@ -1,11 +1,11 @@
 // state.h: what the files of the emulated runtime share: errors, the streams, and how an operation is put on a stream.
 //
-// An operation runs when it is called, so a stream has no queue: it holds only what is being captured on it.  A fault in
-// a kernel is kept for good, as on a device: every later call answers cudaErrorLaunchFailure until cudaDeviceReset.
+// An operation runs when it is called, so a stream has no queue: it holds only what is being captured on it.  A fault
+// in a kernel is kept for good, as on a device: every later call answers cudaErrorLaunchFailure until cudaDeviceReset.
 #ifndef WICK_CUDAEMU_STATE_H
 #define WICK_CUDAEMU_STATE_H
 
-#include "include/cuda_runtime_api.h"
+#include <cuda_runtime_api.h>
 
 #include <functional>
 #include <memory>

@@ -32,9 +32,13 @@ cudaError_t check_stream(cudaStream_t stream) {
     return stream && stream->magic != live_stream ? cudaErrorInvalidResourceHandle : cudaSuccess;
 }
 
-bool capturing_somewhere() { return captures.load(std::memory_order_relaxed) > 0; }
+bool capturing_somewhere() {
+    return captures.load(std::memory_order_relaxed) > 0;
+}
 
-static bool dead(cudaEvent_t event) { return !event || event->magic != live_event; }
+static bool dead(cudaEvent_t event) {
+    return !event || event->magic != live_event;
+}
 
 } // namespace cudaemu
 
@@ -49,7 +53,9 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags) 
     return answer(*stream ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-cudaError_t cudaStreamCreate(cudaStream_t *stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
+cudaError_t cudaStreamCreate(cudaStream_t *stream) {
+    return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
+}
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int priority) {
     (void)priority;
@@ -75,7 +81,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return answer(stream && stream->capturing() ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
 
-cudaError_t cudaStreamQuery(cudaStream_t stream) { return cudaStreamSynchronize(stream); }
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    return cudaStreamSynchronize(stream);
+}
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int flags) {
     if (check_stream(stream) || dead(event)) return answer(cudaErrorInvalidResourceHandle);
@@ -92,7 +100,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags) {
     return answer(*event ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-cudaError_t cudaEventCreate(cudaEvent_t *event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
+cudaError_t cudaEventCreate(cudaEvent_t *event) {
+    return cudaEventCreateWithFlags(event, cudaEventDefault);
+}
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
     if (dead(event)) return answer(cudaErrorInvalidResourceHandle);
@@ -113,7 +123,9 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
     return answer(event->capture && event->capture->open ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t event) { return cudaEventQuery(event); }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    return cudaEventQuery(event);
+}
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
     if (dead(from) || dead(to) || !from->timed || !to->timed) return answer(cudaErrorInvalidResourceHandle);

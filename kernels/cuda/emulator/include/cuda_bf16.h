@@ -26,12 +26,18 @@ static inline __nv_bfloat16 __float2bfloat16_rn(float value) {
     uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
     return __nv_bfloat16{ (unsigned short)(value != value ? 0x7FFFu : rounded) };
 }
-static inline __nv_bfloat16 __float2bfloat16(float value) { return __float2bfloat16_rn(value); }
+static inline __nv_bfloat16 __float2bfloat16(float value) {
+    return __float2bfloat16_rn(value);
+}
 static inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) {
     return __nv_bfloat162{ __float2bfloat16_rn(x), __float2bfloat16_rn(y) };
 }
-static inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) { return __nv_bfloat16{ bits }; }
-static inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 value) { return value.bits; }
+static inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) {
+    return __nv_bfloat16{ bits };
+}
+static inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 value) {
+    return value.bits;
+}
 #endif
 
 #endif

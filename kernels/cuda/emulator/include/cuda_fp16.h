@@ -42,12 +42,18 @@ static inline __half __float2half_rn(float value) {
     if (size > 0x7F800000u) return __half{ 0x7FFFu };
     return __half{ (unsigned short)(sign | (size >= 0x47800000u ? 0x7C00u : size < 0x38800000u ? small : normal)) };
 }
-static inline __half __float2half(float value) { return __float2half_rn(value); }
+static inline __half __float2half(float value) {
+    return __float2half_rn(value);
+}
 static inline __half2 __floats2half2_rn(float x, float y) {
     return __half2{ __float2half_rn(x), __float2half_rn(y) };
 }
-static inline __half __ushort_as_half(unsigned short bits) { return __half{ bits }; }
-static inline unsigned short __half_as_ushort(__half value) { return value.bits; }
+static inline __half __ushort_as_half(unsigned short bits) {
+    return __half{ bits };
+}
+static inline unsigned short __half_as_ushort(__half value) {
+    return value.bits;
+}
 #endif
 
 #endif

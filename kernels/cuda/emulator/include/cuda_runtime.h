@@ -6,8 +6,8 @@
 #include "cuda_runtime_api.h"
 
 #ifdef __cplusplus
-#    include "../execution.h"
-#    include "../intrinsics.h"
+#    include "cuda/emulator/execution.h"
+#    include "cuda/emulator/intrinsics.h"
 #endif
 
 #endif

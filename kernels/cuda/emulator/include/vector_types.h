@@ -11,19 +11,23 @@
     X(longlong, long long, 8) X(ulonglong, unsigned long long, 8) X(double, double, 8)
 /* clang-format on */
 
-#define WK_CUDAEMU_DEFINE(name, type, size)                                                                          \
-    typedef struct name##1 {                                                                                         \
-        type x;                                                                                                      \
-    } name##1;                                                                                                       \
-    typedef struct WK_CUDAEMU_ALIGN(2 * size) name##2 {                                                              \
-        type x, y;                                                                                                   \
-    } name##2;                                                                                                       \
-    typedef struct name##3 {                                                                                         \
-        type x, y, z;                                                                                                \
-    } name##3;                                                                                                       \
-    typedef struct WK_CUDAEMU_ALIGN(4 * size > 16 ? 16 : 4 * size) name##4 {                                         \
-        type x, y, z, w;                                                                                             \
-    } name##4;
+#define WK_CUDAEMU_DEFINE(name, type, size)                                  \
+    typedef struct name##1 {                                                 \
+        type x;                                                              \
+    }                                                                        \
+    name##1;                                                                 \
+    typedef struct WK_CUDAEMU_ALIGN(2 * size) name##2 {                      \
+        type x, y;                                                           \
+    }                                                                        \
+    name##2;                                                                 \
+    typedef struct name##3 {                                                 \
+        type x, y, z;                                                        \
+    }                                                                        \
+    name##3;                                                                 \
+    typedef struct WK_CUDAEMU_ALIGN(4 * size > 16 ? 16 : 4 * size) name##4 { \
+        type x, y, z, w;                                                     \
+    }                                                                        \
+    name##4;
 WK_CUDAEMU_VECTORS(WK_CUDAEMU_DEFINE)
 #undef WK_CUDAEMU_DEFINE
 
@@ -36,10 +40,16 @@ typedef struct dim3 {
 } dim3;
 
 #ifdef __cplusplus
-#    define WK_CUDAEMU_MAKE(name, type, size)                                                                        \
-        static inline name##2 make_##name##2(type x, type y) { return name##2{ x, y }; }                             \
-        static inline name##3 make_##name##3(type x, type y, type z) { return name##3{ x, y, z }; }                  \
-        static inline name##4 make_##name##4(type x, type y, type z, type w) { return name##4{ x, y, z, w }; }
+#    define WK_CUDAEMU_MAKE(name, type, size)                                  \
+        static inline name##2 make_##name##2(type x, type y) {                 \
+            return name##2 { x, y };                                           \
+        }                                                                      \
+        static inline name##3 make_##name##3(type x, type y, type z) {         \
+            return name##3 { x, y, z };                                        \
+        }                                                                      \
+        static inline name##4 make_##name##4(type x, type y, type z, type w) { \
+            return name##4 { x, y, z, w };                                     \
+        }
 WK_CUDAEMU_VECTORS(WK_CUDAEMU_MAKE)
 #    undef WK_CUDAEMU_MAKE
 #endif
