@@ -73,8 +73,9 @@ static void trim(int device) {
     wk__pool_trim();
 }
 
-static wk_status copy(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream) {
-    (void)kind, (void)stream;
+static wk_status copy(int device, void *target, const void *source, size_t bytes, wk_copy_kind kind,
+                      wk_stream *stream) {
+    (void)device, (void)kind, (void)stream;
     if (bytes) memcpy(target, source, bytes);
     return WK_OK;
 }

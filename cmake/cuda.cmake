@@ -1,0 +1,74 @@
+# The plugins wick_cudaemu.so and wick_cuda.so: one set of sources.  The first needs a C++ compiler alone: kernels are
+# host C++ against the emulator's headers, and no toolkit is looked at.  The second is built where there is nvcc.
+option(WICK_CUDAEMU "Build the emulated device (needs a C++ compiler)" ON)
+option(WICK_CUDA "Build the CUDA backend where nvcc is found" ON)
+
+file(GLOB cuda_host CONFIGURE_DEPENDS kernels/cuda/*.c kernels/cuda/*/*.c)
+file(GLOB cuda_kernels CONFIGURE_DEPENDS kernels/cuda/*/*.cu)
+list(FILTER cuda_host EXCLUDE REGEX "/emulator/")
+
+function(wick_cuda_plugin name)
+  add_library(${name} MODULE ${ARGN})
+  set_target_properties(${name} PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/kernels ${PROJECT_SOURCE_DIR}/src
+    ${PROJECT_SOURCE_DIR}/include)
+  target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
+  target_link_libraries(${name} PRIVATE wick Threads::Threads m)
+endfunction()
+
+# wick_flags' warnings that C++ has too.
+set(WICK_CXX_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fno-math-errno -fno-trapping-math)
+
+include(CheckLanguage)
+if(WICK_CUDAEMU)
+  check_language(CXX)
+endif()
+if(WICK_CUDAEMU AND CMAKE_CXX_COMPILER)
+  enable_language(CXX)
+  set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
+  file(GLOB emulator CONFIGURE_DEPENDS kernels/cuda/emulator/*.cpp)
+  # A source has one language in a folder of CMake's: the emulator's kernels are included by files made for them.
+  set(emulated)
+  foreach(kernel IN LISTS cuda_kernels)
+    file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR}/kernels/cuda ${kernel})
+    string(REPLACE "/" "_" unit ${path})
+    set(unit ${PROJECT_BINARY_DIR}/cudaemu/${unit}.cpp)
+    file(CONFIGURE OUTPUT ${unit} CONTENT "#include \"cuda/${path}\"\n")
+    list(APPEND emulated ${unit})
+  endforeach()
+  wick_cuda_plugin(wick_cudaemu ${cuda_host} ${emulator} ${emulated})
+  target_include_directories(wick_cudaemu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/include)
+  target_compile_definitions(wick_cudaemu PRIVATE WICK_CUDA_EMULATOR=1)
+  set_target_properties(wick_cudaemu PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS ON)
+  target_compile_options(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${WICK_CXX_WARNINGS}>
+    $<$<COMPILE_LANGUAGE:C>:$<TARGET_PROPERTY:wick_flags,INTERFACE_COMPILE_OPTIONS>>)
+  if(WICK_SANITIZE)
+    target_compile_options(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${WICK_SANITIZE}
+      -fno-sanitize-recover=all>)
+    target_link_options(wick_cudaemu PRIVATE -fsanitize=${WICK_SANITIZE})
+  endif()
+endif()
+
+if(WICK_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
+  if(NOT DEFINED ENV{CUDACXX} AND NOT CMAKE_CUDA_COMPILER)
+    find_program(WICK_NVCC nvcc HINTS /usr/local/cuda/bin ${PROJECT_SOURCE_DIR}/build/cuda/bin)
+    if(WICK_NVCC)
+      set(ENV{CUDACXX} ${WICK_NVCC})
+    endif()
+  endif()
+  check_language(CUDA)
+endif()
+if(WICK_CUDA AND CMAKE_CUDA_COMPILER AND NOT WICK_SANITIZE)
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+  set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
+  wick_cuda_plugin(wick_cuda ${cuda_host} ${cuda_kernels})
+  set_target_properties(wick_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static)
+  target_include_directories(wick_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_compile_options(wick_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:C>:$<TARGET_PROPERTY:wick_flags,INTERFACE_COMPILE_OPTIONS>>
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Xptxas=-warn-spills,-warn-lmem-usage;--Werror=all-warnings;-t2>")
+endif()
