@@ -12,7 +12,8 @@ typedef struct wk_cuda_entry {
 
 /* clang-format off */
 #define WK_CUDA_TABLES(X) \
-    X(cross_entropy) X(optimizer_steps) X(tensor_list) X(conv) X(pool)
+    X(cross_entropy) X(optimizer_steps) X(tensor_list) X(conv) X(pool) \
+    X(pointwise) X(conversions)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)
