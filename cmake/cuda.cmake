@@ -1,6 +1,5 @@
 # The plugins wick_cudaemu.so and wick_cuda.so: one set of sources.  The first needs a C++ compiler alone: kernels are
 # host C++ against the emulator's headers, and no toolkit is looked at.  The second is built where there is nvcc.
-option(WICK_CUDAEMU "Build the emulated device (needs a C++ compiler)" ON)
 option(WICK_CUDA "Build the CUDA backend where nvcc is found" ON)
 
 file(GLOB cuda_host CONFIGURE_DEPENDS kernels/cuda/*.c kernels/cuda/*/*.c)
@@ -17,19 +16,9 @@ function(wick_cuda_plugin name)
   target_link_libraries(${name} PRIVATE wick Threads::Threads m)
 endfunction()
 
-# wick_flags' warnings that C++ has too.
-set(WICK_CXX_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fno-math-errno -fno-trapping-math)
-
-include(CheckLanguage)
-if(WICK_CUDAEMU)
-  check_language(CXX)
-endif()
-if(WICK_CUDAEMU AND CMAKE_CXX_COMPILER)
-  enable_language(CXX)
-  set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
-  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
-  include(cmake/cudaemu.cmake)
-  # A source has one language in a folder of CMake's: the emulator's kernels are included by files made for them.
+if(TARGET wick_cudaemu_runtime)
+  # A file has one language in a folder of CMake's, and in this one .cu belongs to nvcc: the emulated device's kernels are
+  # included by files made for them.
   set(emulated)
   foreach(kernel IN LISTS cuda_kernels)
     file(RELATIVE_PATH path ${PROJECT_SOURCE_DIR}/kernels/cuda ${kernel})
@@ -40,19 +29,15 @@ if(WICK_CUDAEMU AND CMAKE_CXX_COMPILER)
   endforeach()
   wick_cuda_plugin(wick_cudaemu ${cuda_host} ${emulated} $<TARGET_OBJECTS:wick_cudaemu_runtime>
     $<TARGET_OBJECTS:wick_cudaemu_race_off>)
-  target_link_libraries(wick_cudaemu PRIVATE OpenMP::OpenMP_CXX)
   target_include_directories(wick_cudaemu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/include)
-  target_compile_definitions(wick_cudaemu PRIVATE WICK_CUDA_EMULATOR=1)
-  set_target_properties(wick_cudaemu PROPERTIES CXX_STANDARD 17 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS ON)
-  target_compile_options(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${WICK_CXX_WARNINGS}>
+  target_compile_definitions(wick_cudaemu PRIVATE WICK_CUDA_EMULATOR)
+  target_link_libraries(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:wick_cudaemu_flags> OpenMP::OpenMP_CXX)
+  target_compile_options(wick_cudaemu PRIVATE
     $<$<COMPILE_LANGUAGE:C>:$<TARGET_PROPERTY:wick_flags,INTERFACE_COMPILE_OPTIONS>>)
-  if(WICK_SANITIZE)
-    target_compile_options(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${WICK_SANITIZE}
-      -fno-sanitize-recover=all>)
-    target_link_options(wick_cudaemu PRIVATE -fsanitize=${WICK_SANITIZE})
-  endif()
+  set_target_properties(wick_cudaemu PROPERTIES LINKER_LANGUAGE CXX)
 endif()
 
+include(CheckLanguage)
 if(WICK_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
   if(NOT DEFINED ENV{CUDACXX} AND NOT CMAKE_CUDA_COMPILER)

@@ -1,6 +1,9 @@
 # The CUDA emulator: C++ that stands for the CUDA runtime where kernels are compiled for the host.  The one place where
 # Wick needs a C++ compiler; kernels are C++ in any case, and nothing of it is linked into the libraries.
+enable_language(CXX)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
 
 add_library(wick_cudaemu_flags INTERFACE)
 target_include_directories(wick_cudaemu_flags INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src

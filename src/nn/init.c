@@ -9,13 +9,18 @@
 static bool takes(const char *who, const wk_tensor *t, int least_rank, int most_rank) {
     char text[160];
     if (!t || wk_failed()) return false;
-    bool fits = !t->device && (t->dtype == WK_F32 || t->dtype == WK_F64) && (t->flags & WK_TENSOR_CONTIGUOUS)
+    bool fits = (t->dtype == WK_F32 || t->dtype == WK_F64) && (t->flags & WK_TENSOR_CONTIGUOUS)
                 && (t->flags & WK_TENSOR_KEPT) && t->rank >= least_rank && t->rank <= most_rank;
+    if (fits && t->device) {
+        (void)wk_fail(WK_DEVICE, "%s: the tensor is %s; draw on the CPU, then wk_module_to_device", who,
+                      wk_describe(t, text, sizeof text));
+        return false;
+    }
     if (fits) {
         t->storage->version++;
         return true;
     }
-    (void)wk_fail(WK_INVALID, "%s: %s, expected a kept tensor on the CPU, f32 or f64, row major, of rank %d to %d", who,
+    (void)wk_fail(WK_INVALID, "%s: %s, expected a kept tensor, f32 or f64, row major, of rank %d to %d", who,
                   wk_describe(t, text, sizeof text), least_rank, most_rank);
     return false;
 }

@@ -178,8 +178,10 @@ wk_status wk_device_synchronise(wk_device device) {
 
 wk_device wk_device_use(wk_device device) {
     wk_context *context = wk__context();
-    if (!context || check_device(device, "wk_device_use") != WK_OK) return context ? context->device : 0;
-    return wk__device_enter(context, device);
+    if (!context) return WK_CPU;
+    if (is_device(device) && wk__backend_of(device)) return wk__device_enter(context, device); /* with an error pending too */
+    (void)check_device(device, "wk_device_use");
+    return context->device;
 }
 
 wk_device wk_device_of(const wk_tensor *tensor) {

@@ -132,10 +132,9 @@ static wk_status refuse_devices(const wk_call *call, int i) {
     char one[160], other[160];
     int first = 0;
     while (!call->in[first] || call->in[first]->device != call->device || is_host_operand(call, first)) first++;
-    return wk_bad_call(call, WK_DEVICE,
-                       "input %d, %s, is on %s and input %d, %s, on %s; move one of them with wk_to_device", first,
-                       wk_describe(call->in[first], one, sizeof one), wk_device_name(call->device), i,
-                       wk_describe(call->in[i], other, sizeof other), wk_device_name(call->in[i]->device));
+    return wk_bad_call(call, WK_DEVICE, "input %d is %s%s and input %d is %s%s; move one of them with wk_to_device", first,
+                       wk_describe(call->in[first], one, sizeof one), call->device ? "" : " on cpu", i,
+                       wk_describe(call->in[i], other, sizeof other), call->in[i]->device ? "" : " on cpu");
 }
 
 /* CPU tensors without axes are numbers: they go to where the call runs. */
@@ -504,7 +503,7 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
     wk_desc descs[WK_MAX_OUT];
     for (int i = 0; i < op->n_out; i++) {
         descs[i].strided = false;
-        descs[i].view_of = descs[i].reuse_of = 0;
+        descs[i].view_of = descs[i].reuse_of = descs[i].place = 0;
     }
     WK_TRY(op->shape(call, descs));
     if (runs_as_parts(call)) {

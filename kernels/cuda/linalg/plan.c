@@ -19,7 +19,7 @@ static const uint64_t workspace_limit = 32u << 20;
 
 wk_status wk__cublas_status(const wk_call *call, cublasStatus_t status) {
     if (status == CUBLAS_STATUS_SUCCESS) return WK_OK;
-    return wk_fail(WK_INTERNAL, "%s: cuBLASLt: %s", call ? call->op->name : "device", cublasLtGetStatusString(status));
+    return wk_fail(WK_DEVICE, "%s: cuBLASLt: %s", call ? call->op->name : "device", cublasLtGetStatusString(status));
 }
 
 cublasLtHandle_t wk__cublas_handle(int device) {

@@ -25,6 +25,7 @@ static wk_status where(wk_kernel_ctx *ctx, const wk_call *call) {
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 const wk_cuda_entry wk__cuda_conversions[] = {
     { "cast", ANY, cast },
+    { "copy", ANY, cast },
     { "where", ANY, where },
     { NULL, 0, NULL },
 };
