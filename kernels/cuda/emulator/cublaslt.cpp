@@ -43,14 +43,30 @@ namespace cudaemu {
 using Desc = cublasLtMatmulDescOpaque_t;
 using Layout = cublasLtMatrixLayoutOpaque_t;
 
-static float widen(float x) { return x; }
-static double widen(double x) { return x; }
-static float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
-static float widen(__half x) { return __half2float(x); }
-static void narrow(float *to, float x) { *to = x; }
-static void narrow(double *to, double x) { *to = x; }
-static void narrow(__nv_bfloat16 *to, float x) { *to = __float2bfloat16_rn(x); }
-static void narrow(__half *to, float x) { *to = __float2half_rn(x); }
+static float widen(float x) {
+    return x;
+}
+static double widen(double x) {
+    return x;
+}
+static float widen(__nv_bfloat16 x) {
+    return __bfloat162float(x);
+}
+static float widen(__half x) {
+    return __half2float(x);
+}
+static void narrow(float *to, float x) {
+    *to = x;
+}
+static void narrow(double *to, double x) {
+    *to = x;
+}
+static void narrow(__nv_bfloat16 *to, float x) {
+    *to = __float2bfloat16_rn(x);
+}
+static void narrow(__half *to, float x) {
+    *to = __float2half_rn(x);
+}
 
 static size_t place(const Layout &m, uint64_t row, uint64_t col) {
     return m.order == CUBLASLT_ORDER_COL ? row + col * (uint64_t)m.ld : row * (uint64_t)m.ld + col;
@@ -61,8 +77,7 @@ template <class R, class T>
 static void pack(std::vector<R> &to, const T *from, const Layout &m, bool turned, uint64_t rows, uint64_t cols) {
     to.resize(rows * cols);
     for (uint64_t i = 0; i < rows; i++)
-        for (uint64_t j = 0; j < cols; j++)
-            to[i * cols + j] = widen(from[turned ? place(m, j, i) : place(m, i, j)]);
+        for (uint64_t j = 0; j < cols; j++) to[i * cols + j] = widen(from[turned ? place(m, j, i) : place(m, i, j)]);
 }
 
 // c (cols) += a (k) · b (k, n), columns [0, n).  The compiler vectorises over columns.
@@ -313,11 +328,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     if (!a || !b || !d || (algo && algo->data[0] != 1)) return CUBLAS_STATUS_INVALID_VALUE;
     bool needs_bias = (unsigned)desc->epilogue & CUBLASLT_EPILOGUE_BIAS;
     if (needs_bias && !desc->bias) return CUBLAS_STATUS_INVALID_VALUE;
-#define RUN(R, T)                                                                                                    \
-    status_of(submit(stream, Product<R, T>{ *desc, *a_layout, *b_layout, *c_layout, *d_layout,                        \
-                                            static_cast<const T *>(a), static_cast<const T *>(b),                    \
-                                            static_cast<const T *>(c), static_cast<T *>(d),                          \
-                                            *static_cast<const R *>(alpha), *static_cast<const R *>(beta) }))
+#define RUN(R, T)                                                                                                   \
+    status_of(                                                                                                      \
+        submit(stream, Product<R, T>{ *desc, *a_layout, *b_layout, *c_layout, *d_layout, static_cast<const T *>(a), \
+                                      static_cast<const T *>(b), static_cast<const T *>(c), static_cast<T *>(d),    \
+                                      *static_cast<const R *>(alpha), *static_cast<const R *>(beta) }))
     switch (d_layout->type) {
     case CUDA_R_64F: return RUN(double, double);
     case CUDA_R_16F: return RUN(float, __half);

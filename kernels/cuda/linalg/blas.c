@@ -103,9 +103,9 @@ static bool make_key(wk_cublas_key *key, const wk_cuda_product *p, const wk_call
     key->count = o->count, key->a_batch = o->a_step, key->b_batch = o->b_step;
     key->dtype = call->out[0]->dtype, key->device = wk__cuda_entered();
     key->bias = bias, key->relu = p->relu;
-    key->alignment = least(alignment_of(o->a, key->a_ld, o->a_step, element),
-                           least(alignment_of(o->b, key->b_ld, o->b_step, element),
-                                 alignment_of(o->c, p->n, p->m * p->n, element)));
+    key->alignment =
+        least(alignment_of(o->a, key->a_ld, o->a_step, element),
+              least(alignment_of(o->b, key->b_ld, o->b_step, element), alignment_of(o->c, p->n, p->m * p->n, element)));
     return key->a_ld && key->b_ld && o->count <= INT32_MAX;
 }
 

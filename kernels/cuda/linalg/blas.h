@@ -8,7 +8,7 @@
 
 /* Everything that a plan depends on.  Compared as bytes: all of it is written, also what is not used. */
 typedef struct wk_cublas_key {
-    int64_t m, n, k;                /* of the row-major result (m, n) */
+    int64_t m, n, k; /* of the row-major result (m, n) */
     int64_t a_ld, b_ld, count, a_batch, b_batch;
     int32_t dtype, device, a_turned, b_turned;
     int32_t bias, relu, alignment, unused;

@@ -1,7 +1,7 @@
-/* plan.c: cuBLASLt's handle of each device, and plans (descriptors, layouts, the algorithm of its heuristic) kept by what
- * they depend on.  Making one costs tens of microseconds, finding one a hash; they are never given back, a program has
- * a few hundred shapes.  cuBLASLt counts columns first, so a row-major product c = a b is asked for as cᵀ = bᵀ aᵀ: its
- * first operand is our second.
+/* plan.c: cuBLASLt's handle of each device, and plans (descriptors, layouts, the algorithm of its heuristic) kept by
+ * what they depend on.  Making one costs tens of microseconds, finding one a hash; they are never given back, a program
+ * has a few hundred shapes.  cuBLASLt counts columns first, so a row-major product c = a b is asked for as cᵀ = bᵀ aᵀ:
+ * its first operand is our second.
  */
 #include "cuda/linalg/blas.h"
 
@@ -35,10 +35,10 @@ static cudaDataType type_of(int dtype) {
     return dtype == WK_F64 ? CUDA_R_64F : dtype == WK_BF16 ? CUDA_R_16BF : dtype == WK_F16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
-#define SET(call)                                                     \
-    do {                                                              \
-        cublasStatus_t status_ = (call);                              \
-        if (status_ != CUBLAS_STATUS_SUCCESS) return status_;         \
+#define SET(call)                                             \
+    do {                                                      \
+        cublasStatus_t status_ = (call);                      \
+        if (status_ != CUBLAS_STATUS_SUCCESS) return status_; \
     } while (0)
 
 static cublasStatus_t make_layout(cublasLtMatrixLayout_t *layout, const wk_cublas_key *key, bool turned, int64_t rows,
@@ -47,8 +47,7 @@ static cublasStatus_t make_layout(cublasLtMatrixLayout_t *layout, const wk_cubla
     SET(cublasLtMatrixLayoutCreate(layout, type_of(key->dtype), (uint64_t)(turned ? cols : rows),
                                    (uint64_t)(turned ? rows : cols), ld));
     SET(cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
-    return cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch,
-                                            sizeof batch);
+    return cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch, sizeof batch);
 }
 
 static cublasStatus_t make_desc(wk_cublas_plan *plan) {
@@ -68,10 +67,10 @@ static cublasStatus_t make_desc(wk_cublas_plan *plan) {
 }
 
 static cublasStatus_t choose(wk_cublas_plan *plan, cublasLtHandle_t handle, cublasLtMatmulPreference_t preference) {
-    static const cublasLtMatmulPreferenceAttributes_t sides[] = {
-        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES
-    };
+    static const cublasLtMatmulPreferenceAttributes_t sides[] = { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                                                                  CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                                                  CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                                                                  CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES };
     uint32_t alignment = (uint32_t)plan->key.alignment;
     int found = 0;
     SET(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_limit,

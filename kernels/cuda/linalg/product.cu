@@ -1,7 +1,7 @@
 // product.cu: matrix products of any layout, by tiles of 16 x 16 in shared memory.
 //
-// The twin of what cuBLASLt does, for what it does not take: strides on both axes, f64 with a bias, nothing to sum over.
-// Each operand is read 1/16 of N (or M) times; roof: the bandwidth of shared memory, one load a multiply-add.
+// The twin of what cuBLASLt does, for what it does not take: strides on both axes, f64 with a bias, nothing to sum
+// over. Each operand is read 1/16 of N (or M) times; roof: the bandwidth of shared memory, one load a multiply-add.
 #include "cuda/elements.h"
 #include "cuda/linalg/product.h"
 
