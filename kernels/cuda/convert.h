@@ -4,12 +4,8 @@
 
 #include "cuda/device.h"
 
-template <class T> struct wk_computed {
-    using type = float;
-};
-template <> struct wk_computed<double> {
-    using type = double;
-};
+template <class T> struct wk_computed { using type = float; };
+template <> struct wk_computed<double> { using type = double; };
 template <class T> using wk_real = typename wk_computed<T>::type;
 
 __device__ __forceinline__ float wk_get(float x) {
@@ -39,13 +35,13 @@ __device__ __forceinline__ void wk_put(__half *to, float x) {
 }
 
 /* Call FUNCTION<T>(arguments) for the type of a wk_dtype that is a float; 1 (cudaErrorInvalidValue) for others. */
-#define WK_FLOAT_CASES(dtype, FUNCTION, ...)                 \
-    switch (dtype) {                                         \
-    case 0: return FUNCTION<float>(__VA_ARGS__);             \
-    case 1: return FUNCTION<double>(__VA_ARGS__);            \
-    case 2: return FUNCTION<__nv_bfloat16>(__VA_ARGS__);     \
-    case 3: return FUNCTION<__half>(__VA_ARGS__);            \
-    default: return 1;                                       \
+#define WK_FLOAT_CASES(dtype, FUNCTION, ...)             \
+    switch (dtype) {                                     \
+    case 0: return FUNCTION<float>(__VA_ARGS__);         \
+    case 1: return FUNCTION<double>(__VA_ARGS__);        \
+    case 2: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
+    case 3: return FUNCTION<__half>(__VA_ARGS__);        \
+    default: return 1;                                   \
     }
 
 #endif

@@ -12,8 +12,15 @@ typedef struct wk_cuda_entry {
 
 /* clang-format off */
 #define WK_CUDA_TABLES(X) \
-    X(pointwise) X(conversions) X(cross_entropy) X(optimizer_steps) X(tensor_list) X(conv) X(pool) \
-    X(attention) X(rotary) X(resize)
+    X(attention) X(rotary) \
+    X(conv) X(pool) X(resize) \
+    X(blas) \
+    X(cross_entropy) \
+    X(batch_norm) \
+    X(optimizer_steps) X(tensor_list) \
+    X(conversions) X(pointwise) \
+    X(random) \
+    X(reductions) X(softmax_rows)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)

@@ -1,6 +1,6 @@
-/* walk_make.h: walks made of tensors, as in kernels/cpu/simd/iterate.h: axes are sorted by the strides of operand 0 (the
- * output: neighbouring threads then write neighbouring elements whatever the layout), and joined where all operands
- * allow it, so that equal layouts end as one long row. */
+/* walk_make.h: walks made of tensors, as in kernels/cpu/simd/iterate.h: axes are sorted by the strides of operand 0
+ * (the output: neighbouring threads then write neighbouring elements whatever the layout), and joined where all
+ * operands allow it, so that equal layouts end as one long row. */
 #ifndef WICK_KERNELS_CUDA_WALK_MAKE_H
 #define WICK_KERNELS_CUDA_WALK_MAKE_H
 
@@ -53,8 +53,7 @@ static inline void wk_cuda_walk_simplify(wk_cuda_walk *walk, bool sort) {
     for (int i = 0; i < walk->rank; i++) { /* drop axes of one element */
         if (walk->shape[i] == 1) continue;
         if (rank != i) wk_cuda_walk_swap(walk, rank, i);
-        for (int j = rank; sort && j > 0 && wk_cuda_walk_before(walk, j, j - 1); j--)
-            wk_cuda_walk_swap(walk, j, j - 1);
+        for (int j = rank; sort && j > 0 && wk_cuda_walk_before(walk, j, j - 1); j--) wk_cuda_walk_swap(walk, j, j - 1);
         rank++;
     }
     for (int i = 1; i < rank; i++) {

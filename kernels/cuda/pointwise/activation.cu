@@ -16,7 +16,7 @@ template <class T> __device__ __forceinline__ T sigmoid(T x) {
 WK_F(sigmoid_of, WK_X, sigmoid(x))
 WK_F(relu_of, WK_X, x < 0 ? 0 : x) // NaN is not below 0
 WK_F(relu_backward_of, WK_AB, b > 0 ? a : 0)
-WK_F(hardtanh_of, WK_X, x < NUMBER(0) ? NUMBER(0) : x > NUMBER(1) ? NUMBER(1) : x)
+WK_F(hardtanh_of, WK_X, x<NUMBER(0) ? NUMBER(0) : x> NUMBER(1) ? NUMBER(1) : x)
 WK_F(leaky_relu_of, WK_X, x > 0 ? x : x * NUMBER(0))
 WK_F(prelu_broadcast_of, WK_AB, a > 0 ? a : a * b)
 WK_F(hardsigmoid_of, WK_X, x + 3 < 0 ? 0 : x + 3 > 6 ? 1 : (x + 3) / 6)
@@ -28,9 +28,9 @@ WK_F(threshold_of, WK_X, x <= NUMBER(0) ? NUMBER(1) : x)
 WK_F(softsign_of, WK_X, x / (1 + fabs(x)))
 // dy times the slope of the piece that b lies in: number = low, high, below, between, above.
 WK_F(piecewise_backward_of, WK_AB,
-     a *(b<NUMBER(0) || (p.whole[0] && b == NUMBER(0)) ? NUMBER(2)
-         : b> NUMBER(1) || (p.whole[0] && b == NUMBER(1)) ? NUMBER(4)
-                                                          : NUMBER(3)))
+     a *(b<NUMBER(0) || (p.whole[0] && b == NUMBER(0)) ? NUMBER(2) : b> NUMBER(1) || (p.whole[0] && b == NUMBER(1))
+             ? NUMBER(4)
+             : NUMBER(3)))
 
 // ---- curves
 
@@ -65,8 +65,10 @@ WK_F(elu_backward_of, WK_AB, a *NUMBER(1) * (b > 0 ? 1 : (real)(p.number[0] * p.
 
 // max(z, 0) + log1p(e^-|z|) over beta, z = beta x; x itself beyond the threshold
 WK_F(softplus_of, WK_X,
-     x *NUMBER(0) > NUMBER(1) ? x : ((x * NUMBER(0) > 0 ? x * NUMBER(0) : 0) + log1p(exp(-fabs(x * NUMBER(0))))) / NUMBER(0))
-WK_F(softplus_backward_of, WK_AB, a *(b *NUMBER(0) > NUMBER(1) ? 1 : sigmoid(b *NUMBER(0))))
+     x *NUMBER(0) > NUMBER(1)
+         ? x
+         : ((x * NUMBER(0) > 0 ? x * NUMBER(0) : 0) + log1p(exp(-fabs(x * NUMBER(0))))) / NUMBER(0))
+WK_F(softplus_backward_of, WK_AB, a *(b *NUMBER(0) > NUMBER(1) ? 1 : sigmoid(b * NUMBER(0))))
 WK_F(logsigmoid_of, WK_X, (x < 0 ? x : 0 * x) - log1p(exp(-fabs(x))))
 
 // The product of the clamped d and what is left: one formula on both sides of the edge.  number = edge, factor

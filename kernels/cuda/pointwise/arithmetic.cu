@@ -22,8 +22,8 @@ __device__ __forceinline__ float modulo(float a, float b) {
 __device__ __forceinline__ double modulo(double a, double b) {
     return fmod(a, b);
 }
-// The host refuses to divide an integer by zero; here nobody can wait to be told, so the quotient is -1 and the rest the
-// number itself.  The smallest integer divided by -1 is itself.
+// The host refuses to divide an integer by zero; here nobody can wait to be told, so the quotient is -1 and the rest
+// the number itself.  The smallest integer divided by -1 is itself.
 __device__ __forceinline__ int64_t quotient(int64_t a, int64_t b) {
     return b == 0 ? -1 : b == -1 ? (int64_t)(0u - U(a)) : a / b;
 }
@@ -99,7 +99,7 @@ WK_F(copysign_of, WK_AB, copysign(a, b))
 WK_N(heaviside_of, WK_AB, a != a ? a : a == 0 ? b : a > 0 ? 1 : 0, a == 0 ? b : a > 0)
 // max + log1p(exp(-|a - b|)); equal infinities have no difference.
 WK_F(logaddexp_of, WK_AB, (a > b || a != a ? a : b) + log1p(exp(a == b ? (real)0 : -fabs(a - b))))
-WK_F(xlogy_of, WK_AB, a == 0 && b == b ? 0 : a *log(b))
+WK_F(xlogy_of, WK_AB, a == 0 && b == b ? 0 : a * log(b))
 // From the nearer end, so that weight 1 gives b exactly.
 WK_F(lerp_of, WK_ABC, fabs(c) < (real)0.5 ? a + c * (b - a) : b - (b - a) * (1 - c))
 WK_N(addcmul_of, WK_ABC, a + (real)p.number[0] * b * c, U(a) + U((int64_t)p.number[0]) * U(b) * U(c))

@@ -1,7 +1,7 @@
 // cast.cu: from any dtype to any; choices between two operands; copies of any layout.
 //
-// A float becomes an integer by truncation, the nearest bound beyond the range, and 0 for NaN; what is not 0 is true (NaN
-// is).  An f64 is rounded once on its way to a half.  Every element is read and written once, neighbouring threads
+// A float becomes an integer by truncation, the nearest bound beyond the range, and 0 for NaN; what is not 0 is true
+// (NaN is).  An f64 is rounded once on its way to a half.  Every element is read and written once, neighbouring threads
 // writing neighbouring elements; roof: memory bandwidth.
 #include "cuda/elements.h"
 #include "cuda/pointwise/cast.h"
@@ -17,12 +17,24 @@ struct truth {
 
 // ---- one element
 
-__device__ __forceinline__ float read(float x) { return x; }
-__device__ __forceinline__ double read(double x) { return x; }
-__device__ __forceinline__ float read(__nv_bfloat16 x) { return wk_get(x); }
-__device__ __forceinline__ float read(__half x) { return wk_get(x); }
-__device__ __forceinline__ int64_t read(truth x) { return x.value != 0; }
-template <class T> __device__ __forceinline__ int64_t read(T x) { return x; }
+__device__ __forceinline__ float read(float x) {
+    return x;
+}
+__device__ __forceinline__ double read(double x) {
+    return x;
+}
+__device__ __forceinline__ float read(__nv_bfloat16 x) {
+    return wk_get(x);
+}
+__device__ __forceinline__ float read(__half x) {
+    return wk_get(x);
+}
+__device__ __forceinline__ int64_t read(truth x) {
+    return x.value != 0;
+}
+template <class T> __device__ __forceinline__ int64_t read(T x) {
+    return x;
+}
 
 // f64 to f32 keeping what a second rounding needs: towards zero, lowest bit set if anything was cut off.
 __device__ __forceinline__ float sticky(double x) {
@@ -32,12 +44,17 @@ __device__ __forceinline__ float sticky(double x) {
     if (fabs((double)nearest) > fabs(x)) bits -= 1;
     return __uint_as_float(bits | 1u);
 }
-__device__ __forceinline__ float sticky(float x) { return x; }
-__device__ __forceinline__ float sticky(int64_t x) { return (float)x; }
+__device__ __forceinline__ float sticky(float x) {
+    return x;
+}
+__device__ __forceinline__ float sticky(int64_t x) {
+    return (float)x;
+}
 
 template <class T> struct limits {
     static constexpr bool has_sign = (T)-1 < (T)0;
-    static constexpr int64_t most = (int64_t)(~0ull >> (64 - 8 * sizeof(T) + has_sign)), least = has_sign ? -most - 1 : 0;
+    static constexpr int64_t most = (int64_t)(~0ull >> (64 - 8 * sizeof(T) + has_sign)),
+                             least = has_sign ? -most - 1 : 0;
 };
 
 template <class T, class R> __device__ __forceinline__ void write(T *to, R x) {
@@ -51,16 +68,25 @@ template <class T, class R> __device__ __forceinline__ void write(T *to, R x) {
                                                              : (T)0;
     }
 }
-template <class R> __device__ __forceinline__ void write(float *to, R x) { *to = (float)x; }
-template <class R> __device__ __forceinline__ void write(double *to, R x) { *to = (double)x; }
-template <class R> __device__ __forceinline__ void write(__nv_bfloat16 *to, R x) { *to = __float2bfloat16_rn(sticky(x)); }
-template <class R> __device__ __forceinline__ void write(__half *to, R x) { *to = __float2half_rn(sticky(x)); }
-template <class R> __device__ __forceinline__ void write(truth *to, R x) { to->value = x != 0; }
+template <class R> __device__ __forceinline__ void write(float *to, R x) {
+    *to = (float)x;
+}
+template <class R> __device__ __forceinline__ void write(double *to, R x) {
+    *to = (double)x;
+}
+template <class R> __device__ __forceinline__ void write(__nv_bfloat16 *to, R x) {
+    *to = __float2bfloat16_rn(sticky(x));
+}
+template <class R> __device__ __forceinline__ void write(__half *to, R x) {
+    *to = __float2half_rn(sticky(x));
+}
+template <class R> __device__ __forceinline__ void write(truth *to, R x) {
+    to->value = x != 0;
+}
 
 // ---- kernels
 
-template <class In, class Out>
-__global__ void __launch_bounds__(256) cast(Out *out, const In *x, wk_cuda_walk walk) {
+template <class In, class Out> __global__ void __launch_bounds__(256) cast(Out *out, const In *x, wk_cuda_walk walk) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t at[2];

@@ -15,8 +15,6 @@ WK_F(affine_of, WK_X, x *(real)p.number[0] + (real)p.number[1])
 WK_FUNCTION(exp)
 WK_FUNCTION(log)
 WK_FUNCTION(sqrt)
-WK_FUNCTION(sin)
-WK_FUNCTION(cos)
 WK_FUNCTION(erf)
 WK_FUNCTION(tanh)
 WK_FUNCTION(exp2)
@@ -24,7 +22,6 @@ WK_FUNCTION(expm1)
 WK_FUNCTION(log2)
 WK_FUNCTION(log10)
 WK_FUNCTION(log1p)
-WK_FUNCTION(tan)
 WK_FUNCTION(asin)
 WK_FUNCTION(acos)
 WK_FUNCTION(atan)
@@ -63,10 +60,10 @@ __device__ __forceinline__ int64_t between(int64_t x, const wk_numbers &p) {
 }
 WK_N(clamp_of, WK_X, between(x, p), between(x, p))
 WK_N(nan_to_num_of, WK_X,
-     x != x                     ? (real)p.number[0]
-     : x == (real)INFINITY      ? (real)p.number[1]
-     : x == -(real)INFINITY     ? (real)p.number[2]
-                                : x,
+     x != x                 ? (real)p.number[0]
+     : x == (real)INFINITY  ? (real)p.number[1]
+     : x == -(real)INFINITY ? (real)p.number[2]
+                            : x,
      x)
 
 } // namespace

@@ -1,8 +1,8 @@
 /* functor.h: how the .cu files of this folder write a row: a struct whose call is the formula, once for all types.
  *
- * One kernel serves both layouts.  Dense rows move 128 bits of an operand an instruction and each byte once (roof: memory
- * bandwidth); other layouts compute each element's place from the walk, neighbouring threads writing neighbouring
- * elements.  An operand that is one number is read once a thread.
+ * One kernel serves both layouts.  Dense rows move 128 bits of an operand an instruction and each byte once (roof:
+ * memory bandwidth); other layouts compute each element's place from the walk, neighbouring threads writing
+ * neighbouring elements.  An operand that is one number is read once a thread.
  */
 #ifndef WICK_KERNELS_CUDA_POINTWISE_FUNCTOR_H
 #define WICK_KERNELS_CUDA_POINTWISE_FUNCTOR_H
@@ -20,15 +20,20 @@ struct wk_numbers {
 
 template <int N, class Op, class R>
 __device__ __forceinline__ auto wk_apply(const Op &op, const wk_numbers &p, R a, R b, R c) {
-    if constexpr (N == 1) return op(a, p);
-    else if constexpr (N == 2) return op(a, b, p);
-    else return op(a, b, c, p);
+    if constexpr (N == 1)
+        return op(a, p);
+    else if constexpr (N == 2)
+        return op(a, b, p);
+    else
+        return op(a, b, c, p);
 }
 
 /* Truth values are stored as a byte; numbers as the operands are. */
 template <class Out, class R> __device__ __forceinline__ void wk_put_result(Out *to, R value) {
-    if constexpr (std::is_same<R, bool>::value) *to = value;
-    else wk_put(to, value);
+    if constexpr (std::is_same<R, bool>::value)
+        *to = value;
+    else
+        wk_put(to, value);
 }
 
 template <int N, class In, class Out, class Op>
@@ -48,9 +53,9 @@ static __global__ void __launch_bounds__(256)
         if (N > 2 && !one_c) x[2] = wk_load_vector<W>(c + v * W);
         WK_UNROLL
         for (int k = 0; k < W; k++)
-            wk_put_result(&y.at[k], wk_apply<N>(op, p, wk_get(one_a ? *a : x[0].at[k]),
-                                                wk_get(N < 2 || one_b ? *b : x[1].at[k]),
-                                                wk_get(N < 3 || one_c ? *c : x[2].at[k])));
+            wk_put_result(&y.at[k],
+                          wk_apply<N>(op, p, wk_get(one_a ? *a : x[0].at[k]), wk_get(N < 2 || one_b ? *b : x[1].at[k]),
+                                      wk_get(N < 3 || one_c ? *c : x[2].at[k])));
         wk_store_vector(out + v * W, y);
     }
     for (int64_t i = vectors * W + thread; i < walk.count; i += threads) {
@@ -108,39 +113,41 @@ template <int N, class Op> struct wk_maps {
 
 /* Formulas of one, two and three operands; `real` is the type that is computed in, p holds the attributes.  WK_N… have
  * another one for integers, WK_T… give truth values. */
-#define WK_FORMULA(parameters, type, result, expression)                                             \
-    __device__ __forceinline__ result operator() parameters const {                                  \
-        using real = type;                                                                           \
-        (void)p, (void)sizeof(real);                                                                 \
-        return (result)(expression);                                                                 \
+#define WK_FORMULA(parameters, type, result, expression)            \
+    __device__ __forceinline__ result operator() parameters const { \
+        using real = type;                                          \
+        (void)p, (void)sizeof(real);                                \
+        return (result)(expression);                                \
     }
 #define WK_X(type)   (type x, const wk_numbers &p)
 #define WK_AB(type)  (type a, type b, const wk_numbers &p)
 #define WK_ABC(type) (type a, type b, type c, const wk_numbers &p)
-#define WK_F(name, operands, expression)                      \
-    struct name {                                             \
+#define WK_F(name, operands, expression)                         \
+    struct name {                                                \
         WK_FORMULA(operands(float), float, float, expression)    \
         WK_FORMULA(operands(double), double, double, expression) \
     };
-#define WK_N(name, operands, of_floats, of_integers)            \
-    struct name {                                               \
-        WK_FORMULA(operands(float), float, float, of_floats)    \
-        WK_FORMULA(operands(double), double, double, of_floats) \
+#define WK_N(name, operands, of_floats, of_integers)                 \
+    struct name {                                                    \
+        WK_FORMULA(operands(float), float, float, of_floats)         \
+        WK_FORMULA(operands(double), double, double, of_floats)      \
         WK_FORMULA(operands(int64_t), int64_t, int64_t, of_integers) \
     };
-#define WK_T(name, operands, expression)                       \
-    struct name {                                              \
-        WK_FORMULA(operands(float), float, bool, expression)   \
-        WK_FORMULA(operands(double), double, bool, expression) \
+#define WK_T(name, operands, expression)                         \
+    struct name {                                                \
+        WK_FORMULA(operands(float), float, bool, expression)     \
+        WK_FORMULA(operands(double), double, bool, expression)   \
         WK_FORMULA(operands(int64_t), int64_t, bool, expression) \
     };
-#define WK_I(name, operands, expression)                             \
-    struct name {                                                    \
-        WK_FORMULA(operands(int64_t), int64_t, int64_t, expression)  \
+#define WK_I(name, operands, expression)                            \
+    struct name {                                                   \
+        WK_FORMULA(operands(int64_t), int64_t, int64_t, expression) \
     };
 
 /* The launcher of a row: its functor, how many operands it has, its set of dtypes. */
-#define WK_CUDA_LAUNCHER(name, row, inputs, set, fill) \
-    extern "C" int wk__cuda_map_##name(const wk_cuda_map *m) { return wk_maps<inputs, name##_of>::set(m); }
+#define WK_CUDA_LAUNCHER(name, row, inputs, set, fill)         \
+    extern "C" int wk__cuda_map_##name(const wk_cuda_map *m) { \
+        return wk_maps<inputs, name##_of>::set(m);             \
+    }
 
 #endif

@@ -1,4 +1,5 @@
-/* pointwise.c: the kernels of the rows in pointwise.h: a walk over the operands, the attributes as numbers, a launch. */
+/* pointwise.c: the kernels of the rows in pointwise.h: a walk over the operands, the attributes as numbers, a launch.
+ */
 #include "cuda/pointwise/pointwise.h"
 
 #include "cuda/cuda.h"
@@ -147,12 +148,13 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, int inputs, launch
     return wk__cuda_launched(call, launch(&map));
 }
 
-#define KERNEL(name, row, inputs, set, fill)                                \
+#define KERNEL(name, row, inputs, set, fill)                                  \
     static wk_status name##_kernel(wk_kernel_ctx *ctx, const wk_call *call) { \
-        return run(ctx, call, inputs, wk__cuda_map_##name, fill);           \
+        return run(ctx, call, inputs, wk__cuda_map_##name, fill);             \
     }
 WK_CUDA_ARITHMETIC(KERNEL)
 WK_CUDA_FUNCTIONS(KERNEL)
+WK_CUDA_TRIGONOMETRY(KERNEL)
 WK_CUDA_ACTIVATIONS(KERNEL)
 WK_CUDA_LOGIC(KERNEL)
 
@@ -200,11 +202,11 @@ static wk_status bitwise_not(wk_kernel_ctx *ctx, const wk_call *call) {
     return truth ? logical_not_kernel(ctx, call) : bitwise_not_kernel(ctx, call);
 }
 
-#define floats   WK_FLOATS
-#define integers WK_INTEGERS
-#define numbers  WK_NUMBERS
-#define truths   ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
-#define bits     ((wk_dtype_set)(WK_INTEGERS | WK_SET_OF(WK_BOOL)))
+#define floats                              WK_FLOATS
+#define integers                            WK_INTEGERS
+#define numbers                             WK_NUMBERS
+#define truths                              ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
+#define bits                                ((wk_dtype_set)(WK_INTEGERS | WK_SET_OF(WK_BOOL)))
 #define ENTRY(name, row, inputs, set, fill) { row, set, name##_kernel },
 /* The first entry of a name counts. */
 const wk_cuda_entry wk__cuda_pointwise[] = {
@@ -215,5 +217,6 @@ const wk_cuda_entry wk__cuda_pointwise[] = {
     { "selu", WK_FLOATS, selu },
     { "celu", WK_FLOATS, celu },
     { "bitwise_not", bits, bitwise_not },
-    WK_CUDA_ARITHMETIC(ENTRY) WK_CUDA_FUNCTIONS(ENTRY) WK_CUDA_ACTIVATIONS(ENTRY) WK_CUDA_LOGIC(ENTRY){ NULL, 0, NULL },
+    WK_CUDA_ARITHMETIC(ENTRY) WK_CUDA_FUNCTIONS(ENTRY) WK_CUDA_TRIGONOMETRY(ENTRY) WK_CUDA_ACTIVATIONS(ENTRY)
+        WK_CUDA_LOGIC(ENTRY){ NULL, 0, NULL },
 };

@@ -1,6 +1,6 @@
 /* pointwise.h: the rows of this folder, each once: its launcher, name, operands, the set that its .cu file serves, and
- * how its attributes become numbers (a function of pointwise.c; `plain`: it has none).  The .cu files make the launchers
- * of their list, pointwise.c the kernels and the table. */
+ * how its attributes become numbers (a function of pointwise.c; `plain`: it has none).  The .cu files make the
+ * launchers of their list, pointwise.c the kernels and the table. */
 #ifndef WICK_KERNELS_CUDA_POINTWISE_H
 #define WICK_KERNELS_CUDA_POINTWISE_H
 
@@ -24,16 +24,18 @@
     X(neg, "neg", 1, numbers, plain) X(abs, "abs", 1, numbers, plain) X(sign, "sign", 1, numbers, plain) \
     X(affine, "affine", 1, floats, scale_and_shift) \
     X(exp, "exp", 1, floats, plain) X(log, "log", 1, floats, plain) X(sqrt, "sqrt", 1, floats, plain) \
-    X(sin, "sin", 1, floats, plain) X(cos, "cos", 1, floats, plain) X(erf, "erf", 1, floats, plain) \
+      X(erf, "erf", 1, floats, plain) \
     X(tanh, "tanh", 1, floats, plain) X(exp2, "exp2", 1, floats, plain) X(expm1, "expm1", 1, floats, plain) \
     X(log2, "log2", 1, floats, plain) X(log10, "log10", 1, floats, plain) X(log1p, "log1p", 1, floats, plain) \
-    X(tan, "tan", 1, floats, plain) X(asin, "asin", 1, floats, plain) X(acos, "acos", 1, floats, plain) \
+     X(asin, "asin", 1, floats, plain) X(acos, "acos", 1, floats, plain) \
     X(atan, "atan", 1, floats, plain) X(sinh, "sinh", 1, floats, plain) X(cosh, "cosh", 1, floats, plain) \
     X(asinh, "asinh", 1, floats, plain) X(acosh, "acosh", 1, floats, plain) X(atanh, "atanh", 1, floats, plain) \
     X(erfc, "erfc", 1, floats, plain) \
     X(floor, "floor", 1, numbers, plain) X(ceil, "ceil", 1, numbers, plain) X(round, "round", 1, numbers, plain) \
     X(trunc, "trunc", 1, numbers, plain) X(frac, "frac", 1, floats, plain) X(logit, "logit", 1, floats, margin) \
     X(clamp, "clamp", 1, numbers, bounds) X(nan_to_num, "nan_to_num", 1, numbers, replacements)
+#define WK_CUDA_TRIGONOMETRY(X) \
+    X(sin, "sin", 1, floats, plain) X(cos, "cos", 1, floats, plain) X(tan, "tan", 1, floats, plain)
 #define WK_CUDA_ACTIVATIONS(X) \
     X(sigmoid, "sigmoid", 1, floats, plain) X(relu, "relu", 1, floats, plain) \
     X(relu_backward, "relu_backward", 2, floats, plain) X(hardtanh, "hardtanh", 1, floats, edges) \
@@ -71,6 +73,7 @@ extern "C" {
 #define WK_CUDA_DECLARE_MAP(name, row, inputs, set, fill) int wk__cuda_map_##name(const wk_cuda_map *map);
 WK_CUDA_ARITHMETIC(WK_CUDA_DECLARE_MAP)
 WK_CUDA_FUNCTIONS(WK_CUDA_DECLARE_MAP)
+WK_CUDA_TRIGONOMETRY(WK_CUDA_DECLARE_MAP)
 WK_CUDA_ACTIVATIONS(WK_CUDA_DECLARE_MAP)
 WK_CUDA_LOGIC(WK_CUDA_DECLARE_MAP)
 #undef WK_CUDA_DECLARE_MAP
