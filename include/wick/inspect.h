@@ -1,4 +1,4 @@
-/* wick/inspect.h: looking at the engine from the command line: what `wick op` runs. */
+/* wick/inspect.h: looking at the engine from the command line: what `wick op` and `wick devices` run. */
 #ifndef WICK_INSPECT_H
 #define WICK_INSPECT_H
 
@@ -13,6 +13,9 @@ extern "C" {
 /* op NAME a.safetensors … -o out.safetensors [--attr k=v …] [--grad gout.safetensors], op --list [--json],
  * op --docs FOLDER, op NAME --help.  Gives the process's exit code: 0; 1: an error, which was reported; 2: usage. */
 WK_API int wk_op_main(int argc, char **argv);
+
+/* devices [--json]: the devices of this machine, and why a kind of them cannot be used.  Exit codes as above. */
+WK_API int wk_devices_main(int argc, char **argv);
 
 /* The op table: a line an operation, or an array of JSON objects (name, family, doc, inputs, outputs, attributes with
  * type and default, dtypes, differentiable or why not, composite, data_dependent, random, internal). */

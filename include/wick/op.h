@@ -33,6 +33,7 @@ struct wk_tensor {
 enum { WK_TENSOR_REQUIRES_GRAD = 1, WK_TENSOR_KEPT = 2, WK_TENSOR_CONTIGUOUS = 4 };
 
 typedef struct wk_op_def wk_op_def;
+struct wk_kernel_ctx;
 
 typedef struct wk_call {
     const wk_op_def *op;
@@ -40,6 +41,7 @@ typedef struct wk_call {
     wk_tensor **out;      /* n_out entries */
     const void *attrs;    /* the row's attribute struct */
     int n_in, n_out;
+    int device; /* where it runs */
 } wk_call;
 
 /* What a shape rule says of one output. */
@@ -52,6 +54,7 @@ typedef struct wk_desc {
     bool strided; /* dense but not row major, as `stride` says */
     int view_of;  /* 1 + the input that it is a view of; 0: memory of its own */
     int reuse_of; /* 1 + the input that is written in place and returned (optimizer rows); 0: none */
+    int place;    /* 1 + the device that it is made on; 0: the call's */
 } wk_desc;
 
 typedef uint16_t wk_dtype_set; /* bit per wk_dtype; 0 means any */
@@ -159,12 +162,15 @@ struct wk_op_def {
                            without data, and is no error */
     uint8_t mutates;    /* bit mask of inputs written in place */
     bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
+    uint8_t host_in; /* bit mask of inputs that kernels of every device read on the host: they stay on the CPU */
+    bool (*host_in_list)(const wk_call *call, int input); /* the same of rows with a tensor list; optional */
     uint8_t internal_out;                     /* bit mask of outputs that nobody may ask a gradient of */
     bool keyed_by_output;                     /* the kernel is selected by the dtype of output 0 */
     bool zero_sized_runs;                     /* call the kernel even when every output is empty */
     bool data_dependent;                      /* the output's shape depends on values */
     bool random;                              /* draws random numbers: samples are compared by statistics */
     bool internal;                            /* serves gradient rules or optimizers; users do not call it */
+    bool moves;       /* takes inputs of any device; its kernel is `run` */
     bool composite;   /* always runs as `decompose` says: shape and gradient are those of the parts */
     bool part;        /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
     bool adds;        /* the gradient rule looks at wk_grad.sum */
@@ -182,6 +188,7 @@ struct wk_op_def {
     const char *not_differentiable; /* why, if grad is NULL */
     const char *thread_dependent;   /* why another number of threads may give other bits; NULL: it never does */
     wk_status (*decompose)(const wk_call *call, wk_tensor *out[]);
+    wk_status (*run)(struct wk_kernel_ctx *ctx, const wk_call *call); /* optional: serves every device */
     wk_cost (*cost)(const wk_call *call);
     size_t (*workspace)(const wk_call *call);
     void (*samples)(wk_sampler *sampler);
@@ -224,7 +231,7 @@ WK_API wk_tensor *wk_op_run3(const wk_op_def *op, const void *attrs, wk_tensor *
 
 /* ---- kernels, and operations of your own ---- */
 
-typedef struct wk_stream wk_stream; /* NULL on the CPU: work is done when the call returns */
+typedef struct wk_stream wk_stream; /* NULL on the CPU: work is done when the call returns; a cudaStream_t on "cuda" */
 typedef struct wk_kernel_ctx {
     wk_stream *stream;
     int threads;     /* how many threads of the OpenMP team this call may use, ≥ 1 */
@@ -235,7 +242,7 @@ typedef struct wk_kernel_ctx {
  * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */
 typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
 
-/* The kernel of a row on a backend ("cpu") for these dtypes of its key tensor, from now on; also in place of Wick's
+/* The kernel of a row on a backend ("cpu", "cuda", "cudaemu") for these dtypes of its key tensor, from now on; also in place of Wick's
  * own. Errors: WK_NOT_FOUND (no such row or backend), WK_INVALID (no kernel). */
 WK_API wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel);
 

@@ -4,6 +4,7 @@
 
 #include "wick/autograd.h"
 #include "wick/base.h"
+#include "wick/device.h"
 #include "wick/dist.h"
 #include "wick/dlpack.h"
 #include "wick/inplace.h"

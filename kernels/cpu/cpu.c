@@ -73,13 +73,16 @@ static void trim(int device) {
     wk__pool_trim();
 }
 
-static size_t kept(int device) {
+/* Of small blocks, which contexts keep, and of what tensors use nothing is known here. */
+static wk_status memory_use(int device, wk_memory_use *use) {
     (void)device;
-    return wk__pool_kept();
+    *use = (wk_memory_use){ .kept = (int64_t)wk__pool_kept() };
+    return WK_OK;
 }
 
-static wk_status copy(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream) {
-    (void)kind, (void)stream;
+static wk_status copy(int device, void *target, const void *source, size_t bytes, wk_copy_kind kind,
+                      wk_stream *stream) {
+    (void)device, (void)kind, (void)stream;
     if (bytes) memcpy(target, source, bytes);
     return WK_OK;
 }
@@ -104,7 +107,7 @@ const wk_backend *wk__cpu_backend(void) {
         .release = release,
         .pooled = WK_POOLED,
         .trim = trim,
-        .kept = kept,
+        .memory_use = memory_use,
         .copy = copy,
         .parallel = parallel,
         .kernel = wk__cpu_kernel,

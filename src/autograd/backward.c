@@ -357,13 +357,20 @@ static wk_status mark_outputs(walk *w) {
     return mark_reachable(w);
 }
 
+static const wk_tensor *ones_like(wk_context *context, const wk_tensor *output) {
+    const int device = wk__device_enter(context, output->device);
+    const wk_tensor *ones = wk_full((wk_dtype)output->dtype, wk__dims(output), 1.0);
+    (void)wk__device_enter(context, device);
+    return ones;
+}
+
 static wk_status plant_seeds(const walk *w) {
     const wk__request *ask = w->ask;
     for (int o = 0; o < ask->n_outputs; o++) {
         if (is_left_out(ask, o)) continue;
         wk_tensor *output = ask->outputs[o];
         const wk_tensor *seed = seed_of(ask, o);
-        if (!seed) seed = wk_full((wk_dtype)output->dtype, wk__dims(output), 1.0);
+        if (!seed) seed = ones_like(w->context, output);
         wk_tensor *own = seed ? wk__header_copy(w->context, seed) : NULL;
         if (!own) return wk_error_code();
         WK_TRY(deliver(w, output, own));

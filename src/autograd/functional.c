@@ -31,6 +31,9 @@ static wk_status check_inputs(const application *a, wk_tensor *const *in) {
         if (!wk_dtype_is_float((wk_dtype)in[i]->dtype))
             return wk_fail(WK_DTYPE, "%s: input %d is %s, expected floats", a->who, i,
                            wk_describe(in[i], text, sizeof text));
+        if (in[i]->device)
+            return wk_fail(WK_DEVICE, "%s: input %d is %s, expected the CPU", a->who, i,
+                           wk_describe(in[i], text, sizeof text));
     }
     return WK_OK;
 }

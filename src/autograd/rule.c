@@ -21,6 +21,7 @@ static wk_tensor *without_data(wk_context *context, const wk_tensor *header) {
     wk_tensor *shape = wk__header_create(context);
     if (!shape || !wk__header_shape(shape, (wk_dtype)header->dtype, header->rank, header->shape, "backward"))
         return NULL;
+    shape->device = header->device;
     return shape;
 }
 
@@ -117,6 +118,11 @@ static wk_tensor *carry_out(const wk__rule_call *c, int i, wk_tensor *din) {
     return wk__header_copy(c->context, din);
 }
 
+/* Where the rule's constants are made: where the call ran. */
+static int device_of(const struct wk_node *node) {
+    return node->n_out > 0 && node->out[0] ? node->out[0]->device : 0;
+}
+
 wk_status wk__rule_run(wk__rule_call *c) {
     struct wk_node *node = c->node;
     bool any = false;
@@ -127,7 +133,9 @@ wk_status wk__rule_run(wk__rule_call *c) {
     wk__scope *rule_scope = c->context->scope;
     const char *outer = c->context->layer;
     if (node->layer) c->context->layer = node->layer;
+    const int device = wk__device_enter(c->context, device_of(node));
     wk_status status = inner.record ? run(c) : wk_error_code();
+    (void)wk__device_enter(c->context, device);
     c->context->layer = outer;
     if (status == WK_OK) {
         /* Headers made from here on belong to the scope around. */

@@ -143,7 +143,7 @@ void wk__leaf_place_gradient(wk_tensor *leaf, wk_tensor *gradient) {
 
 wk_tensor *wk__leaf_gradient_for_writing(wk_tensor *leaf) {
     struct wk_leaf *state = leaf->leaf;
-    if (!state->gradient) state->gradient = wk_kept_zeros((wk_dtype)leaf->dtype, wk__dims(leaf));
+    if (!state->gradient) state->gradient = wk__kept_zeros_on(leaf->device, (wk_dtype)leaf->dtype, wk__dims(leaf));
     return state->gradient;
 }
 
@@ -152,7 +152,7 @@ wk_tensor *wk__leaf_room(wk_tensor *tensor) {
     struct wk_leaf *state = tensor->leaf;
     if (tensor->node || !state || !state->empty || state->hooks || state->row_index) return NULL;
     if (!__atomic_load_n(&state->gradient, __ATOMIC_ACQUIRE)) {
-        wk_tensor *made = wk_kept_zeros((wk_dtype)tensor->dtype, wk__dims(tensor)), *none = NULL;
+        wk_tensor *made = wk__kept_zeros_on(tensor->device, (wk_dtype)tensor->dtype, wk__dims(tensor)), *none = NULL;
         if (!made) return NULL;
         bool first =
             __atomic_compare_exchange_n(&state->gradient, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);

@@ -40,6 +40,10 @@ static inline const char *wk_text_get(const wk_text *text) {
     return text->data ? text->data : "";
 }
 
+/* The plugin wick_NAME.so, opened for good: a handle for dlsym, or NULL, and in `reason` the loader's words where the
+ * file is there. */
+WK_API void *wk__plugin_library(const char *name, wk_text *reason);
+
 /* The known name nearest to `word` (edit distance ≤ a third of its length, at least 1), or NULL. */
 WK_API const char *wk__nearest(const char *word, const char *const *names, size_t count);
 

@@ -252,6 +252,10 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     wk_named_tensors parameters = wk_parameters(module), all = wk_state(module);
     if (!group || parameters.count == 0)
         return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
+    for (int i = 0; i < all.count; i++)
+        if (all.tensor[i]->device)
+            return wk_fail_null(WK_DEVICE, "ddp: \"%s\" is on %s; ranks exchange memory of the CPU only", all.name[i],
+                                wk_device_name(all.tensor[i]->device));
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;

@@ -2,7 +2,6 @@
 #include "dist/transport.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -63,45 +62,13 @@ void wk__region_release(wk_region *region) {
 
 /* ---- plugins ---- */
 
-static char *own_folder(void) {
-    Dl_info info;
-    if (!dladdr((void *)(uintptr_t)&wk__transport_self, &info) || !info.dli_fname) return NULL;
-    char *path = wk_strdup(info.dli_fname);
-    char *slash = path ? strrchr(path, '/') : NULL;
-    if (slash)
-        *slash = '\0';
-    else if (path && path[0])
-        path[0] = '.', path[1] = '\0';
-    return path;
-}
-
-/* Keep the reason of the last attempt: it is the one that had the file. */
-static void *try_open(const char *folder, const char *middle, const char *name, wk_text *reason) {
-    char *path = wk_format("%s%s/wick_%s.so", folder, middle, name);
-    void *handle = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
-    if (!handle && path) {
-        const char *why = dlerror();
-        if (why && !strstr(why, "No such file"))
-            wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
-        else if (why && strstr(why, "shared object file") && !strstr(why, path))
-            wk_text_printf(reason, "%s%s", reason->size ? "; " : "", why);
-    }
-    wk_free(path);
-    return handle;
-}
-
 const wk_transport *wk__transport_find(const char *name) {
     if (strcmp(name, "self") == 0) return &self_transport;
     for (const char *at = name; *at; at++)
         if (!((*at >= 'a' && *at <= 'z') || *at == '_'))
             return wk_fail_null(WK_INVALID, "\"%s\" is no name of a transport", name);
     wk_text reason = { 0 };
-    char *folder = own_folder();
-    const char *wish = getenv("WICK_PLUGIN_PATH");
-    void *handle = wish && *wish ? try_open(wish, "", name, &reason) : NULL;
-    if (!handle && folder) handle = try_open(folder, "", name, &reason);
-    if (!handle && folder) handle = try_open(folder, "/wick", name, &reason);
-    wk_free(folder);
+    void *handle = wk__plugin_library(name, &reason);
     const wk_transport *found = NULL;
     if (!handle) {
         (void)wk_fail(WK_NOT_FOUND, "the transport \"%s\" cannot be opened: %s", name,

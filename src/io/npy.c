@@ -249,7 +249,7 @@ wk_status wk_npy_save(const char *path, wk_tensor *tensor) {
     if (!size) return wk_error_code();
     wk_scope scope = wk_scope_begin();
     wk_status status = WK_OK;
-    wk_tensor *whole = wk_contiguous(tensor);
+    wk_tensor *whole = wk_contiguous(wk__on_host(tensor));
     if (!whole) {
         status = wk_error_code();
         goto done;

@@ -300,7 +300,7 @@ static wk_status write_entry(zipFile zip, const char *path, const char *name, wk
                        tensor ? "used after its scope ended" : "NULL");
     (void)snprintf(full, sizeof full, "%s.npy", name);
     size_t size = wk__npy_header_text(tensor, full, header, sizeof header);
-    wk_tensor *whole = size ? wk_contiguous(tensor) : NULL;
+    wk_tensor *whole = size ? wk_contiguous(wk__on_host(tensor)) : NULL;
     if (!whole) return wk_error_code();
     uint64_t bytes = (uint64_t)whole->count * wk_dtype_size((wk_dtype)whole->dtype);
     if (zipOpenNewFileInZip64(zip, full, &info, NULL, 0, NULL, 0, NULL, opts.compress ? Z_DEFLATED : 0,

@@ -319,7 +319,7 @@ static wk_status write_items(wk__writer *writer, const char *header, const item 
     WK_TRY(wk__writer_add(writer, header, length));
     for (int i = 0; i < count; i++) {
         wk_scope scope = wk_scope_begin();
-        wk_tensor *whole = wk_contiguous(items[i].tensor);
+        wk_tensor *whole = wk_contiguous(wk__on_host(items[i].tensor));
         wk_status status =
             whole ? wk__writer_add(writer, whole->data, (size_t)whole->count * wk_dtype_size((wk_dtype)whole->dtype))
                   : wk_error_code();
@@ -406,20 +406,21 @@ wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tens
     return WK_OK;
 }
 
-static void load_all(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
+static wk_status load_all(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
     char full[512];
     for (int i = 0; i < targets.count; i++) {
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         const entry *e = find(file, full);
-        memcpy(targets.tensor[i]->data, file->data + e->begin, (size_t)(e->end - e->begin));
-        wk__storage_changed(targets.tensor[i]->storage, "wk_load_named");
+        const wk_tensor *target = targets.tensor[i];
+        WK_TRY(wk__copy_bytes(target->data, target->device, file->data + e->begin, 0, (size_t)(e->end - e->begin)));
+        wk__storage_changed(target->storage, "wk_load_named");
     }
+    return WK_OK;
 }
 
 wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     WK_TRY(wk_check_named(file, prefix, targets, what));
-    load_all(file, prefix, targets);
-    return WK_OK;
+    return load_all(file, prefix, targets);
 }
 
 wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {

@@ -147,6 +147,11 @@ static wk_status check(const wk_module *module, const wk_freeze_opts *opts) {
                        module->path, module->class_->name);
     if (*wk__module_frozen((wk_module *)(uintptr_t)module))
         return wk_fail(WK_STATE, "wk_module_freeze: the module (%s) is frozen already", module->class_->name);
+    const wk_named_tensors all = wk_state((wk_module *)(uintptr_t)module);
+    for (int i = 0; i < all.count; i++)
+        if (all.tensor[i]->device)
+            return wk_fail(WK_DEVICE, "wk_module_freeze: \"%s\" is on %s; freezing is for inference on the CPU",
+                           all.name[i], wk_device_name(all.tensor[i]->device));
     if (opts->dtype != WK_F32 && opts->dtype != WK_BF16 && opts->dtype != WK_F16)
         return wk_fail(WK_DTYPE, "wk_module_freeze: dtype is %s, expected f32, bf16 or f16",
                        (unsigned)opts->dtype < WK_DTYPE_COUNT ? wk_dtype_name(opts->dtype) : "none");

@@ -11,6 +11,11 @@ static bool takes(const char *who, const wk_tensor *t, int least_rank, int most_
     if (!t || wk_failed()) return false;
     bool fits = (t->dtype == WK_F32 || t->dtype == WK_F64) && (t->flags & WK_TENSOR_CONTIGUOUS)
                 && (t->flags & WK_TENSOR_KEPT) && t->rank >= least_rank && t->rank <= most_rank;
+    if (fits && t->device) {
+        (void)wk_fail(WK_DEVICE, "%s: the tensor is %s; draw on the CPU, then wk_module_to_device", who,
+                      wk_describe(t, text, sizeof text));
+        return false;
+    }
     if (fits) {
         t->storage->version++;
         return true;

@@ -279,10 +279,12 @@ wk_status wk__forward_any(wk_module *module, bool by_slots, const wk_args *in, w
                                                        : wk__forward_plain(module, by_slots, in, out);
 }
 
-/* In a scope of its own, with the module's path for messages. */
+/* In a scope of its own, with the module's path for messages; what it makes of nothing is made beside its operand. */
 wk_status wk__forward_scoped(wk_context *context, wk_module *module, bool by_slots, const wk_args *in, wk_args *out) {
     const char *outer = context->layer;
     context->layer = *module->path ? module->path : NULL;
+    const wk_tensor *first = in->count > 0 ? in->slot[0].tensor : NULL;
+    const int device = wk__device_enter(context, first ? first->device : context->device);
     wk_scope scope = wk_scope_begin();
     const bool again = module->recompute && module->training && !(context->mode & WK__MODE_NO_GRAD);
     wk_status status = WK_UNLIKELY(again) ? wk__forward_recomputed(context, module, by_slots, in, out)
@@ -290,6 +292,7 @@ wk_status wk__forward_scoped(wk_context *context, wk_module *module, bool by_slo
     for (int i = 0; i < out->count; i++) (void)wk_scope_return(scope, out->slot[i].tensor);
     wk_scope_end(scope);
     context->layer = outer;
+    (void)wk__device_enter(context, device);
     return status;
 }
 

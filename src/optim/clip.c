@@ -5,6 +5,7 @@
 #include "wick/ops.h"
 
 #include <math.h>
+#include <string.h>
 
 wk_status wk_clip_grad_norm_p(wk_optim *o, double max_norm, wk_clip_opts opts, double *norm) {
     if (wk_failed()) return WK_PENDING;
@@ -46,7 +47,8 @@ static wk_status adjust(wk_optim *o, double factor, double limit) {
     if (n < 0) return wk_error_code();
     if (n == 0) return WK_OK;
     wk_scope scope = wk_scope_begin();
-    o->list[0] = wk_from_array(WK_F64, WK_DIMS(2), (double[]){ factor, limit });
+    o->list[0] = wk__empty_on(0, WK_F64, WK_DIMS(2));
+    if (o->list[0]) memcpy(o->list[0]->data, (double[]){ factor, limit }, 2 * sizeof(double));
     wk_status status = o->list[0] ? wk_op_run(o->adjust_row, o->list, n + 1, NULL, NULL) : wk_error_code();
     wk_scope_end(scope);
     return status;

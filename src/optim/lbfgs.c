@@ -323,6 +323,10 @@ static wk_status iterate(wk__lbfgs_run *r, double *loss) {
 
 wk_status wk__lbfgs_step(wk_optim *o, wk_closure closure, void *context, double *loss) {
     wk__lbfgs *l = o->lbfgs;
+    for (int i = 0; i < o->count; i++)
+        if (o->entry[i].parameter->device)
+            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; L-BFGS works on one vector of the CPU", o->plan.name,
+                           o->entry[i].name, wk_device_name(o->entry[i].parameter->device));
     size_t bytes = (bytes_of(l) + 63) / 64 * 64;
     char *memory = wk_alloc_data(WK__LBFGS_VECTORS * bytes + (size_t)l->opts.history_size * sizeof(double) + 64);
     if (!memory) return wk_error_code();

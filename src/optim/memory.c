@@ -21,18 +21,26 @@ static int64_t gradients_of(wk_named_tensors parameters) {
     return bytes;
 }
 
+static int64_t kept_on(wk_device device) {
+    int64_t used = 0, kept = 0;
+    (void)wk_device_memory(device, &used, &kept);
+    return kept;
+}
+
 wk_memory wk_memory_of(wk_module *model, wk_optim *optim) {
     const wk_context *context = wk__context();
     wk_memory m = { 0 };
+    wk_device device = WK_CPU;
     if (model) {
         wk_named_tensors parameters = wk_parameters(model);
         m.parameters = bytes_of_all(parameters);
         m.gradients = gradients_of(parameters);
+        if (parameters.count) device = wk_device_of(parameters.tensor[0]);
     }
     if (optim) m.optimizer = bytes_of_all(wk_optim_state(optim));
     if (context) {
         m.steps = (int64_t)wk__step_bytes(context);
-        m.cache = (int64_t)(context->cached_bytes + wk__backend_of(0)->kept(0));
+        m.cache = (int64_t)context->cached_bytes + kept_on(device);
     }
     return m;
 }

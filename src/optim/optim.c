@@ -41,8 +41,7 @@ void wk_optim_destroy(wk_optim *o) {
 
 static bool fill(wk_tensor *t, double value) {
     if (!t) return false;
-    if (value != 0) wk__elements_fill(t->data, (wk_dtype)t->dtype, t->count, value);
-    return true;
+    return value == 0 || wk__fill_dense(t, value) == WK_OK;
 }
 
 static wk_status refuse(const wk_optim *o, const char *name, const wk_tensor *p, const char *expected) {
@@ -75,7 +74,7 @@ static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_ten
     e->step = wk_kept_zeros(WK_I64, WK_SCALAR);
     if (!e->name || !e->step) return false;
     if (is_half) {
-        e->master = wk_kept_zeros(WK_F32, wk__dims(p));
+        e->master = wk__kept_zeros_on(p->device, WK_F32, wk__dims(p));
         if (!e->master || wk_copy_into(e->master, p) != WK_OK) return false;
     }
     for (int i = 0; i < WK_STEP_NUMBERS && plan->kind->number[i]; i++)
@@ -83,7 +82,7 @@ static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_ten
     for (int i = 0; i < WK_STEP_STATES; i++) {
         if (!(plan->states >> i & 1)) continue;
         wk_dims dims = plan->kind->state_dims ? plan->kind->state_dims(p, i) : wk__dims(p);
-        if (dims.rank >= 0 && !fill(e->state[i] = wk_kept_zeros(dtype, dims), plan->initial[i])) return false;
+        if (dims.rank >= 0 && !fill(e->state[i] = wk__kept_zeros_on(p->device, dtype, dims), plan->initial[i])) return false;
     }
     return true;
 }

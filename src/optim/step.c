@@ -17,6 +17,29 @@ static wk_status refresh_master(wk__entry *e) {
     return WK_OK;
 }
 
+/* The state lies where the parameter does: a module may have been moved since. */
+static wk_status follow(wk_tensor **state, const wk_tensor *parameter) {
+    if (!*state || (*state)->device == parameter->device) return WK_OK;
+    wk_tensor *moved = wk__kept_zeros_on(parameter->device, (wk_dtype)(*state)->dtype, wk__dims(*state));
+    if (!moved) return wk_error_code();
+    wk_status status = wk_copy_into(moved, *state);
+    wk_release(status == WK_OK ? *state : moved);
+    if (status == WK_OK) *state = moved;
+    return status;
+}
+
+static wk_status follow_parameters(wk_optim *o) {
+    bool moved = false;
+    for (int i = 0; i < o->count; i++) {
+        wk__entry *e = &o->entry[i];
+        const wk_tensor *before = e->state[0] ? e->state[0] : e->master;
+        WK_TRY(follow(&e->master, e->parameter));
+        for (int m = 0; m < WK_STEP_STATES; m++) WK_TRY(follow(&e->state[m], e->parameter));
+        moved = moved || (e->state[0] ? e->state[0] : e->master) != before;
+    }
+    return moved ? wk__optim_name_state(o) : WK_OK;
+}
+
 /* Fill the call's list with the group's parameters that have a gradient; gives their number, -1 with an error
  * pending. */
 static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *attrs) {
@@ -76,6 +99,9 @@ wk_status wk__stage(wk_optim *o, wk_tensor *target, wk_tensor *source) {
 static wk_status compute_entry(wk_optim *o, const wk__group *group, wk__entry *e) {
     wk_tensor *p = e->master ? e->master : e->parameter, *rows = NULL, *g;
     if (o->plan.kind->update_rows) {
+        if (p->device)
+            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; rows of gradients are stepped on the CPU only", o->plan.name,
+                           e->name, wk_device_name(p->device));
         WK_TRY(wk_gradient_rows(e->parameter, &rows, &g));
         if (!rows)
             return wk_fail(
@@ -112,13 +138,13 @@ static wk_status compute_group(wk_optim *o, const wk__group *group) {
     return WK_OK;
 }
 
-/* Nothing that can fail: all values are there. */
-static void commit(wk_optim *o) {
+/* Nothing that can fail on the CPU: all values are there. */
+static wk_status commit(wk_optim *o) {
     for (int i = 0; i < o->staged_count; i++) {
         wk_tensor *target = o->staged[i].target, *source = o->staged[i].source, *rows = o->staged[i].rows;
         const size_t all = (size_t)source->count * wk_dtype_size((wk_dtype)target->dtype);
         const size_t row = rows && rows->count ? all / (size_t)rows->count : 0;
-        if (!rows) memcpy(target->data, source->data, all);
+        if (!rows) WK_TRY(wk__copy_bytes(target->data, target->device, source->data, source->device, all));
         for (int64_t k = 0; rows && k < rows->count; k++)
             memcpy((char *)target->data + (size_t)((int64_t *)rows->data)[k] * row,
                    (char *)source->data + (size_t)k * row, row);
@@ -131,6 +157,7 @@ static void commit(wk_optim *o) {
         ++*(int64_t *)e->step->data;
         e->version = e->parameter->storage->version;
     }
+    return WK_OK;
 }
 
 static wk_status step_by_parts(wk_optim *o) {
@@ -139,7 +166,7 @@ static wk_status step_by_parts(wk_optim *o) {
     o->staged_count = 0;
     wk_status status = WK_OK;
     for (int i = 0; i < o->groups && status == WK_OK; i++) status = compute_group(o, &o->group[i]);
-    if (status == WK_OK) commit(o);
+    if (status == WK_OK) status = commit(o);
     wk_scope_end(scope);
     return status;
 }
@@ -155,10 +182,10 @@ wk_status wk_optim_step(wk_optim *o) {
     uint32_t mode = context->mode;
     context->mode = (mode | WK__MODE_NO_GRAD) & ~(uint32_t)WK__MODE_AUTOCAST;
     wk_note_call("wk_optim_step"); /* what a backward says that comes too late */
-    wk_status status = WK_OK;
-    if (o->row)
+    wk_status status = follow_parameters(o);
+    if (status == WK_OK && o->row)
         for (int i = 0; i < o->groups && status == WK_OK; i++) status = step_by_row(o, &o->group[i]);
-    else
+    else if (status == WK_OK)
         status = step_by_parts(o);
     context->mode = mode;
     if (status != WK_OK) wk__backward_ended(status);

@@ -4,34 +4,44 @@
 #ifndef WICK_SRC_TENSOR_BACKEND_H
 #define WICK_SRC_TENSOR_BACKEND_H
 
+#include "wick/device.h"
 #include "wick/op.h"
 
-#define WK_BACKEND_API 1
+#define WK_BACKEND_API 2
 
 typedef struct wk_event wk_event;
 
 typedef enum wk_copy_kind { WK_COPY_HOST_TO_DEVICE, WK_COPY_DEVICE_TO_HOST, WK_COPY_DEVICE_TO_DEVICE } wk_copy_kind;
 
-typedef struct wk_device_info {
-    char name[96];            /* of the processor or card */
-    char instruction_set[16]; /* of the kernels chosen: "generic", "v3", "v4" */
-    int threads;
-    int64_t memory; /* bytes */
-} wk_device_info;
+/* What a backend has taken of a device's memory, in bytes. */
+typedef struct wk_memory_use {
+    int64_t used; /* by tensors and by kernels that run */
+    int64_t kept; /* given back, and waiting for the next request */
+    int64_t most; /* that were used at once */
+} wk_memory_use;
 
 typedef struct wk_backend {
     uint32_t api_version, size;
     const char *name;
+    /* NULL, or why there is no device: one line. */
+    const char *(*unavailable)(void);
     int (*device_count)(void);
     wk_status (*device_info)(int device, wk_device_info *info);
     wk_status (*allocate)(int device, size_t bytes, wk_stream *stream, void **memory);
     void (*release)(int device, void *memory, size_t bytes, wk_stream *stream);
     /* Blocks of this size and larger are kept by the backend for the next request; smaller ones by the caller. */
     size_t pooled;
-    void (*trim)(int device);   /* give what is kept back to the system */
-    size_t (*kept)(int device); /* bytes of it */
-    wk_status (*copy)(void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
+    void (*trim)(int device); /* give what is kept back to the system */
+    wk_status (*memory_use)(int device, wk_memory_use *use); /* NULL: not counted */
+    /* Memory of the host that a device reads while the host goes on; NULL: there is none such. */
+    wk_status (*host_allocate)(size_t bytes, void **memory);
+    void (*host_release)(void *memory);
+    /* In the stream's order.  Memory of the host has been written on return, and read if it is not of host_allocate. */
+    wk_status (*copy)(int device, void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
+    /* `count` elements of `size` bytes (1, 2, 4 or 8), all equal to *element, which lies on the host; NULL on the CPU. */
+    wk_status (*fill)(int device, void *target, const void *element, size_t size, int64_t count, wk_stream *stream);
     /* Streams and events: NULL members where every call is finished on return. */
+    wk_stream *(*stream)(int device); /* the one that kernels run in; made when first asked for, NULL with an error */
     wk_status (*stream_create)(int device, wk_stream **stream);
     void (*stream_destroy)(wk_stream *stream);
     wk_status (*stream_synchronise)(wk_stream *stream);
@@ -44,6 +54,9 @@ typedef struct wk_backend {
     wk_kernel (*kernel)(const char *op, wk_dtype dtype);
     const char *(*last_error)(void);
 } wk_backend;
+
+/* What a plugin, wick_NAME.so, exports as `wick_backend`. */
+typedef const wk_backend *(*wk_backend_function)(void);
 
 /* The CPU, always there. */
 const wk_backend *wk__cpu_backend(void);

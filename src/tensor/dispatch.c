@@ -87,10 +87,11 @@ static const char *describe_inputs(const wk_call *call, char *buffer, size_t siz
 
 /* ---- operands ---- */
 
-static wk_status check_operands(const wk_call *call, bool *wants_grad) {
+/* `devices` has a bit set where an operand is not on the CPU. */
+static wk_status check_operands(const wk_call *call, bool *wants_grad, int *devices) {
     const wk_op_def *op = call->op;
-    int device = -1;
     *wants_grad = false;
+    *devices = 0;
     for (int i = 0; i < call->n_in; i++) {
         const wk_tensor *tensor = call->in[i];
         if (!tensor) {
@@ -99,14 +100,72 @@ static wk_status check_operands(const wk_call *call, bool *wants_grad) {
         }
         if (WK_UNLIKELY(tensor->life != WK__ALIVE))
             return wk_bad_call(call, WK_DEAD_TENSOR, "input %d is used after its scope ended", i);
-        if (device < 0)
-            device = tensor->device;
-        else if (WK_UNLIKELY(device != tensor->device))
-            return wk_bad_call(call, WK_DEVICE, "input %d is on another device than the inputs before it", i);
+        *devices |= tensor->device;
         *wants_grad = *wants_grad || wk__wants_grad(tensor);
     }
     if (op->n_in != WK_LIST && call->n_in != op->n_in)
         return wk_bad_call(call, WK_INVALID, "%d inputs given, expected %d", call->n_in, op->n_in);
+    return WK_OK;
+}
+
+/* ---- devices ---- */
+
+static bool is_host_operand(const wk_call *call, int i) {
+    const wk_op_def *op = call->op;
+    return op->n_in == WK_LIST ? op->host_in_list && op->host_in_list(call, i) : (op->host_in >> i & 1) != 0;
+}
+
+/* Where the call runs: on the first operand's device that is not the CPU; where there are none but what kernels read
+ * on the host, on the context's. */
+static int device_of_call(const wk_context *context, const wk_call *call) {
+    bool any = false;
+    for (int i = 0; i < call->n_in; i++) {
+        const wk_tensor *tensor = call->in[i];
+        if (!tensor || is_host_operand(call, i)) continue;
+        if (tensor->device) return tensor->device;
+        any = true;
+    }
+    return any ? 0 : context->device;
+}
+
+static wk_status refuse_devices(const wk_call *call, int i) {
+    char one[160], other[160];
+    int first = 0;
+    while (!call->in[first] || call->in[first]->device != call->device || is_host_operand(call, first)) first++;
+    return wk_bad_call(call, WK_DEVICE, "input %d is %s%s and input %d is %s%s; move one of them with wk_to_device", first,
+                       wk_describe(call->in[first], one, sizeof one), call->device ? "" : " on cpu", i,
+                       wk_describe(call->in[i], other, sizeof other), call->in[i]->device ? "" : " on cpu");
+}
+
+/* CPU tensors without axes are numbers: they go to where the call runs. */
+static wk_status place_operand(wk_call *call, int i, wk_tensor **placed) {
+    wk_tensor *tensor = call->in[i];
+    *placed = tensor;
+    if (!tensor) return WK_OK;
+    if (is_host_operand(call, i)) {
+        if (!tensor->device) return WK_OK;
+        return wk_bad_call(call, WK_DEVICE, "input %d is on %s, expected the CPU, where it is read", i,
+                           wk_device_name(tensor->device));
+    }
+    if (tensor->device == call->device) return WK_OK;
+    if (tensor->device || tensor->rank > 0 || (call->op->mutates >> i & 1)) return refuse_devices(call, i);
+    *placed = wk__number_on(tensor, call->device);
+    return *placed ? WK_OK : wk_error_code();
+}
+
+static wk_status place_operands(wk_context *context, wk_call *call, wk_tensor *placed[WK_MAX_IN]) {
+    if (call->op->moves) {
+        call->device = call->in[0]->device;
+        return WK_OK;
+    }
+    call->device = device_of_call(context, call);
+    wk_tensor **in = placed;
+    if (call->n_in > WK_MAX_IN) {
+        in = wk__arena_take(&context->arena, (size_t)call->n_in * sizeof(wk_tensor *));
+        if (!in) return WK_NO_MEMORY;
+    }
+    for (int i = 0; i < call->n_in; i++) WK_TRY(place_operand(call, i, &in[i]));
+    call->in = in;
     return WK_OK;
 }
 
@@ -223,8 +282,8 @@ static wk_status promote_operands(wk_call *call, wk_tensor *converted[WK_MAX_IN]
 
 /* ---- outputs ---- */
 
-static bool fits(const wk_tensor *target, const wk_desc *desc) {
-    if (target->dtype != desc->dtype || target->rank != desc->rank) return false;
+static bool fits(const wk_tensor *target, const wk_desc *desc, int device) {
+    if (target->device != device || target->dtype != desc->dtype || target->rank != desc->rank) return false;
     for (int axis = 0; axis < desc->rank; axis++)
         if (target->shape[axis] != desc->shape[axis]) return false;
     return !desc->strided && (target->flags & WK_TENSOR_CONTIGUOUS);
@@ -247,7 +306,8 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
         wk__header_flags(out);
         return out;
     }
-    if (target && fits(target, desc)) {
+    out->device = (uint8_t)(desc->place ? desc->place - 1 : call->device);
+    if (target && fits(target, desc, out->device)) {
         out->storage = wk__storage_hold(target->storage);
         out->data = target->data;
         wk__storage_changed(target->storage, context->call_site);
@@ -257,7 +317,6 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
         memcpy(out->stride, desc->stride, sizeof out->stride);
         wk__header_flags(out);
     }
-    out->device = call->n_in && call->in[0] ? call->in[0]->device : 0;
     out->storage = wk__storage_create(context, out->device, (size_t)out->count * size);
     if (!out->storage) return NULL;
     out->data = out->storage->data;
@@ -286,7 +345,7 @@ static wk_status check_mutation(const wk_context *context, const wk_call *call) 
 static wk_status unsupported(const wk_call *call, wk_dtype dtype) {
     char inputs[400];
     return wk_bad_call(call, WK_UNSUPPORTED, "%s is not supported on %s (inputs %s)", wk_dtype_name(dtype),
-                       wk__backend_of(0)->name, describe_inputs(call, inputs, sizeof inputs));
+                       wk_device_name(call->device), describe_inputs(call, inputs, sizeof inputs));
 }
 
 static bool nothing_to_do(const wk_call *call) {
@@ -296,22 +355,33 @@ static bool nothing_to_do(const wk_call *call) {
     return true;
 }
 
-wk_status wk__run_kernel(wk_context *context, const wk_call *call) {
+static wk_dtype key_dtype(const wk_call *call) {
     const wk_op_def *op = call->op;
-    const wk_tensor *key = op->keyed_by_output || call->n_in == 0 ? call->out[0] : call->in[op->key];
-    wk_dtype dtype = (wk_dtype)key->dtype;
-    wk_kernel kernel = wk__kernel_for(op, key->device, dtype);
-    if (!kernel) return unsupported(call, dtype);
+    return (wk_dtype)(op->keyed_by_output || call->n_in == 0 ? call->out[0] : call->in[op->key])->dtype;
+}
+
+/* WK_UNSUPPORTED with no error pending: there is no kernel, or it does not take this call. */
+static wk_status try_kernel(wk_context *context, const wk_call *call) {
+    wk_kernel kernel = wk__kernel_for(call->op, call->device, key_dtype(call));
+    if (!kernel) return WK_UNSUPPORTED;
     wk_kernel_ctx ctx = { .threads = context->threads };
+    if (WK_UNLIKELY(call->device)) {
+        ctx.stream = wk__backend_of(call->device)->stream(wk__ordinal(call->device));
+        if (!ctx.stream) return wk_error_code();
+    }
     const bool observed = WK_UNLIKELY(context->mode & WK__MODE_OBSERVED);
     double start = observed ? wk_now() : 0;
     wk_status status = kernel(&ctx, call);
     if (observed) context->observer->ran(context->observer, context, call, start, wk_now());
-    if (status == WK_UNSUPPORTED) return unsupported(call, dtype);
     if (status != WK_OK && wk_failed()) add_place(context);
-    if (status != WK_OK && !wk_failed())
+    if (status != WK_OK && status != WK_UNSUPPORTED && !wk_failed())
         return wk_bad_call(call, status, "the kernel failed: %s", wk_status_text(status));
     return status;
+}
+
+wk_status wk__run_kernel(wk_context *context, const wk_call *call) {
+    wk_status status = try_kernel(context, call);
+    return status == WK_UNSUPPORTED && !wk_failed() ? unsupported(call, key_dtype(call)) : status;
 }
 
 /* A row without a kernel for this dtype runs as its parts. */
@@ -319,7 +389,7 @@ static bool runs_as_parts(const wk_call *call) {
     const wk_op_def *op = call->op;
     if (!op->decompose || op->keyed_by_output || call->n_in == 0) return false;
     const wk_tensor *key = call->in[op->key];
-    return !wk__kernel_for(op, key->device, (wk_dtype)key->dtype);
+    return !wk__kernel_for(op, call->device, (wk_dtype)key->dtype);
 }
 
 static void count_cost(wk_context *context, const wk_call *call) {
@@ -351,8 +421,10 @@ static wk_status run_parts(wk_context *context, const wk_call *call) {
     if (!context->scope) return wk__header_create(context) ? WK_OK : wk_error_code(); /* which says what is missing */
     const char *outer = context->composite;
     if (!outer) context->composite = call->op->name;
+    const int device = wk__device_enter(context, call->device);
     wk_scope scope = wk_scope_begin();
     wk_status status = call->op->decompose(call, call->out);
+    (void)wk__device_enter(context, device);
     if (status == WK_OK && wk_failed()) status = wk_error_code();
     for (int i = 0; i < call->n_out; i++) call->out[i] = status == WK_OK ? wk_scope_return(scope, call->out[i]) : NULL;
     wk_scope_end(scope);
@@ -381,15 +453,17 @@ void wk__fail_after_ops(int64_t count) {
 
 /* What a call needs besides itself; it lies beside the call, whose `in` may point into it. */
 typedef struct operands {
-    wk_tensor *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
+    wk_tensor *placed[WK_MAX_IN], *converted[WK_MAX_IN], *lowered[WK_MAX_IN];
     bool want_grad;
+    int devices;
 } operands;
 
 static wk_status prepare(wk_context *context, wk_call *call, operands *o) {
     if (WK_UNLIKELY(context->mode & WK__MODE_FAIL) && --context->ops_until_failure == 0)
         return wk_bad_call(call, WK_INTERNAL, "was made to fail by a test");
-    WK_TRY(check_operands(call, &o->want_grad));
+    WK_TRY(check_operands(call, &o->want_grad, &o->devices));
     WK_TRY(check_attrs(call));
+    if (WK_UNLIKELY(o->devices | context->device)) WK_TRY(place_operands(context, call, o->placed));
     if (WK_UNLIKELY(context->mode & WK__MODE_AUTOCAST) && call->op->dtype.autocast != WK_CAST_AS_IS)
         WK_TRY(wk__autocast_operands(context, call, o->lowered));
     if (call->op->dtype.promote) WK_TRY(promote_operands(call, o->converted));
@@ -406,7 +480,11 @@ static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how,
         if (!call->out[i]) return wk_error_code();
     }
     how->ran = !(op->n_out && how->descs[0].view_of) && !nothing_to_do(call);
-    if (how->ran) WK_TRY(wk__run_kernel(context, call));
+    if (how->ran) {
+        wk_status status = try_kernel(context, call);
+        if (status == WK_UNSUPPORTED && !wk_failed() && !op->decompose) return unsupported(call, key_dtype(call));
+        WK_TRY(status);
+    }
     if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, call);
     if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS)) WK_TRY(wk__check_results(call));
     how->taped = wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(call) && !how->target;
@@ -425,7 +503,7 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
     wk_desc descs[WK_MAX_OUT];
     for (int i = 0; i < op->n_out; i++) {
         descs[i].strided = false;
-        descs[i].view_of = descs[i].reuse_of = 0;
+        descs[i].view_of = descs[i].reuse_of = descs[i].place = 0;
     }
     WK_TRY(op->shape(call, descs));
     if (runs_as_parts(call)) {
@@ -433,16 +511,37 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
         return run_parts(context, call);
     }
     wk__ran how = { .descs = descs, .target = target };
-    if (run_row(context, call, &how, o->want_grad) == WK_OK) return WK_OK;
+    wk_status status = run_row(context, call, &how, o->want_grad);
+    if (WK_LIKELY(status == WK_OK)) return WK_OK;
+    if (status == WK_UNSUPPORTED && !wk_failed()) { /* a kernel that does not take this call */
+        (void)atomic_fetch_add(&decompositions, 1);
+        return run_parts(context, call);
+    }
     add_op(context, op);
     for (int i = 0; i < op->n_out; i++) call->out[i] = NULL;
     return wk_error_code();
+}
+
+static bool has_devices(const wk_call *call) {
+    for (int i = 0; i < call->n_in; i++)
+        if (call->in[i] && call->in[i]->device) return true;
+    return false;
+}
+
+/* Plans are made for the CPU. */
+static void leave_step(wk_context *context) {
+    static const char why[] = "it runs on a device other than the CPU";
+    if (context->mode & WK__MODE_CAPTURE)
+        wk__step_refuse(context, "%s", why);
+    else
+        wk__step_needs_tape(context, why);
 }
 
 /* A call of a step that is captured or replayed. */
 static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
     const wk_call asked = *call; /* casts take other operands' place */
     wk_status status;
+    if (context->device || has_devices(call)) leave_step(context);
     if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, target, &status)) return status;
     if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, target);
     wk__capture_enter(context, &asked, target);
@@ -469,7 +568,8 @@ int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const voi
     if (op->n_out != WK_LIST) return op->n_out;
     const wk_call call = { .op = op, .in = in, .attrs = attrs ? attrs : defaults, .n_in = n_in };
     bool wants_grad;
-    if (wk_failed() || check_operands(&call, &wants_grad) != WK_OK || check_attrs(&call) != WK_OK) return -1;
+    int devices;
+    if (wk_failed() || check_operands(&call, &wants_grad, &devices) != WK_OK || check_attrs(&call) != WK_OK) return -1;
     return op->outputs(&call);
 }
 

@@ -38,6 +38,9 @@ static outgoing *pack(wk_tensor *tensor, const char *who, wk_dl_tensor *packed) 
     if (wk_failed()) return NULL;
     if (!tensor) return wk_fail_null(WK_INVALID, "%s: the tensor is NULL", who);
     if (tensor->life != WK__ALIVE) return wk_fail_null(WK_DEAD_TENSOR, "%s: the tensor's scope has ended", who);
+    if (tensor->device)
+        return wk_fail_null(WK_DEVICE, "%s: %s; only memory of the CPU is given out, use wk_to_device", who,
+                            wk_describe(tensor, text, sizeof text));
     if (wk__wants_grad(tensor))
         return wk_fail_null(WK_INVALID, "%s: %s wants a gradient, which another library would not see; use wk_detach",
                             who, wk_describe(tensor, text, sizeof text));

@@ -90,7 +90,7 @@ static wk_tensor *write_back(const char *who, wk_tensor *x, wk_tensor *result) {
     }
     if (result->dtype != x->dtype) result = (wk_cast)(result, (wk_dtype)x->dtype);
     if (result && overlaps(x, result)) { /* a view of x in another order */
-        wk_tensor *copy = wk_empty((wk_dtype)x->dtype, wk__dims(x));
+        wk_tensor *copy = wk__empty_on(x->device, (wk_dtype)x->dtype, wk__dims(x));
         result = copy && wk_copy_into(copy, result) == WK_OK ? copy : NULL;
     }
     if (!result || wk_copy_into(x, result) != WK_OK) return NULL;
@@ -158,14 +158,22 @@ static bool holds(wk_dtype dtype, double value) {
     return value >= range[dtype].low && value <= range[dtype].high && value == trunc(value);
 }
 
-static void fill(const wk_tensor *x, double value) {
+/* Elements that lie with gaps on a device are written by a copy. */
+static wk_status fill_anywhere(wk_tensor *x, double value) {
+    if (x->flags & WK_TENSOR_CONTIGUOUS) return wk__fill_dense(x, value);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *full = wk__empty_on(x->device, (wk_dtype)x->dtype, wk__dims(x));
+    wk_status status = full ? wk__fill_dense(full, value) : wk_error_code();
+    if (status == WK_OK) status = wk_copy_into(x, full);
+    wk_scope_end(scope);
+    return status;
+}
+
+static wk_status fill(wk_tensor *x, double value) {
     size_t size = wk_dtype_size((wk_dtype)x->dtype);
     int64_t at[WK_MAX_RANK] = { 0 }, offset = 0;
-    if (x->count == 0) return;
-    if (x->flags & WK_TENSOR_CONTIGUOUS) {
-        wk__elements_fill(x->data, (wk_dtype)x->dtype, x->count, value);
-        return;
-    }
+    if (x->count == 0) return WK_OK;
+    if (x->flags & WK_TENSOR_CONTIGUOUS || x->device) return fill_anywhere(x, value);
     wk__element_set(x->data, (wk_dtype)x->dtype, 0, value);
     const char *first = x->data;
     for (int64_t i = 0; i < x->count; i++) {
@@ -177,20 +185,21 @@ static void fill(const wk_tensor *x, double value) {
             at[axis] = 0;
         }
     }
+    return WK_OK;
 }
 
 wk_tensor *wk_fill_(wk_tensor *x, double value) {
     if (!check_target("fill_", x)) return NULL;
     if (!holds((wk_dtype)x->dtype, value))
         return (void)REFUSE("fill_", WK_INVALID, "%s cannot hold %g", wk_dtype_name((wk_dtype)x->dtype), value), NULL;
-    fill(x, value);
+    if (fill(x, value) != WK_OK) return NULL;
     wk__storage_changed(x->storage, wk__context()->call_site);
     return x;
 }
 
 wk_tensor *wk_zero_(wk_tensor *x) {
     if (!check_target("zero_", x)) return NULL;
-    fill(x, 0);
+    if (fill(x, 0) != WK_OK) return NULL;
     wk__storage_changed(x->storage, wk__context()->call_site);
     return x;
 }

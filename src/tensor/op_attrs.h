@@ -13,6 +13,11 @@ static inline int64_t wk__pad_source(int64_t i, int64_t size, int mode) {
     return i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
 }
 
+/* to_device (x) -> the same on a device */
+typedef struct wk_to_device_attrs {
+    int64_t device;
+} wk_to_device_attrs;
+
 /* conv2d_backward_input (dy, weight) -> dx;  conv2d_backward_weight (x, dy) -> dweight, dbias (K); also of conv3d.
  * `dims` is the shape of dx or of dweight. */
 typedef struct wk_conv_grad_attrs {

@@ -383,7 +383,7 @@ static void add_extras(const style *s, wk_text *text) {
     wk_text_free(&extras);
 }
 
-char *wk_tensor_format(const wk_tensor *tensor, wk_format_opts opts) {
+static char *format(const wk_tensor *tensor, wk_format_opts opts) {
     if (!tensor) return wk_failed() ? NULL : wk_fail_null(WK_INVALID, "wk_tensor_format: the tensor is NULL");
     if (tensor->life != WK__ALIVE)
         return wk_fail_null(WK_DEAD_TENSOR, "wk_tensor_format: the tensor's scope has ended");
@@ -409,6 +409,16 @@ char *wk_tensor_format(const wk_tensor *tensor, wk_format_opts opts) {
     if (opts.repr) add_extras(&s, &text);
     if (text.failed) wk_text_free(&text);
     return text.data;
+}
+
+/* One on another device is copied first. */
+char *wk_tensor_format(const wk_tensor *tensor, wk_format_opts opts) {
+    if (!tensor || tensor->life != WK__ALIVE || !tensor->device) return format(tensor, opts);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *host = wk__on_host((wk_tensor *)(uintptr_t)tensor);
+    char *text = host ? format(host, opts) : NULL;
+    wk_scope_end(scope);
+    return text;
 }
 
 wk_status wk_tensor_print(const wk_tensor *tensor, FILE *stream) {

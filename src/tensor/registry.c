@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { MOST_OPS = 1024, MOST_DEVICES = 4 };
+enum { MOST_OPS = 1024 };
 
 static wk_op_def *table[MOST_OPS];
 static const char *families[MOST_OPS];
@@ -16,7 +16,7 @@ static atomic_int count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* What is known of a kernel: not looked up yet (NULL), known to be missing, or the kernel. */
-static _Atomic(wk_kernel) kernels[MOST_DEVICES][MOST_OPS][WK_DTYPE_COUNT];
+static _Atomic(wk_kernel) kernels[WK__BACKENDS][MOST_OPS][WK_DTYPE_COUNT];
 
 static wk_status missing(wk_kernel_ctx *ctx, const wk_call *call) {
     (void)ctx, (void)call;
@@ -85,17 +85,13 @@ const wk_op_def *wk_op_find(const char *name) {
     return NULL;
 }
 
-const wk_backend *wk__backend_of(int device) {
-    (void)device;
-    return wk__cpu_backend();
-}
-
 wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype) {
-    wk_kernel kernel = atomic_load_explicit(&kernels[device][op->id][dtype], memory_order_acquire);
+    const int backend = wk__backend_index(device);
+    wk_kernel kernel = atomic_load_explicit(&kernels[backend][op->id][dtype], memory_order_acquire);
     if (WK_UNLIKELY(!kernel)) {
-        kernel = wk__backend_of(device)->kernel(op->name, dtype);
+        kernel = op->run ? op->run : wk__backend_at(backend)->kernel(op->name, dtype);
         if (!kernel) kernel = missing;
-        atomic_store_explicit(&kernels[device][op->id][dtype], kernel, memory_order_release);
+        atomic_store_explicit(&kernels[backend][op->id][dtype], kernel, memory_order_release);
     }
     return kernel == missing ? NULL : kernel;
 }
@@ -111,12 +107,14 @@ wk_status wk__cpu_device_info(wk_device_info *info) {
 wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel) {
     const wk_op_def *row = wk_op_find(op);
     if (!row) return wk_fail(WK_NOT_FOUND, "wk_op_register_kernel: there is no row \"%s\"", op);
-    if (strcmp(backend, wk__backend_of(0)->name) != 0)
-        return wk_fail(WK_NOT_FOUND, "wk_op_register_kernel: there is no backend \"%s\", only \"%s\"", backend,
-                       wk__backend_of(0)->name);
+    int index = wk__backend_open(backend);
+    if (index < 0) {
+        wk_error_prefix("wk_op_register_kernel");
+        return wk_error_code();
+    }
     if (!kernel) return wk_fail(WK_INVALID, "wk_op_register_kernel: %s: the kernel is NULL", op);
     for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++)
         if (!dtypes || (dtypes >> dtype & 1))
-            atomic_store_explicit(&kernels[0][row->id][dtype], kernel, memory_order_release);
+            atomic_store_explicit(&kernels[index][row->id][dtype], kernel, memory_order_release);
     return WK_OK;
 }

@@ -13,7 +13,7 @@
     X(pointwise, pointwise) X(pointwise, arithmetic) X(pointwise, functions) X(pointwise, activation) X(pointwise, logic) \
     X(reduce, reduce) X(reduce, softmax) X(reduce, moments) X(reduce, scan) X(reduce, order) X(reduce, counting)          \
     X(layout, layout) X(layout, views) X(layout, windows) X(layout, join) X(layout, arrange) X(layout, pad)                              \
-    X(layout, index) X(layout, scatter) X(layout, lookup) X(layout, condition)                                            \
+    X(layout, index) X(layout, transfer) X(layout, scatter) X(layout, lookup) X(layout, condition)                                            \
     X(linalg, matmul) X(linalg, products) X(linalg, einsum) X(linalg, factor) X(linalg, solve) X(linalg, distance)                            \
     X(image, conv) X(image, conv_transpose) X(image, pool) X(image, pool_parts) X(image, resize) X(image, grid_sample)    \
     X(network, norm) X(network, dropout) X(network, layer_norm) X(network, group_norm) X(network, dropouts)               \
@@ -27,6 +27,9 @@ WK__ROW_FAMILIES(WK__DECLARE)
 #undef WK__DECLARE
 
 WK_API const char *wk__row_lacks(const wk_op_def *op);
+
+/* The kernel of "to_device", of every device (transfer.c). */
+wk_status wk__run_to_device(wk_kernel_ctx *ctx, const wk_call *call);
 
 /* Helpers of shape rules and of the functions users call. */
 

@@ -23,16 +23,16 @@ static size_t class_size(unsigned size_class) {
 /* Memory for a block; where there is none, what waits in the cache is given back first. */
 static wk_status take(wk_context *context, int device, size_t bytes, void **data) {
     const wk_backend *backend = wk__backend_of(device);
-    wk_status status = backend->allocate(device, bytes, NULL, data);
+    wk_status status = backend->allocate(wk__ordinal(device), bytes, NULL, data);
     if (status != WK_NO_MEMORY || context->cached_bytes == 0) return status;
     wk_clear_error();
     wk_memory_trim();
-    return backend->allocate(device, bytes, NULL, data);
+    return backend->allocate(wk__ordinal(device), bytes, NULL, data);
 }
 
 static wk_storage *create(wk_context *context, int device, size_t bytes, unsigned size_class) {
     const size_t pooled = wk__backend_of(device)->pooled;
-    const bool is_pooled = pooled && bytes >= pooled;
+    const bool is_pooled = device || (pooled && bytes >= pooled); /* a card's memory is all kept by its backend */
     wk_storage *storage = wk_alloc(sizeof *storage);
     if (!storage) return NULL;
     if (take(context, device, is_pooled ? bytes : class_size(size_class), &storage->data) != WK_OK) {
@@ -50,8 +50,8 @@ wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
         return NULL;
     }
     unsigned size_class = class_of(bytes);
-    wk_storage *storage = context->cache[size_class];
-    if (WK_LIKELY(storage != NULL && storage->device == device)) {
+    wk_storage *storage = device ? NULL : context->cache[size_class];
+    if (WK_LIKELY(storage != NULL)) {
         context->cache[size_class] = storage->next_free;
         context->cached_bytes -= class_size(size_class);
     } else {
@@ -89,7 +89,7 @@ wk_storage *wk__storage_slice(wk_storage *parent, size_t offset, size_t bytes) {
 
 static void give_back(wk_storage *storage) {
     size_t bytes = storage->size_class == WK__POOLED ? storage->bytes : class_size(storage->size_class);
-    wk__backend_of(storage->device)->release(storage->device, storage->data, bytes, NULL);
+    wk__backend_of(storage->device)->release(wk__ordinal(storage->device), storage->data, bytes, NULL);
     wk_free(storage);
 }
 
@@ -135,6 +135,9 @@ void wk_memory_trim(void) {
         context->cache[i] = NULL;
     }
     if (context) context->cached_bytes = 0;
-    wk__backend_of(0)->trim(0);
+    for (int index = 0; index < WK__BACKENDS; index++) {
+        const wk_backend *backend = wk__backend_at(index);
+        for (int device = 0; backend && device < backend->device_count(); device++) backend->trim(device);
+    }
     wk__memory_return();
 }

@@ -95,11 +95,18 @@ static wk_tensor *create(wk_dtype dtype, wk_dims dims, const char *who) {
     if (!context || context->pending->code != WK_OK) return NULL;
     wk_tensor *tensor = wk__header_create(context);
     if (!tensor || !wk__header_shape(tensor, dtype, dims.rank, dims.size, who)) return NULL;
-    tensor->storage = wk__storage_create(context, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+    tensor->device = (uint8_t)context->device;
+    tensor->storage = wk__storage_create(context, context->device, (size_t)tensor->count * wk_dtype_size(dtype));
     if (!tensor->storage) return NULL;
     tensor->data = tensor->storage->data;
     if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_host(context, tensor);
     return tensor;
+}
+
+static wk_status clear(const wk_tensor *tensor) {
+    if (tensor->device) return wk__fill_dense(tensor, 0);
+    memset(tensor->data, 0, (size_t)tensor->count * wk_dtype_size((wk_dtype)tensor->dtype));
+    return WK_OK;
 }
 
 wk_tensor *wk_empty(wk_dtype dtype, wk_dims dims) {
@@ -108,26 +115,28 @@ wk_tensor *wk_empty(wk_dtype dtype, wk_dims dims) {
 
 wk_tensor *wk_zeros(wk_dtype dtype, wk_dims dims) {
     wk_tensor *tensor = create(dtype, dims, "wk_zeros");
-    if (tensor) memset(tensor->data, 0, (size_t)tensor->count * wk_dtype_size(dtype));
-    return tensor;
+    return tensor && clear(tensor) == WK_OK ? tensor : NULL;
 }
 
 wk_tensor *wk_full(wk_dtype dtype, wk_dims dims, double value) {
     wk_tensor *tensor = create(dtype, dims, "wk_full");
-    if (tensor) wk__elements_fill(tensor->data, dtype, tensor->count, value);
-    return tensor;
+    return tensor && wk__fill_dense(tensor, value) == WK_OK ? tensor : NULL;
 }
 
 wk_tensor *wk_arange(int64_t count) {
+    wk_context *context = wk__context();
+    int device = context ? wk__device_enter(context, 0) : 0;
     wk_tensor *tensor = create(WK_I64, WK_DIMS(count), "wk_arange");
     for (int64_t i = 0; tensor && i < count; i++) ((int64_t *)tensor->data)[i] = i;
-    return tensor;
+    if (context) (void)wk__device_enter(context, device);
+    return wk__placed(tensor);
 }
 
 wk_tensor *wk_from_array(wk_dtype dtype, wk_dims dims, const void *data) {
     wk_tensor *tensor = create(dtype, dims, "wk_from_array");
-    if (tensor && tensor->count) memcpy(tensor->data, data, (size_t)tensor->count * wk_dtype_size(dtype));
-    return tensor;
+    if (!tensor) return NULL;
+    size_t bytes = (size_t)tensor->count * wk_dtype_size(dtype);
+    return wk__copy_bytes(tensor->data, tensor->device, data, 0, bytes) == WK_OK ? tensor : NULL;
 }
 
 wk_tensor *wk_from_memory(wk_dtype dtype, wk_dims dims, void *data, void (*deleter)(void *context, void *data),
@@ -168,23 +177,30 @@ wk_tensor *wk__kept_on(wk_storage *storage, size_t offset, wk_dtype dtype, wk_di
         return NULL;
     }
     tensor->data = tensor->storage->data;
+    tensor->device = storage->device;
     return tensor;
 }
 
 wk_tensor *wk_kept_zeros(wk_dtype dtype, wk_dims dims) {
+    return wk__kept_zeros_on(0, dtype, dims);
+}
+
+wk_tensor *wk__kept_zeros_on(int device, wk_dtype dtype, wk_dims dims) {
     wk_context *context = wk__context();
     if (!context || context->pending->code != WK_OK) return NULL;
     wk_tensor *tensor = kept_header();
     if (!tensor) return NULL;
     if (wk__header_shape(tensor, dtype, dims.rank, dims.size, "wk_kept_zeros"))
-        tensor->storage = wk__storage_create(context, 0, (size_t)tensor->count * wk_dtype_size(dtype));
+        tensor->storage = wk__storage_create(context, device, (size_t)tensor->count * wk_dtype_size(dtype));
     if (!tensor->storage) {
         wk_free(tensor);
         return NULL;
     }
+    tensor->device = (uint8_t)device;
     tensor->data = tensor->storage->data;
-    if (tensor->count) memset(tensor->data, 0, (size_t)tensor->count * wk_dtype_size(dtype));
-    return tensor;
+    if (clear(tensor) == WK_OK) return tensor;
+    wk_release(tensor);
+    return NULL;
 }
 
 /* Of a step's result, whose memory the next step writes again; in the same layout where that has no gaps. */
@@ -194,7 +210,8 @@ static wk_tensor *keep_copy(const wk_tensor *tensor) {
     if (wk__is_dense(tensor)) {
         memcpy(kept->stride, tensor->stride, sizeof kept->stride);
         wk__header_flags(kept);
-        if (kept->count) memcpy(kept->data, tensor->data, (size_t)kept->count * wk_dtype_size((wk_dtype)kept->dtype));
+        size_t bytes = (size_t)kept->count * wk_dtype_size((wk_dtype)kept->dtype);
+        (void)wk__copy_bytes(kept->data, 0, tensor->data, 0, bytes); /* plans are of the CPU */
         return kept;
     }
     if (wk_copy_into(kept, tensor) == WK_OK) return kept;
@@ -289,10 +306,6 @@ static bool readable(const wk_tensor *tensor, const char *who) {
         (void)wk_fail(WK_DEAD_TENSOR, "%s: the tensor's scope has ended", who);
         return false;
     }
-    if (tensor->device != 0) {
-        (void)wk_fail(WK_DEVICE, "%s: the tensor is not on the CPU", who);
-        return false;
-    }
     wk_context *context = wk__context();
     if (context && WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_look(context, who);
     return true;
@@ -300,6 +313,10 @@ static bool readable(const wk_tensor *tensor, const char *who) {
 
 void *wk_data(wk_tensor *tensor) {
     if (!readable(tensor, "wk_data")) return NULL;
+    if (tensor->device)
+        return wk_fail_null(WK_DEVICE, "wk_data: the tensor is on %s, where the host cannot read; use wk_to_device or "
+                                       "wk_copy_out",
+                            wk_device_name(tensor->device));
     if (!wk_is_contiguous(tensor))
         return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
     /* Who writes through the pointer tells nobody. */
@@ -316,6 +333,17 @@ static int64_t offset_of(const wk_tensor *tensor, int64_t index) {
     return offset;
 }
 
+/* The element at an offset; 0 with an error pending. */
+static double element(const wk_tensor *tensor, int64_t offset) {
+    const wk_dtype dtype = (wk_dtype)tensor->dtype;
+    if (!tensor->device) return wk__element_get(tensor->data, dtype, offset);
+    uint64_t copy = 0;
+    const size_t size = wk_dtype_size(dtype);
+    const char *from = (const char *)tensor->data + offset * (int64_t)size;
+    if (wk__copy_bytes(&copy, 0, from, tensor->device, size) != WK_OK) return 0;
+    return wk__element_get(&copy, dtype, 0);
+}
+
 double wk_at(const wk_tensor *tensor, int64_t index) {
     if (!readable(tensor, "wk_at")) return 0;
     if (index < 0 || index >= tensor->count) {
@@ -323,7 +351,7 @@ double wk_at(const wk_tensor *tensor, int64_t index) {
                       (long long)tensor->count);
         return 0;
     }
-    return wk__element_get(tensor->data, (wk_dtype)tensor->dtype, offset_of(tensor, index));
+    return element(tensor, offset_of(tensor, index));
 }
 
 double wk_item(const wk_tensor *tensor) {
@@ -332,7 +360,7 @@ double wk_item(const wk_tensor *tensor) {
         (void)wk_fail(WK_INVALID, "wk_item: the tensor has %lld elements, expected 1", (long long)tensor->count);
         return 0;
     }
-    return wk__element_get(tensor->data, (wk_dtype)tensor->dtype, 0);
+    return element(tensor, 0);
 }
 
 wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes) {
@@ -340,10 +368,8 @@ wk_status wk_copy_out(const wk_tensor *tensor, void *data, size_t bytes) {
     size_t size = wk_dtype_size((wk_dtype)tensor->dtype);
     if (bytes != (size_t)tensor->count * size)
         return wk_fail(WK_INVALID, "wk_copy_out: a buffer of %zu bytes for %zu", bytes, (size_t)tensor->count * size);
-    if (wk_is_contiguous(tensor)) {
-        if (bytes) memcpy(data, tensor->data, bytes);
-        return WK_OK;
-    }
+    if (wk_is_contiguous(tensor)) return wk__copy_bytes(data, 0, tensor->data, tensor->device, bytes);
+    if (tensor->device) return wk__copy_out_device(tensor, data, bytes);
     for (int64_t i = 0; i < tensor->count; i++)
         memcpy((char *)data + (size_t)i * size, (const char *)tensor->data + offset_of(tensor, i) * (int64_t)size,
                size);
@@ -363,7 +389,9 @@ wk_status wk_copy_into(wk_tensor *target, const wk_tensor *source) {
         return wk_fail(WK_SHAPE, "wk_copy_into: source %s, target %s", wk_describe(source, b, sizeof b),
                        wk_describe(target, a, sizeof a));
     }
-    if (target->dtype == source->dtype && wk_is_contiguous(target) && wk_is_contiguous(source)) {
+    if (target->device || source->device) {
+        WK_TRY(wk__copy_into_device(target, source));
+    } else if (target->dtype == source->dtype && wk_is_contiguous(target) && wk_is_contiguous(source)) {
         if (target->count)
             memmove(target->data, source->data, (size_t)target->count * wk_dtype_size((wk_dtype)target->dtype));
     } else if (target->dtype == source->dtype) {
@@ -392,6 +420,7 @@ const char *wk_describe(const wk_tensor *tensor, char *buffer, size_t size) {
         (void)snprintf(buffer + used, size - used, axis ? ", %lld" : "%lld", (long long)tensor->shape[axis]);
     }
     used = strlen(buffer);
-    (void)snprintf(buffer + used, size - used, ") %s", wk_dtype_name((wk_dtype)tensor->dtype));
+    (void)snprintf(buffer + used, size - used, ") %s%s%s", wk_dtype_name((wk_dtype)tensor->dtype),
+                   tensor->device ? " on " : "", tensor->device ? wk_device_name(tensor->device) : "");
     return buffer;
 }

@@ -92,6 +92,7 @@ struct wk_context {
     wk__error error;
     uint32_t mode;
     int threads;
+    int device;            /* where tensors are made that no operand places */
     const char *call_site; /* "file:line" of the last operation called by name */
     const char *layer;     /* path of the module whose forward runs, for messages */
     const char *composite; /* the composite operation whose parts run, for messages */
@@ -136,6 +137,42 @@ static inline wk_storage *wk__storage_hold(wk_storage *storage) {
 void wk__storage_freeze(wk_storage *storage);
 /* Give them back; the storage is like any other afterwards. */
 void wk__storage_thaw(wk_storage *storage);
+
+/* ---- devices ---- */
+enum { WK__BACKENDS = 3, WK__DEVICES_OF_BACKEND = 8 };
+/* Device 0 is the CPU; those of backend b ≥ 1 are numbered from 1 + (b − 1) · WK__DEVICES_OF_BACKEND. */
+static inline int wk__backend_index(int device) {
+    return device ? 1 + (device - 1) / WK__DEVICES_OF_BACKEND : 0;
+}
+static inline int wk__ordinal(int device) {
+    return device ? (device - 1) % WK__DEVICES_OF_BACKEND : 0;
+}
+/* The backend of this name, opened where that has not been done, as its index; -1 with an error pending. */
+int wk__backend_open(const char *name);
+const wk_backend *wk__backend_at(int index); /* NULL: not opened */
+/* From here on what no operand places is made on `device`; gives the former. */
+static inline int wk__device_enter(wk_context *context, int device) {
+    int former = context->device;
+    context->device = device;
+    return former;
+}
+/* Bytes between a device and the host, and within one; the host's are read or written on return. */
+wk_status wk__copy_bytes(void *target, int target_device, const void *source, int source_device, size_t bytes);
+/* The same elements on the CPU: the tensor itself, or a scoped copy, row major or dense as the tensor is. */
+WK_API wk_tensor *wk__on_host(wk_tensor *tensor);
+/* A tensor that host code has filled, on the context's device; NULL stays NULL. */
+wk_tensor *wk__placed(wk_tensor *host);
+/* wk_copy_out and wk_copy_into where one of the tensors is not on the CPU; checked already. */
+wk_status wk__copy_out_device(const wk_tensor *tensor, void *data, size_t bytes);
+wk_status wk__copy_into_device(wk_tensor *target, const wk_tensor *source);
+/* A kept, zeroed tensor on a device. */
+wk_tensor *wk__kept_zeros_on(int device, wk_dtype dtype, wk_dims dims);
+/* A scoped tensor on a device, unset. */
+wk_tensor *wk__empty_on(int device, wk_dtype dtype, wk_dims dims);
+/* All elements, which lie without gaps, become `value`. */
+wk_status wk__fill_dense(const wk_tensor *tensor, double value);
+/* A CPU tensor of one element as a tensor of `device`: the number goes with the fill. */
+wk_tensor *wk__number_on(wk_tensor *number, int device);
 
 /* ---- headers ---- */
 /* A scoped header, fields unset but life, scope link and defaults; NULL with an error pending. */

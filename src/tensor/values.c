@@ -4,8 +4,17 @@
 #include <math.h>
 #include <string.h>
 
+static bool has_nan_on_device(const wk_tensor *tensor) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *host = wk__on_host((wk_tensor *)(uintptr_t)tensor);
+    bool has = host && wk__has_nan(host);
+    wk_scope_end(scope);
+    return has;
+}
+
 bool wk__has_nan(const wk_tensor *tensor) {
     if (!wk_dtype_is_float((wk_dtype)tensor->dtype) || tensor->count == 0) return false;
+    if (tensor->device) return has_nan_on_device(tensor);
     int64_t at[WK_MAX_RANK] = { 0 }, offset = 0;
     for (int64_t i = 0; i < tensor->count; i++) {
         if (isnan(wk__element_get(tensor->data, (wk_dtype)tensor->dtype, offset))) return true;

@@ -64,7 +64,7 @@ static wk_tensor *random_tensor(const wk__standing *s) {
     return random;
 }
 
-static bool is_finite(const wk_tensor *t) {
+static bool is_finite_here(const wk_tensor *t) {
     const void *data = wk_data((wk_tensor *)(uintptr_t)t);
     int64_t count = wk_count(t);
     if (wk_dtype_get(t) == WK_F32) {
@@ -75,6 +75,14 @@ static bool is_finite(const wk_tensor *t) {
             if (!isfinite(((const double *)data)[i])) return false;
     }
     return true;
+}
+
+static bool is_finite(wk_tensor *t) {
+    wk_scope scope = wk_scope_begin();
+    const wk_tensor *here = wk_to_device(t, WK_CPU);
+    bool finite = !here || is_finite_here(here); /* what failed is pending */
+    wk_scope_end(scope);
+    return finite;
 }
 
 static wk_status check_finite(wk_module *model, int64_t step) {

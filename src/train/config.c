@@ -128,7 +128,7 @@ static wk_status read_trainer(wk__run_config *c) {
 }
 
 static wk_status read_all(wk__run_config *c, const char *path) {
-    static const char *const known[] = { "version", "seed",      "output",   "data",    "model",
+    static const char *const known[] = { "version", "seed",      "device",   "output",  "data",      "model",
                                          "loss",    "optimizer", "schedule", "trainer", "checkpoint" };
     wk__yaml *document = c->document;
     if (!document->root)
@@ -139,6 +139,7 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     const wk_config root = { document, document->root };
     (void)wk_config_int(&root, "version", 1, 1, 1);
     c->seed = (uint64_t)wk_config_int(&root, "seed", 0, INT64_MAX, 0);
+    c->device = wk_config_string(&root, "device", "cpu");
     c->output = wk_config_string(&root, "output", "runs/run");
     if (!wk_failed() && !*c->output)
         return wk__yaml_fail(document, wk__yaml_find(document->root, "output"),

@@ -20,7 +20,7 @@ typedef struct wk__spec {
 typedef struct wk__run_config {
     wk__yaml *document;
     uint64_t seed;
-    const char *output;
+    const char *output, *device;
     wk__spec data, model, loss, optimizer, schedule;
     bool has_schedule;
     int64_t batch_size, workers;

@@ -25,6 +25,7 @@ typedef struct trainer {
     wk_dataset *train_data, *val_data;
     wk_loader *loader, *val_loader;
     wk_module *model;
+    wk_device device;
     wk_optim *optimizer;
     wk_ddp *ddp;
     wk_schedule schedule;
@@ -72,7 +73,8 @@ static wk_status check_classes(const trainer *t) {
     wk_scope scope = wk_scope_begin();
     bool was = wk_no_grad_begin();
     wk_module_train(t->model, false);
-    wk_tensor *logits = wk_forward(t->model, wk_zeros(t->train_data->input_dtype, dims));
+    wk_tensor *item = wk_to_device(wk_zeros(t->train_data->input_dtype, dims), t->device);
+    wk_tensor *logits = wk_forward(t->model, item);
     wk_module_train(t->model, true);
     wk_no_grad_end(was);
     wk_status status = logits ? WK_OK : wk_error_code();
@@ -83,12 +85,20 @@ static wk_status check_classes(const trainer *t) {
     return status;
 }
 
+/* The model is drawn on the CPU: equal seeds, equal weights. */
+static wk_status choose_device(trainer *t) {
+    if (wk_device_parse(t->config->device, &t->device) == WK_OK) return wk_module_to_device(t->model, t->device);
+    wk_error_prefix("device");
+    return wk_error_code();
+}
+
 static wk_status build(trainer *t) {
     WK_TRY(wk__build_data(t->config, &t->train_data, &t->val_data));
     WK_TRY(check_data(t));
     wk_manual_seed(t->config->seed);
     t->model = wk__build_model(t->config);
     if (!t->model) return wk_error_code();
+    WK_TRY(choose_device(t));
     WK_TRY(check_classes(t));
     if (t->config->recompute && wk_module_recompute(t->model, true) == 0)
         return wk_fail(WK_CONFIG, "trainer.recompute: model \"%s\" has no blocks that could be run again",
@@ -187,6 +197,13 @@ static wk_status open_folder(trainer *t, wk__start start, bool resumed) {
     return wk__folder_open(&t->folder, t->config, resumed ? t->standing.step : -1);
 }
 
+static void say_device(trainer *t) {
+    wk_device_info info;
+    if (t->device != WK_CPU && wk_device_describe(t->device, &info) == WK_OK)
+        wk__folder_say(&t->folder, "training on %s: %s, %.1f GiB", wk_device_name(t->device), info.name,
+                       (double)info.memory / 1073741824);
+}
+
 static void say_start(trainer *t, wk__start start, bool resumed) {
     /* Each rank's own log tells that it took part. */
     if (t->rank != 0) (void)fprintf(stderr, "rank %d of %d: training; rank 0 reports\n", t->rank, t->ranks);
@@ -196,6 +213,7 @@ static void say_start(trainer *t, wk__start start, bool resumed) {
         (long long)t->val_data->count, t->ranks, t->ranks == 1 ? "" : "s", wk_threads(), wk_threads() == 1 ? "" : "s");
     char machine[160];
     wk__folder_say(&t->folder, "each rank may use %s", wk__processors_describe(machine, sizeof machine));
+    say_device(t);
     if (resumed && has_epochs(t))
         wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
                        (long long)t->standing.epoch + 1);
@@ -271,9 +289,10 @@ static wk_status evaluate_batch(const trainer *t, const wk_batch *batch, double 
     int64_t valid = hide_repeats(t, batch);
     wk_scope scope = wk_scope_begin();
     (void)wk_step_begin("validate");
-    wk_tensor *logits = wk_forward(t->model, batch->input);
-    wk_tensor *loss = wk_cross_entropy(logits, batch->target, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_SUM });
-    wk_tensor *hits = wk_sum(wk_eq(wk_argmax(logits, (wk_axis_opts){ { 0 } }), batch->target), (wk_reduce_opts){ 0 });
+    wk_tensor *target = wk_to_device(batch->target, t->device);
+    wk_tensor *logits = wk_forward(t->model, wk_to_device(batch->input, t->device));
+    wk_tensor *loss = wk_cross_entropy(logits, target, (wk_cross_entropy_opts){ .reduction = WK_REDUCTION_SUM });
+    wk_tensor *hits = wk_sum(wk_eq(wk_argmax(logits, (wk_axis_opts){ { 0 } }), target), (wk_reduce_opts){ 0 });
     if (!wk_failed()) {
         sums[0] += wk_item(loss);
         sums[1] += wk_item(hits);
@@ -319,7 +338,8 @@ static wk_status evaluate(trainer *t, double *loss, double *accuracy) {
 
 static wk_status step_in_scope(trainer *t, const wk_batch *batch, double *loss_value) {
     wk_zero_grad(t->optimizer); /* before forward: a loss may write gradients into their memory */
-    wk_tensor *loss = wk_cross_entropy(wk_forward(t->model, batch->input), batch->target, t->loss);
+    wk_tensor *input = wk_to_device(batch->input, t->device), *target = wk_to_device(batch->target, t->device);
+    wk_tensor *loss = wk_cross_entropy(wk_forward(t->model, input), target, t->loss);
     if (!loss) return wk_error_code();
     *loss_value = wk_item(loss);
     /* Before backward: no rank's weights have taken anything from this step yet. */

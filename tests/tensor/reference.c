@@ -417,6 +417,7 @@ static const ref_row rows[] = {
     { "softmax_backward", softmax_backward_ref, 3 },
     { "log_softmax_backward", log_softmax_backward_ref, 3 },
     { "copy", copy_ref, 0 },
+    { "to_device", copy_ref, 0 },
     { "reshape", copy_ref, 0 },
     { "permute", permute_ref, 0 },
     { "expand", expand_ref, 0 },

@@ -35,6 +35,7 @@ static const command commands[] = {
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
+    { "devices", NULL, "wk_devices_main", "what operations can run on here", "wick devices", false },
     { "op", NULL, "wk_op_main", "apply one operation to stored tensors",
       "wick op softmax x.safetensors -o y.safetensors", false },
     { "bench", NULL, "wk_bench_main", "time operations and steps, beside PyTorch",

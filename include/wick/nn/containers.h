@@ -2,7 +2,7 @@
 #ifndef WICK_NN_CONTAINERS_H
 #define WICK_NN_CONTAINERS_H
 
-#include "wick/tensor.h"
+#include "wick/device.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +35,10 @@ WK_API void wk_module_require_grad(wk_module *module, bool wants);
  * Gradients are forgotten.  Before an optimizer or DDP takes the parameters, and not between a forward and its
  * backward. As torch.nn.Module.to(dtype). */
 WK_API wk_status wk_module_to(wk_module *module, wk_dtype dtype);
+/* All parameters and buffers of the tree on a device, or none (with an error pending); integers without axes, which the
+ * host counts, stay on the CPU.  Gradients are forgotten; an optimizer's state follows at its next step.  Not between a
+ * forward and its backward, and not for a frozen module. */
+WK_API wk_status wk_module_to_device(wk_module *module, wk_device device);
 
 /* Each layer's output shape, parameters, operations and memory of its output for one forward of `example` (in
  * evaluation mode, without gradients), and the totals; free with wk_free.  NULL with an error pending. */

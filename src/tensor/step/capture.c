@@ -384,7 +384,7 @@ static bool name_all(wk_context *context, wk__launch *l, const wk_call *call, co
         if (!name_result(context, &out[i], call->out[i], base)) return false;
     }
     for (int i = 0; i < call->n_in && how->mutates; i++) mark_written(context, call, i);
-    l->call = (wk_call){ call->op, in, out, attrs, call->n_in, call->n_out };
+    l->call = (wk_call){ call->op, in, out, attrs, call->n_in, call->n_out, call->device };
     return true;
 }
 

@@ -39,6 +39,7 @@ def repeat_interleave(x, a):
 
 ROWS = {
     "copy": lambda x, a: x[0].clone(),
+    "to_device": lambda x, a: x[0].clone(),
     "reshape": lambda x, a: x[0].reshape(wholes(a, "dims")),
     "permute": lambda x, a: x[0].permute(wholes(a, "axes")),
     "expand": lambda x, a: x[0].expand(wholes(a, "dims")),

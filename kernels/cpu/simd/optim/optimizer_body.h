@@ -1,4 +1,5 @@
-/* optimizer_body.h: what each optimizer does to one element, for the element type T (float, then double).
+/* optimizer_body.h: what each optimizer does to one element, for the element type T (float, then double), on the CPU and
+ * in CUDA kernels (PART and ALWAYS_INLINE say how a function is declared).
  *
  * A rule gets the parameter p, its gradient g, the states s[] (NULL where the optimizer was made without one) and the
  * numbers that optimizer_steps.c prepared.  Operations happen in the order of torch.optim's loop over tensors, so f32
@@ -12,7 +13,7 @@
 
 /* torch.optim.SGD:  m = momentum · m + (1 − dampening) · d, at the first step d;  d = nesterov ? d + momentum · m : m;
  * p −= lr · d.  At the first step m is not read: its memory may hold anything. */
-static void NAME(sgd)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(sgd)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, lr = (T)k->lr;
     const T momentum = (T)k->beta1, fresh = (T)k->fresh;
     const T kept = k->nesterov ? momentum : 1, direct = k->nesterov ? 1 : 0, both = k->nesterov ? 1 + momentum : 1;
@@ -37,7 +38,7 @@ static void NAME(sgd)(T *restrict p, const T *restrict g, T *const s[], int64_t 
 /* torch.optim.Adam, AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019):  m += (g − m)(1 − beta1);
  * v = beta2 · v + (1 − beta2) · g²;  amsgrad: v = largest v so far;
  * p −= lr / (1 − beta1^t) · m / (sqrt(v) / sqrt(1 − beta2^t) + eps) */
-static ALWAYS_INLINE void NAME(adam_form)(T *restrict p, const T *restrict g, T *restrict m, T *restrict v,
+ALWAYS_INLINE void NAME(adam_form)(T *restrict p, const T *restrict g, T *restrict m, T *restrict v,
                                           T *restrict most, int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, shrink = (T)k->shrink, eps = (T)k->eps;
     const T beta2 = (T)k->beta2, weight1 = (T)k->one_less_beta1, weight2 = (T)k->one_less_beta2;
@@ -52,7 +53,7 @@ static ALWAYS_INLINE void NAME(adam_form)(T *restrict p, const T *restrict g, T 
         p[i] = parameter + step_size * first / (ROOT(second) / correction + eps);
     }
 }
-static void NAME(adam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(adam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     if (s[2])
         NAME(adam_form)(p, g, s[0], s[1], s[2], n, k);
     else
@@ -60,7 +61,7 @@ static void NAME(adam)(T *restrict p, const T *restrict g, T *const s[], int64_t
 }
 
 /* torch.optim.Adamax (Kingma & Ba 2015):  u = max(beta2 · u, |g| + eps);  p −= lr / (1 − beta1^t) · m / u */
-static void NAME(adamax)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(adamax)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, beta2 = (T)k->beta2, eps = (T)k->eps;
     const T weight1 = (T)k->one_less_beta1, step_size = (T)-k->step_size;
     T *restrict m = s[0], *restrict u = s[1];
@@ -74,7 +75,7 @@ static void NAME(adamax)(T *restrict p, const T *restrict g, T *const s[], int64
 }
 
 /* torch.optim.NAdam (Dozat 2016):  p −= (fresh · g + step_size · m) / (sqrt(v / (1 − beta2^t)) + eps) */
-static void NAME(nadam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(nadam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, shrink = (T)k->shrink, eps = (T)k->eps;
     const T beta2 = (T)k->beta2, weight1 = (T)k->one_less_beta1, weight2 = (T)k->one_less_beta2;
     const T direct = (T)-k->fresh, step_size = (T)-k->step_size, correction = (T)k->correction;
@@ -91,7 +92,7 @@ static void NAME(nadam)(T *restrict p, const T *restrict g, T *const s[], int64_
 
 /* torch.optim.RAdam (Liu et al. 2020):  p −= lr · m / (1 − beta1^t) · r · sqrt(1 − beta2^t) / (sqrt(v) + eps), without
  * the part from r on while the variance is not tractable */
-static void NAME(radam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(radam)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, shrink = (T)k->shrink, eps = (T)k->eps;
     const T beta2 = (T)k->beta2, weight1 = (T)k->one_less_beta1, weight2 = (T)k->one_less_beta2;
     const T step_size = (T)k->step_size, correction = (T)k->correction;
@@ -109,7 +110,7 @@ static void NAME(radam)(T *restrict p, const T *restrict g, T *const s[], int64_
 }
 
 /* torch.optim.Adagrad (Duchi et al. 2011):  sum += g²;  p −= lr / (1 + (t − 1) · lr_decay) · g / (sqrt(sum) + eps) */
-static void NAME(adagrad)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(adagrad)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, eps = (T)k->eps, step_size = (T)-k->step_size;
     T *restrict sum = s[0];
     for (int64_t i = 0; i < n; i++) {
@@ -121,7 +122,7 @@ static void NAME(adagrad)(T *restrict p, const T *restrict g, T *const s[], int6
 
 /* torch.optim.Adadelta (Zeiler 2012):  v = rho · v + (1 − rho) · g²;  δ = sqrt(a + eps) / sqrt(v + eps) · g;
  * a = rho · a + (1 − rho) · δ²;  p −= lr · δ */
-static void NAME(adadelta)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(adadelta)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, lr = (T)k->lr, eps = (T)k->eps;
     const T rho = (T)k->beta2, weight = (T)k->one_less_beta2;
     T *restrict v = s[0], *restrict a = s[1];
@@ -136,7 +137,7 @@ static void NAME(adadelta)(T *restrict p, const T *restrict g, T *const s[], int
 
 /* torch.optim.RMSprop (Hinton 2012):  v = alpha · v + (1 − alpha) · g²;  centered: c += (g − c)(1 − alpha), the root is
  * that of v − c²;  b = momentum · b + g / (root + eps);  p −= lr · b */
-static ALWAYS_INLINE void NAME(rmsprop_form)(T *restrict p, const T *restrict g, T *restrict v, T *restrict b,
+ALWAYS_INLINE void NAME(rmsprop_form)(T *restrict p, const T *restrict g, T *restrict v, T *restrict b,
                                              T *restrict c, int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, lr = (T)k->lr, eps = (T)k->eps;
     const T alpha = (T)k->beta2, weight = (T)k->one_less_beta2, momentum = (T)k->beta1;
@@ -158,7 +159,7 @@ static ALWAYS_INLINE void NAME(rmsprop_form)(T *restrict p, const T *restrict g,
         }
     }
 }
-static void NAME(rmsprop)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(rmsprop)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     if (s[1] && s[2])
         NAME(rmsprop_form)(p, g, s[0], s[1], s[2], n, k);
     else if (s[1])
@@ -171,7 +172,7 @@ static void NAME(rmsprop)(T *restrict p, const T *restrict g, T *const s[], int6
 
 /* torch.optim.Rprop (Riedmiller & Braun 1993): an element's step grows while its gradient keeps its sign, and shrinks,
  * the gradient forgotten, where it changes.  The first steps are of size lr. */
-static void NAME(rprop)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(rprop)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, lr = (T)k->lr, shrink = (T)k->beta1, grow = (T)k->beta2;
     const T least = (T)k->eps, most = (T)k->correction;
     const bool is_first = k->first;
@@ -188,7 +189,7 @@ static void NAME(rprop)(T *restrict p, const T *restrict g, T *const s[], int64_
 }
 
 /* torch.optim.ASGD (Polyak & Juditsky 1992):  p = (1 − lambd · eta) · p − eta · g;  average += (p − average) · mu */
-static void NAME(asgd)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(asgd)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, shrink = (T)k->shrink, eta = (T)k->step_size, mu = (T)k->fresh;
     const bool is_copy = k->fresh == 1;
     T *restrict average = s[0];
@@ -201,7 +202,7 @@ static void NAME(asgd)(T *restrict p, const T *restrict g, T *const s[], int64_t
 
 /* Lion (Chen et al. 2023, algorithm 2):  p −= lr · (sign(beta1 · m + (1 − beta1) · g) + weight_decay · p);
  * m = beta2 · m + (1 − beta2) · g */
-static void NAME(lion)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
+PART void NAME(lion)(T *restrict p, const T *restrict g, T *const s[], int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, shrink = (T)k->shrink, lr = (T)k->lr, beta1 = (T)k->beta1, beta2 = (T)k->beta2;
     const T weight1 = (T)k->one_less_beta1, weight2 = (T)k->one_less_beta2;
     T *restrict m = s[0];

@@ -198,17 +198,17 @@ static wk_tensor *repeated_positions(const wk_call *call, wk_tensor *repeats, in
         return (void)wk_bad_call(call, WK_SHAPE, "repeats is %s, expected (%lld)",
                                  wk_describe(repeats, text, sizeof text), (long long)size),
                NULL;
-    const int64_t *times = wk_data(wk_contiguous(repeats));
+    const int64_t *times = wk_data(wk__on_host(wk_contiguous(repeats)));
     int64_t total = 0;
     for (int64_t i = 0; times && i < size; i++)
         if (times[i] < 0 || __builtin_add_overflow(total, times[i], &total))
             return (void)wk_bad_call(call, WK_INVALID, "repeats[%lld] is %lld", (long long)i, (long long)times[i]),
                    NULL;
-    wk_tensor *index = times ? wk_empty(WK_I64, WK_DIMS(total)) : NULL;
+    wk_tensor *index = times ? wk__empty_on(0, WK_I64, WK_DIMS(total)) : NULL;
     int64_t *at = index ? index->data : NULL;
     for (int64_t i = 0; at && i < size; i++)
         for (int64_t k = 0; k < times[i]; k++) *at++ = i;
-    return index;
+    return wk__placed(index);
 }
 
 static wk_status repeat_interleave_parts(const wk_call *call, wk_tensor *out[]) {

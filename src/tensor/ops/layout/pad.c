@@ -60,11 +60,12 @@ static wk_status pad_edges_grad(wk_grad *g) {
         int axis = x->rank - opts->before.rank + i;
         int64_t before = opts->before.size[i], size = x->shape[axis], total = d->shape[axis];
         if (total == size) continue;
-        wk_tensor *index = wk_empty(WK_I64, WK_DIMS(total));
+        wk_tensor *index = wk__empty_on(0, WK_I64, WK_DIMS(total));
         for (int64_t k = 0; index && k < total; k++)
             ((int64_t *)index->data)[k] = wk__pad_source(k - before, size, opts->mode);
         wk_dims dims = wk__dims(d);
         dims.size[axis] = size;
+        index = wk__placed(index);
         d = index ? wk__rows_added(d, index, axis, dims) : NULL;
     }
     g->din[0] = d;

@@ -70,6 +70,7 @@ static const wk_attr_def attrs[] = { { "p", WK_ATTR_FLOAT, offsetof(wk_dropout_o
                                   .n_in = 2,                                                \
                                   .n_out = 1,                                               \
                                   .random = true,                                           \
+                                  .host_in = 2,                                             \
                                   .composite = true,                                        \
                                   .attrs = attrs,                                           \
                                   .n_attrs = 1,                                             \

@@ -63,6 +63,13 @@ static wk_status step_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
+/* Scalars, step counts and numbers: the host counts and sets them, and a launch carries them. */
+static bool is_host_operand(const wk_call *call, int input) {
+    const wk_step_attrs *a = call->attrs;
+    const int64_t list = a->count > 0 ? (input - 1) / a->count : 0;
+    return input == 0 || (list >= 2 && list < 3 + a->numbers);
+}
+
 static wk_cost per_parameter(const wk_call *call) {
     return (wk_cost){ wk__operand_bytes(call), wk__operand_bytes(call) };
 }
@@ -95,6 +102,7 @@ static void emit_step(wk_sampler *s, const char *label, int64_t count, int64_t n
                                      .doc = "one step of " #name_ ", all parameters in one pass",          \
                                      .n_in = WK_LIST,                                                      \
                                      .mutates = 255,                                                       \
+                                     .host_in_list = is_host_operand,                                      \
                                      .key = 1,                                                             \
                                      .attrs_size = sizeof(wk_step_attrs),                                  \
                                      .shape = step_shape,                                                  \

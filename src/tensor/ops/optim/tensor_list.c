@@ -28,6 +28,11 @@ static wk_status adjust_shape(const wk_call *call, wk_desc out[]) {
     return check_dense(call, 1);
 }
 
+static bool is_limits(const wk_call *call, int input) {
+    (void)call;
+    return input == 0;
+}
+
 static wk_cost per_element(const wk_call *call) {
     return (wk_cost){ wk__operand_bytes(call) / 2, wk__operand_bytes(call) };
 }
@@ -80,6 +85,7 @@ static wk_op_def adjust_row = { .name = "adjust_list",
                                 .doc = "scale and limit all tensors in place",
                                 .n_in = WK_LIST,
                                 .mutates = 255,
+                                .host_in_list = is_limits,
                                 .key = 1,
                                 .shape = adjust_shape,
                                 .not_differentiable = "it serves the clipping of gradients, which nothing depends on",

@@ -204,6 +204,7 @@ static const wk_attr_def permutation_attrs[] = { { "count", WK_ATTR_INT, offseto
     static wk_op_def id##_row = { .name = #id,                                                \
                                   .doc = text,                                                \
                                   .n_in = 1,                                                  \
+                                  .host_in = 1,                                               \
                                   .n_out = 1,                                                 \
                                   .random = true,                                             \
                                   .keyed_by_output = true,                                    \
@@ -223,6 +224,7 @@ ROW(permutation, "the numbers below count in random order", wk_permutation_opts)
 static wk_op_def bernoulli_row = { .name = "bernoulli",
                                    .doc = "1 with the probability given, else 0",
                                    .n_in = 2,
+                                   .host_in = 2,
                                    .n_out = 1,
                                    .random = true,
                                    .not_differentiable = RANDOM,
@@ -233,6 +235,7 @@ static wk_op_def bernoulli_row = { .name = "bernoulli",
 static wk_op_def truncated_normal_row = { .name = "truncated_normal",
                                           .doc = "normal, of the numbers in [low, high] alone",
                                           .n_in = 1,
+                                          .host_in = 1,
                                           .n_out = 1,
                                           .random = true,
                                           .not_differentiable = RANDOM,
@@ -247,6 +250,7 @@ static wk_op_def truncated_normal_row = { .name = "truncated_normal",
 static wk_op_def multinomial_row = { .name = "multinomial",
                                      .doc = "positions drawn in proportion to weights",
                                      .n_in = 2,
+                                     .host_in = 2,
                                      .n_out = 1,
                                      .random = true,
                                      .not_differentiable = RANDOM,
@@ -286,7 +290,7 @@ wk_tensor *wk_multinomial(wk_tensor *p, wk_tensor *key, wk_multinomial_opts opts
 
 wk_tensor *wk_random_key(void) {
     wk_generator *generator = wk_default_generator();
-    wk_tensor *key = generator ? wk_empty(WK_I64, WK_DIMS(2)) : NULL;
+    wk_tensor *key = generator ? wk__empty_on(0, WK_I64, WK_DIMS(2)) : NULL;
     if (!key) return NULL;
     wk_context *context = wk__context();
     if (context->mode & WK__MODE_CAPTURE) wk__capture_look(context, "wk_random_key");

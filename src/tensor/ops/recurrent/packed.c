@@ -24,7 +24,7 @@ static wk_tensor *places(const int64_t *sizes, int64_t steps, const int64_t *ord
                          bool batch_first) {
     int64_t total = 0;
     for (int64_t t = 0; t < steps; t++) total += sizes[t];
-    wk_tensor *index = wk_empty(WK_I64, WK_DIMS(total));
+    wk_tensor *index = wk__empty_on(0, WK_I64, WK_DIMS(total));
     int64_t *at = index ? index->data : NULL;
     for (int64_t t = 0; index && t < steps; t++)
         for (int64_t k = 0; k < sizes[t]; k++) {

@@ -32,7 +32,8 @@ static inline int64_t integer_at(const wk_tensor *x, int64_t i) {
 
 /* One more than the largest element, at least minlength; -1 with an error pending. */
 static int64_t count_length(const wk_call *call) {
-    const wk_tensor *x = call->in[0];
+    const wk_tensor *x = wk__on_host(call->in[0]);
+    if (!x) return -1;
     int64_t length = ((const wk_bincount_opts *)call->attrs)->minlength;
     if (x->rank != 1) return (void)wk_bad_call(call, WK_SHAPE, "x has rank %d, expected 1", x->rank), -1;
     if (length < 0)

@@ -234,8 +234,8 @@ static wk_status quantile_places(const wk_call *call, int64_t length, int how, w
                                  wk_tensor **weight) {
     wk_tensor *q = call->in[1];
     wk_tensor *ranks = wk_scale(wk_reshape(q, WK_DIMS(q->count)), (double)(length - 1));
-    *below = wk_empty(WK_I64, WK_DIMS(q->count));
-    *above = wk_empty(WK_I64, WK_DIMS(q->count));
+    *below = wk__empty_on(0, WK_I64, WK_DIMS(q->count));
+    *above = wk__empty_on(0, WK_I64, WK_DIMS(q->count));
     if (!ranks || !*above) return wk_error_code();
     for (int64_t i = 0; i < q->count; i++) {
         double value = wk_at(q, i), place = wk_at(ranks, i);
@@ -247,6 +247,8 @@ static wk_status quantile_places(const wk_call *call, int64_t length, int how, w
         ((int64_t *)(*below)->data)[i] = (int64_t)floor(place);
         ((int64_t *)(*above)->data)[i] = (int64_t)ceil(place);
     }
+    *below = wk__placed(*below);
+    *above = wk__placed(*above);
     wk_dtype dtype = (wk_dtype)q->dtype;
     *weight = how == WK_INTERPOLATION_LINEAR ? wk_sub(ranks, wk_cast(*below, dtype)) : wk_scalar(dtype, 0.5);
     return *weight ? WK_OK : wk_error_code();

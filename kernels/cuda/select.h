@@ -1,0 +1,32 @@
+/* select.h: the tables of CUDA kernels.  A file of kernels/cuda that ends in a table is named here once. */
+#ifndef WICK_KERNELS_CUDA_SELECT_H
+#define WICK_KERNELS_CUDA_SELECT_H
+
+#include "wick/op.h"
+
+typedef struct wk_cuda_entry {
+    const char *op;      /* NULL ends a table */
+    wk_dtype_set dtypes; /* of the row's key tensor */
+    wk_kernel kernel;
+} wk_cuda_entry;
+
+/* clang-format off */
+#define WK_CUDA_TABLES(X) \
+    X(attention) X(rotary) \
+    X(conv) X(pool) X(resize) \
+    X(blas) \
+    X(cross_entropy) \
+    X(batch_norm) \
+    X(optimizer_steps) X(tensor_list) \
+    X(conversions) X(pointwise) \
+    X(random) \
+    X(reductions) X(softmax_rows)
+/* clang-format on */
+#define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
+WK_CUDA_TABLES(WK_CUDA_DECLARE)
+#undef WK_CUDA_DECLARE
+
+/* NULL: there is none. */
+wk_kernel wk__cuda_kernel(const char *op, wk_dtype dtype);
+
+#endif
