@@ -52,6 +52,8 @@ typedef struct wk_backend {
     void (*parallel)(int threads, void (*part)(void *context, int rank, int team), void *context);
     /* Resolved once per row and dtype; NULL: not supported, the row's decomposition is taken or the error names it. */
     wk_kernel (*kernel)(const char *op, wk_dtype dtype);
+    /* The name of the table where that kernel stands, for documents; NULL member or answer: not known. */
+    const char *(*kernel_table)(const char *op, wk_dtype dtype);
     const char *(*last_error)(void);
 } wk_backend;
 
@@ -62,6 +64,11 @@ typedef const wk_backend *(*wk_backend_function)(void);
 const wk_backend *wk__cpu_backend(void);
 /* Its processor, instruction set, cores and memory. */
 WK_API wk_status wk__cpu_device_info(wk_device_info *info);
+
+/* The table where a row's kernel for a dtype stands; NULL: there is none, or the backend does not say. */
+WK_API const char *wk__kernel_table(const wk_op_def *op, wk_device device, wk_dtype dtype);
+/* How many calls of rows have run as their parts, in all threads. */
+WK_API uint32_t wk__count_decompositions(void);
 
 /* ---- weights that do not change: packed.c ---- */
 
