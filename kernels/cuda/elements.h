@@ -28,17 +28,19 @@ WK_INTEGER_ELEMENT(uint8_t)
 #undef WK_INTEGER_ELEMENT
 
 /* FUNCTION<T>(…) by dtype; every macro is one or more cases of a switch over a dtype.  Of the stored types. */
-#define WK_CASES_OF_FLOATS(FUNCTION, ...)                  \
-case WK_F32: return FUNCTION<float>(__VA_ARGS__);          \
-case WK_F64: return FUNCTION<double>(__VA_ARGS__);         \
-case WK_BF16: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
-case WK_F16: return FUNCTION<__half>(__VA_ARGS__)          \
-    #define WK_CASES_OF_INTEGERS(FUNCTION, ...)            \
-case WK_I64: return FUNCTION<int64_t>(__VA_ARGS__);        \
-case WK_I32: return FUNCTION<int32_t>(__VA_ARGS__);        \
-case WK_I16: return FUNCTION<int16_t>(__VA_ARGS__);        \
-case WK_I8: return FUNCTION<int8_t>(__VA_ARGS__);          \
-case WK_U8: return FUNCTION<uint8_t>(__VA_ARGS__)
+/* clang-format off */
+#define WK_CASES_OF_FLOATS(FUNCTION, ...)                      \
+    case WK_F32: return FUNCTION<float>(__VA_ARGS__);          \
+    case WK_F64: return FUNCTION<double>(__VA_ARGS__);         \
+    case WK_BF16: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
+    case WK_F16: return FUNCTION<__half>(__VA_ARGS__)
+#define WK_CASES_OF_INTEGERS(FUNCTION, ...)             \
+    case WK_I64: return FUNCTION<int64_t>(__VA_ARGS__); \
+    case WK_I32: return FUNCTION<int32_t>(__VA_ARGS__); \
+    case WK_I16: return FUNCTION<int16_t>(__VA_ARGS__); \
+    case WK_I8: return FUNCTION<int8_t>(__VA_ARGS__);   \
+    case WK_U8: return FUNCTION<uint8_t>(__VA_ARGS__)
+/* clang-format on */
 
 /* Offsets of element i in row-major order of the walk, for its first K operands. */
 template <int K> __device__ __forceinline__ void wk_walk_offsets(const wk_cuda_walk &walk, int64_t i, int64_t *offset) {
