@@ -179,6 +179,7 @@ static void compare(const subject *s, wk_tensor *got, wk_tensor *wanted, double 
     wk_dtype dtype = wk_dtype_get(got);
     double stored = rounding_unit(dtype), working = s->by_parts || dtype == WK_F64 ? stored : fmin(0x1p-24, stored);
     if (s->dtype != WK_F64 && dtype == WK_F64) working = 0x1p-24;
+    if (s->by_parts) working = fmax(working, rounding_unit(s->dtype)); /* in which the parts round */
     for (int64_t i = 0; i < wk_count(wanted); i++) {
         double bound = 2 * stored * fabs(b[i]) + factor * STEPS * sqrt(terms) * working * most;
         if (dtype == WK_F16) bound += 0x1p-24; /* the smallest number of f16 */

@@ -1,0 +1,207 @@
+/* tensors.c: tensors on another device: made, moved, looked at, saved, stepped; and each misuse refused by name. */
+#include "wick/wick.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static wk_device other(void) {
+    const char *name = getenv("WICK_TEST_DEVICE");
+    wk_device device = WK_CPU;
+    cr_assert_eq(wk_device_parse(name && *name ? name : "cudaemu", &device), WK_OK, "%s", wk_message());
+    return device;
+}
+
+static void expect_message(const char *part) {
+    cr_expect(wk_failed() && strstr(wk_message(), part), "message \"%s\", expected \"…%s…\"", wk_message(), part);
+    wk_clear_error();
+}
+
+Test(device, names_are_parsed_and_refused) {
+    wk_device device = 7;
+    cr_assert_eq(wk_device_parse("cpu", &device), WK_OK);
+    cr_assert_eq(device, WK_CPU);
+    cr_assert_str_eq(wk_device_name(other()), "cudaemu:0");
+    cr_assert_eq(wk_device_parse("cudaemo", &device), WK_CONFIG);
+    expect_message("there is no device \"cudaemo\"; expected cpu, cuda, cuda:N, cudaemu or cudaemu:N; did you mean");
+    cr_assert_eq(wk_device_parse("cudaemu:9", &device), WK_DEVICE);
+    expect_message("there is no device \"cudaemu:9\": cudaemu has 1 device, numbered from 0");
+    cr_assert_eq(wk_device_parse("cuda:x", &device), WK_CONFIG);
+    expect_message("there is no device \"cuda:x\"");
+    cr_assert_eq(wk_device_parse("", &device), WK_CONFIG);
+    wk_clear_error();
+}
+
+/* A machine of this kind has no card; where there is one the name must work. */
+Test(device, cuda_tells_why_it_cannot_be_used) {
+    char why[400];
+    wk_device device;
+    int count = wk_device_count("cuda", why, sizeof why);
+    cr_assert_eq(wk_device_parse("cuda", &device) == WK_OK, count > 0);
+    if (count == 0) expect_message(why);
+    cr_expect(count > 0 || *why);
+}
+
+Test(device, elements_go_there_and_back) {
+    wk_scope scope = wk_scope_begin();
+    wk_device there = other();
+    float values[6] = { 1, 2, 3, 4, 5, 6 }, back[6];
+    wk_tensor *x = wk_to_device(wk_from_array(WK_F32, WK_DIMS(2, 3), values), there);
+    cr_assert_eq(wk_device_of(x), there);
+    cr_assert_eq(wk_to_device(x, there), x);
+    cr_assert_float_eq(wk_at(x, 4), 5, 0);
+    wk_tensor *turned = wk_transpose(x, 0, 1);
+    cr_assert_eq(wk_copy_out(turned, back, sizeof back), WK_OK);
+    cr_assert_float_eq(back[1], 4, 0);
+    wk_tensor *here = wk_to_device(wk_slice(turned, 0, 0, 3, 2), WK_CPU); /* with gaps */
+    cr_assert_eq(wk_copy_out(here, back, 4 * sizeof(float)), WK_OK);
+    cr_assert_float_eq(back[2], 3, 0);
+    char *text = wk_tensor_format(x, (wk_format_opts){ 0 });
+    cr_assert_str_eq(text, "[[1. 2. 3.]\n [4. 5. 6.]]");
+    wk_free(text);
+    cr_assert_null(wk_data(x));
+    expect_message("wk_data: the tensor is on cudaemu:0");
+    wk_scope_end(scope);
+}
+
+Test(device, made_from_nothing_where_the_context_says) {
+    wk_scope scope = wk_scope_begin();
+    wk_device there = other(), was = wk_device_use(there);
+    wk_tensor *full = wk_full(WK_BF16, WK_DIMS(3), 2.5), *counted = wk_arange(4),
+              *drawn = wk_uniform(wk_random_key(), (wk_uniform_opts){ .dims = WK_DIMS(5) });
+    cr_assert_eq(wk_device_use(was), there);
+    cr_assert(full && counted && drawn, "%s", wk_message());
+    cr_expect_eq(wk_device_of(full), there);
+    cr_expect_float_eq(wk_at(full, 2), 2.5, 0);
+    cr_expect_float_eq(wk_at(counted, 3), 3, 0);
+    cr_expect_eq(wk_device_of(drawn), there);
+    cr_expect_eq(wk_device_of(wk_zeros(WK_F32, WK_SCALAR)), WK_CPU);
+    wk_scope_end(scope);
+}
+
+Test(device, mixed_operands_are_named) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *here = wk_zeros(WK_F32, WK_DIMS(2, 3)), *there = wk_to_device(here, other());
+    cr_assert_null(wk_add(here, there));
+    expect_message("add: input 1 is (2, 3) f32 on cudaemu:0 and input 0 is (2, 3) f32 on cpu; move one of them with "
+                   "wk_to_device");
+    wk_tensor *sum = wk_add(there, wk_scalar(WK_F32, 2)); /* a number goes along */
+    cr_assert(sum, "%s", wk_message());
+    cr_expect_float_eq(wk_at(sum, 0), 2, 0);
+    cr_assert_null(wk_dropout(there, wk_to_device(wk_random_key(), other()), (wk_dropout_opts){ 0.5 }));
+    expect_message("dropout: input 1 is on cudaemu:0, expected the CPU, where it is read");
+    wk_scope_end(scope);
+}
+
+Test(device, gradients_flow_through_a_move) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *w = wk_require_grad(wk_kept_zeros(WK_F32, WK_DIMS(3)), true);
+    wk_tensor *y = wk_mul(wk_to_device(w, other()), wk_scalar(WK_F32, 4));
+    cr_assert_eq(wk_backward(wk_sum(y, (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+    cr_expect_eq(wk_device_of(wk_gradient(w)), WK_CPU);
+    cr_expect_float_eq(wk_at(wk_gradient(w), 1), 4, 0);
+    wk_scope_end(scope);
+    wk_release(w);
+}
+
+static wk_module *network(void) {
+    wk_manual_seed(3);
+    return wk_nn_sequential(wk_nn_linear(8, 16, (wk_layer_opts){ 0 }), wk_nn_relu(), wk_nn_linear(16, 4, (wk_layer_opts){ 0 }));
+}
+
+/* Losses of three steps; the module is moved after the first, and the optimizer's state goes with it. */
+static void train(wk_device first, wk_device then, double loss[3]) {
+    wk_module *net = network();
+    cr_assert(net, "%s", wk_message());
+    cr_assert_eq(wk_module_to_device(net, first), WK_OK, "%s", wk_message());
+    wk_optim *optimizer = wk_adamw(wk_parameters(net), (wk_adamw_opts){ .lr = 0.05 });
+    for (int step = 0; step < 3; step++) {
+        wk_device at = step ? then : first;
+        cr_assert_eq(wk_module_to_device(net, at), WK_OK);
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *x = wk_affine(wk_cast(wk_reshape(wk_arange(40), WK_DIMS(5, 8)), WK_F32), (wk_affine_opts){ 0.05, -1 });
+        wk_tensor *target = wk_from_array(WK_I64, WK_DIMS(5), (int64_t[]){ 0, 1, 2, 3, 0 });
+        wk_tensor *logits = wk_forward(net, wk_to_device(x, at));
+        wk_tensor *l = wk_cross_entropy(logits, wk_to_device(target, at), (wk_cross_entropy_opts){ 0 });
+        loss[step] = l ? wk_item(l) : 0;
+        wk_zero_grad(optimizer);
+        cr_assert_eq(wk_backward(l), WK_OK, "%s", wk_message());
+        cr_assert_eq(wk_optim_step(optimizer), WK_OK, "%s", wk_message());
+        wk_scope_end(scope);
+    }
+    wk_optim_destroy(optimizer);
+    wk_module_destroy(net);
+}
+
+Test(device, steps_are_those_of_the_cpu) {
+    double here[3], there[3], moved[3];
+    train(WK_CPU, WK_CPU, here);
+    train(other(), other(), there);
+    train(WK_CPU, other(), moved);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_float_eq(there[i], here[i], 1e-5, "step %d: %g, %g", i, there[i], here[i]);
+        cr_expect_float_eq(moved[i], here[i], 1e-5, "step %d: %g, %g", i, moved[i], here[i]);
+    }
+    cr_expect(here[2] < here[0]);
+}
+
+/* Memory given back while kernels may still use it is handed out again in the stream's order. */
+Test(device, a_tensor_may_go_while_it_is_in_use) {
+    wk_device there = other();
+    wk_scope outer = wk_scope_begin();
+    wk_tensor *sum = wk_to_device(wk_zeros(WK_F32, WK_DIMS(1000)), there);
+    for (int i = 0; i < 50; i++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *one = wk_to_device(wk_full(WK_F32, WK_DIMS(1000), i), there);
+        sum = wk_scope_return(scope, wk_add(sum, one));
+        wk_scope_end(scope);
+    }
+    cr_expect_float_eq(wk_at(sum, 999), 49 * 50 / 2, 0);
+    wk_scope_end(outer);
+    int64_t used = -1, kept = -1;
+    cr_assert_eq(wk_device_memory(there, &used, &kept), WK_OK);
+    cr_expect_eq(used, 0);
+}
+
+static void limit_memory(void) {
+    (void)setenv("WICK_CUDAEMU_MEMORY", "16777216", 1);
+}
+Test(device, running_out_of_memory_is_an_error, .init = limit_memory) {
+    wk_device there = other(), was = wk_device_use(there);
+    wk_scope scope = wk_scope_begin();
+    cr_assert_null(wk_zeros(WK_F32, WK_DIMS(8 << 20)));
+    cr_expect_eq(wk_error_code(), WK_NO_MEMORY);
+    expect_message("out of memory on cudaemu:0: 33554432 bytes were asked for; 0 are used");
+    wk_tensor *small = wk_full(WK_F32, WK_DIMS(1 << 20), 3); /* the next step works */
+    cr_assert(small, "%s", wk_message());
+    cr_expect_float_eq(wk_at(small, 7), 3, 0);
+    wk_scope_end(scope);
+    (void)wk_device_use(was);
+}
+
+Test(device, pinned_memory_is_read_by_the_device) {
+    wk_device there = other();
+    wk_tensor *pinned = wk_pinned_zeros(there, WK_F32, WK_DIMS(64));
+    cr_assert(pinned, "%s", wk_message());
+    ((float *)wk_data(pinned))[9] = 2;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *x = wk_to_device(pinned, there);
+    cr_assert_eq(wk_device_synchronise(there), WK_OK);
+    cr_expect_float_eq(wk_at(x, 9), 2, 0);
+    wk_scope_end(scope);
+    wk_release(pinned);
+}
+
+Test(device, what_only_the_cpu_does_is_refused) {
+    wk_module *net = network();
+    cr_assert_eq(wk_module_to_device(net, other()), WK_OK);
+    cr_assert_neq(wk_module_freeze(net, (wk_freeze_opts){ 0 }), WK_OK);
+    expect_message("is on cudaemu:0; freezing is for inference on the CPU");
+    cr_assert_null(wk_init_zeros(wk_parameters(net).tensor[0]));
+    expect_message("on cudaemu:0; draw on the CPU, then wk_module_to_device");
+    wk_scope scope = wk_scope_begin();
+    cr_assert_null(wk_to_dlpack(wk_detach(wk_parameters(net).tensor[0])));
+    expect_message("only memory of the CPU is given out");
+    wk_scope_end(scope);
+    wk_module_destroy(net);
+}
