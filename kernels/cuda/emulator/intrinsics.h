@@ -190,6 +190,12 @@ static inline __attribute__((noinline)) double __dmul_rn(double a, double b) {
 static inline __attribute__((noinline)) double __dadd_rn(double a, double b) {
     return a + b;
 }
+static inline double sinpi(double x) {
+    return sin(3.14159265358979323846 * x);
+}
+static inline double cospi(double x) {
+    return cos(3.14159265358979323846 * x);
+}
 static inline float normcdff(float x) {
     return 0.5f * erfcf(-x * 0.70710678118654752f);
 }
