@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 /* op NAME a.safetensors … -o out.safetensors [--attr k=v …] [--grad gout.safetensors], op --list [--json],
- * op --docs FOLDER, op --coverage FILE, op NAME --help.  Gives the process's exit code: 0; 1: an error, which was reported; 2: usage. */
+ * op --docs FOLDER, op --coverage FILE, op NAME --help.  Gives the process's exit code: 0; 1: an error, which was
+ * reported; 2: usage. */
 WK_API int wk_op_main(int argc, char **argv);
 
 /* devices [--json]: the devices of this machine, and why a kind of them cannot be used.  Exit codes as above. */

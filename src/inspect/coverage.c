@@ -41,8 +41,8 @@ static void run(walk *w, const wk_sample_in *in, int n_in, const void *attrs) {
     wk_device was = wk_device_use(w->device);
     uint32_t before = wk__count_decompositions();
     int outputs = wk_op_outputs(w->row, operand, n_in, attrs);
-    wk_status status = outputs < 0 || outputs > MOST_OUT ? wk_error_code()
-                                                         : wk_op_run(w->row, operand, n_in, out, attrs);
+    wk_status status =
+        outputs < 0 || outputs > MOST_OUT ? wk_error_code() : wk_op_run(w->row, operand, n_in, out, attrs);
     (void)wk_device_use(was);
     bool by_parts = w->row->composite || wk__count_decompositions() != before;
     if (status == WK_UNSUPPORTED)
@@ -100,9 +100,12 @@ static void add_row(wk_text *page, const wk_op_def *row, wk_device device, int c
 
 static const char opening[] =
     "# What runs on CUDA\n\n"
-    "Written by `wick op --coverage docs/cuda-coverage.md` and held to the kernels by a test (`tests/inspect/coverage.c`).\n"
-    "Each row of the op table runs its samples on the emulated device. *kernel*: dtypes (of the row's key tensor) that a\n"
-    "kernel of `kernels/cuda` takes, *table*: the file it stands in (`blas`: cuBLASLt), *by parts*: dtypes in which some\n"
+    "Written by `wick op --coverage docs/cuda-coverage.md` and held to the kernels by a test "
+    "(`tests/inspect/coverage.c`).\n"
+    "Each row of the op table runs its samples on the emulated device. *kernel*: dtypes (of the row's key tensor) that "
+    "a\n"
+    "kernel of `kernels/cuda` takes, *table*: the file it stands in (`blas`: cuBLASLt), *by parts*: dtypes in which "
+    "some\n"
     "samples run as the row's parts, *not yet*: those in which some do not run; such a call is an error by name.\n"
     "None of it has been seen on hardware.\n";
 
@@ -120,7 +123,8 @@ static char *make_page(wk_device device) {
         add_row(&rows, row, device, counts);
     }
     wk_text_puts(&page, opening);
-    wk_text_printf(&page, "\n%d rows by kernels, %d by parts alone, %d with a hole.\n", counts[0], counts[1], counts[2]);
+    wk_text_printf(&page, "\n%d rows by kernels, %d by parts alone, %d with a hole.\n", counts[0], counts[1],
+                   counts[2]);
     wk_text_puts(&page, wk_text_get(&rows));
     wk_text_free(&rows);
     return page.data;

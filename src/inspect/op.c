@@ -1,7 +1,7 @@
 /* op.c: `wick op`: one operation on stored tensors, to reproduce a case or to compare with another framework. */
 #include "base/base.h"
-#include "wick/autograd.h"
 #include "io/file.h"
+#include "wick/autograd.h"
 #include "wick/inspect.h"
 #include "wick/io.h"
 #include "wick/op.h"

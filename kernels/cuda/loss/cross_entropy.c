@@ -21,9 +21,9 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     const size_t bytes = (size_t)(c.rows + 1) * sizeof(double);
     double *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
-    wk_status status = wk__cuda_launched(call, wk_cuda_cross_entropy_forward(&c, logits->dtype, logits->data,
-                                                                             target->data, loss->data, lse->data,
-                                                                             scratch, ctx->stream));
+    wk_status status =
+        wk__cuda_launched(call, wk_cuda_cross_entropy_forward(&c, logits->dtype, logits->data, target->data, loss->data,
+                                                              lse->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }
