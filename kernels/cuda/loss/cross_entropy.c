@@ -12,6 +12,7 @@ static wk_cuda_cross_entropy shape_of(const wk_tensor *logits, const wk_tensor *
                                     .target_step = target->stride[0],
                                     .ignored = (int64_t)wk_optional_or(opts->ignore_index, -100),
                                     .smoothing = opts->label_smoothing,
+                                    .even = opts->label_smoothing / (double)logits->shape[1],
                                     .reduction = (int)opts->reduction };
 }
 
