@@ -12,7 +12,7 @@ typedef struct wk_cuda_entry {
 
 /* clang-format off */
 #define WK_CUDA_TABLES(X) \
-    X(pointwise) X(conversions) X(blas) X(reductions) X(softmax_rows) X(scans) X(order_rows) X(arrange) X(index) X(cross_entropy) X(optimizer_steps) X(tensor_list) X(conv) X(pool) X(random) X(batch_norm)
+    X(pointwise) X(conversions) X(blas) X(reductions) X(softmax_rows) X(scans) X(order_rows) X(arrange) X(index) X(cross_entropy) X(optimizer_steps) X(tensor_list) X(conv) X(pool) X(random) X(batch_norm) X(row_norm_rows)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)
