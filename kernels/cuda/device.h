@@ -31,6 +31,7 @@
             cudaemu::shared(&name##_site, sizeof(name##_shared), alignof(name##_shared)))
 #    define WK_DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(cudaemu::dynamic_shared())
 #    define WK_UNROLL
+#    define WK_NO_UNROLL
 #    define WK_CHECK_ALIGNED(pointer, bytes) cudaemu::check_aligned(pointer, bytes)
 #else
 #    define WK_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
@@ -41,6 +42,7 @@
         extern __shared__ __align__(16) unsigned char wk_dynamic[]; \
         type *name = reinterpret_cast<type *>(wk_dynamic)
 #    define WK_UNROLL                        _Pragma("unroll")
+#    define WK_NO_UNROLL                     _Pragma("unroll 1")
 #    define WK_CHECK_ALIGNED(pointer, bytes) ((void)0)
 #endif
 

@@ -47,6 +47,7 @@ template <int K> __device__ __forceinline__ void wk_walk_offsets(const wk_cuda_w
     for (int k = 0; k < K; k++) offset[k] = 0;
     if (walk.count <= 0x7FFFFFFF) { /* 64-bit division costs ten times as much */
         uint32_t rest = (uint32_t)i;
+        WK_NO_UNROLL
         for (int d = walk.rank - 1; d >= 0; d--) {
             uint32_t size = (uint32_t)walk.shape[d], next = d ? rest / size : 0, at = rest - next * size;
             for (int k = 0; k < K; k++) offset[k] += at * walk.stride[k][d];
@@ -54,6 +55,7 @@ template <int K> __device__ __forceinline__ void wk_walk_offsets(const wk_cuda_w
         }
         return;
     }
+    WK_NO_UNROLL
     for (int d = walk.rank - 1; d >= 0; d--) {
         int64_t next = d ? i / walk.shape[d] : 0, at = i - next * walk.shape[d];
         for (int k = 0; k < K; k++) offset[k] += at * walk.stride[k][d];

@@ -14,13 +14,14 @@ typedef struct wk_cuda_entry {
 #define WK_CUDA_TABLES(X) \
     X(attention) X(rotary) \
     X(conv) X(pool) X(resize) \
+    X(arrange) X(index) \
     X(blas) \
     X(cross_entropy) \
-    X(batch_norm) \
+    X(batch_norm) X(row_norm_rows) \
     X(optimizer_steps) X(tensor_list) \
     X(conversions) X(pointwise) \
     X(random) \
-    X(order) X(reductions) X(softmax_rows)
+    X(order) X(order_rows) X(reductions) X(scans) X(softmax_rows)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)
@@ -28,5 +29,7 @@ WK_CUDA_TABLES(WK_CUDA_DECLARE)
 
 /* NULL: there is none. */
 wk_kernel wk__cuda_kernel(const char *op, wk_dtype dtype);
+/* The table that has it. */
+const char *wk__cuda_kernel_table(const char *op, wk_dtype dtype);
 
 #endif

@@ -151,7 +151,9 @@ T atomicCAS(T *address, typename cudaemu::as_given<T>::type expected, typename c
     }
 WK_CUDAEMU_LOAD(__ldg)
 WK_CUDAEMU_LOAD(__ldcg)
-WK_CUDAEMU_LOAD(__ldcs) WK_CUDAEMU_STORE(__stcg) WK_CUDAEMU_STORE(__stcs)
+WK_CUDAEMU_LOAD(__ldcs)
+WK_CUDAEMU_STORE(__stcg)
+WK_CUDAEMU_STORE(__stcs)
 #undef WK_CUDAEMU_LOAD
 #undef WK_CUDAEMU_STORE
 
@@ -189,6 +191,12 @@ static inline __attribute__((noinline)) double __dmul_rn(double a, double b) {
 }
 static inline __attribute__((noinline)) double __dadd_rn(double a, double b) {
     return a + b;
+}
+static inline double sinpi(double x) {
+    return sin(3.14159265358979323846 * x);
+}
+static inline double cospi(double x) {
+    return cos(3.14159265358979323846 * x);
 }
 static inline float normcdff(float x) {
     return 0.5f * erfcf(-x * 0.70710678118654752f);

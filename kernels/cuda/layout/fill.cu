@@ -23,8 +23,11 @@ template <class T> __global__ void fill(T *__restrict__ target /* (count) */, T 
 template <class T> int launch(void *target, uint64_t bits, int64_t count, void *stream) {
     const int64_t work = (count * (int64_t)sizeof(T) + 15) / 16;
     const int64_t blocks = (work + 255) / 256;
-    return WK_LAUNCH(fill<T>, (unsigned)(blocks < 1 ? 1 : blocks > 2048 ? 2048 : blocks), 256, 0, stream,
-                     static_cast<T *>(target), static_cast<T>(bits), count);
+    return WK_LAUNCH(fill<T>,
+                     (unsigned)(blocks < 1      ? 1
+                                : blocks > 2048 ? 2048
+                                                : blocks),
+                     256, 0, stream, static_cast<T *>(target), static_cast<T>(bits), count);
 }
 
 } // namespace

@@ -18,6 +18,14 @@ struct wk_numbers {
     int64_t whole[2];
 };
 
+/* What a functor derives from: many operations an element leave no registers for several of them at once. */
+struct wk_light {
+    static constexpr bool heavy = false;
+};
+struct wk_heavy {
+    static constexpr bool heavy = true;
+};
+
 template <int N, class Op, class R>
 __device__ __forceinline__ auto wk_apply(const Op &op, const wk_numbers &p, R a, R b, R c) {
     if constexpr (N == 1)
@@ -39,10 +47,10 @@ template <class Out, class R> __device__ __forceinline__ void wk_put_result(Out 
 template <int N, class In, class Out, class Op>
 static __global__ void __launch_bounds__(256)
     map(Out *out, const In *a, const In *b, const In *c, bool dense, wk_cuda_walk walk, wk_numbers p) {
-    constexpr int W = 16 / (int)sizeof(In);
+    constexpr int W = sizeof(In) == 1 ? 8 : 16 / (int)sizeof(In); // 16 integers of 64 bits would not stay in registers
     const Op op{};
     const int64_t threads = (int64_t)gridDim.x * blockDim.x, thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    const int64_t vectors = dense ? walk.count / W : 0;
+    const int64_t vectors = dense && !Op::heavy ? walk.count / W : 0;
     const bool one_a = walk.stride[1][0] == 0, one_b = N < 2 || walk.stride[2][0] == 0,
                one_c = N < 3 || walk.stride[3][0] == 0;
     for (int64_t v = thread; v < vectors; v += threads) {
@@ -123,24 +131,29 @@ template <int N, class Op> struct wk_maps {
 #define WK_AB(type)  (type a, type b, const wk_numbers &p)
 #define WK_ABC(type) (type a, type b, type c, const wk_numbers &p)
 #define WK_F(name, operands, expression)                         \
-    struct name {                                                \
+    struct name : wk_light {                                     \
+        WK_FORMULA(operands(float), float, float, expression)    \
+        WK_FORMULA(operands(double), double, double, expression) \
+    };
+#define WK_HEAVY(name, operands, expression)                     \
+    struct name : wk_heavy {                                     \
         WK_FORMULA(operands(float), float, float, expression)    \
         WK_FORMULA(operands(double), double, double, expression) \
     };
 #define WK_N(name, operands, of_floats, of_integers)                 \
-    struct name {                                                    \
+    struct name : wk_light {                                         \
         WK_FORMULA(operands(float), float, float, of_floats)         \
         WK_FORMULA(operands(double), double, double, of_floats)      \
         WK_FORMULA(operands(int64_t), int64_t, int64_t, of_integers) \
     };
 #define WK_T(name, operands, expression)                         \
-    struct name {                                                \
+    struct name : wk_light {                                     \
         WK_FORMULA(operands(float), float, bool, expression)     \
         WK_FORMULA(operands(double), double, bool, expression)   \
         WK_FORMULA(operands(int64_t), int64_t, bool, expression) \
     };
 #define WK_I(name, operands, expression)                            \
-    struct name {                                                   \
+    struct name : wk_light {                                        \
         WK_FORMULA(operands(int64_t), int64_t, int64_t, expression) \
     };
 

@@ -135,6 +135,11 @@ static void width(const wk_call *call, wk_cuda_map *map) {
     map->whole[0] = 8 * (int64_t)wk_dtype_size((wk_dtype)map->dtype);
 }
 
+static void derivative(const wk_call *call, wk_cuda_map *map) {
+    map->whole[0] = ((const wk_polygamma_opts *)call->attrs)->order;
+    map->number[0] = (map->whole[0] & 1 ? 1 : -1) * tgamma((double)map->whole[0] + 1);
+}
+
 /* ---- kernels ---- */
 
 typedef int (*launcher)(const wk_cuda_map *map);
@@ -155,6 +160,7 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, int inputs, launch
 WK_CUDA_ARITHMETIC(KERNEL)
 WK_CUDA_FUNCTIONS(KERNEL)
 WK_CUDA_TRIGONOMETRY(KERNEL)
+WK_CUDA_SPECIAL(KERNEL)
 WK_CUDA_ACTIVATIONS(KERNEL)
 WK_CUDA_LOGIC(KERNEL)
 
@@ -217,6 +223,6 @@ const wk_cuda_entry wk__cuda_pointwise[] = {
     { "selu", WK_FLOATS, selu },
     { "celu", WK_FLOATS, celu },
     { "bitwise_not", bits, bitwise_not },
-    WK_CUDA_ARITHMETIC(ENTRY) WK_CUDA_FUNCTIONS(ENTRY) WK_CUDA_TRIGONOMETRY(ENTRY) WK_CUDA_ACTIVATIONS(ENTRY)
-        WK_CUDA_LOGIC(ENTRY){ NULL, 0, NULL },
+    WK_CUDA_ARITHMETIC(ENTRY) WK_CUDA_FUNCTIONS(ENTRY) WK_CUDA_TRIGONOMETRY(ENTRY) WK_CUDA_SPECIAL(ENTRY)
+        WK_CUDA_ACTIVATIONS(ENTRY) WK_CUDA_LOGIC(ENTRY){ NULL, 0, NULL },
 };

@@ -36,6 +36,9 @@
     X(clamp, "clamp", 1, numbers, bounds) X(nan_to_num, "nan_to_num", 1, numbers, replacements)
 #define WK_CUDA_TRIGONOMETRY(X) \
     X(sin, "sin", 1, floats, plain) X(cos, "cos", 1, floats, plain) X(tan, "tan", 1, floats, plain)
+#define WK_CUDA_SPECIAL(X) \
+    X(erfinv, "erfinv", 1, floats, plain) X(lgamma, "lgamma", 1, floats, plain) \
+    X(digamma, "digamma", 1, floats, plain) X(polygamma, "polygamma", 1, floats, derivative)
 #define WK_CUDA_ACTIVATIONS(X) \
     X(sigmoid, "sigmoid", 1, floats, plain) X(relu, "relu", 1, floats, plain) \
     X(relu_backward, "relu_backward", 2, floats, plain) X(hardtanh, "hardtanh", 1, floats, edges) \
@@ -74,6 +77,7 @@ extern "C" {
 WK_CUDA_ARITHMETIC(WK_CUDA_DECLARE_MAP)
 WK_CUDA_FUNCTIONS(WK_CUDA_DECLARE_MAP)
 WK_CUDA_TRIGONOMETRY(WK_CUDA_DECLARE_MAP)
+WK_CUDA_SPECIAL(WK_CUDA_DECLARE_MAP)
 WK_CUDA_ACTIVATIONS(WK_CUDA_DECLARE_MAP)
 WK_CUDA_LOGIC(WK_CUDA_DECLARE_MAP)
 #undef WK_CUDA_DECLARE_MAP

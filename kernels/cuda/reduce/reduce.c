@@ -50,23 +50,38 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_reduction 
     return status;
 }
 
-static wk_status reduce_to(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_reduction_kind kind, bool mean, bool all) {
+/* What is common to reductions over the axes of the row's options. */
+static wk_cuda_reduction over_axes(const wk_call *call) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     const wk_reduce_opts *opts = call->attrs;
     bool reduced[WK_MAX_RANK];
-    if (out->count == 0) return WK_OK;
     for (int i = 0; i < x->rank; i++) reduced[i] = opts->axes.rank == 0;
     for (int i = 0; i < opts->axes.rank; i++)
         reduced[opts->axes.size[i] < 0 ? opts->axes.size[i] + x->rank : opts->axes.size[i]] = true;
     wk_cuda_reduction r;
     memset(&r, 0, sizeof r);
-    r.kind = kind, r.dtype = x->dtype, r.out_dtype = out->dtype;
+    r.dtype = x->dtype, r.out_dtype = out->dtype;
     r.x = x->data, r.out = out->data;
+    split(&r, x, out, reduced, opts->keep_dims);
+    return r;
+}
+
+static wk_status reduce_to(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_reduction_kind kind, bool mean, bool all) {
+    const wk_tensor *x = call->in[0], *out = call->out[0];
+    if (out->count == 0) return WK_OK;
+    wk_cuda_reduction r = over_axes(call);
+    r.kind = kind;
     r.divisor = mean ? (double)x->count / (double)out->count : 1;
     r.least = all ? x->count / out->count : 1;
-    split(&r, x, out, reduced, opts->keep_dims);
     choose_threads(&r);
     return run(ctx, call, &r);
+}
+
+static wk_status logsumexp(wk_kernel_ctx *ctx, const wk_call *call) {
+    if (call->out[0]->count == 0) return WK_OK;
+    wk_cuda_reduction r = over_axes(call);
+    if (r.kept.count > (int64_t)0x7FFFFFFF * 8) return WK_UNSUPPORTED;
+    return wk__cuda_launched(call, wk__cuda_logsumexp(&r, ctx->stream));
 }
 
 #define KERNEL(name, kind, mean, all)                                \
@@ -122,6 +137,7 @@ const wk_cuda_entry wk__cuda_reductions[] = {
     { "count_nonzero", ANY, any },
     { "nansum", WK_FLOATS, nansum },
     { "magnitude", WK_FLOATS, magnitude },
+    { "logsumexp", WK_FLOATS, logsumexp },
     { "argmax", ANY, argmax },
     { "argmin", ANY, argmin },
     { NULL, 0, NULL },

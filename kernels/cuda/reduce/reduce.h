@@ -1,4 +1,4 @@
-/* reduce.h: launchers of reduce.cu and argmax.cu. */
+/* reduce.h: launchers of reduce.cu, logsumexp.cu and argmax.cu. */
 #ifndef WICK_KERNELS_CUDA_REDUCE_H
 #define WICK_KERNELS_CUDA_REDUCE_H
 
@@ -35,6 +35,7 @@ extern "C" {
 #endif
 
 int wk__cuda_reduce(const wk_cuda_reduction *reduction, void *stream);
+int wk__cuda_logsumexp(const wk_cuda_reduction *reduction, void *stream);
 /* Index (i64) of the largest, or least, along the reduced walk, the first among equals, NaN before all. */
 int wk__cuda_argmax(const wk_cuda_reduction *reduction, bool least, void *stream);
 

@@ -7,29 +7,11 @@
 // memory once (again from the caches, where a line fits) and the result is written once; roof: memory bandwidth.
 #include "cuda/elements.h"
 #include "cuda/reduce/softmax.h"
+#include "cuda/together.h"
 
 #include <math.h>
 
 namespace {
-
-// Largest value, or sum, of the `threads` threads that share a line, the same in all of them.
-template <bool LARGEST> __device__ __forceinline__ double joined(double value, int threads) {
-    for (int by = 16; by > 0; by /= 2) {
-        double other = __shfl_xor_sync(0xFFFFFFFFu, value, by);
-        value = !LARGEST ? value + other : value > other || value != value ? value : other;
-    }
-    if (threads == 32) return value;
-    WK_SHARED(double, warps, [8]);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
-    __syncthreads();
-    value = warps[0];
-    for (int w = 1; w < 8; w++) {
-        double other = warps[w];
-        value = !LARGEST ? value + other : value > other || value != value ? value : other;
-    }
-    return value;
-}
 
 template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads) {
     using R = wk_real<T>;
@@ -46,9 +28,9 @@ template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softma
         double value = (double)wk_get(x[i * s.step[1]]);
         largest = value > largest || value != value ? value : largest;
     }
-    const R most = (R)joined<true>(largest, threads);
+    const R most = (R)wk_together<true>(largest, threads);
     for (int64_t i = lane; i < end; i += threads) sum += (double)exp(wk_get(x[i * s.step[1]]) - most);
-    sum = joined<false>(sum, threads);
+    sum = wk_together<false>(sum, threads);
     const R number = (R)(logarithm ? log(sum) : 1 / sum);
     for (int64_t i = lane; i < end; i += threads) {
         R value = wk_get(x[i * s.step[1]]) - most;
@@ -71,7 +53,7 @@ template <class T> __global__ void __launch_bounds__(256) gradient(wk_cuda_softm
         double d = (double)wk_get(dy[i * s.step[1]]);
         sum += logarithm ? d : d * (double)wk_get(y[i * s.step[2]]);
     }
-    const R number = (R)joined<false>(sum, threads);
+    const R number = (R)wk_together<false>(sum, threads);
     for (int64_t i = lane; i < end; i += threads) {
         R d = wk_get(dy[i * s.step[1]]), value = wk_get(y[i * s.step[2]]);
         wk_put(dx + i * s.step[0], logarithm ? d - exp(value) * number : value * (d - number));
