@@ -4,29 +4,10 @@
 
 #include "cuda/walk.h"
 
-<<<<<<< HEAD
-=======
-typedef struct wk_cuda_order {
-    int dtype;
-    bool reversed, median; /* median: the first NaN wins where there is one */
-    bool by_place;         /* what is given stands in the order of the places */
-    int64_t first, given;  /* which elements of the order become results */
-    wk_cuda_walk lines;    /* (values, places, x), without the axis */
-    int64_t length, room;  /* of a line; the next power of two */
-    int64_t step[3];
-    void *values;
-    int64_t *places;
-    const void *x;
-    uint64_t *keys; /* (lines, room) */
-    int64_t *from;  /* (lines, room): where each key came from */
-} wk_cuda_order;
-
->>>>>>> dev
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-<<<<<<< HEAD
 /* An element as an unsigned number that orders as it does, and where it stood in its line. */
 typedef struct wk_cuda_pair {
     uint64_t key, place;
@@ -64,9 +45,6 @@ int wk_cuda_bincount(const void *x, int dtype, int64_t n, int64_t step, int64_t 
  * `length` elements, `step` apart. */
 int wk_cuda_searchsorted(const wk_cuda_walk *walk, int dtype, int64_t length, int64_t step, bool right, int64_t *out,
                          const void *values, const void *rows, void *stream);
-=======
-int wk__cuda_order(const wk_cuda_order *order, void *stream);
->>>>>>> dev
 
 #ifdef __cplusplus
 }
