@@ -151,7 +151,8 @@ T atomicCAS(T *address, typename cudaemu::as_given<T>::type expected, typename c
     }
 WK_CUDAEMU_LOAD(__ldg)
 WK_CUDAEMU_LOAD(__ldcg)
-WK_CUDAEMU_LOAD(__ldcs) WK_CUDAEMU_STORE(__stcg) WK_CUDAEMU_STORE(__stcs)
+WK_CUDAEMU_LOAD(__ldcs)
+WK_CUDAEMU_STORE(__stcg) WK_CUDAEMU_STORE(__stcs)
 #undef WK_CUDAEMU_LOAD
 #undef WK_CUDAEMU_STORE
 
