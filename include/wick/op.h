@@ -164,12 +164,12 @@ struct wk_op_def {
     bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
     uint8_t host_in; /* bit mask of inputs that kernels of every device read on the host: they stay on the CPU */
     bool (*host_in_list)(const wk_call *call, int input); /* the same of rows with a tensor list; optional */
-    uint8_t internal_out;                     /* bit mask of outputs that nobody may ask a gradient of */
-    bool keyed_by_output;                     /* the kernel is selected by the dtype of output 0 */
-    bool zero_sized_runs;                     /* call the kernel even when every output is empty */
-    bool data_dependent;                      /* the output's shape depends on values */
-    bool random;                              /* draws random numbers: samples are compared by statistics */
-    bool internal;                            /* serves gradient rules or optimizers; users do not call it */
+    uint8_t internal_out;                                 /* bit mask of outputs that nobody may ask a gradient of */
+    bool keyed_by_output;                                 /* the kernel is selected by the dtype of output 0 */
+    bool zero_sized_runs;                                 /* call the kernel even when every output is empty */
+    bool data_dependent;                                  /* the output's shape depends on values */
+    bool random;                                          /* draws random numbers: samples are compared by statistics */
+    bool internal;    /* serves gradient rules or optimizers; users do not call it */
     bool moves;       /* takes inputs of any device; its kernel is `run` */
     bool composite;   /* always runs as `decompose` says: shape and gradient are those of the parts */
     bool part;        /* the output is a view of some elements of input 0, each once: dy is added to that part of dx */
@@ -242,8 +242,8 @@ typedef struct wk_kernel_ctx {
  * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */
 typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
 
-/* The kernel of a row on a backend ("cpu", "cuda", "cudaemu") for these dtypes of its key tensor, from now on; also in place of Wick's
- * own. Errors: WK_NOT_FOUND (no such row or backend), WK_INVALID (no kernel). */
+/* The kernel of a row on a backend ("cpu", "cuda", "cudaemu") for these dtypes of its key tensor, from now on; also in
+ * place of Wick's own. Errors: WK_NOT_FOUND (no such row or backend), WK_INVALID (no kernel). */
 WK_API wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel);
 
 /* A shared library with operations exports one symbol, `const wk_plugin wick_plugin`. */

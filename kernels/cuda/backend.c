@@ -130,6 +130,7 @@ static const wk_backend backend = {
     .event_wait = wk__cuda_event_wait,
     .event_destroy = wk__cuda_event_destroy,
     .kernel = wk__cuda_kernel,
+    .kernel_table = wk__cuda_kernel_table,
     .last_error = last_error,
 };
 

@@ -50,8 +50,7 @@ static wk_status refuse(int device, size_t bytes) {
     (void)cudaMemGetInfo(&available, &total);
     (void)wk__cuda_memory_use(device, &use);
     return wk_fail(WK_NO_MEMORY,
-                   "out of memory on " WK_CUDA_NAME
-                   ":%d: %zu bytes were asked for; %lld are used, %zu of %zu are free",
+                   "out of memory on " WK_CUDA_NAME ":%d: %zu bytes were asked for; %lld are used, %zu of %zu are free",
                    device, bytes, (long long)use.used, available, total);
 }
 

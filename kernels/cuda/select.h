@@ -20,5 +20,7 @@ WK_CUDA_TABLES(WK_CUDA_DECLARE)
 
 /* NULL: there is none. */
 wk_kernel wk__cuda_kernel(const char *op, wk_dtype dtype);
+/* The table that has it. */
+const char *wk__cuda_kernel_table(const char *op, wk_dtype dtype);
 
 #endif

@@ -6,12 +6,13 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char help[] = "usage: wick devices [--json]\n"
-                           "\n"
-                           "Lists the devices that -o device=NAME and wk_device_parse take, and for a kind that cannot be\n"
-                           "used the reason: no plugin, no driver, no card.\n"
-                           "\n"
-                           "example: wick devices --json\n";
+static const char help[] =
+    "usage: wick devices [--json]\n"
+    "\n"
+    "Lists the devices that -o device=NAME and wk_device_parse take, and for a kind that cannot be\n"
+    "used the reason: no plugin, no driver, no card.\n"
+    "\n"
+    "example: wick devices --json\n";
 
 static const char *const kinds[] = { "cpu", "cuda", "cudaemu" };
 
@@ -45,8 +46,8 @@ static json_t *kind_as_json(const char *kind) {
     for (int i = 0; i < count; i++) {
         wk_device_info info;
         if (look(kind, i, name, &info))
-            (void)json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:s, s:i}", "name", name, "model", info.name,
-                                                           "memory", (json_int_t)info.memory, "capability",
+            (void)json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:s, s:i}", "name", name, "model",
+                                                           info.name, "memory", (json_int_t)info.memory, "capability",
                                                            info.instruction_set, "processors", info.threads));
         else
             (void)snprintf(why, sizeof why, "%s", wk_message());

@@ -1,5 +1,6 @@
 /* op.c: `wick op`: one operation on stored tensors, to reproduce a case or to compare with another framework. */
 #include "base/base.h"
+#include "io/file.h"
 #include "wick/autograd.h"
 #include "wick/inspect.h"
 #include "wick/io.h"
@@ -16,6 +17,7 @@ static const char help[] =
     "       wick op NAME --help\n"
     "       wick op --list [--json]\n"
     "       wick op --docs FOLDER\n"
+    "       wick op --coverage FILE\n"
     "\n"
     "Applies one operation to stored tensors.  Inputs are taken in the order of the files, each file's tensors in the\n"
     "order of their names; `-` stands for an optional input left out.  The results are stored as out.0, out.1, ...\n"
@@ -29,12 +31,13 @@ static const char help[] =
     "  --plugin FILE        a shared library with more operations; stands before NAME\n"
     "  --list               all operations; with --json as JSON with attributes and dtypes\n"
     "  --docs FOLDER        write the op reference; at the root of Wick's sources\n"
+    "  --coverage FILE      write how each operation runs on the emulated device\n"
     "\n"
     "example: wick op softmax x.safetensors -o y.safetensors --attr axis=1\n";
 
 typedef struct job {
     const wk_op_def *op;
-    const char *output, *gradient, *docs;
+    const char *output, *gradient, *docs, *coverage;
     const char *file[MOST_TENSORS];
     int files, threads;
     bool list, json, help;
@@ -109,6 +112,8 @@ static int parse(job *j, int argc, char **argv) {
         }
         if (strcmp(word, "--docs") == 0 && i + 1 < argc)
             j->docs = argv[++i];
+        else if (strcmp(word, "--coverage") == 0 && i + 1 < argc)
+            j->coverage = argv[++i];
         else if (strcmp(word, "--list") == 0)
             j->list = true;
         else if (strcmp(word, "--json") == 0)
@@ -259,6 +264,13 @@ static wk_status run(job *j) {
     return write_results(j);
 }
 
+static int write_coverage(const char *path) {
+    char *page = wk_op_coverage();
+    wk_status status = page ? wk__write_file(path, page, strlen(page)) : wk_error_code();
+    wk_free(page);
+    return status == WK_OK ? 0 : ((void)wk_report(stderr), 1);
+}
+
 int wk_op_main(int argc, char **argv) {
     static job j;
     j = (job){ 0 };
@@ -266,6 +278,7 @@ int wk_op_main(int argc, char **argv) {
     if (code) return code;
     if (j.list) return wk_op_table_print(stdout, j.json) == WK_OK ? 0 : ((void)wk_report(stderr), 1);
     if (j.docs) return wk_op_docs_write(j.docs, "include/wick/ops") == WK_OK ? 0 : ((void)wk_report(stderr), 1);
+    if (j.coverage) return write_coverage(j.coverage);
     if (j.help) {
         if (j.op)
             print_op(j.op);

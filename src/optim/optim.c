@@ -82,7 +82,8 @@ static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_ten
     for (int i = 0; i < WK_STEP_STATES; i++) {
         if (!(plan->states >> i & 1)) continue;
         wk_dims dims = plan->kind->state_dims ? plan->kind->state_dims(p, i) : wk__dims(p);
-        if (dims.rank >= 0 && !fill(e->state[i] = wk__kept_zeros_on(p->device, dtype, dims), plan->initial[i])) return false;
+        if (dims.rank >= 0 && !fill(e->state[i] = wk__kept_zeros_on(p->device, dtype, dims), plan->initial[i]))
+            return false;
     }
     return true;
 }

@@ -100,8 +100,8 @@ static wk_status compute_entry(wk_optim *o, const wk__group *group, wk__entry *e
     wk_tensor *p = e->master ? e->master : e->parameter, *rows = NULL, *g;
     if (o->plan.kind->update_rows) {
         if (p->device)
-            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; rows of gradients are stepped on the CPU only", o->plan.name,
-                           e->name, wk_device_name(p->device));
+            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; rows of gradients are stepped on the CPU only",
+                           o->plan.name, e->name, wk_device_name(p->device));
         WK_TRY(wk_gradient_rows(e->parameter, &rows, &g));
         if (!rows)
             return wk_fail(

@@ -31,14 +31,15 @@ typedef struct wk_backend {
     void (*release)(int device, void *memory, size_t bytes, wk_stream *stream);
     /* Blocks of this size and larger are kept by the backend for the next request; smaller ones by the caller. */
     size_t pooled;
-    void (*trim)(int device); /* give what is kept back to the system */
+    void (*trim)(int device);                                /* give what is kept back to the system */
     wk_status (*memory_use)(int device, wk_memory_use *use); /* NULL: not counted */
     /* Memory of the host that a device reads while the host goes on; NULL: there is none such. */
     wk_status (*host_allocate)(size_t bytes, void **memory);
     void (*host_release)(void *memory);
     /* In the stream's order.  Memory of the host has been written on return, and read if it is not of host_allocate. */
     wk_status (*copy)(int device, void *target, const void *source, size_t bytes, wk_copy_kind kind, wk_stream *stream);
-    /* `count` elements of `size` bytes (1, 2, 4 or 8), all equal to *element, which lies on the host; NULL on the CPU. */
+    /* `count` elements of `size` bytes (1, 2, 4 or 8), all equal to *element, which lies on the host; NULL on the CPU.
+     */
     wk_status (*fill)(int device, void *target, const void *element, size_t size, int64_t count, wk_stream *stream);
     /* Streams and events: NULL members where every call is finished on return. */
     wk_stream *(*stream)(int device); /* the one that kernels run in; made when first asked for, NULL with an error */
@@ -52,6 +53,8 @@ typedef struct wk_backend {
     void (*parallel)(int threads, void (*part)(void *context, int rank, int team), void *context);
     /* Resolved once per row and dtype; NULL: not supported, the row's decomposition is taken or the error names it. */
     wk_kernel (*kernel)(const char *op, wk_dtype dtype);
+    /* The name of the table where that kernel stands, for documents; NULL member or answer: not known. */
+    const char *(*kernel_table)(const char *op, wk_dtype dtype);
     const char *(*last_error)(void);
 } wk_backend;
 
@@ -62,6 +65,11 @@ typedef const wk_backend *(*wk_backend_function)(void);
 const wk_backend *wk__cpu_backend(void);
 /* Its processor, instruction set, cores and memory. */
 WK_API wk_status wk__cpu_device_info(wk_device_info *info);
+
+/* The table where a row's kernel for a dtype stands; NULL: there is none, or the backend does not say. */
+WK_API const char *wk__kernel_table(const wk_op_def *op, wk_device device, wk_dtype dtype);
+/* How many calls of rows have run as their parts, in all threads. */
+WK_API uint32_t wk__count_decompositions(void);
 
 /* ---- weights that do not change: packed.c ---- */
 

@@ -131,7 +131,8 @@ const char *wk_device_name(wk_device device) {
     if (device == 0) return names[0];
     char *text = texts[wk__backend_index(device)][wk__ordinal(device)];
     (void)pthread_mutex_lock(&lock);
-    if (!*text) (void)snprintf(text, sizeof texts[0][0], "%s:%d", names[wk__backend_index(device)], wk__ordinal(device));
+    if (!*text)
+        (void)snprintf(text, sizeof texts[0][0], "%s:%d", names[wk__backend_index(device)], wk__ordinal(device));
     (void)pthread_mutex_unlock(&lock);
     return text;
 }
@@ -179,7 +180,8 @@ wk_status wk_device_synchronise(wk_device device) {
 wk_device wk_device_use(wk_device device) {
     wk_context *context = wk__context();
     if (!context) return WK_CPU;
-    if (is_device(device) && wk__backend_of(device)) return wk__device_enter(context, device); /* with an error pending too */
+    if (is_device(device) && wk__backend_of(device))
+        return wk__device_enter(context, device); /* with an error pending too */
     (void)check_device(device, "wk_device_use");
     return context->device;
 }

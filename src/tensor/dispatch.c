@@ -132,8 +132,8 @@ static wk_status refuse_devices(const wk_call *call, int i) {
     char one[160], other[160];
     int first = 0;
     while (!call->in[first] || call->in[first]->device != call->device || is_host_operand(call, first)) first++;
-    return wk_bad_call(call, WK_DEVICE, "input %d is %s%s and input %d is %s%s; move one of them with wk_to_device", first,
-                       wk_describe(call->in[first], one, sizeof one), call->device ? "" : " on cpu", i,
+    return wk_bad_call(call, WK_DEVICE, "input %d is %s%s and input %d is %s%s; move one of them with wk_to_device",
+                       first, wk_describe(call->in[first], one, sizeof one), call->device ? "" : " on cpu", i,
                        wk_describe(call->in[i], other, sizeof other), call->in[i]->device ? "" : " on cpu");
 }
 

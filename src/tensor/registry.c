@@ -96,6 +96,11 @@ wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype) {
     return kernel == missing ? NULL : kernel;
 }
 
+const char *wk__kernel_table(const wk_op_def *op, wk_device device, wk_dtype dtype) {
+    const wk_backend *backend = wk__backend_of(device);
+    return backend && backend->kernel_table ? backend->kernel_table(op->name, dtype) : NULL;
+}
+
 wk_kernel wk__cpu_roof(const char *name, wk_dtype dtype) {
     return wk__cpu_backend()->kernel(name, dtype);
 }

@@ -314,8 +314,9 @@ static bool readable(const wk_tensor *tensor, const char *who) {
 void *wk_data(wk_tensor *tensor) {
     if (!readable(tensor, "wk_data")) return NULL;
     if (tensor->device)
-        return wk_fail_null(WK_DEVICE, "wk_data: the tensor is on %s, where the host cannot read; use wk_to_device or "
-                                       "wk_copy_out",
+        return wk_fail_null(WK_DEVICE,
+                            "wk_data: the tensor is on %s, where the host cannot read; use wk_to_device or "
+                            "wk_copy_out",
                             wk_device_name(tensor->device));
     if (!wk_is_contiguous(tensor))
         return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");

@@ -278,6 +278,5 @@ WK_API wk_tensor *wk__autocast_f32(wk_tensor *tensor);
 /* Kernels of one row on one backend, by dtype of the key tensor. */
 wk_kernel wk__kernel_for(const wk_op_def *op, int device, wk_dtype dtype);
 const wk_backend *wk__backend_of(int device);
-WK_API uint32_t wk__count_decompositions(void);
 
 #endif

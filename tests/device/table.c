@@ -2,8 +2,8 @@
  * for bit.
  *
  * WICK_TEST_DEVICE names the device ("cudaemu").  A row that has neither a kernel there for the dtype nor parts is
- * counted and shown (docs/cuda-coverage.md says so too); everything else must agree.  The bound is that of row_goldens.c
- * for two results that round apart:
+ * counted and shown (docs/cuda-coverage.md says so too); everything else must agree.  The bound is that of
+ * row_goldens.c for two results that round apart:
  *
  *     |got − w| ≤ 2 u_stored |w| + STEPS √n u_working m
  *
@@ -234,7 +234,8 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     wk_scope scope = wk_scope_begin();
     subject there = run(w, label, in, n_in, attrs, device());
     if (there.status == WK_UNSUPPORTED) {
-        cr_expect(strstr(wk_message(), " is not supported on cuda"), "%s \"%s\": %s", w->row->name, label, wk_message());
+        cr_expect(strstr(wk_message(), " is not supported on cuda"), "%s \"%s\": %s", w->row->name, label,
+                  wk_message());
         w->unsupported++;
     } else if (there.status != WK_OK) {
         cr_expect(false, "%s \"%s\" %s: %s", w->row->name, label, wk_dtype_name(w->dtype), wk_message());
@@ -263,8 +264,8 @@ static void walk_row(const wk_op_def *row) {
     for (int dtype = 0; dtype < WK_DTYPE_COUNT; dtype++) {
         if (!wk__sample_serves(row, (wk_dtype)dtype)) continue;
         w.dtype = (wk_dtype)dtype;
-        const bool all = dtype == WK_F32 && !wk__sample_is_step(row) && strcmp(row->name, "reshape") != 0
-                         && row->n_in != WK_LIST;
+        const bool all =
+            dtype == WK_F32 && !wk__sample_is_step(row) && strcmp(row->name, "reshape") != 0 && row->n_in != WK_LIST;
         for (int layout = 0; layout < (all ? WK__SAMPLE_LAYOUTS : 1); layout++) {
             w.layout = (wk__sample_layout)layout;
             row->samples(&sampler);

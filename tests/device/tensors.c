@@ -106,7 +106,8 @@ Test(device, gradients_flow_through_a_move) {
 
 static wk_module *network(void) {
     wk_manual_seed(3);
-    return wk_nn_sequential(wk_nn_linear(8, 16, (wk_layer_opts){ 0 }), wk_nn_relu(), wk_nn_linear(16, 4, (wk_layer_opts){ 0 }));
+    return wk_nn_sequential(wk_nn_linear(8, 16, (wk_layer_opts){ 0 }), wk_nn_relu(),
+                            wk_nn_linear(16, 4, (wk_layer_opts){ 0 }));
 }
 
 /* Losses of three steps; the module is moved after the first, and the optimizer's state goes with it. */
@@ -119,7 +120,8 @@ static void train(wk_device first, wk_device then, double loss[3]) {
         wk_device at = step ? then : first;
         cr_assert_eq(wk_module_to_device(net, at), WK_OK);
         wk_scope scope = wk_scope_begin();
-        wk_tensor *x = wk_affine(wk_cast(wk_reshape(wk_arange(40), WK_DIMS(5, 8)), WK_F32), (wk_affine_opts){ 0.05, -1 });
+        wk_tensor *x =
+            wk_affine(wk_cast(wk_reshape(wk_arange(40), WK_DIMS(5, 8)), WK_F32), (wk_affine_opts){ 0.05, -1 });
         wk_tensor *target = wk_from_array(WK_I64, WK_DIMS(5), (int64_t[]){ 0, 1, 2, 3, 0 });
         wk_tensor *logits = wk_forward(net, wk_to_device(x, at));
         wk_tensor *l = wk_cross_entropy(logits, wk_to_device(target, at), (wk_cross_entropy_opts){ 0 });

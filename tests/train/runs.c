@@ -727,3 +727,50 @@ Test(runs, usage) {
     cr_expect_not_null(strstr(err, "wick: /nowhere/config.yaml: No such file or directory"), "%s", err);
     free(err);
 }
+
+/* ---- another device ---- */
+
+/* Training losses of the five steps in metrics.csv. */
+static int read_losses(const char *path, double losses[5]) {
+    FILE *file = fopen(path, "r");
+    char line[300];
+    int count = 0;
+    cr_assert_not_null(file, "%s", path);
+    while (fgets(line, sizeof line, file))
+        if (count < 5 && sscanf(line, "%*[^,],%*[^,],%*[^,],%lf", &losses[count]) == 1) count++;
+    (void)fclose(file);
+    return count;
+}
+
+static void run_five_steps(const char *device, double losses[5]) {
+    char *err = NULL, named[64];
+    (void)snprintf(named, sizeof named, "device=%s", device);
+    char *argv[] = { WICK_PROGRAM,  "train",
+                     "-c",          config,
+                     "-o",          named,
+                     "-o",          "trainer.max_steps=5",
+                     "-o",          "trainer.log_every_n_steps=1",
+                     "--overwrite", NULL };
+    cr_assert_eq(run_program(folder, argv, NULL, 60, &err), 0, "%s", err);
+    cr_expect((strstr(err, "training on cudaemu:0: ") != NULL) == (strcmp(device, "cpu") != 0), "%s", err);
+    free(err);
+    cr_assert_eq(read_losses(inside("metrics.csv"), losses), 5);
+}
+
+Test(runs, the_emulated_device_gives_the_losses_of_the_cpu) {
+    double here[5], there[5];
+    run_five_steps("cpu", here);
+    run_five_steps("cudaemu", there);
+    for (int i = 0; i < 5; i++) cr_expect_float_eq(there[i], here[i], 1e-4, "step %d: %g, %g", i, there[i], here[i]);
+    char *err = NULL; /* what a device has saved goes on anywhere */
+    cr_assert_eq(train(&err, "--resume", "-o", "trainer.max_steps=8", NULL), 0, "%s", err);
+    cr_expect_not_null(strstr(err, "resumed after step 5"), "%s", err);
+    free(err);
+}
+
+Test(runs, a_device_that_is_not_there) {
+    expect_refusal("device: there is no device \"gpu\"; expected cpu, cuda, cuda:N, cudaemu or cudaemu:N", "-o",
+                   "device=gpu", NULL, NULL);
+    expect_refusal("device: there is no device \"cudaemu:5\": cudaemu has 1 device, numbered from 0", "-o",
+                   "device=cudaemu:5", NULL, NULL);
+}

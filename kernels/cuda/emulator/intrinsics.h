@@ -152,7 +152,8 @@ T atomicCAS(T *address, typename cudaemu::as_given<T>::type expected, typename c
 WK_CUDAEMU_LOAD(__ldg)
 WK_CUDAEMU_LOAD(__ldcg)
 WK_CUDAEMU_LOAD(__ldcs)
-WK_CUDAEMU_STORE(__stcg) WK_CUDAEMU_STORE(__stcs)
+WK_CUDAEMU_STORE(__stcg)
+WK_CUDAEMU_STORE(__stcs)
 #undef WK_CUDAEMU_LOAD
 #undef WK_CUDAEMU_STORE
 
@@ -163,7 +164,7 @@ WK_CUDAEMU_STORE(__stcg) WK_CUDAEMU_STORE(__stcs)
 #define __powf(x, y) powf(x, y)
 #define __sinf(x)    sinf(x)
 #define __cosf(x)    cosf(x)
-    static inline float rsqrtf(float x) {
+static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }
 static inline double rsqrt(double x) {

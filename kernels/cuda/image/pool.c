@@ -78,8 +78,8 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tens
     if (taps) strides_of(taps, s.taps);
     s.wide = taps && taps->dtype == WK_I32;
     s.divisor = attrs->pool.divisor;
-    return wk__cuda_launched(call, wk_cuda_pool_backward(&s, dx->dtype, dy->data, taps ? taps->data : NULL, dx->data,
-                                                         ctx->stream));
+    return wk__cuda_launched(
+        call, wk_cuda_pool_backward(&s, dx->dtype, dy->data, taps ? taps->data : NULL, dx->data, ctx->stream));
 }
 static wk_status max_pool_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     return backward(ctx, call, call->in[1]);

@@ -14,7 +14,7 @@ typedef struct wk_cuda_pooling {
     int64_t size[3], steps[3], kernel[3], dilation[3], padding[3];
     int64_t stride[3]; /* between windows; 0: adaptive */
     int64_t x[5], y[5], taps[5];
-    int64_t divisor; /* of means; 0: the windows' own */
+    int64_t divisor;           /* of means; 0: the windows' own */
     int exclude_padding, wide; /* wide: taps are i32, else u8 */
 } wk_cuda_pooling;
 

@@ -12,6 +12,7 @@ static wk_cuda_cross_entropy shape_of(const wk_tensor *logits, const wk_tensor *
                                     .target_step = target->stride[0],
                                     .ignored = (int64_t)wk_optional_or(opts->ignore_index, -100),
                                     .smoothing = opts->label_smoothing,
+                                    .even = opts->label_smoothing / (double)logits->shape[1],
                                     .reduction = (int)opts->reduction };
 }
 
@@ -21,9 +22,9 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     const size_t bytes = (size_t)(c.rows + 1) * sizeof(double);
     double *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
-    wk_status status = wk__cuda_launched(call, wk_cuda_cross_entropy_forward(&c, logits->dtype, logits->data,
-                                                                             target->data, loss->data, lse->data,
-                                                                             scratch, ctx->stream));
+    wk_status status =
+        wk__cuda_launched(call, wk_cuda_cross_entropy_forward(&c, logits->dtype, logits->data, target->data, loss->data,
+                                                              lse->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }

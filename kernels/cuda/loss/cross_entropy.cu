@@ -114,18 +114,17 @@ __global__ void __launch_bounds__(SUMMING)
 }
 
 template <class T, class L>
-__global__ void __launch_bounds__(THREADS)
-    gradients(const wk_cuda_cross_entropy c, const L *dloss, int64_t dloss_step, const T *logits, const int64_t *target,
+__global__ void gradients(const wk_cuda_cross_entropy c, const L *dloss, int64_t dloss_step, const T *logits, const int64_t *target,
               const L *lse, int64_t lse_step, const double *share, T *dlogits) {
     using R = wk_real<T>;
     const int64_t row = blockIdx.x, t = target[row * c.target_step];
     const T *x = logits + row * c.logits_row;
     T *dx = dlogits + row * c.classes;
     const double slope = t == c.ignored ? 0 : (double)dloss[row * dloss_step] * *share;
-    const R norm = (R)lse[row * lse_step], g = (R)slope, even = (R)(c.smoothing / (double)c.classes);
+    const R norm = (R)lse[row * lse_step], g = (R)slope, even = (R)c.even, hit = (R)((1 - c.smoothing) * slope);
     for (int64_t j = threadIdx.x; j < c.classes; j += THREADS) {
         R value = (exponential(wk_get(x[j * c.logits_step]) - norm) - even) * g;
-        if (j == t) value -= (R)((1 - c.smoothing) * slope);
+        if (j == t) value -= hit;
         wk_put(dx + j, g == 0 ? R(0) : value);
     }
 }

@@ -12,8 +12,8 @@ typedef struct wk_cuda_cross_entropy {
     int64_t rows, classes;
     int64_t logits_row, logits_step, target_step; /* strides in elements */
     int64_t ignored;
-    double smoothing;
-    int reduction; /* wk_reduction */
+    double smoothing, even; /* even: smoothing / classes */
+    int reduction;          /* wk_reduction */
 } wk_cuda_cross_entropy;
 
 /* loss: (rows) for no reduction, else one number; lse (rows); scratch: rows + 1 doubles, for a reduction. */

@@ -13,7 +13,8 @@ static wk_tensor channel_of(const wk_tensor *t) {
     wk_tensor one = *t;
     one.rank = (uint8_t)(t->rank - 1);
     one.count = t->shape[1] ? t->count / t->shape[1] : 0;
-    for (int axis = 1; axis < one.rank; axis++) one.shape[axis] = t->shape[axis + 1], one.stride[axis] = t->stride[axis + 1];
+    for (int axis = 1; axis < one.rank; axis++)
+        one.shape[axis] = t->shape[axis + 1], one.stride[axis] = t->stride[axis + 1];
     return one;
 }
 

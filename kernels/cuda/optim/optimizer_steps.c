@@ -14,9 +14,9 @@ typedef struct step_rule {
 
 /* In the order of WK_STEP_ROWS. */
 static const step_rule rules[] = {
-    { sgd_prepare, NULL },      { adam_prepare, NULL },     { adamax_prepare, NULL },  { nadam_prepare, nadam_finish },
-    { radam_prepare, NULL },    { adagrad_prepare, NULL },  { adadelta_prepare, NULL }, { rmsprop_prepare, NULL },
-    { rprop_prepare, NULL },    { asgd_prepare, asgd_finish }, { lion_prepare, NULL },
+    { sgd_prepare, NULL },   { adam_prepare, NULL },        { adamax_prepare, NULL },   { nadam_prepare, nadam_finish },
+    { radam_prepare, NULL }, { adagrad_prepare, NULL },     { adadelta_prepare, NULL }, { rmsprop_prepare, NULL },
+    { rprop_prepare, NULL }, { asgd_prepare, asgd_finish }, { lion_prepare, NULL },
 };
 
 /* The call's operands, each list of `count` tensors. */
@@ -110,8 +110,7 @@ static void count_up(const operands *o, const step_rule *rule) {
         double *number[WK_STEP_NUMBERS] = { NULL };
         for (int k = 0; k < WK_STEP_NUMBERS; k++)
             if (o->number[k]) number[k] = o->number[k][i]->data;
-        if (rule->finish)
-            rule->finish(o->scalars + WK_STEP_OPTION, o->scalars[WK_STEP_LR], step_number(o, i), number);
+        if (rule->finish) rule->finish(o->scalars + WK_STEP_OPTION, o->scalars[WK_STEP_LR], step_number(o, i), number);
         ++*(int64_t *)o->steps[i]->data;
     }
 }

@@ -40,8 +40,7 @@ static wk_status join(wk_kernel_ctx *ctx, const wk_call *call, int what, double 
     if (!parts) return wk_error_code();
     wk_status status = parts_of_list(ctx, call, what, p, parts);
     if (status == WK_OK)
-        status =
-            wk__cuda_launched(call, wk_cuda_list_join(parts, blocks, what, p, call->out[0]->data, ctx->stream));
+        status = wk__cuda_launched(call, wk_cuda_list_join(parts, blocks, what, p, call->out[0]->data, ctx->stream));
     wk__cuda_scratch_give(ctx, parts, bytes);
     return status;
 }
@@ -50,7 +49,10 @@ static wk_status join(wk_kernel_ctx *ctx, const wk_call *call, int what, double 
 static wk_status global_norm(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_norm_attrs *attrs = call->attrs;
     const double p = attrs->p != 0 ? attrs->p : 2;
-    const int what = isinf(p) ? WK_CUDA_MOST : p == 1 ? WK_CUDA_SUM_ABS : p == 2 ? WK_CUDA_SUM_SQUARES : WK_CUDA_SUM_POWERS;
+    const int what = isinf(p) ? WK_CUDA_MOST
+                     : p == 1 ? WK_CUDA_SUM_ABS
+                     : p == 2 ? WK_CUDA_SUM_SQUARES
+                              : WK_CUDA_SUM_POWERS;
     return join(ctx, call, what, p);
 }
 

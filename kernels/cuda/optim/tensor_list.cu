@@ -37,10 +37,15 @@ __device__ __forceinline__ double element(const wk_cuda_list_entry &e, int64_t i
     }
 }
 
+/* x^p of x ≥ 0: pow takes local memory, for cases that do not come here. */
+__device__ __forceinline__ double power(double x, double p) {
+    return exp(p * log(x));
+}
+
 __device__ __forceinline__ double term(double x, int what, double p) {
     switch (what) {
     case WK_CUDA_SUM_SQUARES: return x * x;
-    case WK_CUDA_SUM_POWERS: return pow(fabs(x), p);
+    case WK_CUDA_SUM_POWERS: return power(fabs(x), p);
     case WK_CUDA_NONFINITE: return x - x == 0 ? 0 : 1;
     default: return fabs(x);
     }
@@ -76,7 +81,7 @@ __global__ void __launch_bounds__(THREADS) join(const double *parts, int64_t cou
     const double all = over_block(own, what);
     if (threadIdx.x != 0) return;
     *result = what == WK_CUDA_SUM_SQUARES  ? sqrt(all)
-              : what == WK_CUDA_SUM_POWERS ? pow(all, 1 / p)
+              : what == WK_CUDA_SUM_POWERS ? power(all, 1 / p)
               : what == WK_CUDA_NONFINITE  ? (all != 0 ? 1.0 : 0.0)
                                            : all;
 }

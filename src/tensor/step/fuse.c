@@ -227,7 +227,8 @@ static bool make_calls(wk__plan *plan, wk__fused *f, const group *g) {
             const wk_call *call = &plan->launches[g->launches[c]].call;
             wk_tensor **in = places + at, **out = in + call->n_in;
             f->kernels[c] = kernel_of(call);
-            f->calls[thread * f->n_calls + c] = (wk_call){ call->op, in, out, call->attrs, call->n_in, call->n_out, call->device };
+            f->calls[thread * f->n_calls + c] =
+                (wk_call){ call->op, in, out, call->attrs, call->n_in, call->n_out, call->device };
             at += call->n_in + call->n_out;
         }
     }

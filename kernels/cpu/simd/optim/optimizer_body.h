@@ -1,5 +1,5 @@
-/* optimizer_body.h: what each optimizer does to one element, for the element type T (float, then double), on the CPU and
- * in CUDA kernels (PART and ALWAYS_INLINE say how a function is declared).
+/* optimizer_body.h: what each optimizer does to one element, for the element type T (float, then double), on the CPU
+ * and in CUDA kernels (PART and ALWAYS_INLINE say how a function is declared).
  *
  * A rule gets the parameter p, its gradient g, the states s[] (NULL where the optimizer was made without one) and the
  * numbers that optimizer_steps.c prepared.  Operations happen in the order of torch.optim's loop over tensors, so f32
@@ -38,8 +38,8 @@ PART void NAME(sgd)(T *restrict p, const T *restrict g, T *const s[], int64_t n,
 /* torch.optim.Adam, AdamW (Kingma & Ba 2015; Loshchilov & Hutter 2019):  m += (g − m)(1 − beta1);
  * v = beta2 · v + (1 − beta2) · g²;  amsgrad: v = largest v so far;
  * p −= lr / (1 − beta1^t) · m / (sqrt(v) / sqrt(1 − beta2^t) + eps) */
-ALWAYS_INLINE void NAME(adam_form)(T *restrict p, const T *restrict g, T *restrict m, T *restrict v,
-                                          T *restrict most, int64_t n, const step_numbers *k) {
+ALWAYS_INLINE void NAME(adam_form)(T *restrict p, const T *restrict g, T *restrict m, T *restrict v, T *restrict most,
+                                   int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, shrink = (T)k->shrink, eps = (T)k->eps;
     const T beta2 = (T)k->beta2, weight1 = (T)k->one_less_beta1, weight2 = (T)k->one_less_beta2;
     const T step_size = (T)-k->step_size, correction = (T)k->correction;
@@ -137,8 +137,8 @@ PART void NAME(adadelta)(T *restrict p, const T *restrict g, T *const s[], int64
 
 /* torch.optim.RMSprop (Hinton 2012):  v = alpha · v + (1 − alpha) · g²;  centered: c += (g − c)(1 − alpha), the root is
  * that of v − c²;  b = momentum · b + g / (root + eps);  p −= lr · b */
-ALWAYS_INLINE void NAME(rmsprop_form)(T *restrict p, const T *restrict g, T *restrict v, T *restrict b,
-                                             T *restrict c, int64_t n, const step_numbers *k) {
+ALWAYS_INLINE void NAME(rmsprop_form)(T *restrict p, const T *restrict g, T *restrict v, T *restrict b, T *restrict c,
+                                      int64_t n, const step_numbers *k) {
     const T factor = (T)k->factor, decay = (T)k->decay, lr = (T)k->lr, eps = (T)k->eps;
     const T alpha = (T)k->beta2, weight = (T)k->one_less_beta2, momentum = (T)k->beta1;
     for (int64_t i = 0; i < n; i++) {
