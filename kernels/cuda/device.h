@@ -4,10 +4,18 @@
  * WICK_CUDA_EMULATOR defined, against the emulator.  All names are CUDA's own but for what a host compiler cannot
  * parse:
  *
- *   WK_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)   kernel<<<...>>>(arguments); a cudaError_t as
- * int. A kernel with commas in its template arguments stands in parentheses. WK_SHARED(type, name, [N][M])          a
- * static shared array; WK_SHARED(type, name, ) a single variable WK_DYNAMIC_SHARED(type, name)          type *name: the
- * shared memory asked for at the launch WK_UNROLL                              of the loop that follows
+ *   WK_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)
+ *       kernel<<<...>>>(arguments) and what cudaGetLastError says, as int.  A kernel with commas in its template
+ *       arguments stands in parentheses.
+ *
+ *   WK_SHARED(type, name, [N][M])
+ *       a static shared array; WK_SHARED(type, name, ) is a single variable
+ *
+ *   WK_DYNAMIC_SHARED(type, name)
+ *       type *name: the shared memory asked for at the launch
+ *
+ *   WK_UNROLL, WK_NO_UNROLL
+ *       of the loop that follows
  *
  * 128-bit accesses go through wk_load_vector and wk_store_vector, which the emulator checks for alignment.
  */
