@@ -21,7 +21,7 @@ typedef struct wk_cuda_entry {
     X(optimizer_steps) X(tensor_list) \
     X(conversions) X(pointwise) \
     X(random) \
-    X(order) X(order_rows) X(reductions) X(scans) X(softmax_rows)
+    X(order) X(reductions) X(scans) X(softmax_rows)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)
