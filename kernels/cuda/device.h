@@ -14,7 +14,7 @@
  *   WK_DYNAMIC_SHARED(type, name)
  *       type *name: the shared memory asked for at the launch
  *
- *   WK_UNROLL, WK_NO_UNROLL
+ *   WK_UNROLL, WK_NO_UNROLL, WK_UNROLL_BY(count)
  *       of the loop that follows
  *
  * 128-bit accesses go through wk_load_vector and wk_store_vector, which the emulator checks for alignment.
@@ -40,6 +40,7 @@
 #    define WK_DYNAMIC_SHARED(type, name) type *name = static_cast<type *>(cudaemu::dynamic_shared())
 #    define WK_UNROLL
 #    define WK_NO_UNROLL
+#    define WK_UNROLL_BY(count)
 #    define WK_CHECK_ALIGNED(pointer, bytes) cudaemu::check_aligned(pointer, bytes)
 #else
 #    define WK_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
@@ -51,6 +52,8 @@
         type *name = reinterpret_cast<type *>(wk_dynamic)
 #    define WK_UNROLL                        _Pragma("unroll")
 #    define WK_NO_UNROLL                     _Pragma("unroll 1")
+#    define WK_PRAGMA(text)                  _Pragma(#text)
+#    define WK_UNROLL_BY(count)              WK_PRAGMA(unroll count)
 #    define WK_CHECK_ALIGNED(pointer, bytes) ((void)0)
 #endif
 

@@ -47,7 +47,8 @@ template <class Out, class R> __device__ __forceinline__ void wk_put_result(Out 
 template <int N, class In, class Out, class Op>
 static __global__ void __launch_bounds__(256)
     map(Out *out, const In *a, const In *b, const In *c, bool dense, wk_cuda_walk walk, wk_numbers p) {
-    constexpr int W = sizeof(In) == 1 ? 8 : 16 / (int)sizeof(In); // 16 integers of 64 bits would not stay in registers
+    /* 16 integers of 64 bits would not stay in registers, nor would a pair of doubles around a division's call. */
+    constexpr int W = sizeof(In) == 1 ? 8 : std::is_same<In, double>::value ? 1 : 16 / (int)sizeof(In);
     const Op op{};
     const int64_t threads = (int64_t)gridDim.x * blockDim.x, thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t vectors = dense && !Op::heavy ? walk.count / W : 0;

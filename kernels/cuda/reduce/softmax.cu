@@ -15,6 +15,7 @@ namespace {
 
 template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads) {
     using R = wk_real<T>;
+    constexpr int AHEAD = sizeof(R) == 8 ? 1 : 4; // several doubles around an exponential do not stay in registers
     const int64_t line = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / threads,
                   lane = threadIdx.x % (unsigned)threads;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX;
@@ -29,9 +30,11 @@ template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softma
         largest = value > largest || value != value ? value : largest;
     }
     const R most = (R)wk_together<true>(largest, threads);
+    WK_UNROLL_BY(AHEAD)
     for (int64_t i = lane; i < end; i += threads) sum += (double)exp(wk_get(x[i * s.step[1]]) - most);
     sum = wk_together<false>(sum, threads);
     const R number = (R)(logarithm ? log(sum) : 1 / sum);
+    WK_UNROLL_BY(AHEAD)
     for (int64_t i = lane; i < end; i += threads) {
         R value = wk_get(x[i * s.step[1]]) - most;
         wk_put(y + i * s.step[0], logarithm ? value - number : exp(value) * number);
