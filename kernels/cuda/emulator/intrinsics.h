@@ -164,7 +164,7 @@ WK_CUDAEMU_STORE(__stcs)
 #define __powf(x, y) powf(x, y)
 #define __sinf(x)    sinf(x)
 #define __cosf(x)    cosf(x)
-    static inline float rsqrtf(float x) {
+static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }
 static inline double rsqrt(double x) {
