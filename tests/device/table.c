@@ -36,6 +36,7 @@ static const struct {
     { "eigh", 0, "signs of vectors are free" },
     { "svd", 0, "likewise" },
     { "qr", 0, "likewise" },
+    { "group_norm", 2, "few values a group: the terms of a gradient cancel" },
     { "scatter_add", 4, "values are added where they land, in another order" },
 };
 
@@ -203,7 +204,7 @@ static void compare_all(const subject *there, const subject *here) {
     double terms = fmax(1, here->row->cost(&call).operations / fmax(1, elements));
     for (int k = 0; k < here->n_out; k++) {
         const bool is_internal = here->row->internal_out >> k & 1; /* parts may leave it out */
-        if (is_internal && !there->out[k]) continue;
+        if ((is_internal || here->row->internal) && there->by_parts && !there->out[k]) continue;
         compare(there, there->out[k], here->out[k], terms, "output", k);
     }
     for (int i = 0; i < here->n_in; i++) {

@@ -27,6 +27,7 @@ static void to_device_samples(wk_sampler *s) {
 static const wk_attr_def to_device_attrs[] = { { "device", WK_ATTR_INT, offsetof(wk_to_device_attrs, device), 0, NULL,
                                                  0, "number of the device, 0 the CPU" } };
 static wk_op_def to_device_row = { .name = "to_device",
+                                   .internal = true, /* called as wk_to_device, see wick/device.h */
                                    .doc = "the same values on another device",
                                    .n_in = 1,
                                    .n_out = 1,
