@@ -15,7 +15,7 @@ namespace {
 
 template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads) {
     using R = wk_real<T>;
-    constexpr int AHEAD = sizeof(R) == 8 ? 1 : 4; // several doubles around an exponential do not stay in registers
+    [[maybe_unused]] constexpr int AHEAD = sizeof(R) == 8 ? 1 : 4; // several doubles around an exponential do not stay in registers
     const int64_t line = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / threads,
                   lane = threadIdx.x % (unsigned)threads;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX;
