@@ -32,7 +32,18 @@
 /* ---- spec/ ---- */
 wk_appdef *wk__appdef_from(wk__yaml *document); /* takes the document over, also when it fails */
 /* "local ignores resource.memMB": once for each key that the scheduler does not honour. */
-void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler);
+void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *scheduler);
+/* Parts of a role (role.c is their caller): NULL nodes leave *out as "not said". */
+wk_status wk__resource_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_resource *out);
+wk_status wk__mounts_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_role *role);
+wk_status wk__workspace_read(wk__yaml *doc, const wk__yaml_node *node, wk_role *role);
+/* One of a few words; its index. */
+wk_status wk__yaml_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
+                          size_t *out);
+/* ${env:NAME} in every value below the node; `$` of what comes in is doubled where macros are replaced later. */
+wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
+/* A text in which macros put back `text`: `$` doubled except before the four known ones. */
+wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
 const char *const *wk__component_names(size_t *count);
 const char *wk__component_doc(const char *name);

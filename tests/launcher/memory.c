@@ -21,7 +21,9 @@ static void release(void *context, void *memory, size_t size) {
 
 static const char text[] =
     "version: 1\nname: j\nroles:\n  - name: t\n    entrypoint: sh\n    args: [\"${app_id}\", b]\n"
-    "    num_replicas: 2\n    env: {A: \"${replica_id}\"}\n    metadata: {a: [1, \"2\"]}\n";
+    "    num_replicas: 2\n    env: {A: \"${replica_id}\"}\n    metadata: {a: [1, \"2\"]}\n"
+    "    resource: {h: aws_p4d.24xlarge_2, devices: {x: 1}}\n    mounts: [\"type=bind,src=~/a,dst=/b\"]\n"
+    "    port_map: {p: 1}\n    workspace: {\"${env:HOME,x}\": y}\n";
 
 /* From YAML to the printed request; true if all of it worked. */
 static bool whole_way(void) {

@@ -17,6 +17,8 @@ static const char usage[] =
     "too\n"
     "  -s, --scheduler S   local (processes on this machine) or mpi (ranks of one mpirun); default local\n"
     "  -cfg k=v,k2=a;b     options of the scheduler (wick runopts)\n"
+    "  -o KEY=VALUE        of a file: choose another of a group of its defaults, or set a value "
+    "(roles.NAME.num_replicas=4)\n"
     "  --dryrun            print what would be run, and do nothing\n"
     "  --wait              return when the app has ended; Ctrl-C leaves it running\n"
     "  --log               with --wait: show the replicas' output on stderr meanwhile\n"
@@ -29,6 +31,8 @@ static const char usage[] =
 typedef struct options {
     const char *what, *scheduler, *cfg;
     bool dryrun, wait, log;
+    const char **overrides; /* (override_count) */
+    size_t override_count;
     int rest_count;
     char **rest;
 } options;
@@ -71,8 +75,8 @@ static bool is_option(const char *word, const char *name) {
 }
 
 static int unknown_option(const char *word) {
-    static const char *const names[] = { "--scheduler", "-cfg",   "--dryrun",        "--wait",
-                                         "--log",       "--help", "--scheduler_args" };
+    static const char *const names[] = { "--scheduler", "-cfg",   "--dryrun",         "--wait",
+                                         "--log",       "--help", "--scheduler_args", "--override" };
     const char *nearest = wk__nearest(word, names, WK_COUNT(names));
     if (nearest) return wk__usage_error("run: unknown option %s; did you mean %s?", word, nearest);
     return wk__usage_error("run: unknown option %s; `wick run --help` lists them", word);
@@ -95,6 +99,8 @@ static int parse(int argc, char **argv, options *o) {
             if (!(o->scheduler = value_of(argc, argv, &at))) return 2;
         } else if (is_option(word, "-cfg") || is_option(word, "--scheduler_args")) {
             if (!(o->cfg = value_of(argc, argv, &at))) return 2;
+        } else if (is_option(word, "-o") || is_option(word, "--override")) {
+            if (!(o->overrides[o->override_count++] = value_of(argc, argv, &at))) return 2;
         } else if (strcmp(word, "--dryrun") == 0)
             o->dryrun = true;
         else if (strcmp(word, "--wait") == 0)
@@ -123,7 +129,8 @@ static wk_appdef *load(const options *o) {
     if (o->rest_count)
         return wk_fail_null(WK_CONFIG, "%s: arguments after -- are for components; a file has its own \"args\"",
                             o->what);
-    if (is_file(o->what) || access(o->what, F_OK) == 0) return wk_appdef_load(o->what);
+    if (is_file(o->what) || access(o->what, F_OK) == 0)
+        return wk_appdef_compose(o->what, o->overrides, o->override_count);
     const char *nearest = wk__nearest(o->what, names, count);
     if (nearest)
         return wk_fail_null(WK_NOT_FOUND, "\"%s\" is neither a file nor a component; did you mean \"%s\"?", o->what,
@@ -192,32 +199,37 @@ static void report(const char *what) {
     wk_clear_error();
 }
 
-int wk_run_main(int argc, char **argv) {
-    options o = { .scheduler = "local" };
-    int code = parse(argc, argv, &o);
-    if (code >= 0) return code;
+static int run(const options *o) {
+    int code = 0;
     wk_handle handle = { 0 };
     char *name = NULL;
-    wk_appdef *app = load(&o);
-    if (app) {
-        wk__appdef_say_ignored(app, o.scheduler);
-        if (o.dryrun)
-            (void)print_dryrun(app, &o);
-        else
-            (void)wk_app_run(app, o.scheduler, o.cfg, &handle);
+    wk_appdef *app = load(o);
+    const wk_scheduler_ops *ops = app ? wk_scheduler(o->scheduler) : NULL;
+    if (ops) {
+        wk__appdef_say_ignored(app, ops);
+        (void)(o->dryrun ? print_dryrun(app, o) : wk_app_run(app, o->scheduler, o->cfg, &handle));
     }
     wk_appdef_free(app);
     if (wk_failed()) {
         /* What failed after the app was known as one is a failed app, not a wrong command. */
         bool submitted = wk_error_code() == WK_STATE || wk_error_code() == WK_IO;
-        report(o.what);
+        report(o->what);
         return submitted && *handle.app_id ? 1 : 2;
     }
-    if (o.dryrun) return 0;
+    if (o->dryrun) return 0;
     if (!(name = wk_handle_format(&handle))) return wk_report(stderr) != WK_OK;
     (void)printf("%s\n", name);
     (void)fflush(stdout);
-    code = o.wait ? wait_for(&handle, name, o.log) : 0;
+    code = o->wait ? wait_for(&handle, name, o->log) : 0;
     wk_free(name);
+    return code;
+}
+
+int wk_run_main(int argc, char **argv) {
+    options o = { .scheduler = "local" };
+    o.overrides = wk_alloc((size_t)argc * sizeof *o.overrides);
+    int code = o.overrides ? parse(argc, argv, &o) : wk_report(stderr) != WK_OK;
+    if (code < 0) code = run(&o);
+    wk_free(o.overrides);
     return code;
 }

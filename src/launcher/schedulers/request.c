@@ -7,6 +7,7 @@
  */
 #include "launcher/launcher.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -43,20 +44,31 @@ int wk__request_ranks(const wk_request *request) {
 
 /* ---- make ---- */
 
+/* WICK_PORT_NAME=29500: the program learns the numbers that its role declared. */
+static const char *port_variable(wk_request *r, const char *name) {
+    char *variable = wk__arena_text(&r->arena, "WICK_PORT_%s", name);
+    for (char *at = variable; at && *at; at++)
+        *at = isalnum((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '_';
+    return variable;
+}
+
 static wk_status fill_program(wk_request *r, const wk_role *role, wk__program *program) {
     program->argc = role->arg_count + 1;
-    program->env_count = role->env_count;
+    program->env_count = role->port_count + role->env_count;
     program->argv = wk__arena_take(&r->arena, (program->argc + 1) * sizeof *program->argv);
-    program->env = wk__arena_take(&r->arena, (role->env_count + 1) * sizeof *program->env);
+    program->env = wk__arena_take(&r->arena, (program->env_count + 1) * sizeof *program->env);
     if (!program->argv || !program->env) return wk_error_code();
     bool itself = strcmp(role->entrypoint, "wick") == 0;
     program->argv[0] = itself ? r->wick : wk__arena_text(&r->arena, "%s", role->entrypoint);
     for (size_t i = 0; i < role->arg_count; i++) program->argv[i + 1] = wk__arena_text(&r->arena, "%s", role->args[i]);
     program->argv[program->argc] = NULL;
-    for (size_t i = 0; i < role->env_count; i++) {
-        program->env[i].key = wk__arena_text(&r->arena, "%s", role->env[i].key);
-        program->env[i].value = wk__arena_text(&r->arena, "%s", role->env[i].value);
-    }
+    wk_pair *env = program->env;
+    for (size_t i = 0; i < role->port_count; i++, env++)
+        *env = (wk_pair){ port_variable(r, role->port_map[i].key),
+                          wk__arena_text(&r->arena, "%s", role->port_map[i].value) };
+    for (size_t i = 0; i < role->env_count; i++, env++)
+        *env = (wk_pair){ wk__arena_text(&r->arena, "%s", role->env[i].key),
+                          wk__arena_text(&r->arena, "%s", role->env[i].value) };
     return wk_error_code();
 }
 
