@@ -266,7 +266,7 @@ WK_API wk_app_status *wk_app_describe(const wk_handle *handle);
 WK_API wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *state);
 WK_API wk_status wk_app_cancel(const wk_handle *handle);
 
-/* The AppDef of a built-in component ("utils.echo") and its arguments. */
+/* The AppDef of a component ("utils.echo", "file.yaml:name", one of WICK_COMPONENT_PATH) and its arguments. */
 WK_API wk_appdef *wk_component_build(const char *name, int argc, char *const *argv);
 
 /* ---- commands of `wick`: argv[0] is the command's name; return the exit code --------------------------------------
@@ -279,6 +279,7 @@ WK_API int wk_list_main(int argc, char **argv);
 WK_API int wk_cancel_main(int argc, char **argv);
 WK_API int wk_builtins_main(int argc, char **argv);
 WK_API int wk_runopts_main(int argc, char **argv);
+WK_API int wk_component_main(int argc, char **argv);
 /* The two that wick starts itself with: the supervisor of an app, and what stands around each replica. */
 WK_API int wk_supervise_main(int argc, char **argv);
 WK_API int wk_rank_main(int argc, char **argv);

@@ -45,8 +45,6 @@ wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
 /* A text in which macros put back `text`: `$` doubled except before the four known ones. */
 wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
-const char *const *wk__component_names(size_t *count);
-const char *wk__component_doc(const char *name);
 
 /* ---- schedulers/ ---- */
 typedef struct wk__program { /* one role, ready to run; per replica because of ${replica_id} */
@@ -167,6 +165,8 @@ wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, 
                         volatile sig_atomic_t *interrupted);
 
 /* ---- commands/ ---- */
+/* The AppDef and what the scheduler would run, on stdout. */
+wk_status wk__print_dryrun(const wk_appdef *app, const char *scheduler, const char *cfg);
 /* "wick: MESSAGE" to stderr; 2. */
 int wk__usage_error(const char *format, ...) WK_PRINTF(1, 2);
 

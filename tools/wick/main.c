@@ -32,6 +32,8 @@ static const command commands[] = {
     { "list", wk_list_main, NULL, "all apps", "wick list --json", false },
     { "cancel", wk_cancel_main, NULL, "end an app", "wick cancel mpi://wick/trainer-x7k2qv9wz4cd", false },
     { "builtins", wk_builtins_main, NULL, "components that need no file", "wick builtins", false },
+    { "component", wk_component_main, NULL, "write, check and list components", "wick component validate my.yaml",
+      false },
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },

@@ -201,16 +201,6 @@ int wk_cancel_main(int argc, char **argv) {
     return 0;
 }
 
-int wk_builtins_main(int argc, char **argv) {
-    int code = parse(argc, argv, "usage: wick builtins\n\nexample:  wick builtins\n", NULL, 0, NULL);
-    if (code >= 0) return code;
-    size_t count = 0;
-    const char *const *names = wk__component_names(&count);
-    (void)printf("Found %zu builtin components:\n", count);
-    for (size_t i = 0; i < count; i++) (void)printf("  %zu. %-12s %s\n", i + 1, names[i], wk__component_doc(names[i]));
-    return 0;
-}
-
 int wk_runopts_main(int argc, char **argv) {
     static const char usage[] = "usage: wick runopts [SCHEDULER]\n\nexample:  wick runopts mpi\n";
     static const char *const types[] = { "str", "int", "float", "bool", "list", "dict" };

@@ -3,7 +3,7 @@
  * stdout carries the handle and nothing else, because scripts take it from there; everything said goes to stderr.
  * Ctrl-C while waiting leaves the app alone: a job that ran for a day must not end with a terminal.
  */
-#include "launcher/launcher.h"
+#include "launcher/component/component.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,8 +13,9 @@ static const char usage[] =
     "usage: wick run FILE|COMPONENT [-s SCHEDULER] [-cfg k=v,...] [--dryrun] [--wait] [--log] [-- ARGUMENTS]\n"
     "\n"
     "  FILE                an AppDef in YAML\n"
-    "  COMPONENT           a built-in one (wick builtins); its arguments follow it, or follow -- if run knows them "
-    "too\n"
+    "  COMPONENT           one of `wick component list`, or FILE.yaml:NAME; its parameters follow it, the arguments "
+    "of\n"
+    "                      its program follow -- (`wick run COMPONENT --help` lists them)\n"
     "  -s, --scheduler S   local (processes on this machine) or mpi (ranks of one mpirun); default local\n"
     "  -cfg k=v,k2=a;b     options of the scheduler (wick runopts)\n"
     "  -o KEY=VALUE        of a file: choose another of a group of its defaults, or set a value "
@@ -56,8 +57,9 @@ int wk__usage_error(const char *format, ...) {
 
 static bool is_file(const char *what) {
     size_t size = strlen(what);
-    return strchr(what, '/') || (size > 5 && strcmp(what + size - 5, ".yaml") == 0)
-           || (size > 4 && strcmp(what + size - 4, ".yml") == 0);
+    return !wk__component_is_path(what)
+           && (strchr(what, '/') || (size > 5 && strcmp(what + size - 5, ".yaml") == 0)
+               || (size > 4 && strcmp(what + size - 4, ".yml") == 0));
 }
 
 /* The value of an option that is written as two words or with =; NULL (said on stderr) if there is none. */
@@ -82,16 +84,30 @@ static int unknown_option(const char *word) {
     return wk__usage_error("run: unknown option %s; `wick run --help` lists them", word);
 }
 
+static int help_of(const char *what) {
+    wk__component *c = wk__component_find(what);
+    char *text = c ? wk__component_help(c) : NULL;
+    if (text) (void)fputs(text, stdout);
+    wk_free(text);
+    wk__component_free(c);
+    if (!wk_failed()) return 0;
+    (void)wk_report(stderr);
+    return 2;
+}
+
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, options *o) {
     o->rest = argv + 1; /* what is the component's is gathered where it has been read already */
     for (int at = 1; at < argc; at++) {
         char *word = argv[at];
         if (strcmp(word, "--") == 0) {
-            while (++at < argc) o->rest[o->rest_count++] = argv[at];
+            bool help = o->what && !is_file(o->what) && at + 1 < argc && strcmp(argv[at + 1], "--help") == 0;
+            if (help && at + 2 == argc) return help_of(o->what);
+            while (at < argc) o->rest[o->rest_count++] = argv[at++];
             break;
         }
-        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        if (o->what && !is_file(o->what) && strcmp(word, "--help") == 0) return help_of(o->what);
+        if (!o->what && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
             (void)fputs(usage, stdout);
             return 0;
         }
@@ -121,28 +137,55 @@ static int parse(int argc, char **argv, options *o) {
     return -1;
 }
 
-static wk_appdef *load(const options *o) {
+/* "… did you mean "utils.echo"?" */
+static wk_appdef *nothing_like(const char *what) {
+    wk__component_entry *entries = NULL;
     size_t count = 0;
-    const char *const *names = wk__component_names(&count);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], o->what) == 0) return wk_component_build(o->what, o->rest_count, o->rest);
+    wk_clear_error();
+    if (wk__component_list(&entries, &count) != WK_OK) return NULL;
+    const char **names = wk_alloc((count + 1) * sizeof *names);
+    size_t known = 0;
+    for (size_t i = 0; names && i < count; i++)
+        if (!entries[i].broken) names[known++] = entries[i].name;
+    const char *nearest = names ? wk__nearest(what, names, known) : NULL;
+    if (nearest)
+        (void)wk_fail(WK_NOT_FOUND, "\"%s\" is neither a file nor a component; did you mean \"%s\"?", what, nearest);
+    else
+        (void)wk_fail(WK_NOT_FOUND, "\"%s\" is neither a file nor a component (wick builtins lists those)", what);
+    wk_free(names);
+    wk_free(entries);
+    return NULL;
+}
+
+static wk_appdef *load_file(const options *o) {
     if (o->rest_count)
         return wk_fail_null(WK_CONFIG, "%s: arguments after -- are for components; a file has its own \"args\"",
                             o->what);
-    if (is_file(o->what) || access(o->what, F_OK) == 0)
-        return wk_appdef_compose(o->what, o->overrides, o->override_count);
-    const char *nearest = wk__nearest(o->what, names, count);
-    if (nearest)
-        return wk_fail_null(WK_NOT_FOUND, "\"%s\" is neither a file nor a component; did you mean \"%s\"?", o->what,
-                            nearest);
-    return wk_fail_null(WK_NOT_FOUND, "\"%s\" is neither a file nor a component (wick builtins lists those)", o->what);
+    return wk_appdef_compose(o->what, o->overrides, o->override_count);
 }
 
-static wk_status print_dryrun(const wk_appdef *app, const options *o) {
+/* A file, or a component with its arguments, which may say for which scheduler it is made. */
+static wk_appdef *load(options *o) {
+    if (is_file(o->what)) return load_file(o);
+    wk__component *c = wk__component_find(o->what);
+    if (!c && wk_error_code() == WK_NOT_FOUND && !wk__component_is_path(o->what)) {
+        wk_clear_error();
+        return access(o->what, F_OK) == 0 ? load_file(o) : nothing_like(o->what);
+    }
+    if (c && !o->scheduler && c->scheduler && wk_scheduler(c->scheduler))
+        o->scheduler = wk_scheduler(c->scheduler)->name;
+    if (c && o->override_count)
+        (void)wk_fail(WK_CONFIG, "-o changes a file; %s has parameters (wick run %s --help)", c->name, c->name);
+    wk_appdef *app = c && !wk_failed() ? wk__component_build(c, o->rest_count, o->rest, NULL, 0) : NULL;
+    wk__component_free(c);
+    return app;
+}
+
+wk_status wk__print_dryrun(const wk_appdef *app, const char *scheduler, const char *cfg_text) {
     char id[160];
-    const wk_scheduler_ops *ops = wk_scheduler(o->scheduler);
+    const wk_scheduler_ops *ops = wk_scheduler(scheduler);
     if (!ops) return wk_error_code();
-    wk_cfg *cfg = wk_cfg_parse(ops->name, ops->runopts, ops->runopt_count, o->cfg);
+    wk_cfg *cfg = wk_cfg_parse(ops->name, ops->runopts, ops->runopt_count, cfg_text);
     if (!cfg) return wk_error_code();
     /* The letters that a run draws are the one thing that cannot be known before. */
     WK_TRY(wk_make_unique(app->name, id, sizeof id));
@@ -199,15 +242,17 @@ static void report(const char *what) {
     wk_clear_error();
 }
 
-static int run(const options *o) {
+static int run(options *o) {
     int code = 0;
     wk_handle handle = { 0 };
     char *name = NULL;
     wk_appdef *app = load(o);
+    if (!o->scheduler) o->scheduler = "local";
     const wk_scheduler_ops *ops = app ? wk_scheduler(o->scheduler) : NULL;
     if (ops) {
         wk__appdef_say_ignored(app, ops);
-        (void)(o->dryrun ? print_dryrun(app, o) : wk_app_run(app, o->scheduler, o->cfg, &handle));
+        (void)(o->dryrun ? wk__print_dryrun(app, o->scheduler, o->cfg)
+                         : wk_app_run(app, o->scheduler, o->cfg, &handle));
     }
     wk_appdef_free(app);
     if (wk_failed()) {
@@ -226,7 +271,7 @@ static int run(const options *o) {
 }
 
 int wk_run_main(int argc, char **argv) {
-    options o = { .scheduler = "local" };
+    options o = { 0 };
     o.overrides = wk_alloc((size_t)argc * sizeof *o.overrides);
     int code = o.overrides ? parse(argc, argv, &o) : wk_report(stderr) != WK_OK;
     if (code < 0) code = run(&o);

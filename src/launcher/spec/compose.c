@@ -53,7 +53,8 @@ static wk_status put_variable(const wk__yaml *doc, const wk__yaml_node *node, co
     const char *value = name ? getenv(name) : NULL;
     if (!value) value = otherwise;
     if (status == WK_OK && !value)
-        status = wk__yaml_fail(doc, node, "the environment has no %s; set it, or write ${env:%s,otherwise}", name, name);
+        status =
+            wk__yaml_fail(doc, node, "the environment has no %s; set it, or write ${env:%s,otherwise}", name, name);
     if (status == WK_OK) add_plain(out, value, in_macros);
     wk_free(name);
     wk_free(otherwise);
@@ -209,8 +210,8 @@ static wk_status lay_document(composer *c, wk__yaml *file, const char *path, int
     wk_status status = folder ? WK_OK : wk_error_code();
     if (defaults && status == WK_OK) status = wk__yaml_list(file, defaults, NULL);
     if (defaults && status == WK_OK && depth >= MOST_DEFAULTS_DEPTH)
-        status = wk__yaml_fail(file, defaults, "defaults of defaults, more than %d deep: a circle?",
-                               MOST_DEFAULTS_DEPTH);
+        status =
+            wk__yaml_fail(file, defaults, "defaults of defaults, more than %d deep: a circle?", MOST_DEFAULTS_DEPTH);
     for (const wk__yaml_node *item = defaults ? defaults->first : NULL; item && status == WK_OK; item = item->next)
         status = lay_default(c, file, item, folder, depth);
     wk_free(folder);

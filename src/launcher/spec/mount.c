@@ -83,8 +83,7 @@ static wk_status begin(reader *r, const wk__yaml_node *node, const char *value, 
 }
 
 /* `key`, or `key` and `value`, of the mount that the last `type=` began. */
-static wk_status read_word(reader *r, const wk__yaml_node *node, const char *key, const char *value,
-                           wk_mount **mount) {
+static wk_status read_word(reader *r, const wk__yaml_node *node, const char *key, const char *value, wk_mount **mount) {
     static const char *const known[] = { "type",   "src",      "source",    "dst",  "destination",
                                          "target", "readonly", "read_only", "perm", "permissions" };
     if (strcmp(key, "type") == 0) return begin(r, node, value, mount);

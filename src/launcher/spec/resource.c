@@ -19,8 +19,8 @@ typedef struct named {
 } named;
 
 static const named built_in[] = {
-#define GENERIC(name, cpu, gpu, memory) { name, cpu, gpu, memory, 0, 0, NULL },
-#define AWS(type, cpu, gpu, gib, efa, neuron) { "aws_" type, cpu, gpu, (gib) * INT64_C(983), efa, neuron, type },
+#define GENERIC(name, cpu, gpu, memory)       { name, cpu, gpu, memory, 0, 0, NULL },
+#define AWS(type, cpu, gpu, gib, efa, neuron) { "aws_" type, cpu, gpu, (gib)*INT64_C(983), efa, neuron, type },
     WK_GENERIC_RESOURCES(GENERIC) WK_AWS_RESOURCES(AWS)
 };
 
@@ -48,9 +48,9 @@ static wk_status copy(wk__arena *arena, const wk_resource *from, wk_resource *ou
     wk_capability *caps = wk__arena_take(arena, (from->capability_count + 1) * sizeof *caps);
     if (!caps) return wk_error_code();
     for (size_t i = 0; i < from->capability_count; i++)
-        caps[i] = (wk_capability){ wk__arena_text(arena, "%s", from->capabilities[i].key),
-                                   wk__arena_text(arena, "%s", from->capabilities[i].value),
-                                   from->capabilities[i].type };
+        caps[i] =
+            (wk_capability){ wk__arena_text(arena, "%s", from->capabilities[i].key),
+                             wk__arena_text(arena, "%s", from->capabilities[i].value), from->capabilities[i].type };
     out->capabilities = caps;
     WK_TRY(copy_pairs(arena, from->devices, from->device_count, &out->devices));
     return copy_pairs(arena, from->tags, from->tag_count, &out->tags);
@@ -82,8 +82,7 @@ static wk_status expand(wk__arena *arena, const named *from, wk_resource *out) {
         caps[out->capability_count++] =
             (wk_capability){ "node.kubernetes.io/instance-type", from->instance, WK_VALUE_STRING };
     if (from->efa)
-        devices[out->device_count++] =
-            (wk_pair){ "vpc.amazonaws.com/efa", wk__arena_text(arena, "%d", from->efa) };
+        devices[out->device_count++] = (wk_pair){ "vpc.amazonaws.com/efa", wk__arena_text(arena, "%d", from->efa) };
     if (from->neuron)
         devices[out->device_count++] =
             (wk_pair){ "aws.amazon.com/neurondevice", wk__arena_text(arena, "%d", from->neuron) };
