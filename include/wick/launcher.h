@@ -249,6 +249,8 @@ typedef struct wk_scheduler_ops {
     wk_log_stream *(*log_open)(const char *app_id, const char *role, int replica, wk_log_kind kind);
     wk_status (*cancel)(const char *app_id);                  /* returns at once; no effect on an ended app */
     wk_status (*list)(wk_app_entry **entries, size_t *count); /* newest first; free with wk_free */
+    double
+        poll_seconds; /* least time between two describes by a waiting client; 0: the store is asked, which is free */
 } wk_scheduler_ops;
 
 /* The scheduler of that name, or NULL with an error that names those there are. */
@@ -258,13 +260,21 @@ WK_API wk_status wk_scheduler_register(const wk_scheduler_ops *ops);
 
 /* ---- runner ------------------------------------------------------------------------------------------------------ */
 
-/* Check, dry-run, store, schedule.  cfg is text as after -cfg, NULL for defaults. */
+/* What would run, under a handle that is new; cfg NULL for defaults.  Nothing happens yet. */
+WK_API wk_request *wk_app_dryrun(const wk_appdef *app, const char *scheduler, const wk_cfg *cfg, wk_handle *handle);
+/* Store it and start it, as wk_app_dryrun made it or as it was changed since. */
+WK_API wk_status wk_app_schedule(wk_request *request, const wk_handle *handle);
+/* Both.  cfg is text as after -cfg, NULL for defaults. */
 WK_API wk_status wk_app_run(const wk_appdef *app, const char *scheduler, const char *cfg, wk_handle *handle);
 /* NULL with WK_NOT_FOUND pending if there is no such app. */
 WK_API wk_app_status *wk_app_describe(const wk_handle *handle);
 /* Returns when the app has ended, or with WK_TIMEOUT after that many seconds (0: no limit). */
 WK_API wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *state);
 WK_API wk_status wk_app_cancel(const wk_handle *handle);
+/* Forget an app: cancel it, wait for its end (30 s at most), remove its logs and its row. */
+WK_API wk_status wk_app_delete(const wk_handle *handle);
+/* The AppDef that it was started from, values of secret variables as ***. */
+WK_API wk_appdef *wk_app_definition(const wk_handle *handle);
 
 /* The AppDef of a component ("utils.echo", "file.yaml:name", one of WICK_COMPONENT_PATH) and its arguments. */
 WK_API wk_appdef *wk_component_build(const char *name, int argc, char *const *argv);
@@ -280,6 +290,9 @@ WK_API int wk_cancel_main(int argc, char **argv);
 WK_API int wk_builtins_main(int argc, char **argv);
 WK_API int wk_runopts_main(int argc, char **argv);
 WK_API int wk_component_main(int argc, char **argv);
+WK_API int wk_configure_main(int argc, char **argv);
+WK_API int wk_describe_main(int argc, char **argv);
+WK_API int wk_delete_main(int argc, char **argv);
 /* The two that wick starts itself with: the supervisor of an app, and what stands around each replica. */
 WK_API int wk_supervise_main(int argc, char **argv);
 WK_API int wk_rank_main(int argc, char **argv);

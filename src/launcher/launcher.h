@@ -46,6 +46,17 @@ wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
 wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
 
+/* ---- config/ ---- */
+/* Where the copy of these folders (path, place below the copy) will lie: <state>/workspaces/HASH.  Changes nothing. */
+char *wk__workspace_path(const wk_pair *folders, size_t count);
+/* Make it, unless it is there. */
+wk_status wk__workspace_copy(const wk_pair *folders, size_t count, const char *path);
+/* Options in three steps: the text; one more, weaker (value NULL: explicitly none); defaults.  A key that the scheduler
+ * does not have is named with its place in a warning. */
+wk_cfg *wk__cfg_begin(const char *scheduler, const wk_runopt *options, size_t count, const char *text);
+wk_status wk__cfg_add(wk_cfg *cfg, const char *key, const char *value, const char *where);
+wk_cfg *wk__cfg_finish(wk_cfg *cfg); /* frees it when a required one is missing */
+
 /* ---- schedulers/ ---- */
 typedef struct wk__program { /* one role, ready to run; per replica because of ${replica_id} */
     const char **argv;
@@ -57,6 +68,9 @@ typedef struct wk__program { /* one role, ready to run; per replica because of $
 typedef struct wk__request_role {
     const char *name;
     int replicas, first_rank, max_retries;
+    const char *directory;    /* to run in, "" for the request's */
+    const wk_pair *workspace; /* what to copy there first; not kept in the file */
+    size_t workspace_count;
     wk__program *programs; /* (replicas) */
 } wk__request_role;
 
@@ -81,6 +95,8 @@ const wk_scheduler_ops *wk__scheduler_at(size_t index);
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
+/* Make the copies of workspaces that it runs in. */
+wk_status wk__request_copy_workspaces(const wk_request *request);
 /* Fields separated by NUL: an argument holds any other byte. */
 wk_status wk__request_write(const wk_request *request, const char *path);
 wk_request *wk__request_read(const char *path);
@@ -164,9 +180,24 @@ void wk__last_line(const char *path, char *line, size_t size);
 wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, bool follow, int descriptor,
                         volatile sig_atomic_t *interrupted);
 
+struct json_t;
+/* A text as a JSON string, bytes that are not UTF-8 as U+FFFD; a tree as JSON. */
+struct json_t *wk__json_text(const char *text);
+struct json_t *wk__json_of(const wk__yaml_node *node);
+wk_status wk__store_remove(wk__store *store, const char *app_id);
+
+typedef struct wk__event {
+    const char *api; /* NULL: nobody listens */
+    double start, clock;
+    int64_t cpu;
+} wk__event;
+wk__event wk__event_begin(const char *api);
+/* The pending error is part of what is told. */
+void wk__event_end(const wk__event *event, const char *scheduler, const char *app_id, const wk_appdef *app);
+
 /* ---- commands/ ---- */
 /* The AppDef and what the scheduler would run, on stdout. */
-wk_status wk__print_dryrun(const wk_appdef *app, const char *scheduler, const char *cfg);
+wk_status wk__print_dryrun(const wk_appdef *app, const wk_scheduler_ops *scheduler, const wk_cfg *cfg);
 /* "wick: MESSAGE" to stderr; 2. */
 int wk__usage_error(const char *format, ...) WK_PRINTF(1, 2);
 

@@ -130,7 +130,8 @@ Test(component, ddp) {
 }
 
 Test(component, job_grammar) {
-    static const char *const bad[] = { "", "x", "2x", "x2", "2y4", "0", "2x0", "4:2x1", "2:4", "1x2x3", "-1", "1000x1000" };
+    static const char *const bad[] = { "",    "x",     "2x",  "x2",    "2y4", "0",
+                                       "2x0", "4:2x1", "2:4", "1x2x3", "-1",  "1000x1000" };
     for (size_t i = 0; i < WK_COUNT(bad); i++) {
         char expected[200];
         (void)snprintf(expected, sizeof expected,
@@ -166,9 +167,10 @@ Test(component, torchrun_golden) {
     app = good(BUILD("dist.torchrun", "-j", "1:3x2", "-m", "a.b", "--rdzv_backend", "static", "--rdzv_conf", "t=1",
                      "--max_restarts", "2"));
     ready = wk_macros_apply(&macros, app);
-    args_are(ready, "-c|torchrun --rdzv_backend static --rdzv_conf t=1 --rdzv_endpoint ${MASTER_ADDR:=localhost}:29500 "
-                    "--rdzv_id 'job-1' --nnodes 1:3 --nproc_per_node 2 --max_restarts 2 --tee 3 --role '' --node_rank 1 "
-                    "-m a.b");
+    args_are(ready,
+             "-c|torchrun --rdzv_backend static --rdzv_conf t=1 --rdzv_endpoint ${MASTER_ADDR:=localhost}:29500 "
+             "--rdzv_id 'job-1' --nnodes 1:3 --nproc_per_node 2 --max_restarts 2 --tee 3 --role '' --node_rank 1 "
+             "-m a.b");
     cr_assert_eq(app->roles[0].min_replicas, 1);
     wk_appdef_free(ready);
     wk_appdef_free(app);
@@ -203,7 +205,8 @@ static const char mine[] =
     "      rest: {type: varargs, help: more}\n"
     "    app:\n      name: greet\n      roles:\n        - name: greet\n          entrypoint: echo\n"
     "          args:\n            - {join: [hello, {when: loud, then: THE}, \"${who}\"], with: \"-\"}\n"
-    "            - {when: loud and times != 3, then: [\"!\", \"!\"]}\n            - tags=${tags}\n            - ${rest}\n"
+    "            - {when: loud and times != 3, then: [\"!\", \"!\"]}\n            - tags=${tags}\n            - "
+    "${rest}\n"
     "          num_replicas: ${times}\n          metadata: {n: \"${tags}\"}\n";
 
 Test(own_component, from_a_file) {
@@ -284,9 +287,11 @@ Test(own_component, linter) {
         ":13:43: error: who|loud: the filters are shell, script, first, rest, stem and suffix\n",
         ":14:32: error: \"nn\" is neither a parameter nor a macro; did you mean \"n\"?\n",
         ":7:7: warning: parameter \"left\" is used nowhere\n",
-        ":17:28: error: type must be str, int, float, bool, list, dict, varargs, job or run_name, not \"strr\"; did you "
+        ":17:28: error: type must be str, int, float, bool, list, dict, varargs, job or run_name, not \"strr\"; did "
+        "you "
         "mean \"str\"?\n",
-        ":21:38: error: the AppDef it makes: unknown key \"num_replica\" in role \"t\"; did you mean \"num_replicas\"?\n",
+        ":21:38: error: the AppDef it makes: unknown key \"num_replica\" in role \"t\"; did you mean "
+        "\"num_replicas\"?\n",
     };
     for (size_t i = 0; i < WK_COUNT(lines); i++) {
         char expected[1400];
@@ -312,7 +317,8 @@ Test(own_component, booth_writes_its_result) {
     char base[600];
     char file[700];
     (void)snprintf(base, sizeof base, "%s/booth", state_dir());
-    outcome o = WICK("run", "utils.booth", "--x1", "1", "--x2", "2", "--trial_idx", "7", "--tracker_base", base, "--wait");
+    outcome o =
+        WICK("run", "utils.booth", "--x1", "1", "--x2", "2", "--trial_idx", "7", "--tracker_base", base, "--wait");
     cr_assert_eq(o.code, 0, "%s", o.err);
     forget(&o);
     (void)snprintf(file, sizeof file, "%s/7", base);
@@ -322,7 +328,8 @@ Test(own_component, booth_writes_its_result) {
 }
 
 Test(own_component, mpi_is_its_own_scheduler) {
-    outcome o = WICK("run", "dist.mpi", "-j", "2", "--wait", "--log", "--", "sh", "-c", "echo $RANK of $OMPI_COMM_WORLD_SIZE");
+    outcome o =
+        WICK("run", "dist.mpi", "-j", "2", "--wait", "--log", "--", "sh", "-c", "echo $RANK of $OMPI_COMM_WORLD_SIZE");
     cr_assert_eq(o.code, 0, "%s", o.err);
     cr_assert_eq(strncmp(o.out, "mpi://", 6), 0);
     assert_contains(o.err, "mpi/1 1 of 2\n");
@@ -332,8 +339,9 @@ Test(own_component, mpi_is_its_own_scheduler) {
 Test(own_component, help_of_a_built_in) {
     outcome o = WICK("run", "dist.ddp", "--", "--help");
     cr_assert_eq(o.code, 0);
-    assert_contains(o.out, "  -j, --j job                  [[min:]nodes x]processes a node, as in 4, 2x4 or 2:4x8 (default: "
-                           "1x2)\n");
+    assert_contains(o.out,
+                    "  -j, --j job                  [[min:]nodes x]processes a node, as in 4, 2x4 or 2:4x8 (default: "
+                    "1x2)\n");
     assert_contains(o.out, "example:  wick run dist.ddp -j 2x4 --script train.py -- --epochs 3\n");
     forget(&o);
 }

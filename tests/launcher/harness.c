@@ -30,6 +30,10 @@ void state_begin(void) {
     (void)mkdir(directory, 0700);
     (void)setenv("WICK_STATE_DIR", directory, 1);
     (void)unsetenv("OMP_NUM_THREADS");
+    (void)setenv("TORCHXCONFIG", "", 1); /* not that of whoever runs the tests */
+    (void)setenv("WICK_CONFIG", "", 1);
+    (void)unsetenv("WICK_COMPONENT_PATH");
+    (void)unsetenv("WICK_EVENTS");
 }
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {

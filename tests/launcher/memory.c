@@ -23,7 +23,8 @@ static const char text[] =
     "version: 1\nname: j\nroles:\n  - name: t\n    entrypoint: sh\n    args: [\"${app_id}\", b]\n"
     "    num_replicas: 2\n    env: {A: \"${replica_id}\"}\n    metadata: {a: [1, \"2\"]}\n"
     "    resource: {h: aws_p4d.24xlarge_2, devices: {x: 1}}\n    mounts: [\"type=bind,src=~/a,dst=/b\"]\n"
-    "    port_map: {p: 1}\n    workspace: {\"${env:HOME,x}\": y}\n";
+    "    port_map: {p: 1}\n    image: \"${env:HOME,x}\"\n"
+    "    workspace: {\"" WICK_SOURCE_DIR "/cmake\": y}\n";
 
 /* From YAML to the printed request; true if all of it worked. */
 static bool whole_way(void) {

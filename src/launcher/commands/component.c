@@ -88,7 +88,11 @@ static int test(int argc, char **argv) {
     }
     wk__component *c = wk__component_find(argv[0]);
     wk_appdef *app = c ? wk__component_build(c, argc - at, argv + at, NULL, 0) : NULL;
-    if (app) (void)wk__print_dryrun(app, scheduler ? scheduler : c->scheduler ? c->scheduler : "local", NULL);
+    const char *chosen = scheduler ? scheduler : c && c->scheduler ? c->scheduler : "local";
+    const wk_scheduler_ops *ops = app ? wk_scheduler(chosen) : NULL;
+    wk_cfg *cfg = ops ? wk_cfg_parse(ops->name, ops->runopts, ops->runopt_count, NULL) : NULL;
+    if (cfg) (void)wk__print_dryrun(app, ops, cfg);
+    wk_cfg_free(cfg);
     wk_appdef_free(app);
     wk__component_free(c);
     return wk_failed() ? (wk_report(stderr), 1) : 0;

@@ -184,45 +184,72 @@ int wk_list_main(int argc, char **argv) {
     return code;
 }
 
+/* {"handle": …, "state": …} */
+static void print_state(const char *handle, const char *state) {
+    json_t *root = json_object();
+    (void)json_object_set_new(root, "handle", json_string(handle));
+    (void)json_object_set_new(root, "state", json_string(state));
+    (void)json_dumpf(root, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(root);
+}
+
 int wk_cancel_main(int argc, char **argv) {
     static const char usage[] =
-        "usage: wick cancel HANDLE\n\nReturns when the app has ended, after 30 s at the latest.\n\n"
+        "usage: wick cancel HANDLE [--json]\n\nReturns when the app has ended, after 30 s at the latest.\n\n"
         "example:  wick cancel local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
     const char *word = NULL;
     wk_handle handle;
     wk_app_state state = WK_APP_UNKNOWN;
-    int code = parse(argc, argv, usage, NULL, 0, &word);
+    const flag flags[] = { { "--json", NULL, &json } };
+    int code = parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("cancel: which app? give its handle (wick list)");
     if (wk_handle_parse(word, &handle) != WK_OK || wk_app_cancel(&handle) != WK_OK
         || wk_app_wait(&handle, 30, &state) != WK_OK)
         return report();
     (void)fprintf(stderr, "wick: %s: %s\n", handle.app_id, wk_app_state_name(state));
+    if (json) print_state(word, wk_app_state_name(state));
     return 0;
 }
 
-int wk_runopts_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick runopts [SCHEDULER]\n\nexample:  wick runopts mpi\n";
-    static const char *const types[] = { "str", "int", "float", "bool", "list", "dict" };
+int wk_delete_main(int argc, char **argv) {
+    static const char usage[] = "usage: wick delete HANDLE [--json]\n\n"
+                                "Ends the app if it runs, and removes its logs and its row.\n\n"
+                                "example:  wick delete local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
     const char *word = NULL;
-    int code = parse(argc, argv, usage, NULL, 0, &word);
+    wk_handle handle;
+    const flag flags[] = { { "--json", NULL, &json } };
+    int code = parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
-    if (word && !wk_scheduler(word)) {
-        (void)wk_report(stderr);
-        return 2;
-    }
-    const wk_scheduler_ops *ops;
-    for (size_t i = 0; (ops = wk__scheduler_at(i)); i++) {
-        if (word && strcmp(word, ops->name) != 0) continue;
-        (void)printf("%s: %s\n", ops->name, ops->doc);
-        for (size_t k = 0; k < ops->runopt_count; k++) {
-            const wk_runopt *o = &ops->runopts[k];
-            (void)printf("    %s=%s (%s, %s)\n        %s\n", o->name, "...", types[o->type],
-                         o->required  ? "required"
-                         : o->initial ? o->initial
-                                      : "None",
-                         o->help);
-        }
-    }
+    if (!word) return wk__usage_error("delete: which app? give its handle (wick list)");
+    if (wk_handle_parse(word, &handle) != WK_OK || wk_app_delete(&handle) != WK_OK) return report();
+    if (json) print_state(word, "DELETED");
     return 0;
+}
+
+int wk_describe_main(int argc, char **argv) {
+    static const char usage[] = "usage: wick describe HANDLE [--json]\n\n"
+                                "The AppDef that the app was started from; values of secret variables are ***.\n\n"
+                                "example:  wick describe local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
+    const char *word = NULL;
+    wk_handle handle;
+    const flag flags[] = { { "--json", NULL, &json } };
+    int code = parse(argc, argv, usage, flags, 1, &word);
+    if (code >= 0) return code;
+    if (!word) return wk__usage_error("describe: which app? give its handle (wick list)");
+    wk_appdef *app = wk_handle_parse(word, &handle) == WK_OK ? wk_app_definition(&handle) : NULL;
+    if (!app) return report();
+    char *text = json ? NULL : wk_appdef_dump(app);
+    json_t *root = json ? wk__json_of(app->document->root) : NULL;
+    if (text) (void)fputs(text, stdout);
+    if (root) (void)json_dumpf(root, stdout, JSON_INDENT(2));
+    if (root) (void)fputc('\n', stdout);
+    json_decref(root);
+    wk_free(text);
+    wk_appdef_free(app);
+    return wk_failed() ? report() : 0;
 }

@@ -33,8 +33,7 @@ static wk__yaml_node *scalar(const wk__filled *f, wk__parameter_type type, const
     if (type == WK__BOOL) good = is_truth(text, &flag);
     if (!good || (end && (end == text || *end)))
         return wk_fail_null(WK_CONFIG, "%s must be %s, not \"%.80s\"", who, expected[type], text);
-    wk__yaml_node *node =
-        wk__yaml_new(f->doc, WK__YAML_SCALAR, type == WK__BOOL ? (flag ? "true" : "false") : text);
+    wk__yaml_node *node = wk__yaml_new(f->doc, WK__YAML_SCALAR, type == WK__BOOL ? (flag ? "true" : "false") : text);
     if (!node) return NULL;
     node->quoted = type == WK__STR;
     node->origin = wk__arena_text(&f->doc->arena, "%s", who);
@@ -121,8 +120,7 @@ static wk_status give(wk__filled *f, size_t index, const char *text) {
     bool repeats = p->type == WK__LIST || p->type == WK__DICT;
     const char *who = call(f, p);
     if (!who) return wk_error_code();
-    if (f->given[index] && !repeats)
-        return wk_fail(WK_CONFIG, "%s: --%s is given twice", f->component->name, p->name);
+    if (f->given[index] && !repeats) return wk_fail(WK_CONFIG, "%s: --%s is given twice", f->component->name, p->name);
     f->values[index] = repeats ? items(f, p, who, text, f->given[index] ? f->values[index] : NULL)
                                : wk__parameter_value(f, p, who, text);
     f->given[index] = true;
@@ -204,10 +202,10 @@ static wk_status check_one(const wk__filled *f) {
         set += p && f->values[p - f->component->parameters] != NULL;
         wk_text_printf(&names, "%s--%s", item == list->first ? "" : item->next ? ", " : " or ", item->text);
     }
-    wk_status status = !list || set == 1 ? WK_OK
-                                         : wk_fail(WK_CONFIG, "%s: give exactly one of %s; there %s %zu",
-                                                   f->component->name, wk_text_get(&names),
-                                                   set == 1 ? "is" : "are", set);
+    wk_status status = !list || set == 1
+                           ? WK_OK
+                           : wk_fail(WK_CONFIG, "%s: give exactly one of %s; there %s %zu", f->component->name,
+                                     wk_text_get(&names), set == 1 ? "is" : "are", set);
     wk_text_free(&names);
     return status;
 }

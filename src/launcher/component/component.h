@@ -32,7 +32,7 @@ typedef enum wk__parameter_type {
 
 typedef struct wk__parameter {
     const char *name, *help; /* help "" if none */
-    char letter; /* of a short option, or 0 */
+    char letter;             /* of a short option, or 0 */
     wk__parameter_type type;
     wk__parameter_type item; /* of a list's items and a dict's values: STR, INT, FLOAT or BOOL */
     bool optional;           /* may stay without a value */

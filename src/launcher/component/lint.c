@@ -66,8 +66,8 @@ static bool is_macro(const char *body, size_t size) {
     return strncmp(body, "env:", 4) == 0 || strncmp(body, "oc.env:", 7) == 0;
 }
 
-static void check_reference(linter *l, const wk__yaml_node *node, bool at_key, const wk__reference *r,
-                            const char *body, size_t size) {
+static void check_reference(linter *l, const wk__yaml_node *node, bool at_key, const wk__reference *r, const char *body,
+                            size_t size) {
     if (r->parameter) {
         const char *fault = wk__reference_fault(r);
         l->used[r->parameter - l->component->parameters] = true;
@@ -100,9 +100,9 @@ static void check_text(linter *l, const wk__yaml_node *node, bool at_key, const 
 static void check_condition(linter *l, const wk__yaml_node *node) {
     for (const char *at = node->text; at;) {
         const char *and = strstr(at, " and ");
-        wk__condition c = wk__condition_of(l->component, at, and ? (size_t)(and - at) : strlen(at));
+        wk__condition c = wk__condition_of(l->component, at, and? (size_t)(and-at) : strlen(at));
         check_reference(l, node, false, &c.reference, c.name, c.name_size);
-        at = and ? and + 5 : NULL;
+        at = and? and+5 : NULL;
     }
 }
 

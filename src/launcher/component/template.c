@@ -1,10 +1,9 @@
 /* template.c: a component's `app` with values in place.
  *
- *   "${args}"                    alone: the value itself, a list is spliced into a list, a dict as a key into a mapping,
- *                                and what has no value is left out
- *   "run-${name}"                within text: its text
- *   {when: C, then: X, else: Y}  X or Y (or nothing)      C: `x`, `not x`, `x == text`, `x != text`, joined by `and`
- *   {join: [...], with: " "}     one text of many
+ *   "${args}"                    alone: the value itself, a list is spliced into a list, a dict as a key into a
+ * mapping, and what has no value is left out "run-${name}"                within text: its text {when: C, then: X,
+ * else: Y}  X or Y (or nothing)      C: `x`, `not x`, `x == text`, `x != text`, joined by `and` {join: [...], with: "
+ * "}     one text of many
  *
  * Values that go where macros are replaced later have their `$` doubled, so that they arrive as they were given; the
  * four macros themselves still work in an argument, as they do in TorchX.
@@ -56,7 +55,7 @@ static wk_status holds(const wk__filled *f, const wk__yaml_node *node, bool *out
     *out = true;
     for (const char *at = text; at;) {
         const char *and = strstr(at, " and ");
-        wk__condition c = wk__condition_of(f->component, at, and ? (size_t)(and - at) : strlen(at));
+        wk__condition c = wk__condition_of(f->component, at, and? (size_t)(and-at) : strlen(at));
         if (!c.reference.parameter || wk__reference_fault(&c.reference))
             return wk__yaml_fail(f->component->doc, node, "when: \"%.*s\" is no parameter of %s", (int)c.name_size,
                                  c.name, f->component->name);
@@ -67,7 +66,7 @@ static wk_status holds(const wk__filled *f, const wk__yaml_node *node, bool *out
             truth = value && value->kind == WK__YAML_SCALAR && strlen(value->text) == c.literal_size
                     && memcmp(value->text, c.literal, c.literal_size) == 0;
         *out = *out && truth != c.negated;
-        at = and ? and + 5 : NULL;
+        at = and? and+5 : NULL;
     }
     return WK_OK;
 }

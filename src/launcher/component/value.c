@@ -89,8 +89,8 @@ static wk_status complete_job(const char *who, const char *text, const char *hos
     }
     if (strchr(text, 'x')) return WK_OK;
     if (resource.gpu < 1)
-        return wk_fail(WK_CONFIG, "%s %s means %s nodes with a process for each GPU, and %s has none; say %sxPROCS", who,
-                       text, text, host, text);
+        return wk_fail(WK_CONFIG, "%s %s means %s nodes with a process for each GPU, and %s has none; say %sxPROCS",
+                       who, text, text, host, text);
     out->nodes = out->min_nodes = out->procs;
     out->procs = resource.gpu;
     return WK_OK;
@@ -121,9 +121,7 @@ static wk__yaml_node *job_field(const wk__filled *f, const wk__reference *r, con
     char text[64];
     const wk__yaml_node *host = r->parameter->host ? value_of(f, r->parameter->host) : NULL;
     if (wk__job_parse(r->parameter->name, value->text, host ? host->text : NULL, &job) != WK_OK) return NULL;
-    const int64_t numbers[] = {
-        job.nodes, job.min_nodes, job.procs, job.nodes * job.procs, job.min_nodes * job.procs
-    };
+    const int64_t numbers[] = { job.nodes, job.min_nodes, job.procs, job.nodes * job.procs, job.min_nodes * job.procs };
     (void)snprintf(text, sizeof text, "%lld", (long long)job.nodes);
     if (is_word(r->field, r->field_size, "replicas")) {
         if (job.min_nodes != job.nodes)
@@ -169,9 +167,9 @@ static wk__yaml_node *name_field(const wk__filled *f, const wk__reference *r, co
     if (is_word(r->field, r->field_size, "stem") || (is_word(r->field, r->field_size, "run") && !*run))
         return text_node(f, stem, true);
     if (is_word(r->field, r->field_size, "run")) return text_node(f, run, true);
-    const char *experiment =
-        slash && slash != value->text ? wk__arena_text(arena, "%.*s", (int)(slash - value->text), value->text)
-                                      : "default-experiment";
+    const char *experiment = slash && slash != value->text
+                                 ? wk__arena_text(arena, "%.*s", (int)(slash - value->text), value->text)
+                                 : "default-experiment";
     return text_node(f, experiment, true);
 }
 

@@ -11,7 +11,7 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     return request;
 }
 
-static const char *const honoured[] = { "port_map", NULL };
+static const char *const honoured[] = { "port_map", "workspace", NULL };
 
 const wk_scheduler_ops wk__local = {
     .api_version = WK_SCHEDULER_API,

@@ -170,7 +170,7 @@ failed:
     return NULL;
 }
 
-static const char *const honoured[] = { "port_map", NULL };
+static const char *const honoured[] = { "port_map", "workspace", NULL };
 
 const wk_scheduler_ops wk__mpi = {
     .api_version = WK_SCHEDULER_API,

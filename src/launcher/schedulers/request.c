@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum { MOST_BYTES = 1 << 28 };
-#define FORMAT_LINE "wick request 1"
+#define FORMAT_LINE "wick request 2"
 
 char *wk__arena_text(wk__arena *arena, const char *format, ...) {
     va_list list;
@@ -88,6 +88,29 @@ static wk_status fill_replicas(wk_request *r, const wk_appdef *app, int k) {
     return status;
 }
 
+static wk_status fill_workspace(wk_request *r, const wk_role *from, wk__request_role *role) {
+    role->directory = "";
+    if (!from->workspace_count) return WK_OK;
+    wk_pair *folders = wk__arena_take(&r->arena, from->workspace_count * sizeof *folders);
+    char *path = folders ? wk__workspace_path(from->workspace, from->workspace_count) : NULL;
+    if (!path) return wk_error_code();
+    role->directory = wk__arena_text(&r->arena, "%s", path);
+    wk_free(path);
+    for (size_t i = 0; i < from->workspace_count; i++)
+        folders[i] = (wk_pair){ wk__arena_text(&r->arena, "%s", from->workspace[i].key),
+                                wk__arena_text(&r->arena, "%s", from->workspace[i].value) };
+    role->workspace = folders;
+    role->workspace_count = from->workspace_count;
+    return wk_error_code();
+}
+
+wk_status wk__request_copy_workspaces(const wk_request *r) {
+    for (size_t i = 0; i < r->role_count; i++)
+        if (r->roles[i].workspace_count)
+            WK_TRY(wk__workspace_copy(r->roles[i].workspace, r->roles[i].workspace_count, r->roles[i].directory));
+    return WK_OK;
+}
+
 static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler, const char *app_id) {
     char path[4096];
     WK_TRY(wk__wick_path(path, sizeof path));
@@ -111,6 +134,7 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
                                     .max_retries = (int)app->roles[i].max_retries };
         role->programs = wk__arena_take(&r->arena, (size_t)role->replicas * sizeof *role->programs);
         if (!role->programs) return wk_error_code();
+        WK_TRY(fill_workspace(r, &app->roles[i], role));
         first += role->replicas;
         if (role->replicas > most) most = role->replicas;
     }
@@ -161,6 +185,7 @@ wk_status wk__request_write(const wk_request *r, const char *path) {
     for (size_t i = 0; i < r->role_count; i++) {
         const wk__request_role *role = &r->roles[i];
         put(&out, role->name);
+        put(&out, role->directory);
         put_number(&out, role->replicas);
         put_number(&out, role->first_rank);
         put_number(&out, role->max_retries);
@@ -223,6 +248,7 @@ static wk_status read_roles(wk_request *r, cursor *in) {
     for (size_t i = 0; i < r->role_count; i++) {
         wk__request_role *role = &r->roles[i];
         role->name = take(in);
+        role->directory = take(in);
         role->replicas = (int)take_count(in);
         role->first_rank = (int)take_count(in);
         role->max_retries = (int)take_count(in);
@@ -300,6 +326,7 @@ static void print_program(wk_text *out, const wk_request *r, const wk__request_r
         wk_text_puts(out, " ");
         print_word(out, p->argv[a]);
     }
+    if (*role->directory) wk_text_printf(out, "\n  directory: %s", role->directory);
     wk_text_puts(out, "\n  environment:\n");
     for (size_t e = 0; e < p->env_count; e++) {
         wk_text_printf(out, "    %s=", p->env[e].key);

@@ -90,6 +90,7 @@ wk_status wk__supervised_schedule(wk_request *r) {
         goto done;
     }
     WK_TRY_DONE(wk__make_dirs(directory));
+    WK_TRY_DONE(wk__request_copy_workspaces(r));
     WK_TRY_DONE(wk__request_write(r, request));
     WK_TRY_DONE(wk__write_file(yaml, r->app_yaml, strlen(r->app_yaml)));
     lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
