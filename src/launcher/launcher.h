@@ -85,14 +85,20 @@ struct wk_request {
     const char **launcher; /* mpirun and its arguments, NULL-terminated; none: the supervisor starts each replica */
     size_t launcher_count;
     const char *app_yaml; /* the AppDef as run */
+    const char *script;   /* slurm: what sbatch gets; NULL elsewhere */
+    const char *marker;   /* slurm: stands for ${replica_id} in programs */
+    bool preflight;
 };
 
 extern const wk_scheduler_ops wk__local;
 extern const wk_scheduler_ops wk__mpi;
+extern const wk_scheduler_ops wk__slurm;
 /* NULL past the last. */
 const wk_scheduler_ops *wk__scheduler_at(size_t index);
 
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
+/* The same with this text for ${replica_id} in every replica, until it is known; NULL: the number. */
+wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id, const char *marker);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
 /* Make the copies of workspaces that it runs in. */
@@ -123,6 +129,15 @@ void wk__end_descendants(double grace);
 uint64_t wk__process_start(pid_t pid);
 const char *wk__signal_name(int signal);
 void wk__sleep(double seconds);
+
+typedef struct wk__command {
+    int code; /* 128 + signal if one ended it */
+    wk_text out, err;
+} wk__command;
+/* Run a program of $PATH (NULL-terminated argv, empty stdin) to its end; WK_NOT_FOUND if there is none, WK_TIMEOUT
+ * after that many seconds.  Free the command in any case. */
+wk_status wk__command_run(const char *const *argv, double seconds, wk__command *command);
+void wk__command_free(wk__command *command);
 
 typedef struct wk__replica { /* content of the file `status` */
     int attempt;
@@ -169,6 +184,11 @@ wk_status wk__store_list(wk__store *store, const char *scheduler, wk__record **r
 void wk__reconcile(wk__store *store, wk__record *record);
 /* The state alone: what a waiting client polls. */
 wk_status wk__app_state_of(const char *app_id, wk_app_state *state);
+/* The same of an app of any scheduler, asked at its own price. */
+wk_status wk__scheduler_state(const wk_scheduler_ops *scheduler, const char *app_id, wk_app_state *state);
+/* The whole status of an app whose record is up to date, from its request and its replicas' files. */
+wk_app_status *wk__status_of(const wk__record *record);
+void wk__entry_of(const wk__record *record, wk_app_entry *entry);
 /* "trainer/1 was killed by SIGKILL on host a after 3.2 s; …" */
 char *wk__replica_sentence(const char *role, int replica, const wk__replica *status, const char *directory);
 /* Message of a structured error file (TorchX's nested or flat form, else the text itself); NULL if there is none. */

@@ -65,8 +65,9 @@ Test(config, what_goes_before_what) {
 
 Test(config, schedulers) {
     settle();
-    (void)write_file("here/.torchxconfig", "[cli:run]\nscheduler = mpi\n[mpi]\nmpirun = /bin/true\nbind = core\n"
-                                           "noSuch = x\nmca = a:b;c:d\nnp = None\nhostfile = #FIXME:(str) x\n[ray]\nx = 1\n");
+    (void)write_file("here/.torchxconfig",
+                     "[cli:run]\nscheduler = mpi\n[mpi]\nmpirun = /bin/true\nbind = core\n"
+                     "noSuch = x\nmca = a:b;c:d\nnp = None\nhostfile = #FIXME:(str) x\n[ray]\nx = 1\n");
     outcome o = WICK("run", "utils.echo", "--dryrun");
     assert_contains(o.out, "/bin/true --bind-to core ");
     assert_contains(o.out, "--mca a b --mca c d ");
@@ -83,8 +84,9 @@ Test(config, named_resources) {
     settle();
     (void)write_file("here/.torchxconfig", "[named_resources]\nmine = {\"cpu\": 3, \"gpu\": 2, \"memMB\": 100}\n");
     (void)write_file("here/wick.yaml", "version: 1\nnamed_resources: {ours: {h: gpu.small, cpu: 4}}\n");
-    const char *app = write_file("here/app.yaml", "version: 1\nname: a\nroles: [{name: t, entrypoint: x, resource: mine_1}, "
-                                                  "{name: u, entrypoint: x, resource: ours}]\n");
+    const char *app =
+        write_file("here/app.yaml", "version: 1\nname: a\nroles: [{name: t, entrypoint: x, resource: mine_1}, "
+                                    "{name: u, entrypoint: x, resource: ours}]\n");
     PRINTS("resource: mine_1", "run", app, "--dryrun");
 }
 
@@ -154,7 +156,8 @@ Test(config, workspace_is_copied_once) {
     (void)write_file("tree/sub/keep.log", "yes\n");
     (void)write_file("tree/cache/d", "no\n");
     (void)write_file("tree/.torchxignore", "# comment\n*.log\n!sub/keep.log\ncache\n");
-    outcome o = WICK("run", "utils.sh", "--workspace", tree, "--wait", "--", "find . -type f | sort; pwd; echo x > new");
+    outcome o =
+        WICK("run", "utils.sh", "--workspace", tree, "--wait", "--", "find . -type f | sort; pwd; echo x > new");
     char *log = app_file(handle_of(&o), "sh/0/stdout.log");
     cr_assert_eq(strncmp(log, "./.torchxignore\n./a.txt\n./sub/b.txt\n./sub/keep.log\n/", 52), 0, "%s", log);
     assert_contains(log, "/workspaces/");
@@ -184,10 +187,11 @@ Test(config, each_role_has_its_workspace) {
     char text[3000];
     settle();
     (void)write_file("tree/a.txt", "one\n");
-    (void)snprintf(text, sizeof text,
-                   "version: 1\nname: a\nroles:\n  - {name: t, entrypoint: cat, args: [lib/a.txt], workspace: {%s/tree: "
-                   "lib}}\n  - {name: u, entrypoint: pwd}\n",
-                   state_dir());
+    (void)snprintf(
+        text, sizeof text,
+        "version: 1\nname: a\nroles:\n  - {name: t, entrypoint: cat, args: [lib/a.txt], workspace: {%s/tree: "
+        "lib}}\n  - {name: u, entrypoint: pwd}\n",
+        state_dir());
     outcome o = WICK("run", write_file("here/app.yaml", text), "--wait", "--log");
     assert_contains(o.err, "t/0 one\n");
     assert_contains(o.err, "/here\n");

@@ -154,7 +154,8 @@ Test(runner, events_are_lines_of_json) {
     cr_assert_str_eq(text_of(seen[1], "scheduler"), "local");
     cr_assert_gt(json_integer_value(json_object_get(seen[1], "wall_time_usec")), 0);
     cr_assert_str_eq(text_of(seen[3], "exception_type"), "NOT_FOUND");
-    cr_assert_gt(json_integer_value(json_object_get(json_object_get(seen[3], "exception_source_location"), "lineno")), 0);
+    cr_assert_gt(json_integer_value(json_object_get(json_object_get(seen[3], "exception_source_location"), "lineno")),
+                 0);
     for (size_t i = 0; i < count; i++) json_decref(seen[i]);
     forget(&c);
 }

@@ -81,7 +81,10 @@ static void print_options(const wk_scheduler_ops *ops, bool required) {
             upper[k] = o->name[k] >= 'a' && o->name[k] <= 'z' ? (char)(o->name[k] - 'a' + 'A') : o->name[k];
         upper[k] = '\0';
         (void)printf("        %s=%s (%s%s%s)\n            %s\n", o->name, upper, types[o->type], required ? "" : ", ",
-                     required ? "" : o->initial ? o->initial : "None", o->help);
+                     required     ? ""
+                     : o->initial ? o->initial
+                                  : "None",
+                     o->help);
     }
 }
 

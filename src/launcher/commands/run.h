@@ -1,4 +1,5 @@
-/* run.h: the parts of `wick run`: options (run.c), what to run (load.c), JSON in its place (stdin.c), waiting (wait.c). */
+/* run.h: the parts of `wick run`: options (run.c), what to run (load.c), JSON in its place (stdin.c), waiting (wait.c).
+ */
 #ifndef WICK_SRC_LAUNCHER_COMMANDS_RUN_H
 #define WICK_SRC_LAUNCHER_COMMANDS_RUN_H
 

@@ -71,8 +71,8 @@ static double longest_pause(const wk_scheduler_ops *ops) {
     return ops->poll_seconds > 0.3 ? ops->poll_seconds : 0.3;
 }
 
-static wk_status state_of(const wk_scheduler_ops *ops, const char *app_id, wk_app_state *state) {
-    if (!ops->poll_seconds) return wk__app_state_of(app_id, state);
+wk_status wk__scheduler_state(const wk_scheduler_ops *ops, const char *app_id, wk_app_state *state) {
+    if (ops->poll_seconds <= 0) return wk__app_state_of(app_id, state);
     wk_app_status *status = ops->describe(app_id);
     if (!status) return wk_error_code();
     *state = status->state;
@@ -85,7 +85,7 @@ wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *sta
     if (!ops) return wk_error_code();
     double pause = 0.02;
     for (double start = wk_now();;) {
-        WK_TRY(state_of(ops, handle->app_id, state));
+        WK_TRY(wk__scheduler_state(ops, handle->app_id, state));
         if (wk_app_state_is_terminal(*state)) return WK_OK;
         if (seconds > 0 && wk_now() - start > seconds)
             return wk_fail(WK_TIMEOUT, "%s is still %s after %.1f s", handle->app_id, wk_app_state_name(*state),

@@ -4,9 +4,10 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char *const keys[] = { "component_name",  "scheduler",      "scheduler_args",     "scheduler_cfg",
-                                    "dryrun",          "wait",           "log",                "workspace",
-                                    "parent_run_id",   "tee_logs",       "component_args",     "component_args_str" };
+static const char *const keys[] = {
+    "component_name", "scheduler", "scheduler_args", "scheduler_cfg",     "dryrun", "wait", "log", "workspace",
+    "parent_run_id",  "tee_logs",  "component_args", "component_args_str"
+};
 
 typedef struct words {
     wk__arena arena;
@@ -88,8 +89,7 @@ static wk_status add_cfg(words *w, const json_t *object) {
 
 static wk_status add_text(words *w, const json_t *root, const char *key, const char *option, bool required) {
     const json_t *value = json_object_get(root, key);
-    if (!value || json_is_null(value))
-        return required ? wk_fail(WK_CONFIG, "--stdin: \"%s\" is required", key) : WK_OK;
+    if (!value || json_is_null(value)) return required ? wk_fail(WK_CONFIG, "--stdin: \"%s\" is required", key) : WK_OK;
     if (!json_is_string(value)) return fail_type(key, "text");
     if (option) WK_TRY(add(w, option));
     return add(w, wk__arena_text(&w->arena, "%s", json_string_value(value)));

@@ -38,8 +38,7 @@ static wk_status finish(reader *r) {
     if (!value || !where) return wk_error_code();
     if (strcmp(value, "None") == 0 || strncmp(value, "#FIXME", 6) == 0) value = NULL;
     for (size_t i = r->first; i < r->config->count; i++)
-        if (strcmp(r->config->entries[i].section, r->section) == 0
-            && strcmp(r->config->entries[i].key, r->key) == 0) {
+        if (strcmp(r->config->entries[i].section, r->section) == 0 && strcmp(r->config->entries[i].key, r->key) == 0) {
             r->line = r->key_line;
             return fail(r, "duplicate key", r->key);
         }

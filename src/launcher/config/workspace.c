@@ -2,7 +2,8 @@
  *
  * The copy lies in <state>/workspaces under a name made of its content, so the same tree is copied once however often
  * it is run, and a dry run, which only reads, knows the name.  What `.wickignore` (else `.torchxignore`) matches stays
- * out: patterns of fnmatch on the path below the folder, the last that matches counts, `!` takes back, `#` is a comment.
+ * out: patterns of fnmatch on the path below the folder, the last that matches counts, `!` takes back, `#` is a
+ * comment.
  */
 #include "launcher/launcher.h"
 
@@ -134,8 +135,7 @@ static wk_status take_entry(walker *w, const char *from, const char *below, cons
         status = wk__make_dirs(to);
         *slash = '/';
     }
-    if (status == WK_OK)
-        status = S_ISLNK(info.st_mode) ? take_link(w, from, to) : take_file(w, from, to, info.st_mode);
+    if (status == WK_OK) status = S_ISLNK(info.st_mode) ? take_link(w, from, to) : take_file(w, from, to, info.st_mode);
     wk_free(to);
     return status;
 }

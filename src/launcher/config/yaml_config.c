@@ -17,7 +17,8 @@ static bool needs_quotes(const char *text) {
     return strpbrk(text, ",;=:'\"") != NULL;
 }
 
-/* A list or dict in the grammar of its reader: -cfg's (a;b, k:v;k2:v2) or that of a component's arguments (a,b, k=v). */
+/* A list or dict in the grammar of its reader: -cfg's (a;b, k:v;k2:v2) or that of a component's arguments (a,b, k=v).
+ */
 static wk_status put_value(const wk__yaml *doc, const wk__yaml_node *node, bool scheduler, wk_text *out) {
     const char *text = NULL;
     if (node->kind == WK__YAML_SCALAR) {

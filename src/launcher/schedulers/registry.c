@@ -4,8 +4,8 @@
 #include <string.h>
 
 enum { MOST = 16 };
-static const wk_scheduler_ops *schedulers[MOST] = { &wk__local, &wk__mpi };
-static size_t scheduler_count = 2;
+static const wk_scheduler_ops *schedulers[MOST] = { &wk__local, &wk__mpi, &wk__slurm };
+static size_t scheduler_count = 3;
 
 const wk_scheduler_ops *wk_scheduler(const char *name) {
     const char *names[MOST];

@@ -74,8 +74,9 @@ static wk_status fill_program(wk_request *r, const wk_role *role, wk__program *p
 
 /* Replica k of every role, with its macros replaced. */
 static wk_status fill_replicas(wk_request *r, const wk_appdef *app, int k) {
-    char replica_id[16];
+    char replica_id[32];
     (void)snprintf(replica_id, sizeof replica_id, "%d", k);
+    if (r->marker) (void)snprintf(replica_id, sizeof replica_id, "%s", r->marker);
     wk_macros macros = {
         .img_root = r->directory, .app_id = r->app_id, .replica_id = replica_id, .rank0_env = "MASTER_ADDR"
     };
@@ -143,8 +144,14 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
 }
 
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id) {
+    return wk__request_new_marked(app, scheduler, app_id, NULL);
+}
+
+wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id,
+                                   const char *marker) {
     wk_request *r = wk_alloc(sizeof *r);
     if (!r) return NULL;
+    if (marker && !(r->marker = wk__arena_text(&r->arena, "%s", marker))) goto failed;
     if (fill(r, app, scheduler, app_id) != WK_OK) goto failed;
     /* Arguments given on a command line need not be UTF-8; YAML must.  The copy for people is then left out. */
     wk__error aside = { 0 };
@@ -353,7 +360,8 @@ char *wk_request_print(const wk_request *r) {
         print_word(&out, r->launcher[i]);
     }
     if (r->launcher_count) wk_text_puts(&out, "\n");
-    for (size_t i = 0; i < r->role_count; i++)
+    if (r->script) wk_text_printf(&out, "script:\n%s", r->script);
+    for (size_t i = 0; i < r->role_count && !r->script; i++)
         for (int k = 0; k < r->roles[i].replicas; k++) print_program(&out, r, &r->roles[i], k);
     if (out.failed) wk_text_free(&out);
     return out.data;

@@ -1,7 +1,7 @@
 /* event.c: what the runner did, as one line of JSON for each call: TorchX's TorchxEvent.
  *
- * WICK_EVENTS says where to: nowhere (unset, "null"), standard error ("console"), or a file that lines are put to the end
- * of.  Telling must never fail what is told about, so an unwritable file is ignored.
+ * WICK_EVENTS says where to: nowhere (unset, "null"), standard error ("console"), or a file that lines are put to the
+ * end of.  Telling must never fail what is told about, so an unwritable file is ignored.
  */
 #include "launcher/launcher.h"
 

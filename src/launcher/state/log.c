@@ -165,14 +165,18 @@ wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, 
         status = wk_error_code();
         goto done;
     }
+    double ask_at = 0;
     for (bool over = !follow; !(interrupted && *interrupted);) {
         bool last = over; /* asked before reading: what was written before the end is read after it */
         bool moved = false;
         for (size_t i = 0; i < count; i++) WK_TRY_DONE(drain(&sources[i], last, descriptor, &moved));
         if (last) break;
-        wk_app_state state = WK_APP_UNKNOWN;
-        WK_TRY_DONE(wk__app_state_of(handle->app_id, &state));
-        over = wk_app_state_is_terminal(state);
+        if (wk_now() >= ask_at) { /* a scheduler that must be asked has its price */
+            wk_app_state state = WK_APP_UNKNOWN;
+            WK_TRY_DONE(wk__scheduler_state(ops, handle->app_id, &state));
+            over = wk_app_state_is_terminal(state);
+            ask_at = wk_now() + ops->poll_seconds;
+        }
         if (!over && !moved) wk__sleep(0.1);
     }
 done:

@@ -1,0 +1,388 @@
+/* script.c: the sbatch script.
+ *
+ * Each role is a text for bash that a step runs on every task: it sets who the replica is, runs the program, and writes
+ * down how it ended.  The texts stand in here-documents with quoted ends, every word of the user's in single quotes
+ * within, so whatever an argument holds arrives as it is; variables are exported by the text, since srun's --export
+ * cannot hold commas.  Secrets are not in the script: tasks read them from a file of mode 0600 in the app's directory.
+ *
+ * Roles are steps of their own (of a het group each, if there are several): their ranks count from 0.  When one fails the
+ * others get SIGTERM, their grace, and SIGKILL.
+ */
+#include "launcher/slurm/slurm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST_ROLE = 120000 /* with the shared lines one argument, of which Linux takes 128 KiB */ };
+
+/* ---- quoting ---- */
+
+/* In single quotes; the marker becomes the task's own number. */
+static void put_quoted(wk_text *out, const char *text, const char *marker) {
+    size_t size = strlen(marker);
+    wk_text_puts(out, "'");
+    for (; *text; text++) {
+        if (strncmp(text, marker, size) == 0) {
+            wk_text_puts(out, "'\"$RANK\"'");
+            text += size - 1;
+        } else if (*text == '\'')
+            wk_text_puts(out, "'\\''");
+        else if (*text == '\r') /* sbatch refuses a script in which one stands before a new line */
+            wk_text_puts(out, "'$'\\r''");
+        else
+            wk_text_add(out, text, 1);
+    }
+    wk_text_puts(out, "'");
+}
+
+/* A value within an #SBATCH line, where quotes and backslash mean what they mean to a shell, but a line is a line. */
+static wk_status put_directive(wk_text *out, const char *name, const char *value) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%[]{}*&|()!";
+    if (strpbrk(value, "\n\r")) return wk_fail(WK_CONFIG, "slurm: %s cannot hold a new line", name);
+    wk_text_printf(out, " --%s=", name);
+    if (strspn(value, plain) == strlen(value)) {
+        wk_text_puts(out, value);
+        return WK_OK;
+    }
+    wk_text_puts(out, "\"");
+    for (; *value; value++) {
+        if (strchr("\"\\", *value)) wk_text_puts(out, "\\");
+        wk_text_add(out, value, 1);
+    }
+    wk_text_puts(out, "\"");
+    return WK_OK;
+}
+
+void wk__slurm_marker(const wk_appdef *app, char *marker, size_t size) {
+    bool taken = true;
+    for (int number = 0; taken; number++) {
+        (void)snprintf(marker, size, "\x02replica-%d\x02", number);
+        taken = false;
+        for (size_t i = 0; i < app->role_count; i++) {
+            const wk_role *role = &app->roles[i];
+            for (size_t k = 0; k < role->arg_count; k++) taken = taken || strstr(role->args[k], marker);
+            for (size_t k = 0; k < role->env_count; k++) taken = taken || strstr(role->env[k].value, marker);
+        }
+    }
+}
+
+/* ---- one role ---- */
+
+static const char role_head[] =
+    "export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID GROUP_RANK=$SLURM_NODEID\n"
+    "export ROLE_RANK=$RANK ROLE_WORLD_SIZE=$WORLD_SIZE TORCHELASTIC_RESTART_COUNT=${SLURM_RESTART_COUNT:-0}\n"
+    "node=$SLURM_NODEID LOCAL_WORLD_SIZE=1\n"
+    "IFS=, read -ra parts <<<\"${SLURM_STEP_TASKS_PER_NODE:-1}\" # \"2(x3),1\": three nodes of 2, one of 1\n"
+    "for part in \"${parts[@]}\"; do\n"
+    "  nodes=1; [[ $part == *x* ]] && { nodes=${part##*x}; nodes=${nodes%)}; }\n"
+    "  ((node < nodes)) && { LOCAL_WORLD_SIZE=${part%%(*}; break; }\n"
+    "  ((node -= nodes))\n"
+    "done\n"
+    "export LOCAL_WORLD_SIZE OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}\n";
+
+static const char role_tail[] =
+    "report() { # ENDED EXIT_CODE SIGNAL TIME\n"
+    "  printf 'attempt=%d\\nended=%d\\nstopped=%d\\nexit_code=%d\\nsignal=%d\\nstarted_at=%s\\nended_at=%s\\nhost=%s\\n'"
+    " \"$TORCHELASTIC_RESTART_COUNT\" \"$1\" \"$stopped\" \"$2\" \"$3\" \"$started\" \"$4\" \"$(uname -n)\""
+    " >\"$WICK_REPLICA_DIR/status.tmp\" && mv -f \"$WICK_REPLICA_DIR/status.tmp\" \"$WICK_REPLICA_DIR/status\"\n"
+    "}\n"
+    "stopped=0 started=$(date +%s.%3N)\n"
+    "trap 'stopped=1' TERM # the program gets every signal straight from Slurm; this shell outlives it to tell\n"
+    "trap : INT HUP USR1 USR2\n"
+    "rm -f \"$WICK_REPLICA_DIR/error.json\"\n"
+    "report 0 0 0 0\n"
+    "\"${program[@]}\" </dev/null &\n"
+    "pid=$!\n"
+    "wait $pid; code=$?\n"
+    "while kill -0 $pid 2>/dev/null; do wait $pid; code=$?; done\n"
+    "signal=0; ((code > 128)) && signal=$((code - 128))\n"
+    "report 1 $((signal ? 0 : code)) $signal \"$(date +%s.%3N)\"\n"
+    "if ((code && !stopped)); then\n"
+    "  (set -o noclobber; echo \"$ROLE_NAME $RANK\" >\"$WICK_DIR/failed.$TORCHELASTIC_RESTART_COUNT\") 2>/dev/null\n"
+    "fi\n"
+    "exit $code\n";
+
+static void put_export(wk_text *out, const char *name, const char *value, const char *marker) {
+    wk_text_printf(out, "export %s=", name);
+    put_quoted(out, value, marker);
+    wk_text_puts(out, "\n");
+}
+
+/* A variable's name must be one to a shell; others, which only execve knows, go through env(1). */
+static bool is_shell_name(const char *name) {
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(name)
+           && !(name[0] >= '0' && name[0] <= '9');
+}
+
+char *wk__slurm_secrets(const wk_request *r, size_t role) {
+    const wk__program *p = &r->roles[role].programs[0];
+    wk_text out = { 0 };
+    wk_text_puts(&out, "");
+    for (size_t i = 0; i < p->env_count; i++)
+        if (wk__is_secret(p->env[i].key) && is_shell_name(p->env[i].key))
+            put_export(&out, p->env[i].key, p->env[i].value, r->marker);
+    if (out.failed) wk_text_free(&out);
+    return out.data;
+}
+
+static bool has_secrets(const wk__program *p) {
+    for (size_t i = 0; i < p->env_count; i++)
+        if (wk__is_secret(p->env[i].key)) return true;
+    return false;
+}
+
+static void put_program(wk_text *out, const wk__program *p, const char *marker) {
+    bool odd = false;
+    for (size_t i = 0; i < p->env_count; i++) odd = odd || !is_shell_name(p->env[i].key);
+    wk_text_puts(out, "program=(");
+    if (odd) wk_text_puts(out, "env --");
+    for (size_t i = 0; i < p->env_count; i++) {
+        if (is_shell_name(p->env[i].key)) continue;
+        char *pair = wk_format("%s=%s", p->env[i].key, p->env[i].value);
+        wk_text_puts(out, " ");
+        if (pair) put_quoted(out, pair, marker);
+        wk_free(pair);
+    }
+    for (size_t i = 0; i < p->argc; i++) {
+        wk_text_puts(out, i || odd ? " " : "");
+        put_quoted(out, p->argv[i], marker);
+    }
+    wk_text_puts(out, ")\n");
+}
+
+static wk_status put_role(wk_text *out, const wk_request *r, size_t index, const char *marker) {
+    const wk__request_role *role = &r->roles[index];
+    const wk__program *p = &role->programs[0];
+    wk_text_printf(out, "export MASTER_ADDR=$WICK_MASTER_%zu MASTER_PORT=$((20000 + (SLURM_JOB_ID * 8 + %zu) %% 10000))\n",
+                   index, index);
+    put_export(out, "ROLE_NAME", role->name, marker);
+    wk_text_printf(out, "export WICK_REPLICA_DIR=\"$WICK_DIR/%s/$RANK\"\n", role->name);
+    wk_text_puts(out, "export TORCHELASTIC_ERROR_FILE=\"$WICK_REPLICA_DIR/error.json\"\n");
+    wk_text_printf(out, "export TORCHELASTIC_MAX_RESTARTS=%d\n", role->max_retries);
+    for (size_t i = 0; i < p->env_count; i++)
+        if (!wk__is_secret(p->env[i].key) && is_shell_name(p->env[i].key))
+            put_export(out, p->env[i].key, p->env[i].value, marker);
+    if (has_secrets(p)) wk_text_printf(out, ". \"$WICK_DIR/secrets.%s\"\n", role->name);
+    wk_text_puts(out, "cd ");
+    put_quoted(out, *role->directory ? role->directory : r->directory, marker);
+    wk_text_puts(out, " || exit 125\n");
+    put_program(out, p, marker);
+    if (out->failed) return wk_error_code();
+    return out->size < LONGEST_ROLE
+               ? WK_OK
+               : wk_fail(WK_CONFIG, "slurm: arguments and variables of role \"%s\" are %zu bytes; at most %d fit",
+                         role->name, out->size, LONGEST_ROLE);
+}
+
+/* A line that ends the here-document and stands nowhere in it. */
+static char *end_of(wk__arena *arena, const char *text) {
+    for (int number = 0;; number++) {
+        char *end = number ? wk__arena_text(arena, "WICK_END_%d", number) : wk__arena_text(arena, "WICK_END");
+        if (!end || !strstr(text, end)) return end;
+    }
+}
+
+/* ---- directives ---- */
+
+/* metadata: {replicas_per_node: 4} */
+static int64_t replicas_per_node(const wk_role *role) {
+    const wk__yaml_node *node = role->metadata ? wk__yaml_find(role->metadata, "replicas_per_node") : NULL;
+    return node && node->kind == WK__YAML_SCALAR ? strtoll(node->text, NULL, 10) : 0;
+}
+
+/* Memory is of a node where it is known how many tasks that has, else of a processor. */
+static void put_resources(wk_text *out, const wk_role *role, const wk__slurm_options *o) {
+    const wk_resource *need = &role->resource;
+    int64_t cpus = need->cpu > 0 ? need->cpu : 1;
+    int64_t per_node = replicas_per_node(role);
+    wk_text_printf(out, " --ntasks=%lld", (long long)role->num_replicas);
+    if (per_node > role->num_replicas) per_node = role->num_replicas;
+    if (per_node > 0)
+        wk_text_printf(out, " --nodes=%lld --ntasks-per-node=%lld",
+                       (long long)((role->num_replicas + per_node - 1) / per_node), (long long)per_node);
+    wk_text_printf(out, " --cpus-per-task=%lld", (long long)cpus);
+    if (need->memory_mb > 0 && wk_cfg_bool(o->cfg, "mem")) {
+        if (per_node > 0)
+            wk_text_printf(out, " --mem=%lld", (long long)(need->memory_mb * per_node));
+        else
+            wk_text_printf(out, " --mem-per-cpu=%lld", (long long)((need->memory_mb + cpus - 1) / cpus));
+    }
+    if (need->gpu <= 0) return;
+    bool recent = o->major > 24 || (o->major == 24 && o->minor >= 11); /* where --gpus-per-task wants more options */
+    if (recent && per_node > 0)
+        wk_text_printf(out, " --gpus-per-node=%lld", (long long)(need->gpu * per_node));
+    else
+        wk_text_printf(out, " --gpus-per-task=%lld", (long long)need->gpu);
+}
+
+static wk_status put_directives(wk_text *out, const wk_appdef *app, const wk__slurm_options *o) {
+    static const char *const each[] = { "partition", "time", "constraint", "qos", "reservation", "nodelist", "exclude" };
+    for (size_t i = 0; i < app->role_count; i++) {
+        if (i) wk_text_puts(out, "#SBATCH hetjob\n");
+        wk_text_puts(out, "#SBATCH");
+        wk_text_puts(out, o->requeue ? " --requeue" : " --no-requeue");
+        for (size_t k = 0; k < WK_COUNT(each); k++)
+            if (wk_cfg_string(o->cfg, each[k])) WK_TRY(put_directive(out, each[k], wk_cfg_string(o->cfg, each[k])));
+        put_resources(out, &app->roles[i], o);
+        wk_text_puts(out, "\n");
+    }
+    return WK_OK;
+}
+
+/* ---- the whole ---- */
+
+static const char wait_for_steps[] =
+    "code=0\n"
+    "while ((${#steps[@]})); do\n"
+    "  for i in \"${!steps[@]}\"; do\n"
+    "    kill -0 \"${steps[i]}\" 2>/dev/null && continue\n"
+    "    wait \"${steps[i]}\"; ended=$?\n"
+    "    unset \"steps[i]\"\n"
+    "    if ((ended && !code)); then code=$ended; stop; fi\n"
+    "  done\n"
+    "  ((${#steps[@]})) && { sleep 0.2 & wait $!; }\n"
+    "done\n";
+
+static void put_traps(wk_text *out, const wk__slurm_options *o) {
+    double grace = wk_cfg_float(o->cfg, "grace");
+    wk_text_printf(out,
+                   "stop() { # the other roles: TERM, grace, KILL\n"
+                   "  ((${#steps[@]})) || return\n"
+                   "  kill -TERM \"${steps[@]}\" 2>/dev/null\n"
+                   "  (sleep %g; scancel --signal=KILL \"$SLURM_JOB_ID\") >/dev/null 2>&1 &\n"
+                   "}\n"
+                   "signalled=0\n",
+                   grace > 0 ? grace : 0.1);
+    if (o->signal)
+        wk_text_printf(out, "trap 'signalled=1; scancel --signal=%s \"$SLURM_JOB_ID\"' %s\n", o->signal, o->signal);
+}
+
+/* Restarts after a failure are counted by Slurm; one after the warning signal is none. */
+static void put_end(wk_text *out, const wk__slurm_options *o) {
+    wk_text_puts(out, "echo \"wick: steps ended with code $code\"\n");
+    if (o->signal && wk_cfg_bool(o->cfg, "requeue"))
+        wk_text_puts(out, "if ((signalled)); then scontrol requeue \"$SLURM_JOB_ID\" && exit 0; fi\n");
+    wk_text_puts(out, "if ((code && TORCHX_MAX_RETRIES > ${SLURM_RESTART_COUNT:-0})); then\n"
+                      "  scontrol requeue \"$SLURM_JOB_ID\" && exit $code\n"
+                      "fi\n"
+                      "echo \"${SLURM_RESTART_COUNT:-0} $code\" >\"$WICK_DIR/result.tmp\" && "
+                      "mv -f \"$WICK_DIR/result.tmp\" \"$WICK_DIR/result\"\n"
+                      "exit $code\n");
+}
+
+static void put_step(wk_text *out, const wk_request *r, size_t index, const wk__slurm_options *o) {
+    size_t count = 0;
+    const char *const *more = wk_cfg_list(o->cfg, "srun", &count);
+    wk_text_puts(out, "srun");
+    if (r->role_count > 1) wk_text_printf(out, " --het-group=%zu", index);
+    wk_text_printf(out,
+                   " --export=ALL --kill-on-bad-exit=1 --wait=60 --open-mode=append --output=\"$WICK_DIR/%s/%%t/stdout.log\""
+                   " --error=\"$WICK_DIR/%s/%%t/stderr.log\"",
+                   r->roles[index].name, r->roles[index].name);
+    if (wk_cfg_string(o->cfg, "mpi")) {
+        wk_text_puts(out, " --mpi=");
+        put_quoted(out, wk_cfg_string(o->cfg, "mpi"), "\n");
+    }
+    for (size_t i = 0; i < count; i++) {
+        wk_text_puts(out, " ");
+        put_quoted(out, more[i], "\n");
+    }
+    wk_text_printf(out, " bash -c \"$before$role_%zu$after\" &\nsteps+=($!)\n", index);
+}
+
+static int least_retries(const wk_request *r) {
+    int least = r->roles[0].max_retries;
+    for (size_t i = 1; i < r->role_count; i++)
+        if (r->roles[i].max_retries < least) least = r->roles[i].max_retries;
+    return least;
+}
+
+static wk_status put_head(wk_text *out, const wk_request *r, const wk_appdef *app, const wk__slurm_options *o,
+                          const char *directory) {
+    wk_text_printf(out, "#!/bin/bash\n#\n# Generated by wick %s: app %s\n#\n", wk_version(), r->app_id);
+    WK_TRY(put_directives(out, app, o));
+    wk_text_puts(out, "\nexport WICK_DIR=");
+    put_quoted(out, directory, "\n");
+    wk_text_printf(out,
+                   "\nexport WICK_APP_ID='%s' TORCHELASTIC_RUN_ID='%s' TORCHX_JOB_ID='slurm://%s/%s'\n"
+                   "export PYTHONUNBUFFERED=1 SLURM_UNBUFFEREDIO=1 TORCHX_MAX_RETRIES=%d\n",
+                   r->app_id, r->app_id, WK__SESSION, r->app_id, least_retries(r));
+    for (size_t i = 0; i < r->role_count; i++)
+        wk_text_printf(out,
+                       "WICK_MASTER_%zu=$(scontrol show hostnames \"${SLURM_JOB_NODELIST_HET_GROUP_%zu:-$SLURM_JOB_NODELIST}\""
+                       " | head -n 1)\nexport WICK_MASTER_%zu\n",
+                       i, i, i);
+    return WK_OK;
+}
+
+static void put_shared(wk_text *out) {
+    wk_text_puts(out, "\n# ---- what every task does before and after its role's own lines\n"
+                      "IFS= read -r -d '' before <<'WICK_END'\n");
+    wk_text_puts(out, role_head);
+    wk_text_puts(out, "WICK_END\nIFS= read -r -d '' after <<'WICK_END'\n");
+    wk_text_puts(out, role_tail);
+    wk_text_puts(out, "WICK_END\n");
+}
+
+static wk_status put_script(wk_text *out, wk_request *r, const wk_appdef *app, const wk__slurm_options *o,
+                            const char *marker, const char *directory) {
+    WK_TRY(put_head(out, r, app, o, directory));
+    put_shared(out);
+    for (size_t i = 0; i < r->role_count; i++) {
+        wk_text role = { 0 };
+        wk_status status = put_role(&role, r, i, marker);
+        const char *end = status == WK_OK ? end_of(&r->arena, wk_text_get(&role)) : NULL;
+        if (end)
+            wk_text_printf(out, "\n# ---- role %s: %d tasks\nIFS= read -r -d '' role_%zu <<'%s'\n", r->roles[i].name,
+                           r->roles[i].replicas, i, end);
+        if (end) wk_text_puts(out, wk_text_get(&role));
+        if (end) wk_text_printf(out, "%s\n", end);
+        wk_text_free(&role);
+        if (!end) return status == WK_OK ? wk_error_code() : status;
+    }
+    wk_text_puts(out, "\nsteps=()\n");
+    put_traps(out, o);
+    for (size_t i = 0; i < r->role_count; i++) put_step(out, r, i, o);
+    wk_text_puts(out, wait_for_steps);
+    put_end(out, o);
+    return out->failed ? wk_error_code() : WK_OK;
+}
+
+/* What is free text goes as arguments: no line of the script has to hold it. */
+static wk_status build_command(wk_request *r, const wk__slurm_options *o, const char *directory) {
+    static const char *const named[] = { "comment", "mail-user", "mail-type", "account", "dependency" };
+    size_t more_count = 0;
+    const char *const *more = wk_cfg_list(o->cfg, "sbatch", &more_count);
+    r->launcher = wk__arena_take(&r->arena, (16 + WK_COUNT(named) + more_count) * sizeof *r->launcher);
+    if (!r->launcher) return wk_error_code();
+    size_t n = 0;
+    r->launcher[n++] = "sbatch";
+    r->launcher[n++] = "--parsable";
+    r->launcher[n++] = wk__arena_text(&r->arena, "--job-name=%s", r->app_id);
+    r->launcher[n++] = wk__arena_text(&r->arena, "--output=%s/slurm.log", directory);
+    r->launcher[n++] = "--open-mode=append";
+    const char *job_dir = wk_cfg_string(o->cfg, "job_dir");
+    r->launcher[n++] = wk__arena_text(&r->arena, "--chdir=%s", job_dir ? job_dir : r->directory);
+    if (o->signal)
+        r->launcher[n++] =
+            wk__arena_text(&r->arena, "--signal=B:%s@%lld", o->signal, (long long)o->signal_seconds);
+    for (size_t i = 0; i < WK_COUNT(named); i++)
+        if (wk_cfg_string(o->cfg, named[i]))
+            r->launcher[n++] = wk__arena_text(&r->arena, "--%s=%s", named[i], wk_cfg_string(o->cfg, named[i]));
+    for (size_t i = 0; i < more_count; i++) r->launcher[n++] = wk__arena_text(&r->arena, "%s", more[i]);
+    r->launcher[n++] = wk__arena_text(&r->arena, "%s/job.sh", directory);
+    r->launcher[n] = NULL;
+    r->launcher_count = n;
+    return wk_error_code();
+}
+
+wk_status wk__slurm_script(wk_request *r, const wk_appdef *app, const wk__slurm_options *o) {
+    wk_text script = { 0 };
+    char *directory = wk__app_path(r->app_id, NULL);
+    wk_status status = directory ? put_script(&script, r, app, o, r->marker, directory) : wk_error_code();
+    if (status == WK_OK) r->script = wk__arena_text(&r->arena, "%s", script.data);
+    if (status == WK_OK) status = build_command(r, o, directory);
+    wk_text_free(&script);
+    wk_free(directory);
+    return status;
+}
