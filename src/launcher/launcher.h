@@ -96,6 +96,11 @@ extern const wk_scheduler_ops wk__slurm;
 /* NULL past the last. */
 const wk_scheduler_ops *wk__scheduler_at(size_t index);
 
+/* Add a scheduler; from a plug-in it may stand in for a built-in one. */
+wk_status wk__scheduler_add(const wk_scheduler_ops *ops, bool may_replace);
+/* Those of WICK_PLUGINS, once. */
+void wk__plugins_open(void);
+
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
 /* The same with this text for ${replica_id} in every replica, until it is known; NULL: the number. */
 wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id, const char *marker);

@@ -25,7 +25,7 @@ static const char two_roles[] =
     "  - {name: b, entrypoint: echo, args: [hello, \"${app_id}\"]}\n";
 
 Test(slurm, roles_are_groups) {
-    if (!cluster_is_up()) return;
+    cluster_needed();
     /* 4 processors in all: 2 nodes are a's, so b needs a place; --overcommit gives it one */
     char *one = wk_strdup(two_roles);
     char *at = strstr(one, "num_replicas: 3");
@@ -58,8 +58,8 @@ Test(slurm, hostile_strings) {
     enum { COUNT = 200 };
     static const char alphabet[] = "'\"\\$`(){}[]<>|&;*?!#~ \t\n\r,=:%-+a0\x01\x02\x7f\xff\xc3\xa9";
     static char strings[COUNT][24];
-    const char *argv[COUNT + 12] = { WICK_BINARY, "run", "utils.binary", "-s", NULL, "--wait", "--entrypoint", "printf", "--",
-                                     "%s\\0" };
+    const char *argv[COUNT + 12] = { WICK_BINARY, "run",          "utils.binary", "-s", NULL,
+                                     "--wait",    "--entrypoint", "printf",       "--", "%s\\0" };
     uint32_t seed = 1;
     wk_text expected = { 0 };
     for (int i = 0; i < COUNT; i++) {
@@ -74,7 +74,7 @@ Test(slurm, hostile_strings) {
     }
     static const char *const schedulers[] = { "local", "mpi", "slurm" };
     for (size_t s = 0; s < WK_COUNT(schedulers); s++) {
-        if (s == 2 && !cluster_is_up()) break;
+        if (s == 2) cluster_needed();
         char path[PATH_MAX];
         argv[4] = schedulers[s];
         outcome o = run_program(argv);
@@ -95,12 +95,13 @@ Test(slurm, hostile_strings) {
 }
 
 Test(slurm, one_failure_ends_the_gang) {
-    if (!cluster_is_up()) return;
+    cluster_needed();
     const char *file = write_file(
-        "app.yaml", "version: 1\nname: gang\nroles:\n"
-                    "  - {name: a, entrypoint: bash, num_replicas: 2, args: [-c, 'if [ $RANK = 1 ]; then sleep 0.3; echo "
-                    "last words >&2; exit 7; fi; sleep 60']}\n"
-                    "  - {name: b, entrypoint: sleep, args: [60]}\n");
+        "app.yaml",
+        "version: 1\nname: gang\nroles:\n"
+        "  - {name: a, entrypoint: bash, num_replicas: 2, args: [-c, 'if [ $RANK = 1 ]; then sleep 0.3; echo "
+        "last words >&2; exit 7; fi; sleep 60']}\n"
+        "  - {name: b, entrypoint: sleep, args: [60]}\n");
     outcome o = WICK("run", file, "-s", "slurm", "--wait", "--propagate-exit-code");
     cr_assert_eq(o.code, 7, "%d %s", o.code, o.err);
     cr_assert_lt(o.seconds, 20);
@@ -115,7 +116,7 @@ Test(slurm, one_failure_ends_the_gang) {
 }
 
 Test(slurm, cancel_running_and_waiting) {
-    if (!cluster_is_up()) return;
+    cluster_needed();
     outcome o = WICK("run", "utils.sh", "-s", "slurm", "--", "sleep 60");
     const char *handle = handle_of(&o);
     cr_assert(becomes(handle, "RUNNING", 15));
@@ -140,17 +141,18 @@ static void start_now(const char *handle) {
     char *job = app_file(handle, "job");
     char command[400];
     job[strcspn(job, "\n")] = '\0';
-    (void)snprintf(command, sizeof command,
-                   "for i in $(seq 150); do s=$(scontrol show job -o %s); case $s in\n"
-                   "  *Restarts=1*JobState=RUNNING*|*JobState=RUNNING*Restarts=1*|*JobState=COMPLETED*) exit 0;;\n"
-                   "  *Reason=BeginTime*) sleep 1; scontrol update JobId=%s StartTime=now;;\nesac; sleep 0.1; done; exit 1",
-                   job, job);
+    (void)snprintf(
+        command, sizeof command,
+        "for i in $(seq 150); do s=$(scontrol show job -o %s); case $s in\n"
+        "  *Restarts=1*JobState=RUNNING*|*JobState=RUNNING*Restarts=1*|*JobState=COMPLETED*) exit 0;;\n"
+        "  *Reason=BeginTime*) sleep 1; scontrol update JobId=%s StartTime=now;;\nesac; sleep 0.1; done; exit 1",
+        job, job);
     succeed((const char *const[]){ "sh", "-c", command, NULL });
     wk_free(job);
 }
 
 Test(slurm, a_failed_job_is_queued_again) {
-    if (!cluster_is_up()) return;
+    cluster_needed();
     outcome o = WICK("run", "utils.sh", "-s", "slurm", "--max_retries", "1", "--",
                      "echo attempt $TORCHELASTIC_RESTART_COUNT; exit $((1 - TORCHELASTIC_RESTART_COUNT))");
     const char *handle = handle_of(&o);
@@ -169,11 +171,12 @@ Test(slurm, a_failed_job_is_queued_again) {
 Test(slurm, warned_programs_save_and_resume) {
     char script[PATH_MAX];
     char command[200];
-    if (!cluster_is_up()) return;
-    (void)snprintf(script, sizeof script,
-                   "if [ -e %s/saved ]; then echo resumed; exit 0; fi; trap 'echo saving; touch %s/saved; exit 3' USR1; echo up; "
-                   "while :; do sleep 0.1; done",
-                   state_dir(), state_dir());
+    cluster_needed();
+    (void)snprintf(
+        script, sizeof script,
+        "if [ -e %s/saved ]; then echo resumed; exit 0; fi; trap 'echo saving; touch %s/saved; exit 3' USR1; echo up; "
+        "while :; do sleep 0.1; done",
+        state_dir(), state_dir());
     outcome o = WICK("run", "utils.sh", "-s", "slurm", "-cfg", "signal=USR1@60,requeue=yes,time=10", "--", script);
     const char *handle = handle_of(&o);
     char *log = NULL;
@@ -197,7 +200,7 @@ Test(slurm, warned_programs_save_and_resume) {
 }
 
 Test(slurm, refusals) {
-    if (!cluster_is_up()) return;
+    cluster_needed();
     outcome o = WICK("run", "utils.echo", "-s", "slurm", "-cfg", "partition=nowhere");
     cr_expect_eq(o.code, 1);
     assert_contains(o.err, "slurm: sbatch: error: ");
@@ -222,8 +225,8 @@ static wk_request *dryrun(const char *text, const char *cfg_text) {
 
 static void directives(const char *resource, const char *cfg, const char *expected) {
     char text[600];
-    (void)snprintf(text, sizeof text, "version: 1\nname: j\nroles:\n  - name: t\n    entrypoint: x\n    num_replicas: 4\n%s",
-                   resource);
+    (void)snprintf(text, sizeof text,
+                   "version: 1\nname: j\nroles:\n  - name: t\n    entrypoint: x\n    num_replicas: 4\n%s", resource);
     wk_request *request = dryrun(text, cfg);
     cr_assert_not_null(request, "%s", wk_message());
     char *printed = wk_request_print(request);
@@ -240,7 +243,8 @@ Test(slurm_script, directives) {
     directives("", NULL, "#SBATCH --no-requeue --ntasks=4 --cpus-per-task=1");
     directives("    resource: {cpu: 2, memMB: 1024, gpu: 1}\n", "slurm_version=23.02",
                "#SBATCH --no-requeue --ntasks=4 --cpus-per-task=2 --mem-per-cpu=512 --gpus-per-task=1");
-    directives("    resource: {cpu: 2, memMB: 1024, gpu: 1}\n    metadata: {replicas_per_node: 2}\n", "slurm_version=24.11",
+    directives("    resource: {cpu: 2, memMB: 1024, gpu: 1}\n    metadata: {replicas_per_node: 2}\n",
+               "slurm_version=24.11",
                "#SBATCH --no-requeue --ntasks=4 --nodes=2 --ntasks-per-node=2 --cpus-per-task=2 --mem=2048 "
                "--gpus-per-node=2");
     directives("    max_retries: 2\n    resource: {memMB: 1024}\n",
@@ -267,8 +271,9 @@ Test(slurm_script, refusals) {
     outcome o = WICK("run", "utils.echo", "-s", "slurm");
     (void)setenv("PATH", path, 1);
     cr_expect_eq(o.code, 2);
-    cr_expect_str_eq(o.err, "wick: slurm: no program \"sbatch\"; install Slurm's client (slurm-client), or run without it: "
-                            "-s local\n");
+    cr_expect_str_eq(o.err,
+                     "wick: slurm: no program \"sbatch\"; install Slurm's client (slurm-client), or run without it: "
+                     "-s local\n");
     forget(&o);
     wk_free(path);
 }
@@ -291,11 +296,13 @@ static void replace(wk_text *out, const char *text) {
 
 Test(slurm_script, golden) {
     wk_text golden = { 0 };
-    wk_request *request = dryrun(two_roles, "signal=TERM@30,account=lab,srun=\"--cpu-bind=cores;-v\",mpi=pmix,requeue=yes");
+    wk_request *request =
+        dryrun(two_roles, "signal=TERM@30,account=lab,srun=\"--cpu-bind=cores;-v\",mpi=pmix,requeue=yes");
     cr_assert_not_null(request, "%s", wk_message());
     char *printed = wk_request_print(request);
     const char *at = strstr(printed, "=== SCHEDULER REQUEST ===\n");
-    outcome file = run_program((const char *const[]){ "cat", WICK_SOURCE_DIR "/tests/launcher/golden/slurm.txt", NULL });
+    outcome file =
+        run_program((const char *const[]){ "cat", WICK_SOURCE_DIR "/tests/launcher/golden/slurm.txt", NULL });
     replace(&golden, file.out);
     cr_assert_str_eq(at, wk_text_get(&golden));
     wk_text_free(&golden);
@@ -347,7 +354,11 @@ Test(slurm_query, json_of_several_versions) {
         reads(wk__slurm_read_json(cases[i].text, 0, "me", &a), &a, cases[i].state, 7, cases[i].restarts);
         cr_expect_not(wk__slurm_read_json(cases[i].text, 9, "nobody", &a));
     }
-    static const char *const broken[] = { "", "{", "[]", "{\"jobs\":3}", "{\"jobs\":[1,null,{\"job_id\":7}]}",
+    static const char *const broken[] = { "",
+                                          "{",
+                                          "[]",
+                                          "{\"jobs\":3}",
+                                          "{\"jobs\":[1,null,{\"job_id\":7}]}",
                                           "{\"jobs\":[{\"job_id\":7,\"job_state\":[]}]}" };
     for (size_t i = 0; i < WK_COUNT(broken); i++) cr_expect_not(wk__slurm_read_json(broken[i], 7, NULL, &a));
     cr_assert(wk__slurm_read_json(cases[2].text, 7, NULL, &a));

@@ -7,7 +7,8 @@
 /* Test fixtures: slurmctld and two slurmd on ports of their own, SLURM_CONF set; ended by process id. */
 void cluster_begin(void);
 void cluster_end(void);
-/* False, said on stderr with the reason, where Slurm is not installed or the kernel refuses it: the test then passes. */
+/* False, said on stderr with the reason, where Slurm is not installed or the kernel refuses it: the test then passes.
+ */
 bool cluster_is_up(void);
 
 #endif

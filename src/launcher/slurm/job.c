@@ -2,8 +2,8 @@
  *
  * What the script itself wrote (`result`) is believed first: it costs nothing and outlives Slurm's memory, so clusters
  * without accounting lose no outcome.  Otherwise one query answers for all apps of the user: its text is kept in
- * <state>/slurm.jobs and asked anew after POLL seconds, however many watch.  A job that the query does not hold is looked
- * for in sacct, where there is one.
+ * <state>/slurm.jobs and asked anew after POLL seconds, however many watch.  A job that the query does not hold is
+ * looked for in sacct, where there is one.
  */
 #include "launcher/slurm/slurm.h"
 
@@ -30,7 +30,8 @@ static wk_status preflight(const wk_request *r) {
         bool good = path && access(path, X_OK) == 0;
         wk_free(path);
         if (!good)
-            return wk_fail(WK_CONFIG, "slurm: role \"%s\": \"%s\" is no program here (in %s); -cfg preflight=no submits it anyway",
+            return wk_fail(WK_CONFIG,
+                           "slurm: role \"%s\": \"%s\" is no program here (in %s); -cfg preflight=no submits it anyway",
                            role->name, program, folder);
     }
     return WK_OK;
@@ -76,7 +77,8 @@ static wk_status say_missing(const char *program) {
     if (wk_error_code() != WK_NOT_FOUND) return wk_error_code();
     wk_clear_error();
     return wk_fail(WK_NOT_FOUND,
-                   "slurm: no program \"%s\"; install Slurm's client (slurm-client), or run without it: -s local", program);
+                   "slurm: no program \"%s\"; install Slurm's client (slurm-client), or run without it: -s local",
+                   program);
 }
 
 static wk_status submit(const wk_request *r, const char *directory) {
@@ -170,7 +172,8 @@ static char *jobs_text(double most_age) {
 }
 
 static bool read_jobs(const char *text, long long job, const char *name, wk__slurm_answer *out) {
-    return strchr(text, '{') ? wk__slurm_read_json(text, job, name, out) : wk__slurm_read_scontrol(text, job, name, out);
+    return strchr(text, '{') ? wk__slurm_read_json(text, job, name, out)
+                             : wk__slurm_read_scontrol(text, job, name, out);
 }
 
 /* Clusters without accounting refuse; that is no error of ours. */
@@ -178,8 +181,13 @@ static bool ask_sacct(long long job, const char *name, wk__slurm_answer *out) {
     char text[32];
     (void)snprintf(text, sizeof text, "--jobs=%lld", job);
     char *named = wk_format("--name=%s", name);
-    const char *const argv[] = { "sacct", "--noheader", "--parsable2", "--format=JobID,JobName%200,State",
-                                 job ? text : named, "--starttime=now-30days", NULL };
+    const char *const argv[] = { "sacct",
+                                 "--noheader",
+                                 "--parsable2",
+                                 "--format=JobID,JobName%200,State",
+                                 job ? text : named,
+                                 "--starttime=now-30days",
+                                 NULL };
     wk__error aside = { 0 };
     wk__error *former = wk__error_bind(&aside);
     wk__command c;
@@ -243,7 +251,10 @@ static void judge(wk__record *record, wk_app_state state, int attempt, const cha
     if (state != WK_APP_FAILED) return;
     culprit(record->app_id, attempt, sentence, sizeof sentence);
     (void)snprintf(record->message, sizeof record->message, "%s%s%s%s", sentence,
-                   *sentence && *word ? " (Slurm: " : *word ? "Slurm says " : "", word, *sentence && *word ? ")" : "");
+                   *sentence && *word ? " (Slurm: "
+                   : *word            ? "Slurm says "
+                                      : "",
+                   word, *sentence && *word ? ")" : "");
     if (!*record->message) (void)snprintf(record->message, sizeof record->message, "the job failed");
 }
 

@@ -1,8 +1,8 @@
 /* query.c: the state of a job, out of what squeue, sacct and scontrol print.
  *
  * The JSON differs from version to version: `job_state` is a word (21.08 to 23.02) or a list of words (23.11 on), sacct
- * has `state.current` as either; a number may be an object with "set" and "number".  Where --json is missing (before 21.08)
- * or refused, `scontrol show job -o` and sacct's lines say the same.
+ * has `state.current` as either; a number may be an object with "set" and "number".  Where --json is missing
+ * (before 21.08) or refused, `scontrol show job -o` and sacct's lines say the same.
  */
 #include "launcher/slurm/slurm.h"
 
@@ -15,15 +15,15 @@ wk_app_state wk__slurm_state(const char *word) {
         const char *word;
         wk_app_state state;
     } table[] = {
-        { "COMPLETED", WK_APP_SUCCEEDED },   { "COMPLETING", WK_APP_RUNNING },  { "CONFIGURING", WK_APP_PENDING },
-        { "PENDING", WK_APP_PENDING },       { "REQUEUED", WK_APP_PENDING },    { "REQUEUE_FED", WK_APP_PENDING },
-        { "REQUEUE_HOLD", WK_APP_PENDING },  { "RESIZING", WK_APP_PENDING },    { "RESV_DEL_HOLD", WK_APP_PENDING },
-        { "SPECIAL_EXIT", WK_APP_PENDING },  { "SUSPENDED", WK_APP_PENDING },   { "STOPPED", WK_APP_PENDING },
-        { "RUNNING", WK_APP_RUNNING },       { "SIGNALING", WK_APP_RUNNING },   { "STAGE_OUT", WK_APP_RUNNING },
-        { "CANCELLED", WK_APP_CANCELLED },   { "BOOT_FAIL", WK_APP_FAILED },    { "DEADLINE", WK_APP_FAILED },
-        { "FAILED", WK_APP_FAILED },         { "NODE_FAIL", WK_APP_FAILED },    { "OUT_OF_MEMORY", WK_APP_FAILED },
-        { "PREEMPTED", WK_APP_FAILED },      { "REVOKED", WK_APP_FAILED },      { "TIMEOUT", WK_APP_FAILED },
-        { "LAUNCH_FAILED", WK_APP_FAILED },  { "EXPEDITING", WK_APP_PENDING },  { "POWER_UP_NODE", WK_APP_PENDING },
+        { "COMPLETED", WK_APP_SUCCEEDED },  { "COMPLETING", WK_APP_RUNNING }, { "CONFIGURING", WK_APP_PENDING },
+        { "PENDING", WK_APP_PENDING },      { "REQUEUED", WK_APP_PENDING },   { "REQUEUE_FED", WK_APP_PENDING },
+        { "REQUEUE_HOLD", WK_APP_PENDING }, { "RESIZING", WK_APP_PENDING },   { "RESV_DEL_HOLD", WK_APP_PENDING },
+        { "SPECIAL_EXIT", WK_APP_PENDING }, { "SUSPENDED", WK_APP_PENDING },  { "STOPPED", WK_APP_PENDING },
+        { "RUNNING", WK_APP_RUNNING },      { "SIGNALING", WK_APP_RUNNING },  { "STAGE_OUT", WK_APP_RUNNING },
+        { "CANCELLED", WK_APP_CANCELLED },  { "BOOT_FAIL", WK_APP_FAILED },   { "DEADLINE", WK_APP_FAILED },
+        { "FAILED", WK_APP_FAILED },        { "NODE_FAIL", WK_APP_FAILED },   { "OUT_OF_MEMORY", WK_APP_FAILED },
+        { "PREEMPTED", WK_APP_FAILED },     { "REVOKED", WK_APP_FAILED },     { "TIMEOUT", WK_APP_FAILED },
+        { "LAUNCH_FAILED", WK_APP_FAILED }, { "EXPEDITING", WK_APP_PENDING }, { "POWER_UP_NODE", WK_APP_PENDING },
     };
     size_t size = strcspn(word, " +|,");
     for (size_t i = 0; i < WK_COUNT(table); i++)
@@ -65,8 +65,9 @@ static const char *word_of(const json_t *value) {
     if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
             const char *word = json_string_value(json_array_get(value, i));
-            if (word && (strcmp(word, "COMPLETING") == 0 || strcmp(word, "CONFIGURING") == 0
-                         || strcmp(word, "REQUEUED") == 0))
+            if (word
+                && (strcmp(word, "COMPLETING") == 0 || strcmp(word, "CONFIGURING") == 0
+                    || strcmp(word, "REQUEUED") == 0))
                 return word;
         }
         value = json_array_get(value, 0);
@@ -155,8 +156,7 @@ bool wk__slurm_read_sacct(const char *text, long long job, const char *name, wk_
         char state[64] = "";
         if (size < 500 && sscanf(line, "%63[^|\n]|%255[^|\n]|%63[^|\n]", id, called, state) == 3 && !strchr(id, '.')) {
             long long leader = strtoll(id, NULL, 10);
-            if (leader && (job ? leader == job : name && strcmp(called, name) == 0))
-                take(out, state, NULL, 0, leader);
+            if (leader && (job ? leader == job : name && strcmp(called, name) == 0)) take(out, state, NULL, 0, leader);
         }
         line += size + (line[size] == '\n');
     }

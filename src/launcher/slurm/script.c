@@ -5,8 +5,8 @@
  * within, so whatever an argument holds arrives as it is; variables are exported by the text, since srun's --export
  * cannot hold commas.  Secrets are not in the script: tasks read them from a file of mode 0600 in the app's directory.
  *
- * Roles are steps of their own (of a het group each, if there are several): their ranks count from 0.  When one fails the
- * others get SIGTERM, their grace, and SIGKILL.
+ * Roles are steps of their own (of a het group each, if there are several): their ranks count from 0.  When one fails
+ * the others get SIGTERM, their grace, and SIGKILL.
  */
 #include "launcher/slurm/slurm.h"
 
@@ -82,7 +82,8 @@ static const char role_head[] =
 
 static const char role_tail[] =
     "report() { # ENDED EXIT_CODE SIGNAL TIME\n"
-    "  printf 'attempt=%d\\nended=%d\\nstopped=%d\\nexit_code=%d\\nsignal=%d\\nstarted_at=%s\\nended_at=%s\\nhost=%s\\n'"
+    "  printf "
+    "'attempt=%d\\nended=%d\\nstopped=%d\\nexit_code=%d\\nsignal=%d\\nstarted_at=%s\\nended_at=%s\\nhost=%s\\n'"
     " \"$TORCHELASTIC_RESTART_COUNT\" \"$1\" \"$stopped\" \"$2\" \"$3\" \"$started\" \"$4\" \"$(uname -n)\""
     " >\"$WICK_REPLICA_DIR/status.tmp\" && mv -f \"$WICK_REPLICA_DIR/status.tmp\" \"$WICK_REPLICA_DIR/status\"\n"
     "}\n"
@@ -153,7 +154,8 @@ static void put_program(wk_text *out, const wk__program *p, const char *marker) 
 static wk_status put_role(wk_text *out, const wk_request *r, size_t index, const char *marker) {
     const wk__request_role *role = &r->roles[index];
     const wk__program *p = &role->programs[0];
-    wk_text_printf(out, "export MASTER_ADDR=$WICK_MASTER_%zu MASTER_PORT=$((20000 + (SLURM_JOB_ID * 8 + %zu) %% 10000))\n",
+    wk_text_printf(out,
+                   "export MASTER_ADDR=$WICK_MASTER_%zu MASTER_PORT=$((20000 + (SLURM_JOB_ID * 8 + %zu) %% 10000))\n",
                    index, index);
     put_export(out, "ROLE_NAME", role->name, marker);
     wk_text_printf(out, "export WICK_REPLICA_DIR=\"$WICK_DIR/%s/$RANK\"\n", role->name);
@@ -216,7 +218,9 @@ static void put_resources(wk_text *out, const wk_role *role, const wk__slurm_opt
 }
 
 static wk_status put_directives(wk_text *out, const wk_appdef *app, const wk__slurm_options *o) {
-    static const char *const each[] = { "partition", "time", "constraint", "qos", "reservation", "nodelist", "exclude" };
+    static const char *const each[] = {
+        "partition", "time", "constraint", "qos", "reservation", "nodelist", "exclude"
+    };
     for (size_t i = 0; i < app->role_count; i++) {
         if (i) wk_text_puts(out, "#SBATCH hetjob\n");
         wk_text_puts(out, "#SBATCH");
@@ -231,17 +235,16 @@ static wk_status put_directives(wk_text *out, const wk_appdef *app, const wk__sl
 
 /* ---- the whole ---- */
 
-static const char wait_for_steps[] =
-    "code=0\n"
-    "while ((${#steps[@]})); do\n"
-    "  for i in \"${!steps[@]}\"; do\n"
-    "    kill -0 \"${steps[i]}\" 2>/dev/null && continue\n"
-    "    wait \"${steps[i]}\"; ended=$?\n"
-    "    unset \"steps[i]\"\n"
-    "    if ((ended && !code)); then code=$ended; stop; fi\n"
-    "  done\n"
-    "  ((${#steps[@]})) && { sleep 0.2 & wait $!; }\n"
-    "done\n";
+static const char wait_for_steps[] = "code=0\n"
+                                     "while ((${#steps[@]})); do\n"
+                                     "  for i in \"${!steps[@]}\"; do\n"
+                                     "    kill -0 \"${steps[i]}\" 2>/dev/null && continue\n"
+                                     "    wait \"${steps[i]}\"; ended=$?\n"
+                                     "    unset \"steps[i]\"\n"
+                                     "    if ((ended && !code)); then code=$ended; stop; fi\n"
+                                     "  done\n"
+                                     "  ((${#steps[@]})) && { sleep 0.2 & wait $!; }\n"
+                                     "done\n";
 
 static void put_traps(wk_text *out, const wk__slurm_options *o) {
     double grace = wk_cfg_float(o->cfg, "grace");
@@ -275,10 +278,11 @@ static void put_step(wk_text *out, const wk_request *r, size_t index, const wk__
     const char *const *more = wk_cfg_list(o->cfg, "srun", &count);
     wk_text_puts(out, "srun");
     if (r->role_count > 1) wk_text_printf(out, " --het-group=%zu", index);
-    wk_text_printf(out,
-                   " --export=ALL --kill-on-bad-exit=1 --wait=60 --open-mode=append --output=\"$WICK_DIR/%s/%%t/stdout.log\""
-                   " --error=\"$WICK_DIR/%s/%%t/stderr.log\"",
-                   r->roles[index].name, r->roles[index].name);
+    wk_text_printf(
+        out,
+        " --export=ALL --kill-on-bad-exit=1 --wait=60 --open-mode=append --output=\"$WICK_DIR/%s/%%t/stdout.log\""
+        " --error=\"$WICK_DIR/%s/%%t/stderr.log\"",
+        r->roles[index].name, r->roles[index].name);
     if (wk_cfg_string(o->cfg, "mpi")) {
         wk_text_puts(out, " --mpi=");
         put_quoted(out, wk_cfg_string(o->cfg, "mpi"), "\n");
@@ -308,10 +312,11 @@ static wk_status put_head(wk_text *out, const wk_request *r, const wk_appdef *ap
                    "export PYTHONUNBUFFERED=1 SLURM_UNBUFFEREDIO=1 TORCHX_MAX_RETRIES=%d\n",
                    r->app_id, r->app_id, WK__SESSION, r->app_id, least_retries(r));
     for (size_t i = 0; i < r->role_count; i++)
-        wk_text_printf(out,
-                       "WICK_MASTER_%zu=$(scontrol show hostnames \"${SLURM_JOB_NODELIST_HET_GROUP_%zu:-$SLURM_JOB_NODELIST}\""
-                       " | head -n 1)\nexport WICK_MASTER_%zu\n",
-                       i, i, i);
+        wk_text_printf(
+            out,
+            "WICK_MASTER_%zu=$(scontrol show hostnames \"${SLURM_JOB_NODELIST_HET_GROUP_%zu:-$SLURM_JOB_NODELIST}\""
+            " | head -n 1)\nexport WICK_MASTER_%zu\n",
+            i, i, i);
     return WK_OK;
 }
 
@@ -364,8 +369,7 @@ static wk_status build_command(wk_request *r, const wk__slurm_options *o, const 
     const char *job_dir = wk_cfg_string(o->cfg, "job_dir");
     r->launcher[n++] = wk__arena_text(&r->arena, "--chdir=%s", job_dir ? job_dir : r->directory);
     if (o->signal)
-        r->launcher[n++] =
-            wk__arena_text(&r->arena, "--signal=B:%s@%lld", o->signal, (long long)o->signal_seconds);
+        r->launcher[n++] = wk__arena_text(&r->arena, "--signal=B:%s@%lld", o->signal, (long long)o->signal_seconds);
     for (size_t i = 0; i < WK_COUNT(named); i++)
         if (wk_cfg_string(o->cfg, named[i]))
             r->launcher[n++] = wk__arena_text(&r->arena, "--%s=%s", named[i], wk_cfg_string(o->cfg, named[i]));

@@ -87,8 +87,9 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     return NULL;
 }
 
-static const char *const honoured[] = { "port_map",        "workspace",       "resource.cpu",
-                                        "resource.memMB", "resource.gpu", NULL };
+static const char *const honoured[] = {
+    "port_map", "workspace", "resource.cpu", "resource.memMB", "resource.gpu", NULL
+};
 
 const wk_scheduler_ops wk__slurm = {
     .api_version = WK_SCHEDULER_API,

@@ -12,7 +12,7 @@
 
 typedef struct wk__slurm_options { /* texts in the request's arena */
     const wk_cfg *cfg;
-    int major, minor; /* of Slurm */
+    int major, minor;   /* of Slurm */
     const char *signal; /* "USR1" or NULL */
     int64_t signal_seconds;
     bool requeue;
