@@ -7,8 +7,7 @@
 /* Test fixtures: slurmctld and two slurmd on ports of their own, SLURM_CONF set; ended by process id. */
 void cluster_begin(void);
 void cluster_end(void);
-/* False, said on stderr with the reason, where Slurm is not installed or the kernel refuses it: the test then passes.
- */
-bool cluster_is_up(void);
+/* Ends the test as skipped, and says so on stderr with the reason, where there is no Slurm or the kernel refuses it. */
+void cluster_needed(void);
 
 #endif
