@@ -3,7 +3,8 @@
  *   cc -shared -fPIC own_scheduler.c -lwicklaunch -o serial.so
  *   WICK_PLUGINS=./serial.so wick run utils.echo -j 3 -s serial --wait --log
  *
- * A child process of its own runs them, so that the client may go; the state of the whole is a word in the app's folder.
+ * A child process of its own runs them, so that the client may go; the state of the whole is a word in the app's
+ * folder.
  */
 #include "wick/scheduler.h"
 

@@ -5,8 +5,8 @@
  *   const wk_scheduler_ops *wk_scheduler_plugin(void);
  *
  * WICK_PLUGINS names libraries, parted by colons; `wick run -s NAME` then knows it, and one with the name of a built-in
- * scheduler takes its place.  api_version and size of the struct are checked (WK_SCHEDULER_API); a library that cannot be
- * opened is named in a warning and costs nothing else.
+ * scheduler takes its place.  api_version and size of the struct are checked (WK_SCHEDULER_API); a library that cannot
+ * be opened is named in a warning and costs nothing else.
  *
  * What follows are the parts that the built-in schedulers are made of: a scheduler that keeps its replicas' files where
  * they belong gets `wick status`, `log`, `describe`, `list` and `delete` from them.  examples/own_scheduler is one.

@@ -8,7 +8,8 @@ TestSuite(plugin, .init = state_begin, .fini = state_end);
 
 Test(plugin, the_example_runs) {
     (void)setenv("WICK_PLUGINS", WICK_OWN_SCHEDULER, 1);
-    outcome o = WICK("run", "utils.sh", "-j", "3", "-s", "serial", "--wait", "--log", "--", "echo I am $RANK; sleep 0.1");
+    outcome o =
+        WICK("run", "utils.sh", "-j", "3", "-s", "serial", "--wait", "--log", "--", "echo I am $RANK; sleep 0.1");
     cr_assert_eq(o.code, 0, "%s", o.err);
     const char *handle = handle_of(&o);
     cr_assert_eq(strncmp(handle, "serial://wick/sh-", 17), 0);
@@ -21,7 +22,8 @@ Test(plugin, the_example_runs) {
     assert_contains(status.out, handle);
     forget(&status);
     forget(&o);
-    o = WICK("run", "utils.sh", "-j", "3", "-s", "serial", "--wait", "--propagate-exit-code", "--", "exit $((RANK * 4))");
+    o = WICK("run", "utils.sh", "-j", "3", "-s", "serial", "--wait", "--propagate-exit-code", "--",
+             "exit $((RANK * 4))");
     cr_assert_eq(o.code, 4);
     o.out[strcspn(o.out, "\n")] = '\0';
     status = WICK("status", o.out);
@@ -61,8 +63,12 @@ static wk_request *nothing(const wk_appdef *app, const wk_cfg *cfg, const char *
 }
 
 Test(plugin, interface_versions) {
-    static const wk_scheduler_ops old = { .api_version = WK_SCHEDULER_API + 1, .size = sizeof old, .name = "old", .dryrun = nothing };
-    static const wk_scheduler_ops twice = { .api_version = WK_SCHEDULER_API, .size = sizeof twice, .name = "local", .dryrun = nothing };
+    static const wk_scheduler_ops old = {
+        .api_version = WK_SCHEDULER_API + 1, .size = sizeof old, .name = "old", .dryrun = nothing
+    };
+    static const wk_scheduler_ops twice = {
+        .api_version = WK_SCHEDULER_API, .size = sizeof twice, .name = "local", .dryrun = nothing
+    };
     cr_assert_eq(wk_scheduler_register(&old), WK_UNSUPPORTED);
     cr_assert_str_eq(wk_message(), "scheduler \"old\" is of interface version 2; this wick has 1");
     wk_clear_error();

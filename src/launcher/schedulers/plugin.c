@@ -13,7 +13,8 @@ static void open_plugin(const char *path) {
     wk_scheduler_plugin_function function = NULL;
     if (library) *(void **)&function = dlsym(library, "wk_scheduler_plugin");
     if (!function) {
-        wk_log_write(WK_LOG_WARNING, "plug-in %s left out: %s", path, library ? "no wk_scheduler_plugin in it" : dlerror());
+        wk_log_write(WK_LOG_WARNING, "plug-in %s left out: %s", path,
+                     library ? "no wk_scheduler_plugin in it" : dlerror());
         if (library) (void)dlclose(library);
         return;
     }
