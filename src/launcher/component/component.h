@@ -133,5 +133,7 @@ char *wk__component_help(const wk__component *component);
 /* ---- lint.c ---- */
 /* Print "file:line:column: error: …" for every fault; the number of errors (warnings do not count). */
 int wk__component_lint(const char *path, const char *name, wk_text *out);
+/* The same of a document that is read already; NULL: the pending error is the fault. */
+WK_API int wk__component_lint_document(wk__yaml *document, const char *name, wk_text *out);
 
 #endif

@@ -35,7 +35,8 @@ static void say_pending(linter *l, const char *prefix) {
     const char *message = wk_message();
     size_t size = strlen(l->path);
     int used = 0;
-    bool placed = strncmp(message, l->path, size) == 0 && sscanf(message + size, ":%*d:%*d: %n", &used) == 0 && used;
+    bool placed =
+        size && strncmp(message, l->path, size) == 0 && sscanf(message + size, ":%*d:%*d: %n", &used) == 0 && used;
     if (placed)
         wk_text_printf(l->out, "%.*serror: %s%s\n", (int)size + used, message, prefix, message + size + used);
     else
@@ -173,7 +174,10 @@ static void check_component(linter *l, wk__yaml *doc, const wk__yaml_node *node)
     int before = l->errors;
     l->component = &c;
     l->used = wk_alloc((c.count + 1) * sizeof *l->used);
-    if (!l->used) return;
+    if (!l->used) {
+        l->component = NULL;
+        return;
+    }
     for (size_t i = 0; i < c.count; i++) check_parameter(l, &c.parameters[i], doc);
     if (!*c.text) say(l, node, true, "warning", "component \"%s\" has no doc", c.name);
     for (const wk__yaml_node *item = c.exactly_one ? c.exactly_one->first : NULL; item; item = item->next)
@@ -184,15 +188,14 @@ static void check_component(linter *l, wk__yaml *doc, const wk__yaml_node *node)
             say(l, c.parameters[i].node, true, "warning", "parameter \"%s\" is used nowhere", c.parameters[i].name);
     if (l->errors == before) try_build(l);
     wk_free(l->used);
+    l->component = NULL;
 }
 
-int wk__component_lint(const char *path, const char *name, wk_text *out) {
-    linter l = { .out = out, .path = path };
+int wk__component_lint_document(wk__yaml *doc, const char *name, wk_text *out) {
+    linter l = { .out = out, .path = doc ? doc->name : "" };
     const wk__yaml_node *components = NULL;
-    wk__yaml *doc = wk__yaml_load(path);
     if (!doc || wk__components_of(doc, &components) != WK_OK) {
         say_pending(&l, "");
-        wk__yaml_free(doc);
         return l.errors;
     }
     bool seen = false;
@@ -202,6 +205,12 @@ int wk__component_lint(const char *path, const char *name, wk_text *out) {
         check_component(&l, doc, node);
     }
     if (name && !seen) say(&l, components, false, "error", "there is no component \"%s\"", name);
-    wk__yaml_free(doc);
     return l.errors;
+}
+
+int wk__component_lint(const char *path, const char *name, wk_text *out) {
+    wk__yaml *doc = wk__yaml_load(path);
+    int errors = wk__component_lint_document(doc, name, out);
+    wk__yaml_free(doc);
+    return errors;
 }

@@ -20,7 +20,7 @@ typedef struct wk__config {
 
 /* All files that apply here; NULL with an error pending if one is malformed or named and missing. */
 wk__config *wk__config_load(void);
-void wk__config_free(wk__config *config);
+WK_API void wk__config_free(wk__config *config);
 /* The value, or NULL. */
 const char *wk__config_get(const wk__config *config, const char *section, const char *key);
 /* Entries of a section that have a value, as pairs (in the config's arena). */
@@ -33,7 +33,7 @@ wk_cfg *wk__config_cfg(const wk__config *config, const wk_scheduler_ops *schedul
 /* ini.c, yaml_config.c: the two formats */
 wk_status wk__config_add(wk__config *config, const char *section, const char *key, const char *value,
                          const char *where);
-wk_status wk__ini_read(wk__config *config, const char *text, const char *path);
+WK_API wk_status wk__ini_read(wk__config *config, const char *text, const char *path);
 wk_status wk__yaml_config_read(wk__config *config, const char *path);
 
 #endif
