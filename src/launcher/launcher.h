@@ -24,6 +24,7 @@
 #include "base/base.h"
 #include "io/yaml.h"
 
+#include <regex.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -201,9 +202,19 @@ char *wk__error_file_message(const char *path, int *code, char **json);
 /* Last non-empty line of a file, "" if none. */
 void wk__last_line(const char *path, char *line, size_t size);
 
-/* Follow all logs of an app (role NULL: all, replica -1: all of the role) until it ends, or print what is there. */
-wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, bool follow, int descriptor,
+/* Which lines of which replicas; all zero: all of them. */
+typedef struct wk__log_filter {
+    const char *role;     /* NULL: every role */
+    const char *replicas; /* "0,2", NULL: every one of the role */
+    bool only_out, only_err;
+    const regex_t *regex; /* a line must match, NULL: any */
+    bool colour;          /* of the replicas' names */
+} wk__log_filter;
+/* Follow the logs of an app until it ends, or print what is there. */
+wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, bool follow, int descriptor,
                         volatile sig_atomic_t *interrupted);
+/* Is this a terminal on which colours are wished (NO_COLOR is not set)? */
+bool wk__has_colour(int descriptor);
 
 struct json_t;
 /* A text as a JSON string, bytes that are not UTF-8 as U+FFFD; a tree as JSON. */

@@ -181,3 +181,39 @@ Test(runner, api_dryrun_then_schedule) {
     wk_request_free(request);
     wk_appdef_free(app);
 }
+
+Test(runner, log_and_status_of_some) {
+    const char *file = write_file("app.yaml", "version: 1\nname: a\nroles:\n"
+                                              "  - {name: t, entrypoint: sh, num_replicas: 3, args: [-c, 'echo out "
+                                              "$RANK; echo loss 0.$RANK; echo err $RANK >&2']}\n"
+                                              "  - {name: u, entrypoint: echo, args: [other]}\n");
+    char word[400];
+    outcome o = WICK("run", file, "--wait");
+    const char *handle = handle_of(&o);
+    (void)snprintf(word, sizeof word, "%s/t/0,2", handle);
+    outcome l = WICK("log", "--regex", "^loss 0[.][0-9]$", word);
+    cr_assert_str_eq(l.out, "t/0 loss 0.0\nt/2 loss 0.2\n");
+    forget(&l);
+    l = WICK("log", "--streams", "stderr", word);
+    cr_assert_str_eq(l.out, "t/0 err 0\nt/2 err 2\n");
+    forget(&l);
+    l = WICK("log", "--streams=stdout", "--regex=other", handle);
+    cr_assert_str_eq(l.out, "u/0 other\n");
+    forget(&l);
+    l = WICK("log", "--streams", "out", handle);
+    cr_assert_str_eq(l.err, "wick: log: --streams is stdout, stderr or combined, not \"out\"\n");
+    forget(&l);
+    l = WICK("log", "--regex", "(", handle);
+    cr_assert_eq(l.code, 2);
+    forget(&l);
+    (void)snprintf(word, sizeof word, "%s/t/9", handle);
+    l = WICK("log", word);
+    cr_assert_eq(l.code, 1);
+    cr_assert_str_eq(l.err, "wick: the app has no replica t/9\n");
+    forget(&l);
+    l = WICK("status", handle, "--roles", "u");
+    assert_contains(l.out, " *u[0]:SUCCEEDED\n");
+    cr_assert_null(strstr(l.out, "t[0]"));
+    forget(&l);
+    forget(&o);
+}

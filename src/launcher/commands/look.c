@@ -10,24 +10,41 @@
 
 typedef struct flag {
     const char *name, *letter;
-    bool *value;
+    bool *value;       /* of a flag; NULL: */
+    const char **text; /* of an option with a value */
 } flag;
+
+static const flag *find_flag(const char *word, const flag *flags, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(flags[i].name);
+        if (strcmp(word, flags[i].name) == 0 || (flags[i].letter && strcmp(word, flags[i].letter) == 0)
+            || (flags[i].text && strncmp(word, flags[i].name, size) == 0 && word[size] == '='))
+            return &flags[i];
+    }
+    return NULL;
+}
 
 /* Flags anywhere, and one word at most; -1: go on, else the exit code. */
 static int parse(int argc, char **argv, const char *usage, const flag *flags, size_t flag_count, const char **word) {
     for (int at = 1; at < argc; at++) {
-        bool known = false;
         if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
             (void)fputs(usage, stdout);
             return 0;
         }
-        for (size_t i = 0; i < flag_count && !known; i++)
-            if (strcmp(argv[at], flags[i].name) == 0 || (flags[i].letter && strcmp(argv[at], flags[i].letter) == 0))
-                known = *flags[i].value = true;
-        if (known) continue;
-        if (argv[at][0] == '-' || !word || *word)
+        const flag *f = find_flag(argv[at], flags, flag_count);
+        const char *equals = strchr(argv[at], '=');
+        if (f && f->value)
+            *f->value = true;
+        else if (f && strncmp(argv[at], "--", 2) == 0 && equals)
+            *f->text = equals + 1;
+        else if (f && at + 1 < argc)
+            *f->text = argv[++at];
+        else if (f)
+            return wk__usage_error("%s: %s needs a value", argv[0], argv[at]);
+        else if (argv[at][0] == '-' || !word || *word)
             return wk__usage_error("%s: unexpected \"%s\"\n%s", argv[0], argv[at], usage);
-        *word = argv[at];
+        else
+            *word = argv[at];
     }
     return -1;
 }
@@ -37,17 +54,37 @@ static int report(void) {
     return wk_report(stderr) == WK_CONFIG ? 2 : 1;
 }
 
+/* Is the role one of "a,b"? */
+static bool is_named(const char *list, const char *role) {
+    size_t size = strlen(role);
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ",");
+        if (length == size && strncmp(at, role, size) == 0) return true;
+        at += length + (at[length] == ',');
+    }
+    return false;
+}
+
+static void keep_roles(wk_app_status *status, const char *list) {
+    size_t kept = 0;
+    for (size_t i = 0; i < status->role_count; i++)
+        if (is_named(list, status->roles[i].role)) status->roles[kept++] = status->roles[i];
+    status->role_count = kept;
+}
+
 int wk_status_main(int argc, char **argv) {
-    static const char usage[] =
-        "usage: wick status HANDLE [--json]\n\nexample:  wick status mpi://wick/echo-x7k2qv9wz4cd\n";
+    static const char usage[] = "usage: wick status HANDLE [--roles ROLE,...] [--json]\n\n"
+                                "example:  wick status mpi://wick/echo-x7k2qv9wz4cd\n";
     bool json = false;
+    const char *roles = NULL;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json } };
-    int code = parse(argc, argv, usage, flags, 1, &word);
+    const flag flags[] = { { "--json", NULL, &json, NULL }, { "--roles", NULL, NULL, &roles } };
+    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("status: which app? give its handle (wick list)");
     wk_app_status *status = wk_handle_parse(word, &handle) == WK_OK ? wk_app_describe(&handle) : NULL;
+    if (status && roles) keep_roles(status, roles);
     char *text = !status ? NULL : json ? wk_app_status_json(status) : wk_app_status_text(status);
     if (text) (void)fputs(text, stdout);
     wk_free(text);
@@ -55,55 +92,78 @@ int wk_status_main(int argc, char **argv) {
     return text ? 0 : report();
 }
 
-/* HANDLE[/ROLE[/K]]: cut what follows the app's id off the word. */
-static int split_log_word(char *word, const char **role, int *replica) {
+/* HANDLE[/ROLE[/K,…]]: cut what follows the app's id off the word. */
+static int split_log_word(char *word, wk__log_filter *filter) {
     char *scheme = strstr(word, "://");
     char *session = scheme ? strchr(scheme + 3, '/') : NULL;
     char *id_end = session ? strchr(session + 1, '/') : NULL;
     if (!id_end) return -1;
     *id_end = '\0';
-    if (id_end[1]) *role = id_end + 1;
-    char *slash = *role ? strchr(id_end + 1, '/') : NULL;
+    if (id_end[1]) filter->role = id_end + 1;
+    char *slash = filter->role ? strchr(id_end + 1, '/') : NULL;
     if (!slash) return -1;
     *slash = '\0';
     if (slash[1] == '\0') return -1;
-    char *end = NULL;
-    long k = strtol(slash + 1, &end, 10);
-    if (*end || k < 0 || k > INT32_MAX)
-        return wk__usage_error("log: \"%s\" is no replica; expected a number", slash + 1);
-    *replica = (int)k;
+    if (strspn(slash + 1, "0123456789,") != strlen(slash + 1))
+        return wk__usage_error("log: \"%s\" is no replica; expected a number, or several: 0,2", slash + 1);
+    filter->replicas = slash + 1;
     return -1;
 }
 
+static int read_filter(const char *streams, const char *pattern, regex_t *regex, wk__log_filter *filter) {
+    filter->only_out = streams && strcmp(streams, "stdout") == 0;
+    filter->only_err = streams && strcmp(streams, "stderr") == 0;
+    if (streams && !filter->only_out && !filter->only_err && strcmp(streams, "combined") != 0)
+        return wk__usage_error("log: --streams is stdout, stderr or combined, not \"%s\"", streams);
+    if (!pattern) return -1;
+    int error = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
+    if (error) {
+        char why[160];
+        (void)regerror(error, regex, why, sizeof why);
+        return wk__usage_error("log: --regex \"%s\": %s", pattern, why);
+    }
+    filter->regex = regex;
+    return -1;
+}
+
+static int print_log(char *word, wk__log_filter *filter, bool follow) {
+    wk_handle handle;
+    int code = split_log_word(word, filter);
+    if (code >= 0) return code;
+    (void)signal(SIGPIPE, SIG_IGN);
+    wk_status status = wk_handle_parse(word, &handle);
+    if (status == WK_OK) status = wk__log_print(&handle, filter, follow, STDOUT_FILENO, NULL);
+    if (status == WK_OK) return 0;
+    if (status != WK_END) return report();
+    wk_clear_error(); /* the reader has closed its end: `wick log … | head` */
+    return 0;
+}
+
 int wk_log_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick log [-f] HANDLE[/ROLE[/REPLICA]]\n\n"
-                                "  -f, --follow   go on until the app ends\n\n"
-                                "example:  wick log -f mpi://wick/echo-x7k2qv9wz4cd/trainer/0\n";
+    static const char usage[] = "usage: wick log [-f] [--regex R] [--streams S] HANDLE[/ROLE[/REPLICA,...]]\n\n"
+                                "  -f, --follow, --tail   go on until the app ends\n"
+                                "  --regex R              lines that match (POSIX extended)\n"
+                                "  --streams S            stdout, stderr or combined (both, the default)\n\n"
+                                "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
     bool follow = false;
     const char *word = NULL;
-    const char *role = NULL;
-    int replica = -1;
-    wk_handle handle;
-    const flag flags[] = { { "--follow", "-f", &follow }, { "--tail", "-t", &follow } };
-    int code = parse(argc, argv, usage, flags, 2, &word);
+    const char *pattern = NULL;
+    const char *streams = NULL;
+    regex_t regex;
+    wk__log_filter filter = { .colour = wk__has_colour(STDOUT_FILENO) };
+    const flag flags[] = { { "--follow", "-f", &follow, NULL },
+                           { "--tail", "-t", &follow, NULL },
+                           { "--regex", NULL, NULL, &pattern },
+                           { "--streams", NULL, NULL, &streams } };
+    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
-    char *copy = wk_strdup(word);
-    if (!copy) return report();
-    code = split_log_word(copy, &role, &replica);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (code < 0) {
-        wk_status status = wk_handle_parse(copy, &handle);
-        if (status == WK_OK) status = wk__log_print(&handle, role, replica, follow, STDOUT_FILENO, NULL);
-        code = status == WK_OK ? 0 : 1;
-        if (status == WK_END) { /* the reader has closed its end: `wick log … | head` */
-            wk_clear_error();
-            code = 0;
-        } else if (status != WK_OK)
-            code = report();
-    }
+    code = read_filter(streams, pattern, &regex, &filter);
+    char *copy = code < 0 ? wk_strdup(word) : NULL;
+    if (copy) code = print_log(copy, &filter, follow);
+    if (filter.regex) regfree(&regex);
     wk_free(copy);
-    return code;
+    return code < 0 ? report() : code;
 }
 
 static int print_list_json(const wk_app_entry *entries, size_t count) {
@@ -155,7 +215,7 @@ static int newest_first(const void *a, const void *b) {
 int wk_list_main(int argc, char **argv) {
     static const char usage[] = "usage: wick list [--json]\n\nexample:  wick list --json | jq -r '.[0].handle'\n";
     bool json = false;
-    const flag flags[] = { { "--json", NULL, &json } };
+    const flag flags[] = { { "--json", NULL, &json, NULL } };
     int code = parse(argc, argv, usage, flags, 1, NULL);
     if (code >= 0) return code;
     wk_app_entry *all = NULL;
@@ -202,7 +262,7 @@ int wk_cancel_main(int argc, char **argv) {
     const char *word = NULL;
     wk_handle handle;
     wk_app_state state = WK_APP_UNKNOWN;
-    const flag flags[] = { { "--json", NULL, &json } };
+    const flag flags[] = { { "--json", NULL, &json, NULL } };
     int code = parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("cancel: which app? give its handle (wick list)");
@@ -221,7 +281,7 @@ int wk_delete_main(int argc, char **argv) {
     bool json = false;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json } };
+    const flag flags[] = { { "--json", NULL, &json, NULL } };
     int code = parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("delete: which app? give its handle (wick list)");
@@ -237,7 +297,7 @@ int wk_describe_main(int argc, char **argv) {
     bool json = false;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json } };
+    const flag flags[] = { { "--json", NULL, &json, NULL } };
     int code = parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("describe: which app? give its handle (wick list)");

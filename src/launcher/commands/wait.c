@@ -45,7 +45,8 @@ int wk__run_wait(const wk_handle *handle, const char *name, const wk__run_option
     struct sigaction action = { .sa_handler = on_interrupt };
     (void)sigaction(SIGINT, &action, NULL);
     wk_app_state state = WK_APP_UNKNOWN;
-    if (o->log || o->tee_logs) (void)wk__log_print(handle, NULL, -1, true, STDERR_FILENO, &interrupted);
+    const wk__log_filter all = { .colour = wk__has_colour(STDERR_FILENO) };
+    if (o->log || o->tee_logs) (void)wk__log_print(handle, &all, true, STDERR_FILENO, &interrupted);
     while (!interrupted && !wk_failed()) {
         if (wk_app_wait(handle, 0.5, &state) != WK_TIMEOUT) break;
         wk_clear_error();

@@ -270,7 +270,7 @@ static bool judge_by_result(wk__record *record) {
 }
 
 static void judge_by_slurm(wk__record *record) {
-    wk__slurm_answer answer;
+    wk__slurm_answer answer = { .state = WK_APP_UNKNOWN };
     long long job = job_of(record->app_id);
     wk_status status = ask(record->app_id, job, &answer);
     if (status == WK_OK) {
