@@ -140,6 +140,9 @@ Test(config, configure_and_runopts) {
     cr_assert_eq(o.code, 2);
     cr_assert_str_eq(o.err, "wick: .torchxconfig exists already; --print shows what would be written\n");
     forget(&o);
+    o = WICK("runopts", "local", "--json");
+    assert_contains(o.out, "\"default\": \"5\"");
+    forget(&o);
     o = WICK("runopts", "local");
     cr_assert_eq(strncmp(o.out, "local: processes on this machine\n    usage:\n        [grace=…]", 60), 0, "%s", o.out);
     assert_contains(o.out, "    optional arguments:\n        grace=GRACE (float, 5)\n            seconds between");

@@ -60,6 +60,10 @@ Test(runner, describe_shows_what_was_run_without_secrets) {
     cr_assert_null(strstr(d.out, "hush"));
     assert_contains(d.out, "$${env:HOME}");
     forget(&d);
+    d = WICK("describe", handle, "--native");
+    assert_contains(d.out, "API_TOKEN='***'");
+    assert_contains(d.out, "sh/0:\n  command: sh -c ");
+    forget(&d);
     forget(&o);
 }
 

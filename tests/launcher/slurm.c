@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 TestSuite(slurm, .init = cluster_begin, .fini = cluster_end);
@@ -208,6 +209,34 @@ Test(slurm, refusals) {
     o = WICK("run", "utils.binary", "--entrypoint", "./nothing", "-s", "slurm");
     cr_expect_eq(o.code, 2);
     assert_contains(o.err, "wick: slurm: role \"torchx_utils_binary\": \"./nothing\" is no program here (in ");
+    forget(&o);
+}
+
+/* Six that watch for four seconds cost Slurm a question in 1.5 s, not thirty; counted by a squeue before the real one.
+ */
+Test(slurm, watchers_share_one_question) {
+    char path[PATH_MAX];
+    char command[PATH_MAX];
+    cluster_needed();
+    outcome o = WICK("run", "utils.sh", "-s", "slurm", "--", "sleep 60");
+    const char *handle = handle_of(&o);
+    cr_assert(becomes(handle, "RUNNING", 15));
+    const char *wrapper = write_file("squeue", "#!/bin/sh\necho asked >>\"$0.calls\"\nexec /usr/bin/squeue \"$@\"\n");
+    cr_assert_eq(chmod(wrapper, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s:%s", state_dir(), getenv("PATH"));
+    (void)setenv("PATH", path, 1);
+    (void)snprintf(
+        command, sizeof command,
+        "for i in 1 2 3 4 5 6; do (for k in 1 2 3 4 5; do %s status %s >/dev/null; sleep 0.7; done) & done; wait",
+        WICK_BINARY, handle);
+    double start = wk_now();
+    succeed((const char *const[]){ "sh", "-c", command, NULL });
+    double seconds = wk_now() - start;
+    (void)snprintf(command, sizeof command, "wc -l <%s/squeue.calls", state_dir());
+    outcome count = run_program((const char *const[]){ "sh", "-c", command, NULL });
+    cr_expect_leq(atoi(count.out), (int)(seconds / 1.5) + 2, "%s in %.1f s", count.out, seconds);
+    cr_expect_geq(atoi(count.out), 1);
+    forget(&count);
     forget(&o);
 }
 

@@ -1,6 +1,7 @@
 /* configure.c: `wick configure` writes a .torchxconfig to fill in; `wick runopts` says what can stand there. */
 #include "launcher/launcher.h"
 
+#include <jansson.h>
 #include <string.h>
 
 static const char *const types[] = { "str", "int", "float", "bool", "list", "dict" };
@@ -88,8 +89,35 @@ static void print_options(const wk_scheduler_ops *ops, bool required) {
     }
 }
 
+/* {"slurm": [{"name", "type", "required", "default", "help"}, …], …} */
+static int print_json(const char *only) {
+    const wk_scheduler_ops *ops;
+    json_t *root = json_object();
+    for (size_t i = 0; (ops = wk__scheduler_at(i)); i++) {
+        if (only && strcmp(only, ops->name) != 0) continue;
+        json_t *list = json_array();
+        for (size_t k = 0; k < ops->runopt_count; k++) {
+            const wk_runopt *o = &ops->runopts[k];
+            json_t *row = json_object();
+            (void)json_object_set_new(row, "name", json_string(o->name));
+            (void)json_object_set_new(row, "type", json_string(types[o->type]));
+            (void)json_object_set_new(row, "required", json_boolean(o->required));
+            (void)json_object_set_new(row, "default", o->initial ? json_string(o->initial) : json_null());
+            (void)json_object_set_new(row, "help", json_string(o->help));
+            (void)json_array_append_new(list, row);
+        }
+        (void)json_object_set_new(root, ops->name, list);
+    }
+    int failed = json_dumpf(root, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(root);
+    return failed ? 1 : 0;
+}
+
 int wk_runopts_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick runopts [SCHEDULER]\n\nexample:  wick runopts mpi\n";
+    static const char usage[] = "usage: wick runopts [SCHEDULER] [--json]\n\nexample:  wick runopts mpi\n";
+    bool json = argc > 1 && strcmp(argv[argc - 1], "--json") == 0;
+    argc -= json;
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         (void)fputs(usage, stdout);
         return 0;
@@ -99,6 +127,7 @@ int wk_runopts_main(int argc, char **argv) {
         (void)wk_report(stderr);
         return 2;
     }
+    if (json) return print_json(argc == 2 ? argv[1] : NULL);
     const wk_scheduler_ops *ops;
     for (size_t i = 0; (ops = wk__scheduler_at(i)); i++) {
         if (argc == 2 && strcmp(argv[1], ops->name) != 0) continue;

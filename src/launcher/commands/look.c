@@ -290,19 +290,40 @@ int wk_delete_main(int argc, char **argv) {
     return 0;
 }
 
+/* What the scheduler was given: the script of a job, else commands and environment. */
+static int describe_native(const wk_handle *handle) {
+    char *script = wk__app_path(handle->app_id, "job.sh");
+    char *request = wk__app_path(handle->app_id, "request");
+    char *text = script ? wk__read_file(script, 64 << 20, NULL) : NULL;
+    wk_request *r = !text && request ? wk__request_read(request) : NULL;
+    if (r) text = wk_request_print(r);
+    if (text) (void)fputs(text, stdout);
+    wk_request_free(r);
+    wk_free(text);
+    wk_free(script);
+    wk_free(request);
+    return wk_failed() ? report() : 0;
+}
+
 int wk_describe_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick describe HANDLE [--json]\n\n"
-                                "The AppDef that the app was started from; values of secret variables are ***.\n\n"
+    static const char usage[] = "usage: wick describe HANDLE [--json|--native]\n\n"
+                                "The AppDef that the app was started from; values of secret variables are ***.\n"
+                                "With --native what its scheduler was given: the script, or commands.\n\n"
                                 "example:  wick describe local://wick/sh-x7k2qv9wz4cd\n";
     bool json = false;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json, NULL } };
-    int code = parse(argc, argv, usage, flags, 1, &word);
+    bool native = false;
+    const flag flags[] = { { "--json", NULL, &json, NULL }, { "--native", NULL, &native, NULL } };
+    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("describe: which app? give its handle (wick list)");
     wk_appdef *app = wk_handle_parse(word, &handle) == WK_OK ? wk_app_definition(&handle) : NULL;
     if (!app) return report();
+    if (native) {
+        wk_appdef_free(app);
+        return describe_native(&handle);
+    }
     char *text = json ? NULL : wk_appdef_dump(app);
     json_t *root = json ? wk__json_of(app->document->root) : NULL;
     if (text) (void)fputs(text, stdout);

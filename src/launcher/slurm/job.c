@@ -8,8 +8,10 @@
 #include "launcher/slurm/slurm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -160,13 +162,22 @@ static double age_of(const char *path) {
     return wk_wall_time() - ((double)info.st_mtim.tv_sec + (double)info.st_mtim.tv_nsec * 1e-9);
 }
 
-/* The kept answer if it is young enough, else a new one. */
+/* The kept answer if it is young enough, else a new one.  Who asks holds a lock: the others wait and read what it got.
+ */
 static char *jobs_text(double most_age) {
     char *path = wk_format("%s/slurm.jobs", wk__state_dir());
-    if (!path) return NULL;
-    double age = age_of(path);
-    char *text = age >= 0 && age < most_age ? wk__read_file(path, 64 << 20, NULL) : NULL;
-    if (!text && (text = ask_jobs())) (void)wk__write_file(path, text, strlen(text));
+    char *lock_path = wk_format("%s/slurm.lock", wk__state_dir());
+    double since = wk_wall_time();
+    char *text = NULL;
+    int lock = path && lock_path ? open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (lock >= 0) (void)flock(lock, LOCK_EX);
+    /* an answer that came while we waited for the lock is young, whatever was wished */
+    double age = path ? age_of(path) : 1e9;
+    double waited = wk_wall_time() - since;
+    if (path && age >= 0 && age < (most_age > waited ? most_age : waited)) text = wk__read_file(path, 64 << 20, NULL);
+    if (path && !text && (text = ask_jobs())) (void)wk__write_file(path, text, strlen(text));
+    if (lock >= 0) (void)close(lock);
+    wk_free(lock_path);
     wk_free(path);
     return text;
 }
