@@ -1,58 +1,11 @@
-/* look.c: `wick status`, `wick log`, `wick list`, `wick cancel`, `wick builtins`, `wick runopts`. */
-#include "launcher/launcher.h"
+/* look.c: `wick status`, `list`, `cancel`, `delete`, `describe`. */
+#include "launcher/commands/flags.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-typedef struct flag {
-    const char *name, *letter;
-    bool *value;       /* of a flag; NULL: */
-    const char **text; /* of an option with a value */
-} flag;
-
-static const flag *find_flag(const char *word, const flag *flags, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strlen(flags[i].name);
-        if (strcmp(word, flags[i].name) == 0 || (flags[i].letter && strcmp(word, flags[i].letter) == 0)
-            || (flags[i].text && strncmp(word, flags[i].name, size) == 0 && word[size] == '='))
-            return &flags[i];
-    }
-    return NULL;
-}
-
-/* Flags anywhere, and one word at most; -1: go on, else the exit code. */
-static int parse(int argc, char **argv, const char *usage, const flag *flags, size_t flag_count, const char **word) {
-    for (int at = 1; at < argc; at++) {
-        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            (void)fputs(usage, stdout);
-            return 0;
-        }
-        const flag *f = find_flag(argv[at], flags, flag_count);
-        const char *equals = strchr(argv[at], '=');
-        if (f && f->value)
-            *f->value = true;
-        else if (f && strncmp(argv[at], "--", 2) == 0 && equals)
-            *f->text = equals + 1;
-        else if (f && at + 1 < argc)
-            *f->text = argv[++at];
-        else if (f)
-            return wk__usage_error("%s: %s needs a value", argv[0], argv[at]);
-        else if (argv[at][0] == '-' || !word || *word)
-            return wk__usage_error("%s: unexpected \"%s\"\n%s", argv[0], argv[at], usage);
-        else
-            *word = argv[at];
-    }
-    return -1;
-}
-
-/* 2: it is no handle; 1: there is no such app. */
-static int report(void) {
-    return wk_report(stderr) == WK_CONFIG ? 2 : 1;
-}
 
 /* Is the role one of "a,b"? */
 static bool is_named(const char *list, const char *role) {
@@ -79,8 +32,8 @@ int wk_status_main(int argc, char **argv) {
     const char *roles = NULL;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json, NULL }, { "--roles", NULL, NULL, &roles } };
-    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL }, { "--roles", NULL, NULL, &roles } };
+    int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("status: which app? give its handle (wick list)");
     wk_app_status *status = wk_handle_parse(word, &handle) == WK_OK ? wk_app_describe(&handle) : NULL;
@@ -89,81 +42,7 @@ int wk_status_main(int argc, char **argv) {
     if (text) (void)fputs(text, stdout);
     wk_free(text);
     wk_app_status_free(status);
-    return text ? 0 : report();
-}
-
-/* HANDLE[/ROLE[/K,…]]: cut what follows the app's id off the word. */
-static int split_log_word(char *word, wk__log_filter *filter) {
-    char *scheme = strstr(word, "://");
-    char *session = scheme ? strchr(scheme + 3, '/') : NULL;
-    char *id_end = session ? strchr(session + 1, '/') : NULL;
-    if (!id_end) return -1;
-    *id_end = '\0';
-    if (id_end[1]) filter->role = id_end + 1;
-    char *slash = filter->role ? strchr(id_end + 1, '/') : NULL;
-    if (!slash) return -1;
-    *slash = '\0';
-    if (slash[1] == '\0') return -1;
-    if (strspn(slash + 1, "0123456789,") != strlen(slash + 1))
-        return wk__usage_error("log: \"%s\" is no replica; expected a number, or several: 0,2", slash + 1);
-    filter->replicas = slash + 1;
-    return -1;
-}
-
-static int read_filter(const char *streams, const char *pattern, regex_t *regex, wk__log_filter *filter) {
-    filter->only_out = streams && strcmp(streams, "stdout") == 0;
-    filter->only_err = streams && strcmp(streams, "stderr") == 0;
-    if (streams && !filter->only_out && !filter->only_err && strcmp(streams, "combined") != 0)
-        return wk__usage_error("log: --streams is stdout, stderr or combined, not \"%s\"", streams);
-    if (!pattern) return -1;
-    int error = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
-    if (error) {
-        char why[160];
-        (void)regerror(error, regex, why, sizeof why);
-        return wk__usage_error("log: --regex \"%s\": %s", pattern, why);
-    }
-    filter->regex = regex;
-    return -1;
-}
-
-static int print_log(char *word, wk__log_filter *filter, bool follow) {
-    wk_handle handle;
-    int code = split_log_word(word, filter);
-    if (code >= 0) return code;
-    (void)signal(SIGPIPE, SIG_IGN);
-    wk_status status = wk_handle_parse(word, &handle);
-    if (status == WK_OK) status = wk__log_print(&handle, filter, follow, STDOUT_FILENO, NULL);
-    if (status == WK_OK) return 0;
-    if (status != WK_END) return report();
-    wk_clear_error(); /* the reader has closed its end: `wick log … | head` */
-    return 0;
-}
-
-int wk_log_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick log [-f] [--regex R] [--streams S] HANDLE[/ROLE[/REPLICA,...]]\n\n"
-                                "  -f, --follow, --tail   go on until the app ends\n"
-                                "  --regex R              lines that match (POSIX extended)\n"
-                                "  --streams S            stdout, stderr or combined (both, the default)\n\n"
-                                "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
-    bool follow = false;
-    const char *word = NULL;
-    const char *pattern = NULL;
-    const char *streams = NULL;
-    regex_t regex;
-    wk__log_filter filter = { .colour = wk__has_colour(STDOUT_FILENO) };
-    const flag flags[] = { { "--follow", "-f", &follow, NULL },
-                           { "--tail", "-t", &follow, NULL },
-                           { "--regex", NULL, NULL, &pattern },
-                           { "--streams", NULL, NULL, &streams } };
-    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
-    if (code >= 0) return code;
-    if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
-    code = read_filter(streams, pattern, &regex, &filter);
-    char *copy = code < 0 ? wk_strdup(word) : NULL;
-    if (copy) code = print_log(copy, &filter, follow);
-    if (filter.regex) regfree(&regex);
-    wk_free(copy);
-    return code < 0 ? report() : code;
+    return text ? 0 : wk__report_code();
 }
 
 static int print_list_json(const wk_app_entry *entries, size_t count) {
@@ -215,8 +94,8 @@ static int newest_first(const void *a, const void *b) {
 int wk_list_main(int argc, char **argv) {
     static const char usage[] = "usage: wick list [--json]\n\nexample:  wick list --json | jq -r '.[0].handle'\n";
     bool json = false;
-    const flag flags[] = { { "--json", NULL, &json, NULL } };
-    int code = parse(argc, argv, usage, flags, 1, NULL);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, NULL);
     if (code >= 0) return code;
     wk_app_entry *all = NULL;
     size_t count = 0;
@@ -234,7 +113,7 @@ int wk_list_main(int argc, char **argv) {
         wk_free(some);
     }
     if (wk_failed())
-        code = report();
+        code = wk__report_code();
     else {
         if (count) qsort(all, count, sizeof *all, newest_first);
         code = json ? print_list_json(all, count) : 0;
@@ -262,13 +141,13 @@ int wk_cancel_main(int argc, char **argv) {
     const char *word = NULL;
     wk_handle handle;
     wk_app_state state = WK_APP_UNKNOWN;
-    const flag flags[] = { { "--json", NULL, &json, NULL } };
-    int code = parse(argc, argv, usage, flags, 1, &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("cancel: which app? give its handle (wick list)");
     if (wk_handle_parse(word, &handle) != WK_OK || wk_app_cancel(&handle) != WK_OK
         || wk_app_wait(&handle, 30, &state) != WK_OK)
-        return report();
+        return wk__report_code();
     (void)fprintf(stderr, "wick: %s: %s\n", handle.app_id, wk_app_state_name(state));
     if (json) print_state(word, wk_app_state_name(state));
     return 0;
@@ -281,11 +160,11 @@ int wk_delete_main(int argc, char **argv) {
     bool json = false;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json, NULL } };
-    int code = parse(argc, argv, usage, flags, 1, &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("delete: which app? give its handle (wick list)");
-    if (wk_handle_parse(word, &handle) != WK_OK || wk_app_delete(&handle) != WK_OK) return report();
+    if (wk_handle_parse(word, &handle) != WK_OK || wk_app_delete(&handle) != WK_OK) return wk__report_code();
     if (json) print_state(word, "DELETED");
     return 0;
 }
@@ -302,7 +181,7 @@ static int describe_native(const wk_handle *handle) {
     wk_free(text);
     wk_free(script);
     wk_free(request);
-    return wk_failed() ? report() : 0;
+    return wk_failed() ? wk__report_code() : 0;
 }
 
 int wk_describe_main(int argc, char **argv) {
@@ -314,12 +193,12 @@ int wk_describe_main(int argc, char **argv) {
     const char *word = NULL;
     wk_handle handle;
     bool native = false;
-    const flag flags[] = { { "--json", NULL, &json, NULL }, { "--native", NULL, &native, NULL } };
-    int code = parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL }, { "--native", NULL, &native, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("describe: which app? give its handle (wick list)");
     wk_appdef *app = wk_handle_parse(word, &handle) == WK_OK ? wk_app_definition(&handle) : NULL;
-    if (!app) return report();
+    if (!app) return wk__report_code();
     if (native) {
         wk_appdef_free(app);
         return describe_native(&handle);
@@ -332,5 +211,5 @@ int wk_describe_main(int argc, char **argv) {
     json_decref(root);
     wk_free(text);
     wk_appdef_free(app);
-    return wk_failed() ? report() : 0;
+    return wk_failed() ? wk__report_code() : 0;
 }

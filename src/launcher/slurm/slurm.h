@@ -1,9 +1,9 @@
 /* slurm.h: the scheduler `slurm`: one sbatch script an app, one group of tasks a role.
  *
- * script.c writes the script, job.c gives it to sbatch and asks what became of it, query.c reads the answers of all
- * versions of squeue, scontrol and sacct, slurm.c has the options.  Slurm needs no wick on its nodes, only bash and the
- * state directory at the same path: tasks write their logs and status files there, in the places that the other
- * schedulers use, so `wick log` and `wick status` read them in the same way.
+ * script.c writes the script, role.c what a task runs, submit.c gives it to sbatch, job.c asks what became of it,
+ * query.c reads the answers of all versions of squeue, scontrol and sacct, slurm.c has the options.  Slurm needs no
+ * wick on its nodes, only bash and the state directory at the same path: tasks write their logs and status files there,
+ * in the places that the other schedulers use, so `wick log` and `wick status` read them in the same way.
  */
 #ifndef WICK_SRC_LAUNCHER_SLURM_H
 #define WICK_SRC_LAUNCHER_SLURM_H
@@ -25,6 +25,13 @@ void wk__slurm_marker(const wk_appdef *app, char *marker, size_t size);
 /* What a role's tasks read in place of finding it in the script, "" if nothing; free with wk_free. */
 char *wk__slurm_secrets(const wk_request *request, size_t role);
 
+/* role.c */
+/* In single quotes for bash; the marker becomes the task's own number. */
+void wk__slurm_quote(wk_text *out, const char *text, const char *marker);
+/* A role's own lines, and those that stand before and after them in every task. */
+wk_status wk__slurm_role(wk_text *out, const wk_request *request, size_t index, const char *marker);
+void wk__slurm_shared(wk_text *out);
+
 /* "COMPLETED" -> WK_APP_SUCCEEDED, …; flags behind + or a space, and "CANCELLED by 0", do not matter. */
 WK_API wk_app_state wk__slurm_state(const char *word);
 typedef struct wk__slurm_answer {
@@ -42,6 +49,9 @@ WK_API bool wk__slurm_read_sacct(const char *text, long long job, const char *na
 /* "slurm 24.11.5" */
 WK_API bool wk__slurm_read_version(const char *text, int *major, int *minor);
 
+enum { WK__SLURM_SECONDS = 30 /* for one command of Slurm's */ };
+/* After wk__command_run failed: if there is no such program, how to come by it. */
+wk_status wk__slurm_missing(const char *program);
 wk_status wk__slurm_schedule(wk_request *request);
 wk_app_status *wk__slurm_describe(const char *app_id);
 wk_status wk__slurm_cancel(const char *app_id);
