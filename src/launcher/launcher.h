@@ -38,6 +38,10 @@ void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *schedu
 wk_status wk__resource_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_resource *out);
 wk_status wk__mounts_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_role *role);
 wk_status wk__workspace_read(wk__yaml *doc, const wk__yaml_node *node, wk_role *role);
+/* Lay changes over a tree (overlay.c), in place; what is new belongs to `doc`. */
+WK_API wk_status wk__overlay(wk__yaml *doc, wk__yaml_node *base, const wk__yaml_node *overlay);
+/* The changes that a role's metadata has for a scheduler, from a file if they are in one; NULL: none. */
+wk_status wk__overlay_of(wk__yaml *doc, const wk_role *role, const char *scheduler, const wk__yaml_node **out);
 /* One of a few words; its index. */
 wk_status wk__yaml_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
                           size_t *out);

@@ -282,6 +282,31 @@ Test(slurm_script, directives) {
                "--cpus-per-task=1");
 }
 
+Test(slurm_script, overlays) {
+    directives(
+        "    metadata: {slurm: {sbatch: {partition: cpu, exclusive: ~, __del__:mem-per-cpu: ~, gres: \"a b\"}}}\n"
+        "    resource: {memMB: 100}\n",
+        "partition=gpu,time=5",
+        "#SBATCH --no-requeue --partition=cpu --time=5 --ntasks=4 --cpus-per-task=1 --exclusive --gres=\"a b\"");
+    char text[900];
+    const char *file =
+        write_file("overlay.yaml", "sbatch: {__put__:time: 9}\nsrun: {cpu-bind: \"co'res\", label: ~}\n");
+    (void)snprintf(text, sizeof text, "    metadata: {slurm: \"file://%s\"}\n", file);
+    directives(text, "time=5", "#SBATCH --no-requeue --time=9 --ntasks=4 --cpus-per-task=1");
+    (void)snprintf(text, sizeof text, "version: 1\nname: j\nroles: [{name: t, entrypoint: x, metadata: {slurm: %s}}]\n",
+                   file);
+    wk_request *request = dryrun(text, NULL);
+    cr_assert_not_null(request, "%s", wk_message());
+    char *printed = wk_request_print(request);
+    assert_contains(printed, " --cpu-bind='co'\\''res' --label bash -c ");
+    wk_free(printed);
+    wk_request_free(request);
+    cr_expect_null(
+        dryrun("version: 1\nname: j\nroles: [{name: t, entrypoint: x, metadata: {slurm: {sbach: {}}}}]\n", NULL));
+    cr_expect_str_eq(wk_message(), "app.yaml:3:53: unknown key \"sbach\" in metadata.slurm; did you mean \"sbatch\"?");
+    wk_clear_error();
+}
+
 Test(slurm_script, refusals) {
     static const char *const cases[][2] = {
         { "signal=usr1", "slurm: signal must be like USR1@60, not \"usr1\"" },

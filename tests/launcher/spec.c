@@ -1,6 +1,7 @@
 /* What an AppDef says beyond names and programs: resources, mounts, workspaces, and where its values come from. */
 #include "launcher/harness.h"
 #include "io/yaml.h"
+#include "launcher/launcher.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -234,4 +235,36 @@ Test(defaults, a_program_learns_its_ports) {
     assert_contains(o.err, "t/0 port 29500\n");
     cr_assert_null(strstr(o.err, "ignores"));
     forget(&o);
+}
+
+static void overlay_gives(const char *base, const char *overlay, const char *expected) {
+    wk__yaml *a = wk__yaml_parse(base, strlen(base), "base");
+    wk__yaml *b = wk__yaml_parse(overlay, strlen(overlay), "overlay");
+    wk__yaml *c = wk__yaml_parse(expected, strlen(expected), "expected");
+    cr_assert(a && b && c, "%s", wk_message());
+    cr_assert_eq(wk__overlay(a, a->root, b->root), WK_OK, "%s", wk_message());
+    char *text = wk__yaml_dump(a->root);
+    cr_expect(wk__yaml_equal(a->root, c->root), "%s", text);
+    wk_free(text);
+    wk__yaml_free(a);
+    wk__yaml_free(b);
+    wk__yaml_free(c);
+}
+
+Test(overlay, operators) {
+    overlay_gives("{a: 1, b: {c: 2}, l: [1]}", "{a: 3, b: {d: 4}, l: [2], n: x}",
+                  "{a: 3, b: {c: 2, d: 4}, l: [1, 2], n: x}");
+    overlay_gives("{b: {c: 2}, l: [1]}", "{__put__:b: {d: 4}, __put__:l: [9]}", "{b: {d: 4}, l: [9]}");
+    overlay_gives("{a: 1, b: 2, c: 3}", "{__del__:a: ~, __del__:c: ~, __del__:zz: ~}", "{b: 2}");
+    overlay_gives("{v: [{name: x, p: 1}, {name: y}]}", "{\"__join__:v:name\": [{name: x, q: 2}, {name: z}]}",
+                  "{v: [{name: x, p: 1, q: 2}, {name: y}, {name: z}]}");
+    overlay_gives("{a: {b: 1}}", "{a: text}", "{a: text}");
+    overlay_gives("{a: 1}", "{a: ~}", "{a: ~}"); /* nothing is a value; __del__ takes away */
+    static const char bad[] = "{\"__join__:v\": []}";
+    wk__yaml *base = wk__yaml_parse("{v: []}", 7, "base");
+    wk__yaml *over = wk__yaml_parse(bad, strlen(bad), "over");
+    cr_assert_eq(wk__overlay(base, base->root, over->root), WK_CONFIG);
+    wk_clear_error();
+    wk__yaml_free(base);
+    wk__yaml_free(over);
 }

@@ -32,6 +32,10 @@ void wk__slurm_quote(wk_text *out, const char *text, const char *marker);
 wk_status wk__slurm_role(wk_text *out, const wk_request *request, size_t index, const char *marker);
 void wk__slurm_shared(wk_text *out);
 
+/* directives.c: #SBATCH lines of all roles, and options of one role's srun. */
+wk_status wk__slurm_directives(wk_text *out, const wk_appdef *app, const wk__slurm_options *options);
+wk_status wk__slurm_step_options(wk_text *out, const wk_role *role);
+
 /* "COMPLETED" -> WK_APP_SUCCEEDED, …; flags behind + or a space, and "CANCELLED by 0", do not matter. */
 WK_API wk_app_state wk__slurm_state(const char *word);
 typedef struct wk__slurm_answer {
