@@ -212,6 +212,22 @@ Test(slurm, refusals) {
     forget(&o);
 }
 
+/* -j 2x2: two nodes, two ranks on each, counted on each from 0. */
+Test(slurm, ranks_lie_on_nodes) {
+    cluster_needed();
+    const char *script =
+        write_file("show", "#!/bin/sh\necho rank $RANK/$WORLD_SIZE local $LOCAL_RANK/$LOCAL_WORLD_SIZE node "
+                           "$GROUP_RANK $SLURMD_NODENAME port $MASTER_PORT\n");
+    cr_assert_eq(chmod(script, 0700), 0);
+    outcome o = WICK("run", "dist.ddp", "-j", "2x2", "--script", script, "-s", "slurm", "--wait", "--log");
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    assert_contains(o.err, "show/0 rank 0/4 local 0/2 node 0 n1 port 2");
+    assert_contains(o.err, "show/1 rank 1/4 local 1/2 node 0 n1 port 2");
+    assert_contains(o.err, "show/2 rank 2/4 local 0/2 node 1 n2 port 2");
+    assert_contains(o.err, "show/3 rank 3/4 local 1/2 node 1 n2 port 2");
+    forget(&o);
+}
+
 /* Six that watch for four seconds cost Slurm a question in 1.5 s, not thirty; counted by a squeue before the real one.
  */
 Test(slurm, watchers_share_one_question) {

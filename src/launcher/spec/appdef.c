@@ -246,9 +246,8 @@ void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *schedu
         for (size_t i = 0; i < app->role_count; i++) {
             const wk_role *r = &app->roles[i];
             const bool said[] = { *r->image,
-                                  r->min_replicas != 0,
-                                  r->resource.cpu >= 0,
-                                  r->resource.gpu >= 0,
+                                  r->min_replicas
+                                      && r->min_replicas<r->num_replicas, r->resource.cpu >= 0, r->resource.gpu> 0,
                                   r->resource.memory_mb >= 0,
                                   r->resource.capability_count > 0,
                                   r->resource.device_count > 0,
