@@ -121,6 +121,12 @@ Test(slurm, cancel_running_and_waiting) {
     outcome o = WICK("run", "utils.sh", "-s", "slurm", "--", "sleep 60");
     const char *handle = handle_of(&o);
     cr_assert(becomes(handle, "RUNNING", 15));
+    /* a client that died before it noted the job's id: the job is found by its name */
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/apps/%s/job", state_dir(), strrchr(handle, '/') + 1);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_str_eq(state_of(handle), "RUNNING");
+    cr_assert_eq(access(path, F_OK), 0);
     succeed((const char *const[]){ WICK_BINARY, "cancel", handle, NULL });
     cr_assert_str_eq(state_of(handle), "CANCELLED");
     forget(&o);
