@@ -49,7 +49,24 @@ wick_link(wick)
 endif()
 
 # ---- libwicklaunch: the launcher; knows no tensors ----
-wick_objects(wick_launcher src/launcher/*/*.c)
+# The built-in components are YAML files; the library carries their text.
+file(GLOB components CONFIGURE_DEPENDS src/launcher/component/builtin/*.yaml)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${components})
+set(texts "")
+set(sources "")
+foreach(file IN LISTS components)
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} bytes HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+  string(APPEND texts "static const unsigned char ${name}[] = { ${bytes}0 };\n")
+  string(APPEND sources "    { \"${name}.yaml\", (const char *)${name} },\n")
+endforeach()
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/components.c @ONLY CONTENT "#include \"launcher/component/component.h\"
+${texts}const wk__component_source wk__builtin_components[] = {
+${sources}    { 0 }
+};
+")
+wick_objects(wick_launcher src/launcher/*/*.c ${PROJECT_BINARY_DIR}/components.c)
 target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
 add_library(wicklaunch SHARED
   $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)

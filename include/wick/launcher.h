@@ -45,11 +45,39 @@ typedef struct wk_pair {
     const char *key, *value;
 } wk_pair;
 
+typedef enum wk_value_type { WK_VALUE_STRING, WK_VALUE_INT, WK_VALUE_FLOAT, WK_VALUE_BOOL } wk_value_type;
+
+/* "node.kubernetes.io/instance-type": what a machine must have, by a dotted name. */
+typedef struct wk_capability {
+    const char *key, *value;
+    wk_value_type type; /* as YAML reads the value */
+} wk_capability;
+
 /* -1: not said. */
 typedef struct wk_resource {
     int64_t cpu, gpu, memory_mb;
+    const wk_capability *capabilities;
+    const wk_pair *devices /* name -> count, in decimal */, *tags;
     size_t capability_count, device_count, tag_count;
 } wk_resource;
+
+/* The resource of a name: one registered, "gpu.small", "aws_p5.48xlarge", or a fraction of one: "aws_p5.48xlarge_2" is
+ * two of its eight GPUs with a quarter of the rest.  WK_NOT_FOUND with the nearest name pending. */
+WK_API wk_status wk_resource_named(const char *name, wk_resource *resource);
+/* Give a name to a resource, for this process; it goes before the built-in ones.  Everything is copied. */
+WK_API wk_status wk_resource_register(const char *name, const wk_resource *resource);
+/* The value of NAMESPACE.NAME if it is of that type (an integer is a float too, a truth value is no integer);
+ * WK_NOT_FOUND if there is none, WK_CONFIG if it is of another type. */
+WK_API wk_status wk_capability_get(const wk_resource *resource, const char *name_space, const char *name,
+                                   wk_value_type type, const char **value);
+
+typedef enum wk_mount_type { WK_MOUNT_BIND, WK_MOUNT_VOLUME, WK_MOUNT_DEVICE } wk_mount_type;
+typedef struct wk_mount {
+    wk_mount_type type;
+    const char *src, *dst;
+    bool read_only;
+    const char *permissions; /* of a device: letters of "rwm" */
+} wk_mount;
 
 /* What ends with a failed replica.  Schedulers that know only APPLICATION say so. */
 typedef enum wk_retry_policy { WK_RETRY_APPLICATION, WK_RETRY_ROLE, WK_RETRY_REPLICA } wk_retry_policy;
@@ -65,7 +93,10 @@ typedef struct wk_role {
     wk_resource resource;
     wk_pair *port_map; /* values are decimal */
     size_t port_count;
-    size_t mount_count, workspace_count;
+    wk_mount *mounts;
+    size_t mount_count;
+    wk_pair *workspace; /* local folder -> folder below the copy, "" for the copy itself */
+    size_t workspace_count;
     struct wk__yaml_node *metadata; /* a mapping, or NULL */
 } wk_role;
 
@@ -77,10 +108,16 @@ typedef struct wk_appdef {
     struct wk__yaml *document;      /* owns everything above */
 } wk_appdef;
 
-/* An AppDef of a YAML file, checked; NULL with "file:line:column: …" pending. */
+/* An AppDef of a YAML file, checked; NULL with "file:line:column: …" pending.  Files named under `defaults` are laid
+ * under it, and ${env:NAME} or ${env:NAME,otherwise} in a value is replaced. */
 WK_API wk_appdef *wk_appdef_load(const char *path);
-/* The same from memory. */
+/* The same with changes: "GROUP=OPTION" chooses another file of a group of `defaults`; "name=x", "roles.0.args.1=x" or,
+ * by a role's name, "roles.trainer.num_replicas=4" set a value. */
+WK_API wk_appdef *wk_appdef_compose(const char *path, const char *const *overrides /* (count) */, size_t count);
+/* From memory; there are no `defaults` then, since it lies in no folder. */
 WK_API wk_appdef *wk_appdef_parse(const char *text, size_t size, const char *name);
+/* Write it, with its secrets, to a file of mode 0600 that loads to an equal AppDef. */
+WK_API wk_status wk_appdef_save(const wk_appdef *app, const char *path);
 WK_API void wk_appdef_free(wk_appdef *app);
 /* The AppDef as YAML, values of env that look like secrets as ***; loads again.  Free with wk_free. */
 WK_API char *wk_appdef_dump(const wk_appdef *app);
@@ -203,6 +240,7 @@ typedef struct wk_scheduler_ops {
     const char *name, *doc;
     const wk_runopt *runopts;
     size_t runopt_count;
+    const char *const *honoured; /* fields of a role it acts on, of those named in docs/launcher.md; NULL-terminated */
     /* Pure: changes neither the AppDef nor anything else. */
     wk_request *(*dryrun)(const wk_appdef *app, const wk_cfg *cfg, const char *app_id);
     /* Starts it; the id is known to the store before. */
@@ -211,6 +249,8 @@ typedef struct wk_scheduler_ops {
     wk_log_stream *(*log_open)(const char *app_id, const char *role, int replica, wk_log_kind kind);
     wk_status (*cancel)(const char *app_id);                  /* returns at once; no effect on an ended app */
     wk_status (*list)(wk_app_entry **entries, size_t *count); /* newest first; free with wk_free */
+    double
+        poll_seconds; /* least time between two describes by a waiting client; 0: the store is asked, which is free */
 } wk_scheduler_ops;
 
 /* The scheduler of that name, or NULL with an error that names those there are. */
@@ -220,15 +260,23 @@ WK_API wk_status wk_scheduler_register(const wk_scheduler_ops *ops);
 
 /* ---- runner ------------------------------------------------------------------------------------------------------ */
 
-/* Check, dry-run, store, schedule.  cfg is text as after -cfg, NULL for defaults. */
+/* What would run, under a handle that is new; cfg NULL for defaults.  Nothing happens yet. */
+WK_API wk_request *wk_app_dryrun(const wk_appdef *app, const char *scheduler, const wk_cfg *cfg, wk_handle *handle);
+/* Store it and start it, as wk_app_dryrun made it or as it was changed since. */
+WK_API wk_status wk_app_schedule(wk_request *request, const wk_handle *handle);
+/* Both.  cfg is text as after -cfg, NULL for defaults. */
 WK_API wk_status wk_app_run(const wk_appdef *app, const char *scheduler, const char *cfg, wk_handle *handle);
 /* NULL with WK_NOT_FOUND pending if there is no such app. */
 WK_API wk_app_status *wk_app_describe(const wk_handle *handle);
 /* Returns when the app has ended, or with WK_TIMEOUT after that many seconds (0: no limit). */
 WK_API wk_status wk_app_wait(const wk_handle *handle, double seconds, wk_app_state *state);
 WK_API wk_status wk_app_cancel(const wk_handle *handle);
+/* Forget an app: cancel it, wait for its end (30 s at most), remove its logs and its row. */
+WK_API wk_status wk_app_delete(const wk_handle *handle);
+/* The AppDef that it was started from, values of secret variables as ***. */
+WK_API wk_appdef *wk_app_definition(const wk_handle *handle);
 
-/* The AppDef of a built-in component ("utils.echo") and its arguments. */
+/* The AppDef of a component ("utils.echo", "file.yaml:name", one of WICK_COMPONENT_PATH) and its arguments. */
 WK_API wk_appdef *wk_component_build(const char *name, int argc, char *const *argv);
 
 /* ---- commands of `wick`: argv[0] is the command's name; return the exit code --------------------------------------
@@ -241,6 +289,10 @@ WK_API int wk_list_main(int argc, char **argv);
 WK_API int wk_cancel_main(int argc, char **argv);
 WK_API int wk_builtins_main(int argc, char **argv);
 WK_API int wk_runopts_main(int argc, char **argv);
+WK_API int wk_component_main(int argc, char **argv);
+WK_API int wk_configure_main(int argc, char **argv);
+WK_API int wk_describe_main(int argc, char **argv);
+WK_API int wk_delete_main(int argc, char **argv);
 /* The two that wick starts itself with: the supervisor of an app, and what stands around each replica. */
 WK_API int wk_supervise_main(int argc, char **argv);
 WK_API int wk_rank_main(int argc, char **argv);

@@ -43,6 +43,7 @@ wk__yaml_node *wk__yaml_copy(wk__yaml *document, const wk__yaml_node *node) {
     copy->literal = node->literal;
     copy->line = node->line;
     copy->column = node->column;
+    if (node->origin && !(copy->origin = keep(document, node->origin))) return NULL;
     for (const wk__yaml_node *child = node->first; child; child = child->next) {
         wk__yaml_node *child_copy = wk__yaml_copy(document, child);
         if (!child_copy || wk__yaml_append(document, copy, child->key, child_copy) != WK_OK) return NULL;

@@ -24,6 +24,7 @@
 #include "base/base.h"
 #include "io/yaml.h"
 
+#include <regex.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -32,10 +33,34 @@
 /* ---- spec/ ---- */
 wk_appdef *wk__appdef_from(wk__yaml *document); /* takes the document over, also when it fails */
 /* "local ignores resource.memMB": once for each key that the scheduler does not honour. */
-void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler);
+void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *scheduler);
+/* Parts of a role (role.c is their caller): NULL nodes leave *out as "not said". */
+wk_status wk__resource_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_resource *out);
+wk_status wk__mounts_read(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_role *role);
+wk_status wk__workspace_read(wk__yaml *doc, const wk__yaml_node *node, wk_role *role);
+/* Lay changes over a tree (overlay.c), in place; what is new belongs to `doc`. */
+WK_API wk_status wk__overlay(wk__yaml *doc, wk__yaml_node *base, const wk__yaml_node *overlay);
+/* The changes that a role's metadata has for a scheduler, from a file if they are in one; NULL: none. */
+wk_status wk__overlay_of(wk__yaml *doc, const wk_role *role, const char *scheduler, const wk__yaml_node **out);
+/* One of a few words; its index. */
+wk_status wk__yaml_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
+                          size_t *out);
+/* ${env:NAME} in every value below the node; `$` of what comes in is doubled where macros are replaced later. */
+wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
+/* A text in which macros put back `text`: `$` doubled except before the four known ones. */
+wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
-const char *const *wk__component_names(size_t *count);
-const char *wk__component_doc(const char *name);
+
+/* ---- config/ ---- */
+/* Where the copy of these folders (path, place below the copy) will lie: <state>/workspaces/HASH.  Changes nothing. */
+char *wk__workspace_path(const wk_pair *folders, size_t count);
+/* Make it, unless it is there. */
+wk_status wk__workspace_copy(const wk_pair *folders, size_t count, const char *path);
+/* Options in three steps: the text; one more, weaker (value NULL: explicitly none); defaults.  A key that the scheduler
+ * does not have is named with its place in a warning. */
+wk_cfg *wk__cfg_begin(const char *scheduler, const wk_runopt *options, size_t count, const char *text);
+wk_status wk__cfg_add(wk_cfg *cfg, const char *key, const char *value, const char *where);
+wk_cfg *wk__cfg_finish(wk_cfg *cfg); /* frees it when a required one is missing */
 
 /* ---- schedulers/ ---- */
 typedef struct wk__program { /* one role, ready to run; per replica because of ${replica_id} */
@@ -48,6 +73,9 @@ typedef struct wk__program { /* one role, ready to run; per replica because of $
 typedef struct wk__request_role {
     const char *name;
     int replicas, first_rank, max_retries;
+    const char *directory;    /* to run in, "" for the request's */
+    const wk_pair *workspace; /* what to copy there first; not kept in the file */
+    size_t workspace_count;
     wk__program *programs; /* (replicas) */
 } wk__request_role;
 
@@ -62,16 +90,29 @@ struct wk_request {
     const char **launcher; /* mpirun and its arguments, NULL-terminated; none: the supervisor starts each replica */
     size_t launcher_count;
     const char *app_yaml; /* the AppDef as run */
+    const char *script;   /* slurm: what sbatch gets; NULL elsewhere */
+    const char *marker;   /* slurm: stands for ${replica_id} in programs */
+    bool preflight;
 };
 
 extern const wk_scheduler_ops wk__local;
 extern const wk_scheduler_ops wk__mpi;
+extern const wk_scheduler_ops wk__slurm;
 /* NULL past the last. */
 const wk_scheduler_ops *wk__scheduler_at(size_t index);
 
+/* Add a scheduler; from a plug-in it may stand in for a built-in one. */
+wk_status wk__scheduler_add(const wk_scheduler_ops *ops, bool may_replace);
+/* Those of WICK_PLUGINS, once. */
+void wk__plugins_open(void);
+
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
+/* The same with this text for ${replica_id} in every replica, until it is known; NULL: the number. */
+wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id, const char *marker);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
+/* Make the copies of workspaces that it runs in. */
+wk_status wk__request_copy_workspaces(const wk_request *request);
 /* Fields separated by NUL: an argument holds any other byte. */
 wk_status wk__request_write(const wk_request *request, const char *path);
 wk_request *wk__request_read(const char *path);
@@ -98,6 +139,15 @@ void wk__end_descendants(double grace);
 uint64_t wk__process_start(pid_t pid);
 const char *wk__signal_name(int signal);
 void wk__sleep(double seconds);
+
+typedef struct wk__command {
+    int code; /* 128 + signal if one ended it */
+    wk_text out, err;
+} wk__command;
+/* Run a program of $PATH (NULL-terminated argv, empty stdin) to its end; WK_NOT_FOUND if there is none, WK_TIMEOUT
+ * after that many seconds.  Free the command in any case. */
+wk_status wk__command_run(const char *const *argv, double seconds, wk__command *command);
+void wk__command_free(wk__command *command);
 
 typedef struct wk__replica { /* content of the file `status` */
     int attempt;
@@ -144,6 +194,11 @@ wk_status wk__store_list(wk__store *store, const char *scheduler, wk__record **r
 void wk__reconcile(wk__store *store, wk__record *record);
 /* The state alone: what a waiting client polls. */
 wk_status wk__app_state_of(const char *app_id, wk_app_state *state);
+/* The same of an app of any scheduler, asked at its own price. */
+wk_status wk__scheduler_state(const wk_scheduler_ops *scheduler, const char *app_id, wk_app_state *state);
+/* The whole status of an app whose record is up to date, from its request and its replicas' files. */
+wk_app_status *wk__status_of(const wk__record *record);
+void wk__entry_of(const wk__record *record, wk_app_entry *entry);
 /* "trainer/1 was killed by SIGKILL on host a after 3.2 s; …" */
 char *wk__replica_sentence(const char *role, int replica, const wk__replica *status, const char *directory);
 /* Message of a structured error file (TorchX's nested or flat form, else the text itself); NULL if there is none. */
@@ -151,11 +206,38 @@ char *wk__error_file_message(const char *path, int *code, char **json);
 /* Last non-empty line of a file, "" if none. */
 void wk__last_line(const char *path, char *line, size_t size);
 
-/* Follow all logs of an app (role NULL: all, replica -1: all of the role) until it ends, or print what is there. */
-wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, bool follow, int descriptor,
+/* Which lines of which replicas; all zero: all of them. */
+typedef struct wk__log_filter {
+    const char *role;     /* NULL: every role */
+    const char *replicas; /* "0,2", NULL: every one of the role */
+    bool only_out, only_err;
+    const regex_t *regex; /* a line must match, NULL: any */
+    bool colour;          /* of the replicas' names */
+} wk__log_filter;
+/* Follow the logs of an app until it ends, or print what is there. */
+wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, bool follow, int descriptor,
                         volatile sig_atomic_t *interrupted);
+/* Is this a terminal on which colours are wished (NO_COLOR is not set)? */
+bool wk__has_colour(int descriptor);
+
+struct json_t;
+/* A text as a JSON string, bytes that are not UTF-8 as U+FFFD; a tree as JSON. */
+struct json_t *wk__json_text(const char *text);
+struct json_t *wk__json_of(const wk__yaml_node *node);
+wk_status wk__store_remove(wk__store *store, const char *app_id);
+
+typedef struct wk__event {
+    const char *api; /* NULL: nobody listens */
+    double start, clock;
+    int64_t cpu;
+} wk__event;
+wk__event wk__event_begin(const char *api);
+/* The pending error is part of what is told. */
+void wk__event_end(const wk__event *event, const char *scheduler, const char *app_id, const wk_appdef *app);
 
 /* ---- commands/ ---- */
+/* The AppDef and what the scheduler would run, on stdout. */
+wk_status wk__print_dryrun(const wk_appdef *app, const wk_scheduler_ops *scheduler, const wk_cfg *cfg);
 /* "wick: MESSAGE" to stderr; 2. */
 int wk__usage_error(const char *format, ...) WK_PRINTF(1, 2);
 

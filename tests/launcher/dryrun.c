@@ -210,7 +210,8 @@ Test(door, version_help_builtins) {
     cr_assert_eq(o.code, 0);
     assert_contains(o.out, "wick run examples/fashion_mnist/app.yaml");
     forget(&o);
-    const char *const with_help[] = { "run", "status", "log", "list", "cancel", "builtins", "runopts" };
+    const char *const with_help[] = { "run",     "status",    "log",       "list",     "cancel", "builtins",
+                                      "runopts", "component", "configure", "describe", "delete" };
     for (size_t i = 0; i < WK_COUNT(with_help); i++) {
         o = WICK(with_help[i], "--help");
         cr_expect_eq(o.code, 0);

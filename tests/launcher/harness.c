@@ -30,6 +30,10 @@ void state_begin(void) {
     (void)mkdir(directory, 0700);
     (void)setenv("WICK_STATE_DIR", directory, 1);
     (void)unsetenv("OMP_NUM_THREADS");
+    (void)setenv("TORCHXCONFIG", "", 1); /* not that of whoever runs the tests */
+    (void)setenv("WICK_CONFIG", "", 1);
+    (void)unsetenv("WICK_COMPONENT_PATH");
+    (void)unsetenv("WICK_EVENTS");
 }
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
@@ -38,7 +42,7 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return 0;
 }
 
-void state_end(void) {
+void state_end_apps(void) {
     outcome all = WICK("list", "--json");
     for (char *at = all.out; (at = strstr(at, "\"handle\": \""));) {
         at += strlen("\"handle\": \"");
@@ -49,8 +53,16 @@ void state_end(void) {
         at = end + 1;
     }
     forget(&all);
+}
+
+void state_end_files(void) {
     cr_expect(vanishes(directory, 15), "processes are left: %d", count_processes(directory));
     (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void state_end(void) {
+    state_end_apps();
+    state_end_files();
 }
 
 static void append(wk_text *text, struct pollfd *p) {

@@ -20,6 +20,8 @@ typedef struct outcome {
 /* Test fixtures: a fresh WICK_STATE_DIR; at the end whatever still runs is cancelled. */
 void state_begin(void);
 void state_end(void);
+void state_end_apps(void);  /* its two halves: cancel what runs; */
+void state_end_files(void); /* see that no process is left, remove the files */
 const char *state_dir(void);
 
 /* Run a program (NULL-terminated argv, found in PATH) to its end. */

@@ -314,7 +314,7 @@ static void hostile(const char *scheduler) {
              "${app_id} %s,%d=|x=1,y;'\"\n$HOME|");
     wk_free(log);
     forget(&o);
-    o = WICK("run", "utils.echo", "-s", scheduler, "--wait", "--", "--msg=\xff\xfe not UTF-8 \x80");
+    o = WICK("run", "utils.echo", "-s", scheduler, "--wait", "--msg=\xff\xfe not UTF-8 \x80");
     handle = handle_of(&o);
     log = app_file(handle, "echo/0/stdout.log");
     cr_assert_str_eq(log, "\xff\xfe not UTF-8 \x80\n");

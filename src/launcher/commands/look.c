@@ -1,109 +1,48 @@
-/* look.c: `wick status`, `wick log`, `wick list`, `wick cancel`, `wick builtins`, `wick runopts`. */
-#include "launcher/launcher.h"
+/* look.c: `wick status`, `list`, `cancel`, `delete`, `describe`. */
+#include "launcher/commands/flags.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-typedef struct flag {
-    const char *name, *letter;
-    bool *value;
-} flag;
-
-/* Flags anywhere, and one word at most; -1: go on, else the exit code. */
-static int parse(int argc, char **argv, const char *usage, const flag *flags, size_t flag_count, const char **word) {
-    for (int at = 1; at < argc; at++) {
-        bool known = false;
-        if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0) {
-            (void)fputs(usage, stdout);
-            return 0;
-        }
-        for (size_t i = 0; i < flag_count && !known; i++)
-            if (strcmp(argv[at], flags[i].name) == 0 || (flags[i].letter && strcmp(argv[at], flags[i].letter) == 0))
-                known = *flags[i].value = true;
-        if (known) continue;
-        if (argv[at][0] == '-' || !word || *word)
-            return wk__usage_error("%s: unexpected \"%s\"\n%s", argv[0], argv[at], usage);
-        *word = argv[at];
+/* Is the role one of "a,b"? */
+static bool is_named(const char *list, const char *role) {
+    size_t size = strlen(role);
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ",");
+        if (length == size && strncmp(at, role, size) == 0) return true;
+        at += length + (at[length] == ',');
     }
-    return -1;
+    return false;
 }
 
-/* 2: it is no handle; 1: there is no such app. */
-static int report(void) {
-    return wk_report(stderr) == WK_CONFIG ? 2 : 1;
+static void keep_roles(wk_app_status *status, const char *list) {
+    size_t kept = 0;
+    for (size_t i = 0; i < status->role_count; i++)
+        if (is_named(list, status->roles[i].role)) status->roles[kept++] = status->roles[i];
+    status->role_count = kept;
 }
 
 int wk_status_main(int argc, char **argv) {
-    static const char usage[] =
-        "usage: wick status HANDLE [--json]\n\nexample:  wick status mpi://wick/echo-x7k2qv9wz4cd\n";
+    static const char usage[] = "usage: wick status HANDLE [--roles ROLE,...] [--json]\n\n"
+                                "example:  wick status mpi://wick/echo-x7k2qv9wz4cd\n";
     bool json = false;
+    const char *roles = NULL;
     const char *word = NULL;
     wk_handle handle;
-    const flag flags[] = { { "--json", NULL, &json } };
-    int code = parse(argc, argv, usage, flags, 1, &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL }, { "--roles", NULL, NULL, &roles } };
+    int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("status: which app? give its handle (wick list)");
     wk_app_status *status = wk_handle_parse(word, &handle) == WK_OK ? wk_app_describe(&handle) : NULL;
+    if (status && roles) keep_roles(status, roles);
     char *text = !status ? NULL : json ? wk_app_status_json(status) : wk_app_status_text(status);
     if (text) (void)fputs(text, stdout);
     wk_free(text);
     wk_app_status_free(status);
-    return text ? 0 : report();
-}
-
-/* HANDLE[/ROLE[/K]]: cut what follows the app's id off the word. */
-static int split_log_word(char *word, const char **role, int *replica) {
-    char *scheme = strstr(word, "://");
-    char *session = scheme ? strchr(scheme + 3, '/') : NULL;
-    char *id_end = session ? strchr(session + 1, '/') : NULL;
-    if (!id_end) return -1;
-    *id_end = '\0';
-    if (id_end[1]) *role = id_end + 1;
-    char *slash = *role ? strchr(id_end + 1, '/') : NULL;
-    if (!slash) return -1;
-    *slash = '\0';
-    if (slash[1] == '\0') return -1;
-    char *end = NULL;
-    long k = strtol(slash + 1, &end, 10);
-    if (*end || k < 0 || k > INT32_MAX)
-        return wk__usage_error("log: \"%s\" is no replica; expected a number", slash + 1);
-    *replica = (int)k;
-    return -1;
-}
-
-int wk_log_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick log [-f] HANDLE[/ROLE[/REPLICA]]\n\n"
-                                "  -f, --follow   go on until the app ends\n\n"
-                                "example:  wick log -f mpi://wick/echo-x7k2qv9wz4cd/trainer/0\n";
-    bool follow = false;
-    const char *word = NULL;
-    const char *role = NULL;
-    int replica = -1;
-    wk_handle handle;
-    const flag flags[] = { { "--follow", "-f", &follow }, { "--tail", "-t", &follow } };
-    int code = parse(argc, argv, usage, flags, 2, &word);
-    if (code >= 0) return code;
-    if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
-    char *copy = wk_strdup(word);
-    if (!copy) return report();
-    code = split_log_word(copy, &role, &replica);
-    (void)signal(SIGPIPE, SIG_IGN);
-    if (code < 0) {
-        wk_status status = wk_handle_parse(copy, &handle);
-        if (status == WK_OK) status = wk__log_print(&handle, role, replica, follow, STDOUT_FILENO, NULL);
-        code = status == WK_OK ? 0 : 1;
-        if (status == WK_END) { /* the reader has closed its end: `wick log … | head` */
-            wk_clear_error();
-            code = 0;
-        } else if (status != WK_OK)
-            code = report();
-    }
-    wk_free(copy);
-    return code;
+    return text ? 0 : wk__report_code();
 }
 
 static int print_list_json(const wk_app_entry *entries, size_t count) {
@@ -155,8 +94,8 @@ static int newest_first(const void *a, const void *b) {
 int wk_list_main(int argc, char **argv) {
     static const char usage[] = "usage: wick list [--json]\n\nexample:  wick list --json | jq -r '.[0].handle'\n";
     bool json = false;
-    const flag flags[] = { { "--json", NULL, &json } };
-    int code = parse(argc, argv, usage, flags, 1, NULL);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, NULL);
     if (code >= 0) return code;
     wk_app_entry *all = NULL;
     size_t count = 0;
@@ -174,7 +113,7 @@ int wk_list_main(int argc, char **argv) {
         wk_free(some);
     }
     if (wk_failed())
-        code = report();
+        code = wk__report_code();
     else {
         if (count) qsort(all, count, sizeof *all, newest_first);
         code = json ? print_list_json(all, count) : 0;
@@ -184,55 +123,93 @@ int wk_list_main(int argc, char **argv) {
     return code;
 }
 
+/* {"handle": …, "state": …} */
+static void print_state(const char *handle, const char *state) {
+    json_t *root = json_object();
+    (void)json_object_set_new(root, "handle", json_string(handle));
+    (void)json_object_set_new(root, "state", json_string(state));
+    (void)json_dumpf(root, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(root);
+}
+
 int wk_cancel_main(int argc, char **argv) {
     static const char usage[] =
-        "usage: wick cancel HANDLE\n\nReturns when the app has ended, after 30 s at the latest.\n\n"
+        "usage: wick cancel HANDLE [--json]\n\nReturns when the app has ended, after 30 s at the latest.\n\n"
         "example:  wick cancel local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
     const char *word = NULL;
     wk_handle handle;
     wk_app_state state = WK_APP_UNKNOWN;
-    int code = parse(argc, argv, usage, NULL, 0, &word);
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("cancel: which app? give its handle (wick list)");
     if (wk_handle_parse(word, &handle) != WK_OK || wk_app_cancel(&handle) != WK_OK
         || wk_app_wait(&handle, 30, &state) != WK_OK)
-        return report();
+        return wk__report_code();
     (void)fprintf(stderr, "wick: %s: %s\n", handle.app_id, wk_app_state_name(state));
+    if (json) print_state(word, wk_app_state_name(state));
     return 0;
 }
 
-int wk_builtins_main(int argc, char **argv) {
-    int code = parse(argc, argv, "usage: wick builtins\n\nexample:  wick builtins\n", NULL, 0, NULL);
-    if (code >= 0) return code;
-    size_t count = 0;
-    const char *const *names = wk__component_names(&count);
-    (void)printf("Found %zu builtin components:\n", count);
-    for (size_t i = 0; i < count; i++) (void)printf("  %zu. %-12s %s\n", i + 1, names[i], wk__component_doc(names[i]));
-    return 0;
-}
-
-int wk_runopts_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick runopts [SCHEDULER]\n\nexample:  wick runopts mpi\n";
-    static const char *const types[] = { "str", "int", "float", "bool", "list", "dict" };
+int wk_delete_main(int argc, char **argv) {
+    static const char usage[] = "usage: wick delete HANDLE [--json]\n\n"
+                                "Ends the app if it runs, and removes its logs and its row.\n\n"
+                                "example:  wick delete local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
     const char *word = NULL;
-    int code = parse(argc, argv, usage, NULL, 0, &word);
+    wk_handle handle;
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, 1, &word);
     if (code >= 0) return code;
-    if (word && !wk_scheduler(word)) {
-        (void)wk_report(stderr);
-        return 2;
-    }
-    const wk_scheduler_ops *ops;
-    for (size_t i = 0; (ops = wk__scheduler_at(i)); i++) {
-        if (word && strcmp(word, ops->name) != 0) continue;
-        (void)printf("%s: %s\n", ops->name, ops->doc);
-        for (size_t k = 0; k < ops->runopt_count; k++) {
-            const wk_runopt *o = &ops->runopts[k];
-            (void)printf("    %s=%s (%s, %s)\n        %s\n", o->name, "...", types[o->type],
-                         o->required  ? "required"
-                         : o->initial ? o->initial
-                                      : "None",
-                         o->help);
-        }
-    }
+    if (!word) return wk__usage_error("delete: which app? give its handle (wick list)");
+    if (wk_handle_parse(word, &handle) != WK_OK || wk_app_delete(&handle) != WK_OK) return wk__report_code();
+    if (json) print_state(word, "DELETED");
     return 0;
+}
+
+/* What the scheduler was given: the script of a job, else commands and environment. */
+static int describe_native(const wk_handle *handle) {
+    char *script = wk__app_path(handle->app_id, "job.sh");
+    char *request = wk__app_path(handle->app_id, "request");
+    char *text = script ? wk__read_file(script, 64 << 20, NULL) : NULL;
+    wk_request *r = !text && request ? wk__request_read(request) : NULL;
+    if (r) text = wk_request_print(r);
+    if (text) (void)fputs(text, stdout);
+    wk_request_free(r);
+    wk_free(text);
+    wk_free(script);
+    wk_free(request);
+    return wk_failed() ? wk__report_code() : 0;
+}
+
+int wk_describe_main(int argc, char **argv) {
+    static const char usage[] = "usage: wick describe HANDLE [--json|--native]\n\n"
+                                "The AppDef that the app was started from; values of secret variables are ***.\n"
+                                "With --native what its scheduler was given: the script, or commands.\n\n"
+                                "example:  wick describe local://wick/sh-x7k2qv9wz4cd\n";
+    bool json = false;
+    const char *word = NULL;
+    wk_handle handle;
+    bool native = false;
+    const wk__flag flags[] = { { "--json", NULL, &json, NULL }, { "--native", NULL, &native, NULL } };
+    int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
+    if (code >= 0) return code;
+    if (!word) return wk__usage_error("describe: which app? give its handle (wick list)");
+    wk_appdef *app = wk_handle_parse(word, &handle) == WK_OK ? wk_app_definition(&handle) : NULL;
+    if (!app) return wk__report_code();
+    if (native) {
+        wk_appdef_free(app);
+        return describe_native(&handle);
+    }
+    char *text = json ? NULL : wk_appdef_dump(app);
+    json_t *root = json ? wk__json_of(app->document->root) : NULL;
+    if (text) (void)fputs(text, stdout);
+    if (root) (void)json_dumpf(root, stdout, JSON_INDENT(2));
+    if (root) (void)fputc('\n', stdout);
+    json_decref(root);
+    wk_free(text);
+    wk_appdef_free(app);
+    return wk_failed() ? wk__report_code() : 0;
 }

@@ -191,6 +191,10 @@ static int open_log(const wrapper *w, const char *name) {
     return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
+static const char *folder_of(const wrapper *w) {
+    return *w->role->directory ? w->role->directory : w->request->directory;
+}
+
 /* Never returns: becomes the program, or sends errno to the wrapper. */
 static _Noreturn void become_program(const wrapper *w, const wk__program *program, int report) {
     sigset_t none;
@@ -201,7 +205,7 @@ static _Noreturn void become_program(const wrapper *w, const wk__program *progra
     int out = open_log(w, "stdout.log");
     int err = open_log(w, "stderr.log");
     if (null >= 0 && out >= 0 && err >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0
-        && dup2(err, STDERR_FILENO) >= 0 && chdir(w->request->directory) == 0) {
+        && dup2(err, STDERR_FILENO) >= 0 && chdir(folder_of(w)) == 0) {
         set_environment(w, program);
         const int restored[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGPIPE };
         for (size_t i = 0; i < WK_COUNT(restored); i++) (void)signal(restored[i], SIG_DFL);
@@ -223,7 +227,7 @@ static void explain_start(wrapper *w, const wk__program *program, int error) {
                        path);
     else
         (void)snprintf(w->status.error, sizeof w->status.error, "cannot run \"%.200s\" in %.150s: %s", name,
-                       w->request->directory, strerror(error));
+                       folder_of(w), strerror(error));
     int fd = open_log(w, "stderr.log");
     if (fd < 0) return;
     (void)dprintf(fd, "wick: %s\n", w->status.error);

@@ -11,6 +11,8 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     return request;
 }
 
+static const char *const honoured[] = { "port_map", "workspace", NULL };
+
 const wk_scheduler_ops wk__local = {
     .api_version = WK_SCHEDULER_API,
     .size = sizeof(wk_scheduler_ops),
@@ -18,6 +20,7 @@ const wk_scheduler_ops wk__local = {
     .doc = "processes on this machine",
     .runopts = options,
     .runopt_count = WK_COUNT(options),
+    .honoured = honoured,
     .dryrun = dryrun,
     .schedule = wk__supervised_schedule,
     .describe = wk__supervised_describe,

@@ -170,6 +170,8 @@ failed:
     return NULL;
 }
 
+static const char *const honoured[] = { "port_map", "workspace", NULL };
+
 const wk_scheduler_ops wk__mpi = {
     .api_version = WK_SCHEDULER_API,
     .size = sizeof(wk_scheduler_ops),
@@ -177,6 +179,7 @@ const wk_scheduler_ops wk__mpi = {
     .doc = "ranks of one mpirun, on this machine or the hosts of a hostfile",
     .runopts = options,
     .runopt_count = WK_COUNT(options),
+    .honoured = honoured,
     .dryrun = dryrun,
     .schedule = wk__supervised_schedule,
     .describe = wk__supervised_describe,

@@ -7,6 +7,7 @@
  */
 #include "launcher/launcher.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 enum { MOST_BYTES = 1 << 28 };
-#define FORMAT_LINE "wick request 1"
+#define FORMAT_LINE "wick request 2"
 
 char *wk__arena_text(wk__arena *arena, const char *format, ...) {
     va_list list;
@@ -43,27 +44,39 @@ int wk__request_ranks(const wk_request *request) {
 
 /* ---- make ---- */
 
+/* WICK_PORT_NAME=29500: the program learns the numbers that its role declared. */
+static const char *port_variable(wk_request *r, const char *name) {
+    char *variable = wk__arena_text(&r->arena, "WICK_PORT_%s", name);
+    for (char *at = variable; at && *at; at++)
+        *at = isalnum((unsigned char)*at) ? (char)toupper((unsigned char)*at) : '_';
+    return variable;
+}
+
 static wk_status fill_program(wk_request *r, const wk_role *role, wk__program *program) {
     program->argc = role->arg_count + 1;
-    program->env_count = role->env_count;
+    program->env_count = role->port_count + role->env_count;
     program->argv = wk__arena_take(&r->arena, (program->argc + 1) * sizeof *program->argv);
-    program->env = wk__arena_take(&r->arena, (role->env_count + 1) * sizeof *program->env);
+    program->env = wk__arena_take(&r->arena, (program->env_count + 1) * sizeof *program->env);
     if (!program->argv || !program->env) return wk_error_code();
     bool itself = strcmp(role->entrypoint, "wick") == 0;
     program->argv[0] = itself ? r->wick : wk__arena_text(&r->arena, "%s", role->entrypoint);
     for (size_t i = 0; i < role->arg_count; i++) program->argv[i + 1] = wk__arena_text(&r->arena, "%s", role->args[i]);
     program->argv[program->argc] = NULL;
-    for (size_t i = 0; i < role->env_count; i++) {
-        program->env[i].key = wk__arena_text(&r->arena, "%s", role->env[i].key);
-        program->env[i].value = wk__arena_text(&r->arena, "%s", role->env[i].value);
-    }
+    wk_pair *env = program->env;
+    for (size_t i = 0; i < role->port_count; i++, env++)
+        *env = (wk_pair){ port_variable(r, role->port_map[i].key),
+                          wk__arena_text(&r->arena, "%s", role->port_map[i].value) };
+    for (size_t i = 0; i < role->env_count; i++, env++)
+        *env = (wk_pair){ wk__arena_text(&r->arena, "%s", role->env[i].key),
+                          wk__arena_text(&r->arena, "%s", role->env[i].value) };
     return wk_error_code();
 }
 
 /* Replica k of every role, with its macros replaced. */
 static wk_status fill_replicas(wk_request *r, const wk_appdef *app, int k) {
-    char replica_id[16];
+    char replica_id[32];
     (void)snprintf(replica_id, sizeof replica_id, "%d", k);
+    if (r->marker) (void)snprintf(replica_id, sizeof replica_id, "%s", r->marker);
     wk_macros macros = {
         .img_root = r->directory, .app_id = r->app_id, .replica_id = replica_id, .rank0_env = "MASTER_ADDR"
     };
@@ -74,6 +87,29 @@ static wk_status fill_replicas(wk_request *r, const wk_appdef *app, int k) {
         if (k < r->roles[i].replicas) status = fill_program(r, &copy->roles[i], &r->roles[i].programs[k]);
     wk_appdef_free(copy);
     return status;
+}
+
+static wk_status fill_workspace(wk_request *r, const wk_role *from, wk__request_role *role) {
+    role->directory = "";
+    if (!from->workspace_count) return WK_OK;
+    wk_pair *folders = wk__arena_take(&r->arena, from->workspace_count * sizeof *folders);
+    char *path = folders ? wk__workspace_path(from->workspace, from->workspace_count) : NULL;
+    if (!path) return wk_error_code();
+    role->directory = wk__arena_text(&r->arena, "%s", path);
+    wk_free(path);
+    for (size_t i = 0; i < from->workspace_count; i++)
+        folders[i] = (wk_pair){ wk__arena_text(&r->arena, "%s", from->workspace[i].key),
+                                wk__arena_text(&r->arena, "%s", from->workspace[i].value) };
+    role->workspace = folders;
+    role->workspace_count = from->workspace_count;
+    return wk_error_code();
+}
+
+wk_status wk__request_copy_workspaces(const wk_request *r) {
+    for (size_t i = 0; i < r->role_count; i++)
+        if (r->roles[i].workspace_count)
+            WK_TRY(wk__workspace_copy(r->roles[i].workspace, r->roles[i].workspace_count, r->roles[i].directory));
+    return WK_OK;
 }
 
 static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler, const char *app_id) {
@@ -99,6 +135,7 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
                                     .max_retries = (int)app->roles[i].max_retries };
         role->programs = wk__arena_take(&r->arena, (size_t)role->replicas * sizeof *role->programs);
         if (!role->programs) return wk_error_code();
+        WK_TRY(fill_workspace(r, &app->roles[i], role));
         first += role->replicas;
         if (role->replicas > most) most = role->replicas;
     }
@@ -107,8 +144,14 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
 }
 
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id) {
+    return wk__request_new_marked(app, scheduler, app_id, NULL);
+}
+
+wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id,
+                                   const char *marker) {
     wk_request *r = wk_alloc(sizeof *r);
     if (!r) return NULL;
+    if (marker && !(r->marker = wk__arena_text(&r->arena, "%s", marker))) goto failed;
     if (fill(r, app, scheduler, app_id) != WK_OK) goto failed;
     /* Arguments given on a command line need not be UTF-8; YAML must.  The copy for people is then left out. */
     wk__error aside = { 0 };
@@ -149,6 +192,7 @@ wk_status wk__request_write(const wk_request *r, const char *path) {
     for (size_t i = 0; i < r->role_count; i++) {
         const wk__request_role *role = &r->roles[i];
         put(&out, role->name);
+        put(&out, role->directory);
         put_number(&out, role->replicas);
         put_number(&out, role->first_rank);
         put_number(&out, role->max_retries);
@@ -211,6 +255,7 @@ static wk_status read_roles(wk_request *r, cursor *in) {
     for (size_t i = 0; i < r->role_count; i++) {
         wk__request_role *role = &r->roles[i];
         role->name = take(in);
+        role->directory = take(in);
         role->replicas = (int)take_count(in);
         role->first_rank = (int)take_count(in);
         role->max_retries = (int)take_count(in);
@@ -288,6 +333,7 @@ static void print_program(wk_text *out, const wk_request *r, const wk__request_r
         wk_text_puts(out, " ");
         print_word(out, p->argv[a]);
     }
+    if (*role->directory) wk_text_printf(out, "\n  directory: %s", role->directory);
     wk_text_puts(out, "\n  environment:\n");
     for (size_t e = 0; e < p->env_count; e++) {
         wk_text_printf(out, "    %s=", p->env[e].key);
@@ -314,7 +360,8 @@ char *wk_request_print(const wk_request *r) {
         print_word(&out, r->launcher[i]);
     }
     if (r->launcher_count) wk_text_puts(&out, "\n");
-    for (size_t i = 0; i < r->role_count; i++)
+    if (r->script) wk_text_printf(&out, "script:\n%s", r->script);
+    for (size_t i = 0; i < r->role_count && !r->script; i++)
         for (int k = 0; k < r->roles[i].replicas; k++) print_program(&out, r, &r->roles[i], k);
     if (out.failed) wk_text_free(&out);
     return out.data;

@@ -90,6 +90,7 @@ wk_status wk__supervised_schedule(wk_request *r) {
         goto done;
     }
     WK_TRY_DONE(wk__make_dirs(directory));
+    WK_TRY_DONE(wk__request_copy_workspaces(r));
     WK_TRY_DONE(wk__request_write(r, request));
     WK_TRY_DONE(wk__write_file(yaml, r->app_yaml, strlen(r->app_yaml)));
     lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -118,6 +119,15 @@ wk_status wk__supervised_cancel(const char *app_id) {
     return status;
 }
 
+void wk__entry_of(const wk__record *record, wk_app_entry *entry) {
+    (void)snprintf(entry->handle.scheduler, sizeof entry->handle.scheduler, "%s", record->scheduler);
+    (void)snprintf(entry->handle.session, sizeof entry->handle.session, "%s", WK__SESSION);
+    (void)snprintf(entry->handle.app_id, sizeof entry->handle.app_id, "%s", record->app_id);
+    (void)snprintf(entry->name, sizeof entry->name, "%s", record->name);
+    entry->state = record->state;
+    entry->created_at = record->created_at;
+}
+
 static wk_status list_of(const char *scheduler, wk_app_entry **entries, size_t *count) {
     wk__record *records = NULL;
     *entries = NULL;
@@ -128,13 +138,7 @@ static wk_status list_of(const char *scheduler, wk_app_entry **entries, size_t *
     if (status == WK_OK && !(*entries = wk_alloc(*count * sizeof **entries))) status = wk_error_code();
     for (size_t i = 0; i < *count && status == WK_OK; i++) {
         wk__reconcile(store, &records[i]);
-        wk_app_entry *entry = &(*entries)[i];
-        (void)snprintf(entry->handle.scheduler, sizeof entry->handle.scheduler, "%s", records[i].scheduler);
-        (void)snprintf(entry->handle.session, sizeof entry->handle.session, "%s", WK__SESSION);
-        (void)snprintf(entry->handle.app_id, sizeof entry->handle.app_id, "%s", records[i].app_id);
-        (void)snprintf(entry->name, sizeof entry->name, "%s", records[i].name);
-        entry->state = records[i].state;
-        entry->created_at = records[i].created_at;
+        wk__entry_of(&records[i], &(*entries)[i]);
     }
     wk_free(records);
     wk__store_close(store);

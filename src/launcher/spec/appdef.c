@@ -17,9 +17,6 @@ static const char *const app_keys[] = { "version", "name", "metadata", "roles" }
 static const char *const role_keys[] = { "name",         "image",        "entrypoint",  "args",         "env",
                                          "num_replicas", "min_replicas", "max_retries", "retry_policy", "resource",
                                          "port_map",     "mounts",       "metadata",    "workspace" };
-static const char *const resource_keys[] = { "cpu", "gpu", "memMB", "capabilities", "devices", "tags" };
-static const char *const mount_keys[] = { "type", "src", "dst", "read_only", "permissions" };
-static const char *const mount_types[] = { "bind", "volume", "device" };
 static const char *const policies[] = { "APPLICATION", "ROLE", "REPLICA" };
 
 /* A role's name becomes a folder of the log tree and an application context of mpirun. */
@@ -77,72 +74,32 @@ static wk_status read_number(wk__yaml *doc, const wk__yaml_node *map, const char
     return node ? wk__yaml_int(doc, node, NULL, least, most, out) : WK_OK;
 }
 
-/* One of a few words; its index. */
-static wk_status read_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
-                             size_t *out) {
+wk_status wk__yaml_choice(wk__yaml *doc, const wk__yaml_node *node, const char *const *words, size_t count,
+                          size_t *out) {
     const char *text = NULL;
     WK_TRY(wk__yaml_string(doc, node, NULL, &text));
     for (*out = 0; *out < count; (*out)++)
         if (strcmp(text, words[*out]) == 0) return WK_OK;
     const char *nearest = wk__nearest(text, words, count);
-    return wk__yaml_fail(doc, node, "%s must be %s, %s or %s, not \"%.80s\"%s%s%s", node->key, words[0], words[1],
-                         words[2], text, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-                         nearest ? "\"?" : "");
-}
-
-static wk_status read_resource(wk__yaml *doc, const wk__yaml_node *node, const char *where, wk_resource *out) {
-    *out = (wk_resource){ .cpu = -1, .gpu = -1, .memory_mb = -1 };
-    if (!node) return WK_OK;
-    char within[160];
-    (void)snprintf(within, sizeof within, "resource of %s", where);
-    WK_TRY(wk__yaml_map(doc, node, NULL));
-    WK_TRY(wk__yaml_known(doc, node, within, resource_keys, WK_COUNT(resource_keys)));
-    WK_TRY(read_number(doc, node, "cpu", -1, INT32_MAX, &out->cpu));
-    WK_TRY(read_number(doc, node, "gpu", -1, INT32_MAX, &out->gpu));
-    WK_TRY(read_number(doc, node, "memMB", -1, INT64_MAX, &out->memory_mb));
-    size_t *const counts[] = { &out->capability_count, &out->device_count, &out->tag_count };
-    for (size_t i = 0; i < WK_COUNT(counts); i++) {
-        const wk__yaml_node *map = wk__yaml_find(node, resource_keys[3 + i]);
-        *counts[i] = map ? map->count : 0;
-        if (map) WK_TRY(wk__yaml_map(doc, map, NULL));
-    }
-    return WK_OK;
-}
-
-static wk_status read_mounts(wk__yaml *doc, const wk__yaml_node *list, const char *where, size_t *count) {
-    *count = 0;
-    if (!list) return WK_OK;
-    WK_TRY(wk__yaml_list(doc, list, NULL));
-    *count = list->count;
-    char within[160];
-    (void)snprintf(within, sizeof within, "a mount of %s", where);
-    for (const wk__yaml_node *mount = list->first; mount; mount = mount->next) {
-        size_t type = 0;
-        bool read_only = false;
-        const char *text = NULL;
-        WK_TRY(wk__yaml_map(doc, mount, within));
-        WK_TRY(wk__yaml_known(doc, mount, within, mount_keys, WK_COUNT(mount_keys)));
-        const wk__yaml_node *node = wk__yaml_find(mount, "type");
-        if (!node) return wk__yaml_fail(doc, mount, "%s has no type (bind, volume or device)", within);
-        WK_TRY(read_choice(doc, node, mount_types, WK_COUNT(mount_types), &type));
-        if (!wk__yaml_find(mount, "src")) return wk__yaml_fail(doc, mount, "%s has no src", within);
-        WK_TRY(read_text(doc, mount, "src", &text));
-        WK_TRY(read_text(doc, mount, "dst", &text));
-        if ((node = wk__yaml_find(mount, "read_only"))) WK_TRY(wk__yaml_bool(doc, node, NULL, &read_only));
-    }
-    return WK_OK;
+    wk_text known = { 0 };
+    for (size_t i = 0; i < count; i++)
+        wk_text_printf(&known, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", words[i]);
+    wk_status status =
+        wk__yaml_fail(doc, node, "%s must be %s, not \"%.80s\"%s%s%s", node->key, wk_text_get(&known), text,
+                      nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    wk_text_free(&known);
+    return status;
 }
 
 /* What is neither number nor text and only passed on. */
 static wk_status read_rest(wk__yaml *doc, wk__yaml_node *node, const char *where, wk_role *role) {
-    WK_TRY(read_resource(doc, wk__yaml_find(node, "resource"), where, &role->resource));
-    WK_TRY(read_mounts(doc, wk__yaml_find(node, "mounts"), where, &role->mount_count));
+    WK_TRY(wk__resource_read(doc, wk__yaml_find(node, "resource"), where, &role->resource));
+    WK_TRY(wk__mounts_read(doc, wk__yaml_find(node, "mounts"), where, role));
+    WK_TRY(wk__workspace_read(doc, wk__yaml_find(node, "workspace"), role));
     if ((role->metadata = wk__yaml_find(node, "metadata"))) WK_TRY(wk__yaml_map(doc, role->metadata, NULL));
-    const wk__yaml_node *workspace = wk__yaml_find(node, "workspace");
-    if (workspace) role->workspace_count = workspace->kind == WK__YAML_MAPPING ? workspace->count : 1;
     const wk__yaml_node *policy = wk__yaml_find(node, "retry_policy");
     size_t index = 0;
-    if (policy) WK_TRY(read_choice(doc, policy, policies, WK_COUNT(policies), &index));
+    if (policy) WK_TRY(wk__yaml_choice(doc, policy, policies, WK_COUNT(policies), &index));
     role->retry_policy = (wk_retry_policy)index;
     return WK_OK;
 }
@@ -222,14 +179,6 @@ wk_appdef *wk__appdef_from(wk__yaml *document) {
     return NULL;
 }
 
-wk_appdef *wk_appdef_load(const char *path) {
-    return wk__appdef_from(wk__yaml_load(path));
-}
-
-wk_appdef *wk_appdef_parse(const char *text, size_t size, const char *name) {
-    return wk__appdef_from(wk__yaml_parse(text, size, name));
-}
-
 void wk_appdef_free(wk_appdef *app) {
     if (app) wk__yaml_free(app->document);
 }
@@ -252,20 +201,37 @@ static void mask(wk__yaml_node *role) {
         }
 }
 
-char *wk_appdef_dump(const wk_appdef *app) {
+static char *dump(const wk_appdef *app, bool masked) {
     char *text = NULL;
     wk__yaml copy = { .name = "copy" };
     wk__yaml_node *root = wk__yaml_copy(&copy, app->document->root);
     if (root) {
         wk__yaml_node *roles = wk__yaml_find(root, "roles");
-        for (wk__yaml_node *role = roles->first; role; role = role->next) mask(role);
+        for (wk__yaml_node *role = roles->first; role && masked; role = role->next) mask(role);
         text = wk__yaml_dump(root);
     }
     wk__arena_destroy(&copy.arena);
     return text;
 }
 
-void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler) {
+char *wk_appdef_dump(const wk_appdef *app) {
+    return dump(app, true);
+}
+
+wk_status wk_appdef_save(const wk_appdef *app, const char *path) {
+    char *text = dump(app, false);
+    wk_status status = text ? wk__write_file(path, text, strlen(text)) : wk_error_code();
+    wk_free(text);
+    return status;
+}
+
+static bool honours(const wk_scheduler_ops *scheduler, const char *key) {
+    for (const char *const *at = scheduler->honoured; at && *at; at++)
+        if (strcmp(*at, key) == 0) return true;
+    return false;
+}
+
+void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *scheduler) {
     static const char *const keys[] = { "image",
                                         "min_replicas",
                                         "resource.cpu",
@@ -273,24 +239,29 @@ void wk__appdef_say_ignored(const wk_appdef *app, const char *scheduler) {
                                         "resource.memMB",
                                         "resource.capabilities",
                                         "resource.devices",
-                                        "resource.tags",
                                         "port_map",
                                         "mounts",
                                         "workspace" };
-    const wk__yaml_node *roles = wk__yaml_find(app->document->root, "roles");
-    for (size_t i = 0; i < WK_COUNT(keys); i++) {
-        const char *dot = strchr(keys[i], '.');
-        for (const wk__yaml_node *role = roles->first; role; role = role->next) {
-            const wk__yaml_node *map = dot ? wk__yaml_find(role, "resource") : role;
-            if (!map || !wk__yaml_find(map, dot ? dot + 1 : keys[i])) continue;
-            wk_log_write(WK_LOG_WARNING, "%s ignores %s", scheduler, keys[i]);
+    for (size_t k = 0; k < WK_COUNT(keys); k++)
+        for (size_t i = 0; i < app->role_count; i++) {
+            const wk_role *r = &app->roles[i];
+            const bool said[] = { *r->image,
+                                  r->min_replicas
+                                      && r->min_replicas<r->num_replicas, r->resource.cpu >= 0, r->resource.gpu> 0,
+                                  r->resource.memory_mb >= 0,
+                                  r->resource.capability_count > 0,
+                                  r->resource.device_count > 0,
+                                  r->port_count > 0,
+                                  r->mount_count > 0,
+                                  r->workspace_count > 0 };
+            if (!said[k] || honours(scheduler, keys[k])) continue;
+            wk_log_write(WK_LOG_WARNING, "%s ignores %s", scheduler->name, keys[k]);
             break;
         }
-    }
     for (size_t i = 0; i < app->role_count; i++)
         if (app->roles[i].retry_policy != WK_RETRY_APPLICATION) {
             wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s",
-                         scheduler, policies[app->roles[i].retry_policy]);
+                         scheduler->name, policies[app->roles[i].retry_policy]);
             break;
         }
 }

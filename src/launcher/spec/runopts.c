@@ -6,13 +6,14 @@
  */
 #include "launcher/launcher.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 typedef struct value {
-    bool is_set;
+    bool is_set, is_none /* said to have no value */;
     const char *text;
     int64_t integer;
     double number;
@@ -33,9 +34,19 @@ struct wk_cfg {
 static const char *const type_names[] = { "text",          "an integer",   "a number",
                                           "true or false", "a list (a;b)", "pairs (k:v;k2:v2)" };
 
+/* `job_dir`, `jobDir` and `job-dir` are one name. */
+static bool is_same_name(const char *a, const char *b) {
+    for (;; a++, b++) {
+        while (*a == '_' || *a == '-') a++;
+        while (*b == '_' || *b == '-') b++;
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
+        if (!*a) return true;
+    }
+}
+
 static size_t index_of(const wk_cfg *cfg, const char *name) {
     size_t i = 0;
-    while (i < cfg->count && strcmp(cfg->options[i].name, name) != 0) i++;
+    while (i < cfg->count && !is_same_name(cfg->options[i].name, name)) i++;
     return i;
 }
 
@@ -186,7 +197,7 @@ static wk_status parse(wk_cfg *cfg, const char *text) {
     return WK_OK;
 }
 
-wk_cfg *wk_cfg_parse(const char *scheduler, const wk_runopt *options, size_t count, const char *text) {
+wk_cfg *wk__cfg_begin(const char *scheduler, const wk_runopt *options, size_t count, const char *text) {
     wk_cfg *cfg = wk_alloc(sizeof *cfg);
     if (!cfg) return NULL;
     cfg->scheduler = scheduler;
@@ -195,22 +206,47 @@ wk_cfg *wk_cfg_parse(const char *scheduler, const wk_runopt *options, size_t cou
     cfg->values = wk__arena_take(&cfg->arena, (count + 1) * sizeof *cfg->values);
     if (!cfg->values) goto failed;
     memset(cfg->values, 0, (count + 1) * sizeof *cfg->values);
-    if (text && parse(cfg, text) != WK_OK) goto failed;
-    for (size_t i = 0; i < count; i++) {
+    if (!text || parse(cfg, text) == WK_OK) return cfg;
+failed:
+    wk_cfg_free(cfg);
+    return NULL;
+}
+
+wk_status wk__cfg_add(wk_cfg *cfg, const char *key, const char *text, const char *where) {
+    size_t index = index_of(cfg, key);
+    if (index == cfg->count) {
+        wk_log_write(WK_LOG_WARNING, "%s: %s has no option \"%s\"; left out", where, cfg->scheduler, key);
+        return WK_OK;
+    }
+    if (cfg->values[index].is_set || cfg->values[index].is_none) return WK_OK;
+    cfg->values[index].is_none = text == NULL;
+    wk_status status = text ? set_value(cfg, index, text, strlen(text)) : WK_OK;
+    if (status != WK_OK) wk_error_prefix("%s", where);
+    return status;
+}
+
+wk_cfg *wk__cfg_finish(wk_cfg *cfg) {
+    for (size_t i = 0; i < cfg->count; i++) {
+        const wk_runopt *option = &cfg->options[i];
         if (cfg->values[i].is_set) continue;
-        if (options[i].required) {
-            (void)wk_fail(WK_CONFIG, "%s: option \"%s\" is required (%s); give -cfg %s=…", scheduler, options[i].name,
-                          options[i].help, options[i].name);
+        if (option->required) {
+            (void)wk_fail(WK_CONFIG, "%s: option \"%s\" is required (%s); give -cfg %s=…", cfg->scheduler, option->name,
+                          option->help, option->name);
             goto failed;
         }
-        if (!options[i].initial) continue;
-        if (set_value(cfg, i, options[i].initial, strlen(options[i].initial)) != WK_OK) goto failed;
+        if (!option->initial || cfg->values[i].is_none) continue;
+        if (set_value(cfg, i, option->initial, strlen(option->initial)) != WK_OK) goto failed;
         cfg->values[i].is_set = false;
     }
     return cfg;
 failed:
     wk_cfg_free(cfg);
     return NULL;
+}
+
+wk_cfg *wk_cfg_parse(const char *scheduler, const wk_runopt *options, size_t count, const char *text) {
+    wk_cfg *cfg = wk__cfg_begin(scheduler, options, count, text);
+    return cfg ? wk__cfg_finish(cfg) : NULL;
 }
 
 void wk_cfg_free(wk_cfg *cfg) {

@@ -39,6 +39,8 @@ static bool is_elsewhere(const char *app_id) {
 enum { SUBMIT_SECONDS = 10 };
 
 void wk__reconcile(wk__store *store, wk__record *record) {
+    for (size_t i = 0; wk__scheduler_at(i); i++) /* a scheduler that must be asked has no supervisor of ours */
+        if (strcmp(wk__scheduler_at(i)->name, record->scheduler) == 0 && wk__scheduler_at(i)->poll_seconds > 0) return;
     if (wk_app_state_is_terminal(record->state) || is_held(record->app_id) || is_elsewhere(record->app_id)) return;
     /* Between its row and its lock an app is for some milliseconds without a holder. */
     if (record->state == WK_APP_UNSUBMITTED && wk_wall_time() - record->created_at < SUBMIT_SECONDS) return;
@@ -219,20 +221,23 @@ wk_app_status *wk__supervised_describe(const char *app_id) {
     wk_status status = wk__store_get(store, app_id, &record);
     if (status == WK_OK) wk__reconcile(store, &record);
     wk__store_close(store);
-    if (status != WK_OK) return NULL;
+    return status == WK_OK ? wk__status_of(&record) : NULL;
+}
+
+wk_app_status *wk__status_of(const wk__record *record) {
     wk__arena *arena = wk_alloc(sizeof *arena);
     wk_app_status *out = arena ? wk__arena_take(arena, sizeof *out) : NULL;
     if (!out) {
         wk_free(arena);
         return NULL;
     }
-    *out = (wk_app_status){ .state = record.state,
-                            .num_restarts = record.restarts,
+    *out = (wk_app_status){ .state = record->state,
+                            .num_restarts = record->restarts,
                             .structured_error = "",
                             .ui_url = "",
-                            .message = wk__arena_text(arena, "%s", record.message),
+                            .message = wk__arena_text(arena, "%s", record->message),
                             .owner = arena };
-    char *path = wk__app_path(app_id, "request");
+    char *path = wk__app_path(record->app_id, "request");
     wk_request *request = path && wk__exists(path) ? wk__request_read(path) : NULL;
     if (request) (void)fill(arena, request, out);
     wk_request_free(request);

@@ -88,28 +88,6 @@ char *wk_app_status_text(const wk_app_status *s) {
     return out.data;
 }
 
-/* Logs hold any bytes, JSON holds UTF-8: what is none becomes U+FFFD. */
-static json_t *text_json(const char *text) {
-    json_t *whole = json_string(text);
-    if (whole) return whole;
-    wk_text clean = { 0 };
-    wk_text_puts(&clean, "");
-    for (const char *at = text; *at;) {
-        size_t size = 1;
-        json_t *try = NULL;
-        for (; size <= 4 && !try && memchr(at, 0, size) == NULL; size++) try = json_stringn(at, size);
-        if (try)
-            wk_text_add(&clean, at, size - 1);
-        else
-            wk_text_puts(&clean, "\xEF\xBF\xBD");
-        at += try ? size - 1 : 1;
-        json_decref(try);
-    }
-    whole = json_string(wk_text_get(&clean));
-    wk_text_free(&clean);
-    return whole;
-}
-
 static void set(json_t *object, const char *key, json_t *value) {
     (void)json_object_set_new(object, key, value);
 }
@@ -118,16 +96,16 @@ static json_t *replica_json(const char *role, const wk_replica_status *r) {
     json_t *object = json_object();
     set(object, "id", json_integer(r->id));
     set(object, "state", json_integer((json_int_t)r->state));
-    set(object, "role", text_json(role));
-    set(object, "hostname", text_json(r->hostname));
-    set(object, "structured_error_msg", text_json(or_none(r->error_json)));
-    set(object, "hostaddr", text_json(r->hostname));
+    set(object, "role", wk__json_text(role));
+    set(object, "hostname", wk__json_text(r->hostname));
+    set(object, "structured_error_msg", wk__json_text(or_none(r->error_json)));
+    set(object, "hostaddr", wk__json_text(r->hostname));
     set(object, "exit_code", r->ended && !r->signal ? json_integer(r->exit_code) : json_null());
     set(object, "signal", r->ended && r->signal ? json_string(wk__signal_name(r->signal)) : json_null());
     set(object, "stopped", json_boolean(r->stopped));
-    set(object, "error", *r->error ? text_json(r->error) : json_null());
-    set(object, "last_line", *r->last_line ? text_json(r->last_line) : json_null());
-    set(object, "log", text_json(r->directory));
+    set(object, "error", *r->error ? wk__json_text(r->error) : json_null());
+    set(object, "last_line", *r->last_line ? wk__json_text(r->last_line) : json_null());
+    set(object, "log", wk__json_text(r->directory));
     set(object, "started_at", r->started_at > 0 ? json_real(r->started_at) : json_null());
     set(object, "ended_at", r->ended_at > 0 ? json_real(r->ended_at) : json_null());
     return object;
@@ -143,14 +121,14 @@ char *wk_app_status_json(const wk_app_status *s) {
         json_t *replicas = json_array();
         for (size_t k = 0; k < s->roles[i].replica_count; k++)
             (void)json_array_append_new(replicas, replica_json(s->roles[i].role, &s->roles[i].replicas[k]));
-        set(role, "role", text_json(s->roles[i].role));
+        set(role, "role", wk__json_text(s->roles[i].role));
         set(role, "replicas", replicas);
         (void)json_array_append_new(roles, role);
     }
     set(root, "roles", roles);
-    set(root, "msg", text_json(s->message));
-    set(root, "structured_error_msg", text_json(or_none(s->structured_error)));
-    set(root, "url", *s->ui_url ? text_json(s->ui_url) : json_null());
+    set(root, "msg", wk__json_text(s->message));
+    set(root, "structured_error_msg", wk__json_text(or_none(s->structured_error)));
+    set(root, "url", *s->ui_url ? wk__json_text(s->ui_url) : json_null());
     size_t size = json_dumpb(root, NULL, 0, JSON_INDENT(2));
     char *text = wk_alloc(size + 2);
     if (text) {

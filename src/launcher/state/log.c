@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,7 +77,8 @@ void wk_log_close(wk_log_stream *stream) {
 enum { LONGEST_LINE = 1 << 20 };
 
 typedef struct source {
-    char prefix[96];
+    char prefix[128];
+    const regex_t *regex;
     wk_log_stream *stream;
     wk_text pending; /* a line not yet ended */
 } source;
@@ -92,7 +94,13 @@ static wk_status write_all(int descriptor, const char *bytes, size_t size) {
     return WK_OK;
 }
 
+bool wk__has_colour(int descriptor) {
+    const char *no = getenv("NO_COLOR");
+    return isatty(descriptor) && !(no && *no);
+}
+
 static wk_status put_line(const source *s, const char *line, size_t size, int descriptor) {
+    if (s->regex && regexec(s->regex, line, 0, NULL, 0) != 0) return WK_OK;
     wk_text out = { 0 };
     wk_text_puts(&out, s->prefix);
     wk_text_puts(&out, " ");
@@ -127,52 +135,84 @@ static wk_status drain(source *s, bool last, int descriptor, bool *moved) {
     return WK_OK;
 }
 
-/* Both streams of every replica asked for. */
+/* Is k one of "0,2"? */
+static bool is_listed(const char *list, size_t k) {
+    for (const char *at = list; at && *at;) {
+        char *end = NULL;
+        if (strtoull(at, &end, 10) == k && end != at) return true;
+        at = end + strcspn(end, ",");
+        at += *at == ',';
+    }
+    return !list;
+}
+
+/* A colour a replica, in turn, as TorchX's green is for all. */
+static void name_source(source *s, const char *role, size_t k, size_t index, bool colour) {
+    if (colour)
+        (void)snprintf(s->prefix, sizeof s->prefix, "\033[3%zum%s/%zu\033[0m", 1 + (index + 1) % 6, role, k);
+    else
+        (void)snprintf(s->prefix, sizeof s->prefix, "%s/%zu", role, k);
+}
+
+static wk_status no_such(const wk_app_status *app, const wk__log_filter *filter) {
+    const char *names[64];
+    size_t count = 0;
+    for (; count < app->role_count && count < WK_COUNT(names); count++) names[count] = app->roles[count].role;
+    const char *near = filter->role ? wk__nearest(filter->role, names, count) : NULL;
+    if (near && strcmp(near, filter->role) == 0)
+        return wk_fail(WK_NOT_FOUND, "the app has no replica %s/%s", filter->role, filter->replicas);
+    return wk_fail(WK_NOT_FOUND, "the app has no role \"%s\"%s%s%s", filter->role ? filter->role : "",
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* The streams of every replica asked for. */
 static source *open_sources(const wk_scheduler_ops *ops, const wk_handle *handle, const wk_app_status *app,
-                            const char *role, int replica, size_t *count) {
+                            const wk__log_filter *filter, size_t *count) {
     size_t most = 0;
+    size_t index = 0;
     *count = 0;
     for (size_t i = 0; i < app->role_count; i++) most += 2 * app->roles[i].replica_count;
     source *sources = wk_alloc((most + 1) * sizeof *sources);
     for (size_t i = 0; sources && i < app->role_count; i++) {
-        if (role && strcmp(role, app->roles[i].role) != 0) continue;
-        for (size_t k = 0; k < app->roles[i].replica_count; k++)
-            for (int kind = 0; kind < 2 && (replica < 0 || (size_t)replica == k); kind++) {
+        if (filter->role && strcmp(filter->role, app->roles[i].role) != 0) continue;
+        for (size_t k = 0; k < app->roles[i].replica_count; k++, index++)
+            for (int kind = 0; kind < 2 && is_listed(filter->replicas, k); kind++) {
+                if (kind == WK_LOG_STDOUT ? filter->only_err : filter->only_out) continue;
                 source *s = &sources[*count];
                 s->stream = ops->log_open(handle->app_id, app->roles[i].role, (int)k, (wk_log_kind)kind);
                 if (!s->stream) break;
-                (void)snprintf(s->prefix, sizeof s->prefix, "%s/%zu", app->roles[i].role, k);
+                s->regex = filter->regex;
+                name_source(s, app->roles[i].role, k, index, filter->colour);
                 (*count)++;
             }
     }
-    if (sources && *count == 0 && !wk_failed()) {
-        if (replica >= 0)
-            (void)wk_fail(WK_NOT_FOUND, "the app has no replica %s/%d", role, replica);
-        else
-            (void)wk_fail(WK_NOT_FOUND, "the app has no role \"%s\"", role ? role : "");
-    }
+    if (sources && *count == 0 && !wk_failed()) (void)no_such(app, filter);
     return sources;
 }
 
-wk_status wk__log_print(const wk_handle *handle, const char *role, int replica, bool follow, int descriptor,
+wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, bool follow, int descriptor,
                         volatile sig_atomic_t *interrupted) {
     size_t count = 0;
     wk_status status = WK_OK;
     const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
     wk_app_status *app = ops ? ops->describe(handle->app_id) : NULL;
-    source *sources = app ? open_sources(ops, handle, app, role, replica, &count) : NULL;
+    source *sources = app ? open_sources(ops, handle, app, filter, &count) : NULL;
     if (!sources || count == 0) {
         status = wk_error_code();
         goto done;
     }
+    double ask_at = 0;
     for (bool over = !follow; !(interrupted && *interrupted);) {
         bool last = over; /* asked before reading: what was written before the end is read after it */
         bool moved = false;
         for (size_t i = 0; i < count; i++) WK_TRY_DONE(drain(&sources[i], last, descriptor, &moved));
         if (last) break;
-        wk_app_state state = WK_APP_UNKNOWN;
-        WK_TRY_DONE(wk__app_state_of(handle->app_id, &state));
-        over = wk_app_state_is_terminal(state);
+        if (wk_now() >= ask_at) { /* a scheduler that must be asked has its price */
+            wk_app_state state = WK_APP_UNKNOWN;
+            WK_TRY_DONE(wk__scheduler_state(ops, handle->app_id, &state));
+            over = wk_app_state_is_terminal(state);
+            ask_at = wk_now() + ops->poll_seconds;
+        }
         if (!over && !moved) wk__sleep(0.1);
     }
 done:

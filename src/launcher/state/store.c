@@ -157,6 +157,13 @@ wk_status wk__store_update(wk__store *store, const char *app_id, wk_app_state st
     return finish(store, s);
 }
 
+wk_status wk__store_remove(wk__store *store, const char *app_id) {
+    sqlite3_stmt *s = prepare(store, "DELETE FROM apps WHERE id=?");
+    if (!s) return wk_error_code();
+    bind(s, 1, app_id);
+    return finish(store, s);
+}
+
 static void copy_text(char *to, size_t room, sqlite3_stmt *s, int column) {
     const char *text = (const char *)sqlite3_column_text(s, column);
     (void)snprintf(to, room, "%s", text ? text : "");

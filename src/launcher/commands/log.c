@@ -1,0 +1,79 @@
+/* log.c: `wick log`: lines of an app's replicas. */
+#include "launcher/commands/flags.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* HANDLE[/ROLE[/K,…]]: cut what follows the app's id off the word. */
+static int split_log_word(char *word, wk__log_filter *filter) {
+    char *scheme = strstr(word, "://");
+    char *session = scheme ? strchr(scheme + 3, '/') : NULL;
+    char *id_end = session ? strchr(session + 1, '/') : NULL;
+    if (!id_end) return -1;
+    *id_end = '\0';
+    if (id_end[1]) filter->role = id_end + 1;
+    char *slash = filter->role ? strchr(id_end + 1, '/') : NULL;
+    if (!slash) return -1;
+    *slash = '\0';
+    if (slash[1] == '\0') return -1;
+    if (strspn(slash + 1, "0123456789,") != strlen(slash + 1))
+        return wk__usage_error("log: \"%s\" is no replica; expected a number, or several: 0,2", slash + 1);
+    filter->replicas = slash + 1;
+    return -1;
+}
+
+static int read_filter(const char *streams, const char *pattern, regex_t *regex, wk__log_filter *filter) {
+    filter->only_out = streams && strcmp(streams, "stdout") == 0;
+    filter->only_err = streams && strcmp(streams, "stderr") == 0;
+    if (streams && !filter->only_out && !filter->only_err && strcmp(streams, "combined") != 0)
+        return wk__usage_error("log: --streams is stdout, stderr or combined, not \"%s\"", streams);
+    if (!pattern) return -1;
+    int error = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
+    if (error) {
+        char why[160];
+        (void)regerror(error, regex, why, sizeof why);
+        return wk__usage_error("log: --regex \"%s\": %s", pattern, why);
+    }
+    filter->regex = regex;
+    return -1;
+}
+
+static int print_log(char *word, wk__log_filter *filter, bool follow) {
+    wk_handle handle;
+    int code = split_log_word(word, filter);
+    if (code >= 0) return code;
+    (void)signal(SIGPIPE, SIG_IGN);
+    wk_status status = wk_handle_parse(word, &handle);
+    if (status == WK_OK) status = wk__log_print(&handle, filter, follow, STDOUT_FILENO, NULL);
+    if (status == WK_OK) return 0;
+    if (status != WK_END) return wk__report_code();
+    wk_clear_error(); /* the reader has closed its end: `wick log … | head` */
+    return 0;
+}
+
+int wk_log_main(int argc, char **argv) {
+    static const char usage[] = "usage: wick log [-f] [--regex R] [--streams S] HANDLE[/ROLE[/REPLICA,...]]\n\n"
+                                "  -f, --follow, --tail   go on until the app ends\n"
+                                "  --regex R              lines that match (POSIX extended)\n"
+                                "  --streams S            stdout, stderr or combined (both, the default)\n\n"
+                                "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
+    bool follow = false;
+    const char *word = NULL;
+    const char *pattern = NULL;
+    const char *streams = NULL;
+    regex_t regex;
+    wk__log_filter filter = { .colour = wk__has_colour(STDOUT_FILENO) };
+    const wk__flag flags[] = { { "--follow", "-f", &follow, NULL },
+                               { "--tail", "-t", &follow, NULL },
+                               { "--regex", NULL, NULL, &pattern },
+                               { "--streams", NULL, NULL, &streams } };
+    int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
+    if (code >= 0) return code;
+    if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
+    code = read_filter(streams, pattern, &regex, &filter);
+    char *copy = code < 0 ? wk_strdup(word) : NULL;
+    if (copy) code = print_log(copy, &filter, follow);
+    if (filter.regex) regfree(&regex);
+    wk_free(copy);
+    return code < 0 ? wk__report_code() : code;
+}
