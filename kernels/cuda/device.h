@@ -52,7 +52,7 @@
         type *name = reinterpret_cast<type *>(wk_dynamic)
 #    define WK_UNROLL                        _Pragma("unroll")
 #    define WK_NO_UNROLL                     _Pragma("unroll 1")
-#    define WK_PRAGMA(text)                  _Pragma(#text)
+#    define WK_PRAGMA(text)                  _Pragma(#    text)
 #    define WK_UNROLL_BY(count)              WK_PRAGMA(unroll count)
 #    define WK_CHECK_ALIGNED(pointer, bytes) ((void)0)
 #endif

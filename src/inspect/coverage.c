@@ -16,6 +16,7 @@ enum { MOST_IN = 16, MOST_OUT = 32 };
 /* What happened with the samples in one dtype. */
 typedef struct outcome {
     int by_kernel, by_parts, refused, failed;
+    int idle; /* results without elements: nothing ran */
 } outcome;
 
 typedef struct walk {
@@ -29,6 +30,12 @@ static bool stays(const walk *w, wk_tensor *const *in, int n_in, const void *att
     const wk_call call = { .op = w->row, .in = in, .attrs = attrs, .n_in = n_in };
     if (w->row->n_in == WK_LIST) return w->row->host_in_list && w->row->host_in_list(&call, i);
     return (w->row->host_in >> i & 1) != 0;
+}
+
+static bool are_empty(wk_tensor *const *out, int count) {
+    for (int i = 0; i < count; i++)
+        if (out[i] && wk_count(out[i]) > 0) return false;
+    return true;
 }
 
 static void run(walk *w, const wk_sample_in *in, int n_in, const void *attrs) {
@@ -51,6 +58,8 @@ static void run(walk *w, const wk_sample_in *in, int n_in, const void *attrs) {
         w->result.failed++;
     else if (by_parts)
         w->result.by_parts++;
+    else if (are_empty(out, outputs))
+        w->result.idle++;
     else
         w->result.by_kernel++;
     wk_clear_error();
@@ -85,10 +94,12 @@ static void add_row(wk_text *page, const wk_op_def *row, wk_device device, int c
         if (!wk__sample_serves(row, (wk_dtype)d)) continue;
         const outcome o = look(row, device, (wk_dtype)d);
         const char *name = wk_dtype_name((wk_dtype)d);
-        if (o.by_kernel) add_name(&kernel, name);
+        const char *in = wk__kernel_table(row, device, (wk_dtype)d);
+        const bool has_kernel = o.by_kernel || (o.idle && in);
+        if (has_kernel) add_name(&kernel, name);
         if (o.by_parts) add_name(&parts, name);
-        if (o.refused || o.failed || (!o.by_kernel && !o.by_parts)) add_name(&none, name);
-        if (!table) table = wk__kernel_table(row, device, (wk_dtype)d);
+        if (o.refused || o.failed || (!has_kernel && !o.by_parts)) add_name(&none, name);
+        if (!table) table = in;
     }
     counts[none.size ? 2 : kernel.size ? 0 : 1]++;
     wk_text_printf(page, "| `%s` | %s | %s | %s | %s |\n", row->name, wk_text_get(&kernel), table ? table : "",

@@ -95,6 +95,10 @@ static wk_tensor *as_it_lies(wk_tensor *drawn, wk_device where) {
     return view;
 }
 
+static bool is_differentiable(const wk_op_def *row) {
+    return row->grad || (row->composite && !row->not_differentiable);
+}
+
 static void draw(subject *s, wk_device where) {
     static const double scalars[WK_STEP_SCALARS] = { 0.01, 0.5, 0, 0.1, 0.6, 0.8, 0.01, 0.5, 0.4 };
     for (int i = 0; i < s->n_in; i++) {
@@ -104,7 +108,7 @@ static void draw(subject *s, wk_device where) {
         wk_tensor *placed = drawn && !stays(s, i) ? as_it_lies(drawn, where) : drawn;
         s->in[i] = wk_keep(placed);
         bool wants = placed && wk_dtype_is_float(dtype) && !writes(s->row, i) && !s->row->mutates && !stays(s, i);
-        if (wants && (s->row->grad || s->row->composite)) wk_require_grad(s->in[i], true);
+        if (wants && is_differentiable(s->row)) wk_require_grad(s->in[i], true);
     }
 }
 
@@ -130,7 +134,7 @@ static wk_tensor *weighted_total(const subject *s) {
 
 static bool has_gradients(const subject *s) {
     return (s->dtype == WK_F32 || s->dtype == WK_F64) && s->layout == WK__SAMPLE_AS_SAID && !s->row->mutates
-           && !s->row->random && (s->row->grad || s->row->composite);
+           && !s->row->random && is_differentiable(s->row);
 }
 
 static subject run(const walk *w, const char *label, const wk_sample_in *in, int n_in, const void *attrs,

@@ -16,7 +16,12 @@ typedef struct wk_cuda_matrices {
     int64_t batch, head, row, col;
 } wk_cuda_matrices;
 
-typedef enum wk_cuda_mask { WK_CUDA_MASK_NONE, WK_CUDA_MASK_BOOL, WK_CUDA_MASK_OF_Q, WK_CUDA_MASK_OF_SUMS } wk_cuda_mask;
+typedef enum wk_cuda_mask {
+    WK_CUDA_MASK_NONE,
+    WK_CUDA_MASK_BOOL,
+    WK_CUDA_MASK_OF_Q,
+    WK_CUDA_MASK_OF_SUMS
+} wk_cuda_mask;
 
 typedef struct wk_cuda_attention {
     int64_t batches, heads, group; /* `group` heads of q share one of k and v */

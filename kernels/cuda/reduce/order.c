@@ -131,8 +131,7 @@ static wk_status searchsorted(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_cuda_walk walk = wk_cuda_walk_of(out);
     wk_cuda_walk_add(&walk, values);
     walk.operands = 3;
-    for (int i = 0; i < out->rank; i++)
-        walk.stride[2][i] = rows->rank > 1 && i < out->rank - 1 ? rows->stride[i] : 0;
+    for (int i = 0; i < out->rank; i++) walk.stride[2][i] = rows->rank > 1 && i < out->rank - 1 ? rows->stride[i] : 0;
     wk_cuda_walk_simplify(&walk, true);
     return wk__cuda_launched(call, wk_cuda_searchsorted(&walk, rows->dtype, rows->shape[rows->rank - 1],
                                                         rows->stride[rows->rank - 1], opts->right, out->data,
@@ -141,8 +140,12 @@ static wk_status searchsorted(wk_kernel_ctx *ctx, const wk_call *call) {
 
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 const wk_cuda_entry wk__cuda_order[] = {
-    { "sort", ANY, sort },         { "topk", ANY, topk },
-    { "kthvalue", ANY, kthvalue }, { "median", ANY, median },
-    { "unique_padded", ANY, unique_padded }, { "bincount", WK_INTEGERS, bincount },
-    { "searchsorted", WK_NUMBERS, searchsorted }, { 0 },
+    { "sort", ANY, sort },
+    { "topk", ANY, topk },
+    { "kthvalue", ANY, kthvalue },
+    { "median", ANY, median },
+    { "unique_padded", ANY, unique_padded },
+    { "bincount", WK_INTEGERS, bincount },
+    { "searchsorted", WK_NUMBERS, searchsorted },
+    { 0 },
 };
