@@ -1,5 +1,15 @@
 # The CUDA emulator: C++ that stands for the CUDA runtime where kernels are compiled for the host.  The one place where
 # Wick needs a C++ compiler; kernels are C++ in any case, and nothing of it is linked into the libraries.
+option(WICK_CUDAEMU "Build the emulated device where there is a C++ compiler" ON)
+if(NOT WICK_CUDAEMU)
+  return()
+endif()
+include(CheckLanguage)
+check_language(CXX)
+if(NOT CMAKE_CXX_COMPILER)
+  message(STATUS "no C++ compiler: the emulated device is left out")
+  return()
+endif()
 enable_language(CXX)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
