@@ -8,6 +8,7 @@
 #ifndef WICK_KERNELS_CUDA_H
 #define WICK_KERNELS_CUDA_H
 
+#include "cuda/random/random.h"
 #include "cuda/select.h"
 #include "tensor/backend.h"
 #include "tensor/op_attrs.h"
@@ -51,6 +52,12 @@ wk_status wk__cuda_stream_synchronise(wk_stream *stream);
 wk_status wk__cuda_event_record(wk_stream *stream, wk_event **event);
 wk_status wk__cuda_event_wait(wk_stream *stream, wk_event *event);
 void wk__cuda_event_destroy(wk_event *event);
+
+/* A row's key (2), which lies on the host: a launch carries it. */
+static inline wk_cuda_key wk_cuda_key_of(const wk_tensor *key) {
+    const int64_t *words = key->data;
+    return (wk_cuda_key){ (uint64_t)words[0], (uint64_t)words[key->stride[0]] };
+}
 
 /* Whether elements lie row major without gaps. */
 static inline bool wk_cuda_is_plain(const wk_tensor *tensor) {

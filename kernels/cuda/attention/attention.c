@@ -36,10 +36,12 @@ static bool describe(const wk_call *call, wk_tensor *const *in, wk_cuda_attentio
     /* Beyond these every query sees all keys, or none. */
     a->offset = opts->offset < -a->queries ? -a->queries : opts->offset > a->keys ? a->keys : opts->offset;
     a->scale = wk_optional_or(opts->scale, 1 / sqrt((double)a->width));
+    a->dropout = opts->dropout;
+    if (a->dropout > 0) a->key = wk_cuda_key_of(in[4]);
     a->q = matrices_of(q), a->k = matrices_of(k), a->v = matrices_of(v);
     a->mask_kind = kind_of_mask(mask, q);
     if (mask) a->mask = matrices_of(mask);
-    return q->rank <= 4 && a->batches * a->heads <= MOST_BLOCKS && opts->dropout <= 0
+    return q->rank <= 4 && a->batches * a->heads <= MOST_BLOCKS
            && wk_cuda_attention_fits(a->width, a->value_width, q->dtype == WK_F64 ? 8 : 4);
 }
 

@@ -13,6 +13,7 @@
 #include "cuda/attention/attention.h"
 
 #include "cuda/convert.h"
+#include "cuda/random/philox.h"
 
 enum { WARPS = 4, LANES = 32, COLUMNS = WK_CUDA_ATTENTION_WIDTH / LANES }; /* a lane's columns of a result */
 enum { OWN_FORWARD = 4, OWN_BACKWARD = 2, SHARED_BYTES = 48 << 10 };
@@ -74,6 +75,16 @@ __device__ R score(const wk_cuda_attention &a, const wk_head &h, int64_t i, int6
     return s;
 }
 
+/* 0 or 1 / (1 - p) for the weight of query i and key j. */
+template <class R> __device__ R dropped(const wk_cuda_attention &a, const wk_head &h, int64_t i, int64_t j) {
+    if (a.dropout <= 0) return 1;
+    const uint64_t at = (uint64_t)(((h.batch * a.heads + h.head) * a.queries + i) * a.keys + j);
+    uint32_t word[4];
+    wk_philox_block(a.key, at >> 2, word);
+    const uint32_t own = at & 2 ? (at & 1 ? word[3] : word[2]) : at & 1 ? word[1] : word[0];
+    return own >= (uint32_t)(a.dropout * 0x1p32) ? (R)(1 / (1 - a.dropout)) : R(0);
+}
+
 /* sums[c] += Σ weight[j] rows[j][lane + 32 c], over a tile of 32 rows. */
 template <class R>
 __device__ void add_rows(R sums[COLUMNS], const R *weight, const R *rows, int stride, int64_t columns, int lane) {
@@ -132,7 +143,7 @@ template <class T, class R> __global__ void forward(const wk_cuda_attention a) {
             total[r] = total[r] * factor + warp_sum(weight);
             WK_UNROLL
             for (int c = 0; c < COLUMNS; c++) sums[r][c] *= factor;
-            weights[r * LANES + lane] = weight;
+            weights[r * LANES + lane] = weight * dropped<R>(a, h, own + r, col + lane);
         }
         __syncwarp();
         WK_UNROLL
@@ -150,7 +161,7 @@ template <class T, class R> __global__ void forward(const wk_cuda_attention a) {
 
 /* ---- backward ---- */
 
-/* Weight p of query i and key j, and ds = p (dy vᵀ - delta) scale, what the score's gradient is. */
+/* Weight p of query i and key j, d where it is dropped, and what the score's gradient is: p (dy vᵀ d - delta) scale. */
 template <class R> struct wk_slope {
     R weight, slope;
 };
@@ -159,7 +170,8 @@ __device__ wk_slope<R> slope_of(const wk_cuda_attention &a, const wk_head &h, in
                                 R lse, R delta) {
     if (lse == -(R)INFINITY) return { R(0), R(0) };
     const R p = exp(score<T>(a, h, i, j, product) - lse);
-    return { p, p * (dweight - delta) * (R)a.scale };
+    const R d = dropped<R>(a, h, i, j);
+    return { p * d, p * (dweight * d - delta) * (R)a.scale };
 }
 
 /* Block (tile of queries, batch × head): delta and dq. */

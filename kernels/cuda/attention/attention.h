@@ -2,6 +2,8 @@
 #ifndef WICK_KERNELS_CUDA_ATTENTION_H
 #define WICK_KERNELS_CUDA_ATTENTION_H
 
+#include "cuda/random/random.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +30,8 @@ typedef struct wk_cuda_attention {
     int64_t queries, keys, width, value_width;
     int64_t offset; /* with `causal`, query i sees keys 0 to i + offset */
     bool causal;
-    double scale;
+    double scale, dropout; /* dropout: of the weights, as the row `dropout` draws it for all of (B, H, T, S) */
+    wk_cuda_key key;
     wk_cuda_matrices q, k, v, mask; /* (T, D), (S, D), (S, E), (T, S) */
     wk_cuda_mask mask_kind;         /* its elements: bool, of q's dtype, or of that of sums */
     wk_cuda_matrices y, dy, dq, dk, dv;

@@ -171,6 +171,14 @@ static wk_status add_into_kernel(wk_kernel_ctx *ctx, const wk_call *call) {
     return add_kernel(ctx, &sum);
 }
 
+static wk_status scale_into_kernel(wk_kernel_ctx *ctx, const wk_call *call) {
+    wk_call product = *call;
+    if (call->in[0]->dtype != call->in[1]->dtype) return WK_UNSUPPORTED;
+    product.out = (wk_tensor *[]){ call->in[0] };
+    product.n_out = 1;
+    return mul_kernel(ctx, &product);
+}
+
 static wk_status either_gelu(wk_kernel_ctx *ctx, const wk_call *call) {
     bool tanh_form = ((const wk_gelu_opts *)call->attrs)->approximate == WK_GELU_TANH;
     return tanh_form ? gelu_tanh_kernel(ctx, call) : gelu_kernel(ctx, call);
@@ -217,6 +225,7 @@ static wk_status bitwise_not(wk_kernel_ctx *ctx, const wk_call *call) {
 /* The first entry of a name counts. */
 const wk_cuda_entry wk__cuda_pointwise[] = {
     { "add_into", WK_NUMBERS, add_into_kernel },
+    { "scale_into", WK_F32_F64, scale_into_kernel },
     { "gelu", WK_FLOATS, either_gelu },
     { "gelu_backward", WK_FLOATS, either_gelu_backward },
     { "elu", WK_FLOATS, elu },

@@ -4,15 +4,10 @@
 #include "cuda/cuda.h"
 #include "cuda/walk_make.h"
 
-static wk_cuda_key key_of(const wk_tensor *key) {
-    const int64_t *words = key->data;
-    return (wk_cuda_key){ (uint64_t)words[0], (uint64_t)words[key->stride[0]] };
-}
-
 static wk_status draw(wk_kernel_ctx *ctx, const wk_call *call, int distribution, double a, double b) {
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(
-        call, wk_cuda_draw(distribution, key_of(call->in[0]), a, b, out->dtype, out->data, out->count, ctx->stream));
+    return wk__cuda_launched(call, wk_cuda_draw(distribution, wk_cuda_key_of(call->in[0]), a, b, out->dtype, out->data,
+                                                out->count, ctx->stream));
 }
 
 static wk_status uniform(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -31,9 +26,9 @@ static wk_status exponential(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status randint(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_randint_opts *opts = call->attrs;
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call,
-                             wk_cuda_randint(key_of(call->in[0]), opts->low, (uint64_t)opts->high - (uint64_t)opts->low,
-                                             out->data, out->count, ctx->stream));
+    return wk__cuda_launched(call, wk_cuda_randint(wk_cuda_key_of(call->in[0]), opts->low,
+                                                   (uint64_t)opts->high - (uint64_t)opts->low, out->data, out->count,
+                                                   ctx->stream));
 }
 
 /* Over the output and one more, in logical order. */
@@ -47,8 +42,8 @@ static wk_cuda_walk logical_walk(const wk_tensor *out, const wk_tensor *x) {
 static wk_status bernoulli(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *p = call->in[0], *out = call->out[0];
     const wk_cuda_walk walk = logical_walk(out, p);
-    return wk__cuda_launched(call,
-                             wk_cuda_bernoulli(key_of(call->in[1]), p->dtype, out->data, p->data, &walk, ctx->stream));
+    return wk__cuda_launched(
+        call, wk_cuda_bernoulli(wk_cuda_key_of(call->in[1]), p->dtype, out->data, p->data, &walk, ctx->stream));
 }
 
 static wk_status dropout(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -56,12 +51,13 @@ static wk_status dropout(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     const wk_cuda_walk walk = logical_walk(out, x);
     return wk__cuda_launched(
-        call, wk_cuda_dropout(key_of(call->in[1]), opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
+        call, wk_cuda_dropout(wk_cuda_key_of(call->in[1]), opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
 }
 
 static wk_status permutation(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call, wk_cuda_permutation(key_of(call->in[0]), out->data, out->count, ctx->stream));
+    return wk__cuda_launched(call,
+                             wk_cuda_permutation(wk_cuda_key_of(call->in[0]), out->data, out->count, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_random[] = {

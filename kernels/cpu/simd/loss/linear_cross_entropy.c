@@ -11,6 +11,7 @@
  * products, as it is between rows of that type.
  */
 #include "cpu/scratch.h"
+#include "cpu/simd/iterate.h"
 #include "cpu/simd/linalg/gemm.h"
 #include "cpu/simd/lines.h"
 
@@ -321,10 +322,21 @@ static wk_status linear_cross_entropy_backward(wk_kernel_ctx *ctx, const wk_call
 
 /* ---- what a gradient that was made with the loss still lacks ---- */
 
-#define SCALE(suffix, type)                                                                                          \
-    static void scale_##suffix(type *x, type factor, int64_t n, int team) {                                          \
-        _Pragma("omp parallel for schedule(static) num_threads(team) if (team > 1)") for (int64_t i = 0; i < n; i++) \
-            x[i] *= factor;                                                                                          \
+typedef struct scaling {
+    void *x;
+    double factor;
+    int64_t step; /* along the walk's rows */
+} scaling;
+
+#define SCALE(suffix, type)                                                              \
+    static void scale_##suffix(const void *context, const int64_t offset[], int64_t n) { \
+        const scaling *s = context;                                                      \
+        type *x = (type *)s->x + offset[0], factor = (type)s->factor;                    \
+        if (s->step == 1) {                                                              \
+            for (int64_t i = 0; i < n; i++) x[i] *= factor;                              \
+        } else {                                                                         \
+            for (int64_t i = 0; i < n; i++) x[i * s->step] *= factor;                    \
+        }                                                                                \
     }
 SCALE(f32, float)
 SCALE(f64, double)
@@ -333,12 +345,12 @@ SCALE(f64, double)
 static wk_status scale_into(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_tensor *x = call->in[0], *factor = call->in[1];
     double f = factor->dtype == WK_F64 ? *(const double *)factor->data : (double)*(const float *)factor->data;
-    if (f == 1) return WK_OK;
+    if (f == 1 || !x->count) return WK_OK;
+    wk_walk walk = wk_walk_of(x);
+    wk_walk_simplify(&walk);
+    const scaling s = { x->data, f, walk.stride[0][walk.rank - 1] };
     int team = wk_cpu_team(ctx, x->count * (int64_t)wk_size_of(x->dtype));
-    if (x->dtype == WK_F64)
-        scale_f64(x->data, f, x->count, team);
-    else
-        scale_f32(x->data, (float)f, x->count, team);
+    wk_walk_split(&walk, team, 64, x->dtype == WK_F64 ? scale_f64 : scale_f32, &s);
     return WK_OK;
 }
 
