@@ -41,6 +41,8 @@ target_link_libraries(wick_cudaemu_runtime PRIVATE wick_cudaemu_flags OpenMP::Op
 target_compile_options(wick_cudaemu_runtime PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3>)
 # With the race detector the kernels are compiled for the thread sanitizer, whose functions race.cpp brings.
 add_library(wick_cudaemu_race_off OBJECT ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/race_off.cpp)
-add_library(wick_cudaemu_race OBJECT ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/race/race.cpp)
 target_link_libraries(wick_cudaemu_race_off PRIVATE wick_cudaemu_flags)
-target_link_libraries(wick_cudaemu_race PRIVATE wick_cudaemu_flags)
+if(NOT WICK_SANITIZE) # one instrumentation at a time
+  add_library(wick_cudaemu_race OBJECT ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/race/race.cpp)
+  target_link_libraries(wick_cudaemu_race PRIVATE wick_cudaemu_flags)
+endif()
