@@ -36,6 +36,7 @@ static const struct {
     { "eigh", 0, "signs of vectors are free" },
     { "svd", 0, "likewise" },
     { "qr", 0, "likewise" },
+    { "layer_norm", 4, "rows far from 0: the last bit of a mean is many of the results'" },
     { "group_norm", 2, "few values a group: the terms of a gradient cancel" },
     { "scatter_add", 4, "values are added where they land, in another order" },
 };
