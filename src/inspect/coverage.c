@@ -39,7 +39,7 @@ static bool are_empty(wk_tensor *const *out, int count) {
 }
 
 static void run(walk *w, const wk_sample_in *in, int n_in, const void *attrs) {
-    wk_tensor *operand[MOST_IN] = { NULL }, *out[MOST_OUT];
+    wk_tensor *operand[MOST_IN] = { NULL }, *out[MOST_OUT] = { NULL };
     for (int i = 0; i < n_in; i++) {
         wk_dtype dtype = wk__sample_dtype(w->row, &in[i], i, w->dtype);
         operand[i] = wk__sample_draw(&in[i], i, dtype, WK__SAMPLE_AS_SAID);
