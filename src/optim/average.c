@@ -68,9 +68,14 @@ static void average_into(wk_tensor *a, const wk_tensor *b, double weight) {
     changed(a, "wk_average_update");
 }
 
-static wk_status check_contiguous(const copies *c, const char *who) {
-    for (int i = 0; i < c->count; i++)
+/* Averages are made by the host, element by element. */
+static wk_status check_tensors(const copies *c, const char *who) {
+    for (int i = 0; i < c->count; i++) {
         if (!wk_is_contiguous(c->of[i])) return wk_fail(WK_INVALID, "%s: \"%s\" is not row major", who, c->name[i]);
+        if (c->of[i]->device)
+            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; averages are kept of modules on the CPU", who,
+                           c->name[i], wk_device_name(c->of[i]->device));
+    }
     return WK_OK;
 }
 
@@ -103,7 +108,7 @@ static bool average_fill(wk_average *a, wk_module *model) {
     a->state_tensor = wk_alloc(count * sizeof *a->state_tensor);
     a->state_name = wk_alloc(count * sizeof *a->state_name);
     if (wk_failed() || !copies_make(&a->all, state, "module")) return false;
-    if (check_contiguous(&a->all, "wk_average_create") != WK_OK) return false;
+    if (check_tensors(&a->all, "wk_average_create") != WK_OK) return false;
     a->state_tensor[0] = a->updates;
     a->state_name[0] = "n_averaged";
     for (int i = 0; i < state.count; i++) {
@@ -132,6 +137,7 @@ wk_average *wk_average_create(wk_module *model, wk_average_opts opts) {
 wk_status wk_average_update(wk_average *a) {
     if (wk_failed()) return WK_PENDING;
     if (!a) return wk_fail(WK_INVALID, "wk_average_update: the average is NULL");
+    WK_TRY(check_tensors(&a->all, "wk_average_update"));
     int64_t *updates = a->updates->data;
     double weight = a->opts.decay.is_set ? 1 - a->opts.decay.value : 1 / ((double)*updates + 1);
     for (int i = 0; i < a->all.count; i++) {
@@ -161,6 +167,7 @@ wk_status wk_average_swap(wk_average *a) {
     if (wk_failed()) return WK_PENDING;
     if (!a || *(const int64_t *)a->updates->data == 0)
         return wk_fail(WK_STATE, "wk_average_swap: nothing has been averaged yet");
+    WK_TRY(check_tensors(&a->all, "wk_average_swap"));
     for (int i = 0; i < a->all.count; i++) swap_tensors(a->all.of[i], a->all.copy[i]);
     return WK_OK;
 }
@@ -206,7 +213,7 @@ static bool ends_with(const char *text, const char *end) {
     return size >= less && strcmp(text + size - less, end) == 0;
 }
 
-static void reset_statistics(wk_module *model) {
+static wk_status reset_statistics(wk_module *model) {
     wk_named_tensors state = wk_state(model);
     for (int i = 0; i < state.count; i++) {
         wk_tensor *t = state.tensor[i];
@@ -214,9 +221,10 @@ static void reset_statistics(wk_module *model) {
         if (!is_variance && !ends_with(state.name[i], "running_mean")
             && !ends_with(state.name[i], "num_batches_tracked"))
             continue;
-        wk__elements_fill(t->data, (wk_dtype)t->dtype, t->count, is_variance);
+        WK_TRY(wk__fill_dense(t, is_variance));
         changed(t, "wk_update_batch_norm");
     }
+    return WK_OK;
 }
 
 /* The means over all batches, by a momentum of 1, 1/2, 1/3, … */
@@ -239,9 +247,8 @@ wk_status wk_update_batch_norm(wk_module *model, wk_tensor *(*next)(void *contex
     WK_TRY(find_momenta(model, &m));
     if (m.count > 0) {
         bool was_training = model->training, was = wk_no_grad_begin();
-        reset_statistics(model);
         wk_module_train(model, true);
-        run_batches(model, &m, next, context);
+        if (reset_statistics(model) == WK_OK) run_batches(model, &m, next, context);
         for (int i = 0; i < m.count; i++) *m.of[i] = m.was[i];
         wk_module_train(model, was_training);
         wk_no_grad_end(was);
@@ -315,6 +322,7 @@ wk_lookahead *wk_lookahead_create(wk_optim *o, wk_lookahead_opts opts) {
 
 wk_status wk_lookahead_step(wk_lookahead *l) {
     if (!l) return wk_fail(WK_INVALID, "wk_lookahead_step: the lookahead is NULL");
+    WK_TRY(check_tensors(&l->slow, "wk_lookahead_step"));
     WK_TRY(wk_optim_step(l->o));
     int64_t *steps = l->steps->data;
     if (++*steps % l->k != 0) return WK_OK;

@@ -205,5 +205,23 @@ Test(device, what_only_the_cpu_does_is_refused) {
     cr_assert_null(wk_to_dlpack(wk_detach(wk_parameters(net).tensor[0])));
     expect_message("only memory of the CPU is given out");
     wk_scope_end(scope);
+    cr_assert_null(wk_average_create(net, (wk_average_opts){ .use_buffers = true }));
+    expect_message("is on cudaemu:0; averages are kept of modules on the CPU");
+    wk_module_destroy(net);
+}
+
+Test(device, a_module_that_left_its_average_behind) {
+    wk_module *net = network();
+    wk_average *average = wk_average_create(net, (wk_average_opts){ .use_buffers = true });
+    cr_assert_not_null(average, "%s", wk_message());
+    cr_assert_eq(wk_average_update(average), WK_OK, "%s", wk_message());
+    cr_assert_eq(wk_module_to_device(net, other()), WK_OK);
+    cr_assert_neq(wk_average_update(average), WK_OK);
+    expect_message("wk_average_update: ");
+    cr_assert_neq(wk_average_swap(average), WK_OK);
+    expect_message("wk_average_swap: ");
+    cr_assert_eq(wk_module_to_device(net, WK_CPU), WK_OK);
+    cr_assert_eq(wk_average_swap(average), WK_OK, "%s", wk_message());
+    wk_average_destroy(average);
     wk_module_destroy(net);
 }
