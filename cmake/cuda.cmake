@@ -27,14 +27,27 @@ if(TARGET wick_cudaemu_runtime)
     file(CONFIGURE OUTPUT ${unit} CONTENT "#include \"cuda/${path}\"\n")
     list(APPEND emulated ${unit})
   endforeach()
-  wick_cuda_plugin(wick_cudaemu ${cuda_host} ${emulated} $<TARGET_OBJECTS:wick_cudaemu_runtime>
-    $<TARGET_OBJECTS:wick_cudaemu_race_off>)
-  target_include_directories(wick_cudaemu BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/include)
-  target_compile_definitions(wick_cudaemu PRIVATE WICK_CUDA_EMULATOR)
-  target_link_libraries(wick_cudaemu PRIVATE $<$<COMPILE_LANGUAGE:CXX>:wick_cudaemu_flags> OpenMP::OpenMP_CXX)
-  target_compile_options(wick_cudaemu PRIVATE
-    $<$<COMPILE_LANGUAGE:C>:$<TARGET_PROPERTY:wick_flags,INTERFACE_COMPILE_OPTIONS>>)
-  set_target_properties(wick_cudaemu PROPERTIES LINKER_LANGUAGE CXX)
+  function(wick_emulated_plugin name detector)
+    wick_cuda_plugin(${name} ${cuda_host} ${emulated} $<TARGET_OBJECTS:wick_cudaemu_runtime> $<TARGET_OBJECTS:${detector}>)
+    target_include_directories(${name} BEFORE PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/include)
+    target_compile_definitions(${name} PRIVATE WICK_CUDA_EMULATOR)
+    target_link_libraries(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:wick_cudaemu_flags> OpenMP::OpenMP_CXX)
+    target_compile_options(${name} PRIVATE
+      $<$<COMPILE_LANGUAGE:C>:$<TARGET_PROPERTY:wick_flags,INTERFACE_COMPILE_OPTIONS>>)
+    set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  endfunction()
+  wick_emulated_plugin(wick_cudaemu wick_cudaemu_race_off)
+  # The same with the race detector, and with the counter of traffic, each in a folder of its own (WICK_PLUGIN_PATH): made
+  # when asked for.
+  if(TARGET wick_cudaemu_race)
+    foreach(kind IN ITEMS watched counting)
+      wick_emulated_plugin(wick_cudaemu_${kind} $<IF:$<STREQUAL:${kind},watched>,wick_cudaemu_race,wick_cudaemu_count>)
+      target_compile_options(wick_cudaemu_${kind} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
+      set_target_properties(wick_cudaemu_${kind} PROPERTIES OUTPUT_NAME wick_cudaemu EXCLUDE_FROM_ALL ON
+        LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib/${kind})
+    endforeach()
+    target_compile_definitions(wick_cudaemu_counting PRIVATE WICK_CUDAEMU_COUNTING)
+  endif()
 endif()
 
 include(CheckLanguage)

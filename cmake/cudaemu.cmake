@@ -45,4 +45,6 @@ target_link_libraries(wick_cudaemu_race_off PRIVATE wick_cudaemu_flags)
 if(NOT WICK_SANITIZE) # one instrumentation at a time
   add_library(wick_cudaemu_race OBJECT ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/race/race.cpp)
   target_link_libraries(wick_cudaemu_race PRIVATE wick_cudaemu_flags)
+  add_library(wick_cudaemu_count OBJECT ${PROJECT_SOURCE_DIR}/kernels/cuda/emulator/count/count.cpp)
+  target_link_libraries(wick_cudaemu_count PRIVATE wick_cudaemu_flags)
 endif()

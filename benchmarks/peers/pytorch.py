@@ -23,6 +23,7 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, default=0)
 parser.add_argument("--warmup", type=int, default=3)
 parser.add_argument("--layout", default="contiguous", choices=["contiguous", "channels_last"])
+parser.add_argument("--device", default="cpu")
 parser.add_argument("--export")
 arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
@@ -50,6 +51,11 @@ def laid_out(net, x):
     if arguments.layout == "channels_last":
         return net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     return net, x
+
+
+def synchronise():
+    if arguments.device != "cpu":
+        torch.cuda.synchronize()
 
 
 def classes(count):
@@ -110,7 +116,7 @@ class GPT2(nn.Module):
                 nn.init.normal_(p, 0, 0.02)
 
     def forward(self, x):
-        x = self.tokens(x) + self.places(torch.arange(x.shape[1]))
+        x = self.tokens(x) + self.places(torch.arange(x.shape[1], device=x.device))
         return self.head(self.norm(self.blocks(x)))
 
 
@@ -159,6 +165,8 @@ if arguments.export:
 
     torch.onnx.export(Sequence().eval(), (x,), arguments.export, input_names=["tokens"], dynamo=False)
     raise SystemExit
+if arguments.device != "cpu":  # parameters move in place, so the optimizer keeps them
+    net, x, y = net.to(arguments.device), x.to(arguments.device), None if y is None else y.to(arguments.device)
 if ranks > 1:
     torch.distributed.init_process_group("gloo")
     net = nn.parallel.DistributedDataParallel(net)
@@ -166,13 +174,14 @@ run = torch.compile(net) if arguments.mode == "compile" else net
 
 
 def autocast():
-    return torch.autocast("cpu", torch.bfloat16, enabled=arguments.dtype == "bf16")
+    return torch.autocast(arguments.device.split(":")[0], torch.bfloat16, enabled=arguments.dtype == "bf16")
 
 
 def infer():
     start = time.perf_counter()
     with torch.inference_mode(), autocast():
         result = run(x)[0]
+    synchronise()
     return time.perf_counter() - start, result.flatten()[0].item()
 
 

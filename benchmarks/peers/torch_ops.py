@@ -22,7 +22,7 @@ def answer(*fields):
     answers.flush()
 
 
-threads = int(sys.argv[1])
+threads, device = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "cpu"
 os.environ["OMP_NUM_THREADS"] = str(threads)
 try:
     import torch
@@ -37,7 +37,9 @@ import warnings
 warnings.simplefilter("ignore")
 torch.set_num_threads(threads)
 gc.disable()
-BATCH_SECONDS = 50e-6
+BATCH_SECONDS = 50e-6 if device == "cpu" else 2e-3
+if device != "cpu":
+    torch.set_default_device(device)
 
 ROWS = {}
 for file in sorted(os.listdir(os.path.join(HERE, "..", "..", "tests", "golden", "rows"))):
@@ -185,7 +187,7 @@ def differentiable(results):
 
 class Prepared:
     def __init__(self, row, inputs, folder, attrs):
-        given = load_file(os.path.join(folder, "in.safetensors")) if inputs else {}
+        given = load_file(os.path.join(folder, "in.safetensors"), device=device) if inputs else {}
         x = [given.get(f"in.{k}") for k in range(inputs)]
         x = [t.clone().requires_grad_(t.is_floating_point()) if t is not None else None for t in x]
         leaves = [t for t in x if t is not None and t.requires_grad]
@@ -234,6 +236,8 @@ def nanoseconds(function, seconds, cold):
         start = time.perf_counter()
         for _ in range(calls):
             function()
+        if device != "cpu":
+            torch.cuda.synchronize()
         return time.perf_counter() - start
     function()
     calls, least = 1, math.inf

@@ -44,8 +44,9 @@ WK_API const char *wk_group_algorithm(const wk_group *group);
 /* End every rank of the group now, with a message that names this rank.  Does not return when there are other ranks. */
 WK_API void wk_group_abort(wk_group *group, const char *reason);
 
-/* Contiguous CPU tensors, the same shape and dtype on every rank; they must stay alive until the work is done.  With
- * work == NULL the call waits. */
+/* Contiguous tensors, the same shape and dtype on every rank, on the CPU or on each rank's own device (NCCL carries
+ * those; its id goes through MPI); they must stay alive until the work is done.  With work == NULL the call waits. What
+ * is computed on a device before the call is waited for there; after the end of the work all see the result. */
 WK_API wk_status wk_all_reduce(wk_group *group, wk_tensor *tensor, wk_reduce op, wk_work **work);
 WK_API wk_status wk_broadcast(wk_group *group, wk_tensor *tensor, int root, wk_work **work);
 /* out (ranks · count) receives every rank's in (count), in order of rank. */

@@ -247,7 +247,7 @@ typedef wk_status (*wk_kernel)(wk_kernel_ctx *ctx, const wk_call *call);
 WK_API wk_status wk_op_register_kernel(const char *op, const char *backend, wk_dtype_set dtypes, wk_kernel kernel);
 
 /* A shared library with operations exports one symbol, `const wk_plugin wick_plugin`. */
-#define WK_PLUGIN_API 1
+#define WK_PLUGIN_API 2
 typedef struct wk_plugin {
     uint32_t api_version; /* WK_PLUGIN_API */
     const char *name;

@@ -16,7 +16,10 @@
 #    include <unistd.h>
 #endif
 
-enum { LINE = 64, BINS = 48, LEAST_REST = 1 << 16 }; /* bytes; a rest below stays with its block */
+/* Bytes; a rest below LEAST_REST stays with its block.  Blocks are whole pages, so that what lies in them starts at the
+ * same place of a page: where a result started 64 bytes further than its operand, each load had the low 12 bits of the
+ * store before it and waited for it (fractions of 2 MiB, one thread: 53 µs instead of 42). */
+enum { LINE = 64, BINS = 48, PAGE = 4096, LEAST_REST = 1 << 16 };
 
 typedef struct block {
     size_t size;                /* with this header */
@@ -173,7 +176,7 @@ void *wk__pool_take(size_t bytes) {
     block *b = NULL;
     if (bytes < SIZE_MAX / 2 && !wk_allocator_is_replaced()) {
         (void)pthread_mutex_lock(&pool.lock);
-        b = take((bytes + 2 * LINE - 1) / LINE * LINE);
+        b = take((bytes + LINE + PAGE - 1) / PAGE * PAGE);
         (void)pthread_mutex_unlock(&pool.lock);
     }
     return b ? (char *)b + LINE : wk_alloc_data(bytes);

@@ -99,7 +99,7 @@ static wk_status fill(int device, void *target, const void *element, size_t size
     uint64_t bits = 0;
     memcpy(&bits, element, size);
     WK_TRY(wk__cuda_enter(device));
-    return wk__cuda_status(wk_cuda_fill(target, bits, (int)size, count, stream), "fill");
+    return wk__cuda_status(wk__cuda_fill(target, bits, (int)size, count, stream), "fill");
 }
 
 static const char *last_error(void) {
@@ -132,6 +132,10 @@ static const wk_backend backend = {
     .kernel = wk__cuda_kernel,
     .kernel_table = wk__cuda_kernel_table,
     .last_error = last_error,
+    .exchange = &wk__cuda_exchange,
+#ifdef WICK_CUDA_EMULATOR
+    .traffic = wk__cudaemu_traffic,
+#endif
 };
 
 __attribute__((visibility("default"))) const wk_backend *wick_backend(void);

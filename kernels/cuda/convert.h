@@ -3,6 +3,7 @@
 #define WICK_KERNELS_CUDA_CONVERT_H
 
 #include "cuda/device.h"
+#include "wick/tensor.h"
 
 template <class T> struct wk_computed { using type = float; };
 template <> struct wk_computed<double> { using type = double; };
@@ -34,14 +35,20 @@ __device__ __forceinline__ void wk_put(__half *to, float x) {
     *to = __float2half_rn(x);
 }
 
-/* Call FUNCTION<T>(arguments) for the type of a wk_dtype that is a float; 1 (cudaErrorInvalidValue) for others. */
-#define WK_FLOAT_CASES(dtype, FUNCTION, ...)             \
-    switch (dtype) {                                     \
-    case 0: return FUNCTION<float>(__VA_ARGS__);         \
-    case 1: return FUNCTION<double>(__VA_ARGS__);        \
-    case 2: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
-    case 3: return FUNCTION<__half>(__VA_ARGS__);        \
-    default: return 1;                                   \
+/* FUNCTION<T>(…) by dtype; every macro WK_CASES_OF_… is one or more cases of a switch over a dtype. */
+/* clang-format off */
+#define WK_CASES_OF_FLOATS(FUNCTION, ...)                      \
+    case WK_F32: return FUNCTION<float>(__VA_ARGS__);          \
+    case WK_F64: return FUNCTION<double>(__VA_ARGS__);         \
+    case WK_BF16: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
+    case WK_F16: return FUNCTION<__half>(__VA_ARGS__)
+/* clang-format on */
+
+/* The same as a function's last statement; 1 (cudaErrorInvalidValue) for other dtypes. */
+#define WK_FLOAT_CASES(dtype, FUNCTION, ...)       \
+    switch (dtype) {                               \
+        WK_CASES_OF_FLOATS(FUNCTION, __VA_ARGS__); \
+    default: return 1;                             \
     }
 
 #endif

@@ -53,6 +53,11 @@ wk_status wk__cuda_event_record(wk_stream *stream, wk_event **event);
 wk_status wk__cuda_event_wait(wk_stream *stream, wk_event *event);
 void wk__cuda_event_destroy(wk_event *event);
 
+/* ---- exchange/exchange.c ---- */
+extern const wk_device_exchange wk__cuda_exchange;
+/* ---- emulator/race.h ---- */
+int wk__cudaemu_traffic(wk_kernel_traffic *rows, int most);
+
 /* A row's key (2), which lies on the host: a launch carries it. */
 static inline wk_cuda_key wk_cuda_key_of(const wk_tensor *key) {
     const int64_t *words = key->data;

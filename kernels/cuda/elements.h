@@ -4,8 +4,7 @@
 #define WICK_KERNELS_CUDA_ELEMENTS_H
 
 #include "cuda/convert.h"
-#include "cuda/walk.h"
-#include "wick/tensor.h"
+#include "walk.h"
 
 template <> struct wk_computed<int64_t> { using type = int64_t; };
 template <> struct wk_computed<int32_t> { using type = int64_t; };
@@ -27,13 +26,8 @@ WK_INTEGER_ELEMENT(int8_t)
 WK_INTEGER_ELEMENT(uint8_t)
 #undef WK_INTEGER_ELEMENT
 
-/* FUNCTION<T>(…) by dtype; every macro is one or more cases of a switch over a dtype.  Of the stored types. */
+/* Beside WK_CASES_OF_FLOATS. */
 /* clang-format off */
-#define WK_CASES_OF_FLOATS(FUNCTION, ...)                      \
-    case WK_F32: return FUNCTION<float>(__VA_ARGS__);          \
-    case WK_F64: return FUNCTION<double>(__VA_ARGS__);         \
-    case WK_BF16: return FUNCTION<__nv_bfloat16>(__VA_ARGS__); \
-    case WK_F16: return FUNCTION<__half>(__VA_ARGS__)
 #define WK_CASES_OF_INTEGERS(FUNCTION, ...)             \
     case WK_I64: return FUNCTION<int64_t>(__VA_ARGS__); \
     case WK_I32: return FUNCTION<int32_t>(__VA_ARGS__); \
@@ -43,7 +37,7 @@ WK_INTEGER_ELEMENT(uint8_t)
 /* clang-format on */
 
 /* Offsets of element i in row-major order of the walk, for its first K operands. */
-template <int K> __device__ __forceinline__ void wk_walk_offsets(const wk_cuda_walk &walk, int64_t i, int64_t *offset) {
+template <int K> __device__ __forceinline__ void wk_walk_offsets(const wk_walk &walk, int64_t i, int64_t *offset) {
     for (int k = 0; k < K; k++) offset[k] = 0;
     if (walk.count <= 0x7FFFFFFF) { /* 64-bit division costs ten times as much */
         uint32_t rest = (uint32_t)i;

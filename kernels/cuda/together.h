@@ -4,22 +4,27 @@
 
 #include "cuda/device.h"
 
-/* Largest value, or sum, of a warp (threads = 32) or of a block of 256, all of whose threads call it. */
-template <bool LARGEST> __device__ __forceinline__ double wk_together(double value, int threads) {
-    for (int by = 16; by > 0; by /= 2) {
-        double other = __shfl_xor_sync(0xFFFFFFFFu, value, by);
-        value = !LARGEST ? value + other : value > other || value != value ? value : other;
-    }
+/* Largest value, or sum; NaN is the largest. */
+template <bool LARGEST, class R> __device__ __forceinline__ R wk_joined(R value, R other) {
+    return !LARGEST ? value + other : value > other || value != value ? value : other;
+}
+
+/* Of a warp, all of whose threads call it. */
+template <bool LARGEST, class R> __device__ __forceinline__ R wk_warp_together(R value) {
+    for (int by = 16; by > 0; by /= 2) value = wk_joined<LARGEST>(value, __shfl_xor_sync(0xFFFFFFFFu, value, by));
+    return value;
+}
+
+/* Of a warp (threads = 32) or of a block of 256, all of whose threads call it. */
+template <bool LARGEST, class R> __device__ __forceinline__ R wk_together(R value, int threads) {
+    value = wk_warp_together<LARGEST>(value);
     if (threads == 32) return value;
-    WK_SHARED(double, warps, [8]);
+    WK_SHARED(R, warps, [8]);
     __syncthreads();
     if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
     __syncthreads();
     value = warps[0];
-    for (int w = 1; w < 8; w++) {
-        double other = warps[w];
-        value = !LARGEST ? value + other : value > other || value != value ? value : other;
-    }
+    for (int w = 1; w < 8; w++) value = wk_joined<LARGEST>(value, warps[w]);
     return value;
 }
 

@@ -20,10 +20,10 @@ typedef struct check {
 
 static wk_tensor *weighted_sum(wk_tensor *y) {
     if (!y) return NULL;
-    wk_tensor *weights = wk_empty(WK_F64, wk__dims(y));
+    wk_tensor *weights = wk__empty_on(0, WK_F64, wk__dims(y));
     for (int64_t i = 0; weights && i < weights->count; i++)
         ((double *)weights->data)[i] = 0.5 + fmod(0.618033988749895 * (double)(i + 1), 1.0);
-    return wk_sum(wk_mul(y, weights), (wk_reduce_opts){ 0 });
+    return wk_sum(wk_mul(y, wk_to_device(weights, y->device)), (wk_reduce_opts){ 0 });
 }
 
 static wk_tensor *scalar_of(void *context, wk_tensor *const *in, int n_in) {
@@ -49,14 +49,19 @@ static wk_tensor *gradient_sum(void *context, wk_tensor *const *in, int n_in) {
     return total ? total : wk_full(WK_F64, WK_SCALAR, 0); /* a rule may give nothing: the gradient is 0 */
 }
 
-static double value_at(const check *c, wk_gradcheck_function scalar, double *element, double value) {
-    double kept = *element;
-    *element = value;
+static void set_element(const wk_tensor *in, int64_t k, double value) {
+    (void)wk__copy_bytes((double *)in->data + k, in->device, &value, 0, sizeof value);
+}
+
+/* The function where element k of `in` is `value` instead of `kept`. */
+static double value_at(const check *c, wk_gradcheck_function scalar, const wk_tensor *in, int64_t k, double kept,
+                       double value) {
+    set_element(in, k, value);
     wk_scope scope = wk_scope_begin();
     wk_tensor *y = scalar((void *)(uintptr_t)c, c->in, c->n_in);
     double result = y ? wk_item(y) : NAN;
     wk_scope_end(scope);
-    *element = kept;
+    set_element(in, k, kept);
     return result;
 }
 
@@ -64,10 +69,8 @@ static wk_status compare(const check *c, wk_gradcheck_function scalar, int i, co
                          const char *order) {
     wk_tensor *in = c->in[i];
     for (int64_t k = 0; k < in->count; k++) {
-        double *element = (double *)in->data + k;
-        double h = c->step * fmax(1.0, fabs(*element));
-        double numeric =
-            (value_at(c, scalar, element, *element + h) - value_at(c, scalar, element, *element - h)) / (2 * h);
+        const double x = wk_at(in, k), h = c->step * fmax(1.0, fabs(x));
+        double numeric = (value_at(c, scalar, in, k, x, x + h) - value_at(c, scalar, in, k, x, x - h)) / (2 * h);
         if (wk_failed()) return wk_error_code();
         double analytic = gradient ? wk_at(gradient, k) : 0;
         if (!(fabs(analytic - numeric) <= c->tolerance * (1 + fabs(numeric))))

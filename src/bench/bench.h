@@ -4,6 +4,7 @@
 #define WICK_SRC_BENCH_H
 
 #include "tensor/tuning.h"
+#include "wick/device.h"
 #include "wick/op.h"
 
 #include <stdio.h>
@@ -33,7 +34,9 @@ typedef struct wk__bench_opts {
     int shapes;                       /* how many are given; a rank of -1: as it is */
     bool cold;                        /* operands come from memory at each call */
     bool verify[WK__BENCH_CHECKS];
-    int threads; /* of both sides; 0: all */
+    bool traffic; /* counted instead of timed, by the emulated device */
+    int threads;  /* of both sides; 0: all */
+    wk_device device;
     wk_dtype dtype;
     bool modes[WK__BENCH_MODES];
     double min_time;  /* seconds for each side of one line */
@@ -47,6 +50,7 @@ typedef struct wk__subject {
     const wk_op_def *row;
     const char *label;
     const void *attrs;
+    wk_device device; /* where it runs */
     wk_tensor *in[WK__BENCH_MOST_IN];
     wk_tensor *given[WK__BENCH_MOST_OUT]; /* gradients of the results, kept; NULL where none is asked for */
     bool wanted[WK__BENCH_MOST_IN];       /* inputs whose gradient is asked for */
@@ -82,6 +86,12 @@ void wk__bench_hold_against(wk_tensor *own, wk_tensor *other, const char *what, 
 /* How far two right results in such dtypes may lie apart. */
 double wk__bench_tolerance(wk_tensor *const *tensors, int count);
 
+/* ---- traffic.c ---- */
+
+/* Print what each kernel of one call moved, and all of them beside what the cost rules say that none can do without;
+ * that in `note` too. */
+wk_status wk__subject_count_traffic(const wk__subject *subject, wk__bench_mode mode, char *note, size_t size);
+
 /* ---- roofs.c ---- */
 
 typedef struct wk__roof_level {
@@ -89,17 +99,19 @@ typedef struct wk__roof_level {
     double rate;      /* bytes a second */
 } wk__roof_level;
 
-/* What the machine does at best with so many threads. */
+/* What the machine does at best with so many threads, or a device. */
 enum { WK__ROOF_LEAST = 14, WK__ROOF_MOST = 28, WK__ROOF_LEVELS = 4 };
 struct wk__roofs {
     int threads;
-    double rate[WK__ROOF_MOST + 1]; /* bytes a second where 2^i bytes are touched, from WK__ROOF_LEAST on */
-    wk__roof_level level[WK__ROOF_LEVELS];
-    double f32, f64, bf16; /* floating-point operations a second; bf16 0: as f32 */
-    double fork_join;      /* seconds to wake a team and wait for it */
+    double rate[WK__ROOF_MOST + 1];        /* bytes a second where 2^i bytes are touched, from WK__ROOF_LEAST on */
+    wk__roof_level level[WK__ROOF_LEVELS]; /* the first ones that have a name */
+    double f32, f64, bf16;                 /* floating-point operations a second; bf16 0: as f32 */
+    double fork_join;                      /* seconds to wake a team and wait for it; of a device to launch and wait */
 };
 
 wk_status wk__roofs_measure(wk__roofs *roofs, int threads);
+/* The same of a device (device_roofs.c); the CPU's with as many threads as this program uses. */
+wk_status wk__roofs_measure_device(wk__roofs *roofs, wk_device device);
 /* Seconds that no kernel of this cost can stay below; cold: its operands come from memory. */
 double wk__roofs_limit(const wk__roofs *roofs, wk_dtype dtype, wk_cost cost, bool cold);
 void wk__roofs_print(const wk__roofs *roofs, FILE *to);
@@ -109,14 +121,15 @@ void wk__roofs_print(const wk__roofs *roofs, FILE *to);
 /* What something was measured with. */
 typedef struct wk__bench_machine {
     char processor[120], build[120], revision[60], tuning[640];
+    char device[120]; /* "cpu"; "cuda:0: NVIDIA H200, 9.0" */
     int cores, threads;
     wk__roofs roofs;
 } wk__bench_machine;
 
 /* All but the roofs. */
 void wk__machine_describe(wk__bench_machine *machine);
-/* With as many threads as this program uses. */
-wk_status wk__machine_measure(wk__bench_machine *machine);
+/* With as many threads as this program uses; of a device, its own roofs. */
+wk_status wk__machine_measure(wk__bench_machine *machine, wk_device device);
 /* Three lines; `setting` ("dtype: f32") stands behind the number of threads. */
 void wk__machine_print(const wk__bench_machine *machine, const char *setting);
 /* {"kind": "ops", "processor": ..., "roofs": ..., "lines": []} */
@@ -153,7 +166,7 @@ typedef struct wk__bench_side {
 
 /* The names that --peer takes. */
 extern const char *const wk__peer_names[WK__BENCH_MOST_PEERS];
-wk_status wk__peer_start(wk__peer *peer, const char *name, int threads);
+wk_status wk__peer_start(wk__peer *peer, const char *name, int threads, wk_device device);
 void wk__peer_stop(wk__peer *peer);
 /* Give the subject to the peer and hold both results against each other.  A process comes before libraries: it sets
  * which gradients are asked for on all sides. */
@@ -224,6 +237,8 @@ typedef wk_status wk__bench_read_word(void *opts, const char *word, bool *known)
 typedef wk_status wk__bench_read_option(void *opts, const char *option, const char *value, bool *known);
 /* The words behind `bench SUBJECT` (NULL: there are none of these): 0, or the exit code where one makes no sense. */
 int wk__bench_parse(int argc, char **argv, wk__bench_read_word *word, wk__bench_read_option *option, void *opts);
+/* --device NAME */
+wk_status wk__bench_read_device(const char *value, wk_device *device);
 /* The exit code, after the pending error was reported. */
 int wk__bench_exit(wk_status status);
 wk_status wk__bench_read_number(const char *option, const char *value, double least, const char *expected,

@@ -16,7 +16,7 @@ static const char *const help[] = {
     "       wick bench steps [WORKLOAD...] [options]  whole steps of training and inference\n"
     "       wick bench step WORKLOAD [options]      one workload in this process, for a profiler\n"
     "       wick bench overhead [--peer torch]      host cost of x + y and of a small network\n"
-    "       wick bench roofs [--threads N]          what the machine does at best\n"
+    "       wick bench roofs [--threads N] [--device NAME] [--json FILE]  what the machine, or a device, does at best\n"
     "       wick bench comm [options]               all-reduce between ranks\n"
     "       wick bench tune [PATTERN] [options]     what computes products and convolutions fastest here, as a table\n"
     "       wick bench plot FILE... [-o NAME]       pictures of --json files\n"
@@ -32,13 +32,14 @@ static const char *const help[] = {
     "                                 WICK_PYTHON)\n"
     "                       onednn    Wick with every product and convolution computed by oneDNN\n"
     "                       openblas  Wick with every product computed by OpenBLAS\n"
-    "  --mode MODES         some of check (held against the row's parts), bitwise (a second run), forward, grad "
+    "  --mode MODES         some of check (held against the row's parts), bitwise (a second run), traffic (bytes and\n"
+    "                       requests of each kernel, counted by the emulated device instead of time), forward, grad "
     "(forward\n"
     "                       and backward), perf (both of these, the default), separated by commas\n"
     "  --sample LABEL       the one sample of this name, large or not\n"
     "  --shape A,B...       shapes of the operands as 512x1024, in the place of the sample's; - leaves one as it is\n"
     "  --dtype NAME         dtype of the operands, f32 by default\n"
-    "  --device cpu         the only one that there is\n"
+    "  --device NAME        where they run: cpu (the default), cuda, cudaemu, …\n"
     "  --threads N          threads of both sides\n"
     "  --hot, --cold        operands where the last call left them (the default), or in memory\n"
     "  --min-time S         seconds for each side of one line, 0.1 by default\n"
@@ -55,12 +56,13 @@ static const char *const help[] = {
     "                       line for inference in f32), separated by commas\n"
     "  --rounds N               how often each side runs, 5 by default\n"
     "  --dtype f32|bf16         bf16: autocast on both sides\n"
+    "  --device NAME            where both sides run (one rank)\n"
     "  --threads N, --json FILE, --compare FILE as above\n"
     "  --patience S             seconds after which a process is given up, 600 by default\n"
     "\n"
     "overhead --peer torch measures PyTorch from Python, and from C++ where benchmarks/peers/install could build "
     "that.\n"
-    "step takes --dtype, --threads, --steps N (timed) and --warmup N.\n",
+    "step takes --dtype, --threads, --device, --steps N (timed) and --warmup N.\n",
     "tune times products and convolutions of each size by each implementation, and writes those that beat what would "
     "be\n"
     "chosen to a table that later processes load (docs/tuning.md).  PATTERN is product, conv2d, "
@@ -131,6 +133,12 @@ int wk__bench_parse(int argc, char **argv, wk__bench_read_word *word, wk__bench_
         i++;
     }
     return 0;
+}
+
+wk_status wk__bench_read_device(const char *value, wk_device *device) {
+    if (wk_device_parse(value, device) == WK_OK) return WK_OK;
+    wk_error_prefix("--device");
+    return wk_error_code();
 }
 
 int wk__bench_exit(wk_status status) {

@@ -37,7 +37,7 @@ static void describe_tuning(char *text, size_t size) {
 void wk__machine_describe(wk__bench_machine *machine) {
     wk_device_info info = { 0 };
     (void)wk__cpu_device_info(&info);
-    *machine = (wk__bench_machine){ .cores = info.threads, .threads = wk_threads() };
+    *machine = (wk__bench_machine){ .cores = info.threads, .threads = wk_threads(), .device = "cpu" };
     (void)snprintf(machine->processor, sizeof machine->processor, "%s", info.name);
     describe_build(machine->build, sizeof machine->build, info.instruction_set);
     describe_tuning(machine->tuning, sizeof machine->tuning);
@@ -45,15 +45,21 @@ void wk__machine_describe(wk__bench_machine *machine) {
     wk__first_line_of(git, machine->revision, sizeof machine->revision);
 }
 
-wk_status wk__machine_measure(wk__bench_machine *machine) {
+wk_status wk__machine_measure(wk__bench_machine *machine, wk_device device) {
+    wk_device_info info = { 0 };
     wk__machine_describe(machine);
-    return wk__roofs_measure(&machine->roofs, machine->threads);
+    if (device == WK_CPU) return wk__roofs_measure(&machine->roofs, machine->threads);
+    WK_TRY(wk_device_describe(device, &info));
+    (void)snprintf(machine->device, sizeof machine->device, "%s: %s, %s", wk_device_name(device), info.name,
+                   info.instruction_set);
+    return wk__roofs_measure_device(&machine->roofs, device);
 }
 
 void wk__machine_print(const wk__bench_machine *machine, const char *setting) {
     (void)printf("processor: %s, %d cores; threads: %d; %s\nbuild: %s; revision: %s; tuning tables: %s\n",
                  machine->processor, machine->cores, machine->threads, setting, machine->build,
                  *machine->revision ? machine->revision : "unknown", machine->tuning);
+    if (strcmp(machine->device, "cpu") != 0) (void)printf("device: %s; ", machine->device);
     wk__roofs_print(&machine->roofs, stdout);
 }
 
@@ -93,7 +99,7 @@ json_t *wk__bench_numbers(const double *values, int count) {
 
 static json_t *roofs_object(const wk__roofs *roofs) {
     json_t *levels = json_array();
-    for (int i = 0; i < WK__ROOF_LEVELS; i++)
+    for (int i = 0; i < WK__ROOF_LEVELS && roofs->level[i].name; i++)
         (void)json_array_append_new(
             levels, json_pack("{s:s, s:f}", "level", roofs->level[i].name, "bytes_per_second", roofs->level[i].rate));
     return json_pack("{s:o, s:f, s:f, s:f, s:f}", "bandwidth", levels, "f32_operations_per_second", roofs->f32,
@@ -106,10 +112,10 @@ json_t *wk__machine_object(const wk__bench_machine *machine, const char *kind) {
     time_t now = time(NULL);
     struct tm parts;
     if (gmtime_r(&now, &parts)) (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "kind", kind, "date", date, "processor",
-                     machine->processor, "build", machine->build, "revision", machine->revision, "tuning",
-                     machine->tuning, "threads", machine->threads, "roofs", roofs_object(&machine->roofs), "lines",
-                     json_array());
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o}", "kind", kind, "date", date, "processor",
+                     machine->processor, "device", machine->device, "build", machine->build, "revision",
+                     machine->revision, "tuning", machine->tuning, "threads", machine->threads, "roofs",
+                     roofs_object(&machine->roofs), "lines", json_array());
 }
 
 static wk_status save_as(const json_t *all, const char *path) {

@@ -100,6 +100,18 @@ static wk_status verify(work *w, const wk__subject *subject, wk__bench_line line
     return WK_OK;
 }
 
+static wk_status count_traffic(work *w, const wk__subject *subject, wk__bench_line line) {
+    static const char *const names[] = { "traffic", "traffic of grad" };
+    bool all = !w->opts->modes[WK__BENCH_FORWARD] && !w->opts->modes[WK__BENCH_GRAD];
+    for (int mode = 0; mode < WK__BENCH_MODES; mode++) {
+        if (!(all || w->opts->modes[mode]) || (mode == WK__BENCH_GRAD && !subject->has_grad)) continue;
+        line.mode = names[mode];
+        WK_TRY(wk__subject_count_traffic(subject, (wk__bench_mode)mode, line.note, sizeof line.note));
+        WK_TRY(wk__report_add(&w->report, line));
+    }
+    return WK_OK;
+}
+
 static void describe_operands(const wk__subject *subject, char *text, size_t size) {
     size_t at = 0;
     for (int i = 0; i < subject->n_in && at + 1 < size; i++) {
@@ -122,11 +134,22 @@ static wk_status run_sample(work *w, wk__subject *subject) {
         w->differing += line.side[i].differs;
     }
     WK_TRY(verify(w, subject, line));
+    if (w->opts->traffic) return count_traffic(w, subject, line);
     for (int mode = 0; mode < WK__BENCH_MODES; mode++) {
         bool runs = w->opts->modes[mode] && (mode == WK__BENCH_FORWARD || subject->has_grad);
         if (runs) WK_TRY(measure(w, subject, (wk__bench_mode)mode, line));
     }
     return WK_OK;
+}
+
+/* A device may lack a kernel: one line says so, and the others are timed. */
+static wk_status note_missing(work *w, const wk__subject *subject) {
+    wk__bench_line line = { .mode = "-" };
+    (void)snprintf(line.row, sizeof line.row, "%s", subject->row->name);
+    (void)snprintf(line.sample, sizeof line.sample, "%s", subject->label);
+    (void)snprintf(line.note, sizeof line.note, "%.*s", (int)strcspn(wk_message(), "\n"), wk_message());
+    wk_clear_error();
+    return wk__report_add(&w->report, line);
 }
 
 /* ---- the walk ---- */
@@ -164,9 +187,11 @@ static void one_sample(wk_sampler *sampler, const char *label, const wk_sample_i
         in = shaped;
         w->shaped = true;
     }
-    wk__subject subject = { .row = w->row, .label = label, .attrs = attrs };
+    wk__subject subject = { .row = w->row, .label = label, .attrs = attrs, .device = w->opts->device };
     if (wk__subject_begin(&subject, w->opts->dtype, in, n_in) != WK_OK) return;
-    if (run_sample(w, &subject) == WK_OK) w->samples++;
+    wk_status status = run_sample(w, &subject);
+    if (status == WK_UNSUPPORTED && w->opts->device) status = note_missing(w, &subject);
+    if (status == WK_OK) w->samples++;
     wk__subject_end(&subject);
 }
 
@@ -218,7 +243,7 @@ static wk_status walk(work *w, const wk_op_def *const *rows, int count) {
 
 static wk_status start_peers(work *w) {
     for (int i = 0; i < w->opts->n_peers; i++) {
-        WK_TRY(wk__peer_start(&w->peer[i], w->opts->peer[i], wk_threads()));
+        WK_TRY(wk__peer_start(&w->peer[i], w->opts->peer[i], wk_threads(), w->opts->device));
         w->n_peers++;
     }
     return WK_OK;

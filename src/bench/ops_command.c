@@ -27,11 +27,14 @@ static wk_status read_modes(wk__bench_opts *opts, const char *value) {
             if (perf
                 || (strlen(wk__bench_mode_names[m]) == length && strncmp(at, wk__bench_mode_names[m], length) == 0))
                 opts->modes[m] = known = true;
+        if (length == 7 && strncmp(at, "traffic", 7) == 0) opts->traffic = known = true;
         for (int c = 0; c < WK__BENCH_CHECKS; c++)
             if (strlen(wk__bench_check_names[c]) == length && strncmp(at, wk__bench_check_names[c], length) == 0)
                 opts->verify[c] = known = true;
         if (!known)
-            return wk_fail(WK_CONFIG, "--mode has \"%.*s\", expected some of check, bitwise, forward, grad, perf",
+            return wk_fail(WK_CONFIG,
+                           "--mode has \"%.*s\", expected some of check, bitwise, traffic, forward, grad, "
+                           "perf",
                            (int)length, at);
         at += length;
         if (!*at) return WK_OK;
@@ -95,8 +98,7 @@ static wk_status read_ops_option(void *into, const char *option, const char *val
     if (strcmp(option, "--max-noise") == 0)
         return wk__bench_read_number(option, value, 0, "a number of percent", &opts->max_noise);
     if (strcmp(option, "--peer") == 0) return read_peers(opts, value);
-    if (strcmp(option, "--device") == 0)
-        return strcmp(value, "cpu") == 0 ? WK_OK : wk_fail(WK_CONFIG, "--device is \"%s\", there is only cpu", value);
+    if (strcmp(option, "--device") == 0) return wk__bench_read_device(value, &opts->device);
     if (strcmp(option, "--json") == 0) {
         opts->json = value;
     } else if (strcmp(option, "--compare") == 0) {
@@ -129,26 +131,40 @@ int wk__bench_ops_main(int argc, char **argv) {
     int code = wk__bench_parse(argc, argv, read_ops_word, read_ops_option, &opts);
     if (code) return code;
     if (!opts.pattern) opts.pattern = "*";
+    if (opts.device && opts.cold) return wk__bench_exit(wk_fail(WK_CONFIG, "--cold is of the CPU's caches"));
     return wk__bench_exit(wk__bench_ops(&opts));
 }
 
 /* ---- roofs ---- */
 
-static wk_status print_roofs(int threads) {
-    wk__roofs roofs;
-    wk_set_threads(threads);
-    WK_TRY(wk__roofs_measure(&roofs, wk_threads()));
-    (void)printf("threads: %d\n", roofs.threads);
-    wk__roofs_print(&roofs, stdout);
+typedef struct roofs_opts {
+    int threads;
+    wk_device device;
+    const char *json;
+} roofs_opts;
+
+static wk_status print_roofs(const roofs_opts *opts) {
+    wk__bench_machine machine;
+    wk_set_threads(opts->threads);
+    WK_TRY(wk__machine_measure(&machine, opts->device));
+    (void)printf("threads: %d\n", machine.threads);
+    if (opts->device) (void)printf("device: %s\n", machine.device);
+    wk__roofs_print(&machine.roofs, stdout);
+    return opts->json ? wk__bench_finish(wk__machine_object(&machine, "roofs"), NULL, opts->json) : WK_OK;
+}
+
+static wk_status read_roofs_option(void *into, const char *option, const char *value, bool *known) {
+    roofs_opts *opts = into;
+    if (strcmp(option, "--threads") == 0)
+        return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
+    if (strcmp(option, "--device") == 0) return wk__bench_read_device(value, &opts->device);
+    *known = strcmp(option, "--json") == 0;
+    if (*known) opts->json = value;
     return WK_OK;
 }
 
-static wk_status read_threads(void *into, const char *option, const char *value, bool *known) {
-    *known = strcmp(option, "--threads") == 0;
-    return *known ? wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, into) : WK_OK;
-}
-
 int wk__bench_roofs_main(int argc, char **argv) {
-    int threads = 0, code = wk__bench_parse(argc, argv, NULL, read_threads, &threads);
-    return code ? code : wk__bench_exit(print_roofs(threads));
+    roofs_opts opts = { 0 };
+    int code = wk__bench_parse(argc, argv, NULL, read_roofs_option, &opts);
+    return code ? code : wk__bench_exit(print_roofs(&opts));
 }

@@ -100,9 +100,10 @@ const char *wk__peer_python(const char *script) {
     return python;
 }
 
-wk_status wk__peer_start(wk__peer *peer, const char *name, int threads) {
+wk_status wk__peer_start(wk__peer *peer, const char *name, int threads, wk_device device) {
     char count[20], line[400];
     *peer = (wk__peer){ .is_library = strcmp(name, "torch") != 0 };
+    if (peer->is_library && device) return wk_fail(WK_CONFIG, "--peer %s: a library of the CPU's", name);
     if (peer->is_library) return wk__library_start(peer, name);
     const char *python = wk__peer_python(SCRIPT);
     if (!python) return wk_error_code();
@@ -120,7 +121,7 @@ wk_status wk__peer_start(wk__peer *peer, const char *name, int threads) {
      * it again, page by page, at every call. */
     (void)setenv("MALLOC_TRIM_THRESHOLD_", "1073741824", 0);
     (void)setenv("MALLOC_MMAP_THRESHOLD_", "33554432", 0);
-    char *argv[] = { (char *)(uintptr_t)python, SCRIPT, count, NULL };
+    char *argv[] = { (char *)(uintptr_t)python, SCRIPT, count, (char *)(uintptr_t)wk_device_name(device), NULL };
     wk_status status = start_program(argv, &peer->pid, &peer->to, &peer->from);
     char *hello = status == WK_OK ? answer(peer, "hello", line, sizeof line) : NULL;
     if (!hello) {

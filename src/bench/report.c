@@ -13,7 +13,7 @@ wk_status wk__report_begin(wk__bench_report *report, const wk__bench_opts *opts,
     *report = (wk__bench_report){ .opts = opts, .peers = peers, .n_peers = n_peers };
     (void)snprintf(report->dtype, sizeof report->dtype, "%s", wk_dtype_name(opts->dtype));
     (void)snprintf(report->cache, sizeof report->cache, "%s", opts->cold ? "cold" : "hot");
-    WK_TRY(wk__machine_measure(&report->machine));
+    WK_TRY(wk__machine_measure(&report->machine, opts->device));
     (void)snprintf(setting, sizeof setting, "dtype: %s; caches: %s", report->dtype, report->cache);
     wk__machine_print(&report->machine, setting);
     for (int i = 0; i < n_peers; i++) (void)printf("%s%s", i ? ", " : "peer: ", peers[i].name);
@@ -91,10 +91,11 @@ void wk__report_summary(const wk__bench_report *report) {
 
 /* What to type to measure this line again. */
 static json_t *repeat_line(const wk__bench_report *report, const wk__bench_line *line) {
-    return json_sprintf("wick bench ops %s --sample '%s' --mode %s --dtype %s --threads %d --%s --min-time %g%s%s",
+    return json_sprintf("wick bench ops %s --sample '%s' --mode %s --dtype %s --threads %d --%s --min-time %g%s%s%s%s",
                         line->row, line->sample, line->mode, report->dtype, report->machine.threads, report->cache,
-                        report->opts->min_time, report->opts->peers ? " --peer " : "",
-                        report->opts->peers ? report->opts->peers : "");
+                        report->opts->min_time, report->opts->device ? " --device " : "",
+                        report->opts->device ? wk_device_name(report->opts->device) : "",
+                        report->opts->peers ? " --peer " : "", report->opts->peers ? report->opts->peers : "");
 }
 
 static json_t *side_object(const wk__bench_side *side) {

@@ -202,7 +202,8 @@ double wk__roofs_limit(const wk__roofs *r, wk_dtype dtype, wk_cost cost, bool co
 
 void wk__roofs_print(const wk__roofs *r, FILE *to) {
     (void)fprintf(to, "roofs:");
-    for (int i = 0; i < WK__ROOF_LEVELS; i++) (void)fprintf(to, " %s %.0f,", r->level[i].name, r->level[i].rate / 1e9);
+    for (int i = 0; i < WK__ROOF_LEVELS && r->level[i].name; i++)
+        (void)fprintf(to, " %s %.0f,", r->level[i].name, r->level[i].rate / 1e9);
     (void)fprintf(to, " GB/s; f32 %.0f, f64 %.0f", r->f32 / 1e9, r->f64 / 1e9);
     if (r->bf16 > 0) (void)fprintf(to, ", bf16 %.0f", r->bf16 / 1e9);
     (void)fprintf(to, " Gop/s; fork and join %.2f us\n", 1e6 * r->fork_join);

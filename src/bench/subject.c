@@ -15,7 +15,8 @@
 #include <math.h>
 #include <unistd.h>
 
-static const double BATCH_SECONDS = 50e-6;
+/* On a device one wait a batch, of some 10 µs, is to be lost in it. */
+static const double BATCH_SECONDS = 50e-6, DEVICE_BATCH_SECONDS = 2e-3;
 const char *const wk__bench_mode_names[] = { "forward", "grad" };
 
 void wk__subject_end(wk__subject *subject) {
@@ -34,7 +35,9 @@ wk_status wk__subject_begin(wk__subject *subject, wk_dtype dtype, const wk_sampl
     bool differentiable = subject->row->grad || (subject->row->composite && !subject->row->not_differentiable);
     for (int i = 0; i < n_in && !wk_failed(); i++, subject->n_in++) {
         wk_dtype own = wk__sample_dtype(subject->row, &in[i], i, dtype);
-        subject->in[i] = wk_keep(wk__sample_draw(&in[i], i, own, WK__SAMPLE_AS_SAID));
+        wk_tensor *drawn = wk__sample_draw(&in[i], i, own, WK__SAMPLE_AS_SAID);
+        bool stays = !drawn || wk__sample_stays(subject->row, subject->in, n_in, subject->attrs, i);
+        subject->in[i] = wk_keep(stays ? drawn : wk_to_device(drawn, subject->device));
         subject->wanted[i] = differentiable && subject->in[i] && wk_dtype_is_float(own) && !is_written(subject->row, i);
     }
     if (!wk_failed()) subject->n_out = wk_op_outputs(subject->row, subject->in, n_in, subject->attrs);
@@ -49,11 +52,13 @@ wk_status wk__subject_begin(wk__subject *subject, wk_dtype dtype, const wk_sampl
 
 /* Weights without symmetry, so that no wrong index cancels: those of the peer's side too. */
 static wk_tensor *weights_of(wk_tensor *like) {
+    wk_device was = wk_device_use(WK_CPU);
     wk_tensor *wide = wk_empty(WK_F64, wk_dims_get(like));
+    (void)wk_device_use(was);
     double *value = wide ? wk_data(wide) : NULL;
     for (int64_t i = 0; value && i < wk_count(wide); i++)
         value[i] = 0.5 + fmod(0.618033988749895 * (double)(i + 1), 1.0);
-    return wk_keep(wk_cast(wide, wk_dtype_get(like)));
+    return wk_keep(wk_to_device(wk_cast(wide, wk_dtype_get(like)), wk_device_of(like)));
 }
 
 wk_status wk__subject_want_grad(wk__subject *subject, bool (*uses)(void *context, int output), void *context) {
@@ -65,7 +70,9 @@ wk_status wk__subject_want_grad(wk__subject *subject, bool (*uses)(void *context
     if (!any_in) return WK_OK;
     wk_scope scope = wk_scope_begin();
     wk_tensor *out[WK__BENCH_MOST_OUT];
+    wk_device was = wk_device_use(subject->device);
     wk_status status = wk_op_run(subject->row, subject->in, subject->n_in, out, subject->attrs);
+    (void)wk_device_use(was);
     for (int k = 0; k < subject->n_out && status == WK_OK; k++) {
         bool internal = subject->row->n_out != WK_LIST && (subject->row->internal_out >> k & 1);
         if (internal || !out[k] || !wk_requires_grad(out[k]) || (uses && !uses(context, k))) continue;
@@ -91,11 +98,18 @@ static wk_status run_grad(const wk__subject *s, wk_tensor **out, wk_tensor **gra
     return WK_OK;
 }
 
-wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients) {
+static wk_status run_here(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients) {
     if (mode == WK__BENCH_GRAD) return run_grad(subject, out, gradients);
     bool was = wk_no_grad_begin();
     wk_status status = wk_op_run(subject->row, subject->in, subject->n_in, out, subject->attrs);
     wk_no_grad_end(was);
+    return status;
+}
+
+wk_status wk__subject_run(const wk__subject *subject, wk__bench_mode mode, wk_tensor **out, wk_tensor **gradients) {
+    wk_device was = wk_device_use(subject->device);
+    wk_status status = run_here(subject, mode, out, gradients);
+    (void)wk_device_use(was);
     return status;
 }
 
@@ -107,6 +121,7 @@ static double run_batch(const wk__subject *subject, wk__bench_mode mode, int64_t
         (void)wk__subject_run(subject, mode, out, NULL);
         wk_scope_end(scope);
     }
+    (void)wk_device_synchronise(subject->device);
     return wk_now() - start;
 }
 
@@ -137,7 +152,8 @@ double wk__subject_time(const wk__subject *subject, wk__bench_mode mode, double 
     int64_t calls = 1;
     if (cold) return cold_time(subject, mode, seconds);
     (void)run_batch(subject, mode, 1); /* caches and storages */
-    while (!wk_failed() && run_batch(subject, mode, calls) < BATCH_SECONDS) calls *= 2;
+    const double batch = subject->device ? DEVICE_BATCH_SECONDS : BATCH_SECONDS;
+    while (!wk_failed() && run_batch(subject, mode, calls) < batch) calls *= 2;
     double until = wk_now() + seconds, least = INFINITY;
     do least = fmin(least, run_batch(subject, mode, calls) / (double)calls);
     while (!wk_failed() && wk_now() < until);

@@ -24,7 +24,7 @@ double wk__bench_tolerance(wk_tensor *const *tensors, int count) {
 }
 
 static wk_tensor *as_doubles(wk_tensor *x) {
-    return wk_contiguous(wk_cast(x, WK_F64));
+    return wk_contiguous(wk_cast(wk_to_device(x, WK_CPU), WK_F64));
 }
 
 void wk__bench_hold_against(wk_tensor *own, wk_tensor *other, const char *what, double tolerance, char *note,

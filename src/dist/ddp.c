@@ -20,6 +20,7 @@ enum { ALIGNMENT = 64 };
 typedef struct bucket {
     wk_tensor *whole; /* flat: gradients, each padded; then `count` numbers that say which are used */
     int64_t used;     /* the first of those, in elements */
+    wk_tensor *marks; /* (count), on the CPU: those numbers, where they lie or as they are sent to a device */
     int first, count; /* of the parameters, in DDP's order */
     int ready;
     wk_work *work;
@@ -49,10 +50,21 @@ struct wk_ddp {
 
 /* ---- sending ---- */
 
+/* The numbers behind a bucket on a device, in one copy there or back. */
+static wk_status copy_marks(const bucket *b, bool there) {
+    const wk_tensor *whole = b->whole;
+    if (!whole->device) return WK_OK;
+    const size_t size = wk_dtype_size((wk_dtype)whole->dtype), bytes = (size_t)b->count * size;
+    char *behind = (char *)whole->data + (size_t)b->used * size;
+    return there ? wk__copy_bytes(behind, whole->device, b->marks->data, 0, bytes)
+                 : wk__copy_bytes(b->marks->data, 0, behind, whole->device, bytes);
+}
+
 static void send_full_buckets(wk_ddp *d) {
     while (d->next_to_send < d->bucket_count) {
         bucket *b = &d->buckets[d->next_to_send];
         if (b->ready < b->count) return;
+        if (copy_marks(b, true) != WK_OK) return;
         if (wk__group_all_reduce_in(d->group, d->region, b->whole, WK_REDUCE_MEAN, &b->work) != WK_OK) return;
         d->next_to_send++;
     }
@@ -77,10 +89,10 @@ static void on_ready(void *context, wk_tensor *parameter) {
     bool is_used = wk_gradient(parameter) != NULL;
     if (!is_used) {
         const wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
-        memset(gradient->data, 0, (size_t)gradient->count * wk_dtype_size((wk_dtype)gradient->dtype));
+        (void)wk__fill_dense(gradient, 0);
         wk__storage_changed(gradient->storage, NULL);
     }
-    set_element(b->whole, b->used + (s - d->slots) - b->first, is_used);
+    set_element(b->marks, (s - d->slots) - b->first, is_used);
     s->ready = true;
     b->ready++;
     wk__group_advance(d->group);
@@ -91,8 +103,8 @@ static void on_ready(void *context, wk_tensor *parameter) {
 
 /* The bucket has arrived: gradients that some rank has are there on all. */
 static void take_in(const wk_ddp *d, const bucket *b) {
-    for (int i = 0; i < b->count; i++)
-        d->slots[b->first + i].parameter->leaf->empty = element(b->whole, b->used + i) == 0;
+    if (copy_marks(b, false) != WK_OK) return;
+    for (int i = 0; i < b->count; i++) d->slots[b->first + i].parameter->leaf->empty = element(b->marks, i) == 0;
 }
 
 static void begin_next(wk_ddp *d) {
@@ -124,13 +136,18 @@ static void on_backward_end(void *context, wk_status status) {
 
 /* ---- making ---- */
 
-/* A number that differs where names, shapes or dtypes differ. */
+/* A number that differs where names, shapes or dtypes differ; each rank has a device of its own. */
 static uint64_t signature(wk_named_tensors all) {
     uint64_t hash = 0;
-    char shape[160];
+    char number[24];
     for (int i = 0; i < all.count; i++) {
+        const wk_tensor *t = all.tensor[i];
         hash = wk__hash(hash, all.name[i]);
-        hash = wk__hash(hash, wk_describe(all.tensor[i], shape, sizeof shape));
+        hash = wk__hash(hash, wk_dtype_name((wk_dtype)t->dtype));
+        for (int axis = 0; axis < t->rank; axis++) {
+            (void)snprintf(number, sizeof number, "%lld", (long long)t->shape[axis]);
+            hash = wk__hash(hash, number);
+        }
     }
     return hash;
 }
@@ -148,7 +165,9 @@ static wk_status check_replicas(wk_group *g, wk_named_tensors all) {
     int ranks = wk_group_size(g);
     wk_scope scope = wk_scope_begin();
     int64_t mine = (int64_t)signature(all);
+    wk_device was = wk_device_use(WK_CPU);
     wk_tensor *in = wk_from_array(WK_I64, WK_DIMS(1), &mine), *out = wk_zeros(WK_I64, WK_DIMS(ranks));
+    (void)wk_device_use(was);
     wk_status status = in && out ? wk_all_gather(g, in, out, NULL) : wk_error_code();
     for (int i = 0; status == WK_OK && i < ranks; i++)
         if (((const int64_t *)out->data)[i] != ((const int64_t *)out->data)[0])
@@ -223,8 +242,13 @@ static wk_status share_memory(wk_ddp *d, size_t bytes) {
 static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place) {
     wk_dtype dtype = (wk_dtype)d->slots[b->first].parameter->dtype;
     wk_dims dims = WK_DIMS(b->used + b->count);
-    b->whole = d->memory ? wk__kept_on(d->memory, place, dtype, dims) : wk_kept_zeros(dtype, dims);
+    const int device = d->slots[b->first].parameter->device;
+    b->whole = d->memory ? wk__kept_on(d->memory, place, dtype, dims) : wk__kept_zeros_on(device, dtype, dims);
     if (!b->whole) return wk_error_code();
+    b->marks = device
+                   ? wk_kept_zeros(dtype, WK_DIMS(b->count))
+                   : wk__kept_on(b->whole->storage, (size_t)b->used * wk_dtype_size(dtype), dtype, WK_DIMS(b->count));
+    if (!b->marks) return wk_error_code();
     size_t at = 0;
     for (int i = b->first; i < b->first + b->count; i++) {
         wk_tensor *p = d->slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
@@ -239,7 +263,7 @@ static wk_status make_buckets(wk_ddp *d, wk_ddp_opts opts) {
     size_t bytes = 0, place = 0;
     assign(d, opts);
     for (int i = 0; i < d->bucket_count; i++) bytes += measure(&d->buckets[i], d->slots);
-    WK_TRY(share_memory(d, bytes));
+    if (!d->slots[0].parameter->device) WK_TRY(share_memory(d, bytes));
     for (int i = 0; i < d->bucket_count; i++) {
         WK_TRY(lay_out(d, &d->buckets[i], place));
         place += measure(&d->buckets[i], d->slots);
@@ -252,10 +276,11 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     wk_named_tensors parameters = wk_parameters(module), all = wk_state(module);
     if (!group || parameters.count == 0)
         return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
-    for (int i = 0; i < all.count; i++)
-        if (all.tensor[i]->device)
-            return wk_fail_null(WK_DEVICE, "ddp: \"%s\" is on %s; ranks exchange memory of the CPU only", all.name[i],
-                                wk_device_name(all.tensor[i]->device));
+    for (int i = 0; i < parameters.count; i++)
+        if (parameters.tensor[i]->device != parameters.tensor[0]->device)
+            return wk_fail_null(WK_DEVICE, "ddp: \"%s\" is on %s and \"%s\" on %s; wk_module_to_device moves all",
+                                parameters.name[i], wk_device_name(parameters.tensor[i]->device), parameters.name[0],
+                                wk_device_name(parameters.tensor[0]->device));
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;
@@ -288,6 +313,7 @@ void wk_ddp_destroy(wk_ddp *d) {
     for (int i = 0; d->slots && i < d->count; i++) wk_unhook(d->slots[i].parameter, d->slots[i].hook);
     for (int i = 0; d->buckets && i < d->bucket_count; i++) {
         (void)wk_work_wait(d->buckets[i].work);
+        wk_release(d->buckets[i].marks);
         wk_release(d->buckets[i].whole);
     }
     wk__storage_drop(d->memory);

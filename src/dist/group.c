@@ -9,6 +9,7 @@
  */
 #define WK_NO_CALL_SITES
 #include "dist/board.h"
+#include "dist/cards.h"
 #include "dist/group.h"
 #include "tensor/tensor.h"
 
@@ -39,6 +40,7 @@ struct wk_work {
 struct wk_group {
     const wk_transport *transport;
     void *state;
+    wk__cards cards;
     int rank, ranks;
     pthread_t thread, watchdog;
     bool has_thread, has_watchdog;
@@ -69,9 +71,10 @@ static wk_status step(wk_group *g, wk_work *work, bool *done) {
         work->is_under_way = true;
         work->begun = wk_now();
         wk__board_begin(g->board, work->sequence, kind_names[work->transfer.kind], work->bytes);
-        WK_TRY(g->transport->begin(g->state, &work->transfer));
+        if (!work->transfer.device) WK_TRY(g->transport->begin(g->state, &work->transfer));
     }
-    return g->transport->test(g->state, done);
+    if (!work->transfer.device) return g->transport->test(g->state, done);
+    return wk__cards_step(&g->cards, g->transport, g->state, g->rank, g->ranks, &work->transfer, done);
 }
 
 static void end_first(wk_group *g, wk_work *work) {
@@ -213,6 +216,7 @@ void wk_group_abort(wk_group *g, const char *reason) {
     if (!g || g->ranks < 2) return;
     (void)fprintf(stderr, "wick: rank %d of %d ends the job: %s\n", g->rank, g->ranks, reason);
     (void)fflush(stderr);
+    wk__cards_abort(&g->cards);
     g->transport->abort(g->state, 1);
 }
 
@@ -297,6 +301,7 @@ void wk_group_destroy(wk_group *g) {
     (void)pthread_mutex_unlock(&g->lock);
     if (g->has_thread) (void)pthread_join(g->thread, NULL);
     if (g->has_watchdog) (void)pthread_join(g->watchdog, NULL);
+    wk__cards_leave(&g->cards);
     if (g->opened) g->transport->close(g->state);
     wk__board_close(g->board);
     (void)pthread_cond_destroy(&g->ending);
@@ -350,6 +355,7 @@ static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tens
     if (!work) return WK_NO_MEMORY;
     work->group = g;
     work->transfer = transfer;
+    work->transfer.device = a ? a->device : 0;
     work->bytes = transfer.count * (int64_t)wk_dtype_size(transfer.dtype);
     work->by_caller = caller_drives();
     work->held[0] = a ? wk__storage_hold(a->storage) : NULL;
@@ -365,9 +371,10 @@ static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tens
 static wk_status check_tensor(const wk_group *g, const wk_tensor *t, const char *who) {
     if (!g) return wk_fail(WK_INVALID, "%s: the group is NULL", who);
     if (!t) return wk_failed() ? WK_PENDING : wk_fail(WK_INVALID, "%s: the tensor is NULL", who);
-    if (!wk_is_contiguous(t) || t->device != 0)
-        return wk_fail(WK_INVALID, "%s: the tensor must be row major and on the CPU", who);
-    return WK_OK;
+    if (!wk_is_contiguous(t)) return wk_fail(WK_INVALID, "%s: the tensor must be row major", who);
+    if (t->device && !wk__backend_of(t->device)->exchange)
+        return wk_fail(WK_DEVICE, "%s: ranks cannot exchange memory of %s", who, wk_device_name(t->device));
+    return wk__cards_check((wk__cards *)(uintptr_t)&g->cards, t->device, who);
 }
 
 static wk_status check_reduce(const wk_tensor *t, wk_reduce op, const char *who) {
@@ -413,6 +420,9 @@ wk_status wk_broadcast(wk_group *g, wk_tensor *t, int root, wk_work **work) {
 }
 
 static wk_status check_parts(const wk_group *g, const wk_tensor *part, const wk_tensor *whole, const char *who) {
+    if (part->device != whole->device)
+        return wk_fail(WK_DEVICE, "%s: a part on %s and a whole on %s", who, wk_device_name(part->device),
+                       wk_device_name(whole->device));
     if (part->dtype == whole->dtype && whole->count == part->count * g->ranks) return WK_OK;
     char a[160], b[160];
     return wk_fail(WK_SHAPE, "%s: a part %s and a whole %s for %d ranks", who, wk_describe(part, a, sizeof a),

@@ -5,11 +5,10 @@
 #define WICK_SRC_DIST_TRANSPORT_H
 
 #include "base/base.h"
+#include "tensor/backend.h"
 #include "wick/dist.h"
 
 #define WK_TRANSPORT_API 2
-
-typedef enum wk_collective { WK_ALL_REDUCE, WK_BROADCAST, WK_ALL_GATHER, WK_REDUCE_SCATTER, WK_BARRIER } wk_collective;
 
 /* Memory that the ranks of a host have in common: a part each, one behind the other. */
 typedef struct wk_region {
@@ -28,6 +27,7 @@ typedef struct wk_transfer {
     double
         scale; /* what the transport multiplies the result of all_reduce and reduce_scatter with (f32, f64), 1 mostly */
     int root;
+    int device;              /* where the memory lies; 0: the CPU, else the group has another carry it (cards.c) */
     const wk_region *region; /* `out` lies in this rank's part, on every rank at the same place; NULL: elsewhere */
 } wk_transfer;
 

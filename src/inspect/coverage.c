@@ -26,12 +26,6 @@ typedef struct walk {
     outcome result;
 } walk;
 
-static bool stays(const walk *w, wk_tensor *const *in, int n_in, const void *attrs, int i) {
-    const wk_call call = { .op = w->row, .in = in, .attrs = attrs, .n_in = n_in };
-    if (w->row->n_in == WK_LIST) return w->row->host_in_list && w->row->host_in_list(&call, i);
-    return (w->row->host_in >> i & 1) != 0;
-}
-
 static bool are_empty(wk_tensor *const *out, int count) {
     for (int i = 0; i < count; i++)
         if (out[i] && wk_count(out[i]) > 0) return false;
@@ -43,7 +37,8 @@ static void run(walk *w, const wk_sample_in *in, int n_in, const void *attrs) {
     for (int i = 0; i < n_in; i++) {
         wk_dtype dtype = wk__sample_dtype(w->row, &in[i], i, w->dtype);
         operand[i] = wk__sample_draw(&in[i], i, dtype, WK__SAMPLE_AS_SAID);
-        if (operand[i] && !stays(w, operand, n_in, attrs, i)) operand[i] = wk_to_device(operand[i], w->device);
+        if (operand[i] && !wk__sample_stays(w->row, operand, n_in, attrs, i))
+            operand[i] = wk_to_device(operand[i], w->device);
     }
     wk_device was = wk_device_use(w->device);
     uint32_t before = wk__count_decompositions();

@@ -7,7 +7,7 @@
 #include "wick/device.h"
 #include "wick/op.h"
 
-#define WK_BACKEND_API 2
+#define WK_BACKEND_API 3
 
 typedef struct wk_event wk_event;
 
@@ -19,6 +19,45 @@ typedef struct wk_memory_use {
     int64_t kept; /* given back, and waiting for the next request */
     int64_t most; /* that were used at once */
 } wk_memory_use;
+
+/* ---- collectives among the devices of several ranks ---- */
+
+typedef enum wk_collective { WK_ALL_REDUCE, WK_BROADCAST, WK_ALL_GATHER, WK_REDUCE_SCATTER, WK_BARRIER } wk_collective;
+typedef enum wk_combine { WK_COMBINE_SUM, WK_COMBINE_MEAN, WK_COMBINE_MAX, WK_COMBINE_MIN } wk_combine;
+enum { WK_EXCHANGE_ID = 128 };
+
+/* `count` elements of one rank's part, in memory of the device; in == out but for all_gather and reduce_scatter. */
+typedef struct wk_device_transfer {
+    wk_collective kind;
+    const void *in;
+    void *out;
+    int64_t count;
+    int dtype; /* a wk_dtype */
+    wk_combine combine;
+    int root;
+} wk_device_transfer;
+
+/* Called by one thread at a time (`abort`: by any).  Joining and transfers are begun, one at a time, and then tested
+ * until done; a transfer begins behind what the device's stream holds. */
+typedef struct wk_device_exchange {
+    wk_status (*make_id)(char id[WK_EXCHANGE_ID]); /* one rank makes it, all join by it */
+    wk_status (*join)(void **state, int device, const char id[WK_EXCHANGE_ID], int rank, int ranks);
+    wk_status (*begin)(void *state, const wk_device_transfer *transfer);
+    wk_status (*test)(void *state, bool *done);
+    void (*leave)(void *state);
+    void (*abort)(void *state);
+} wk_device_exchange;
+
+/* What a kernel's launches moved, as an emulated device counts it. */
+typedef struct wk_kernel_traffic {
+    char kernel[64];
+    int64_t launches;
+    int64_t read, written;     /* bytes of the sectors (32 bytes) that a launch touches, each once */
+    int64_t requests, sectors; /* of warps to global memory, and the sectors that they touch, each time */
+    int64_t asked;             /* bytes that these requests are about; what lanes share once */
+    int64_t shared_requests;   /* of warps to shared memory */
+    int64_t conflicts;         /* how often a bank had to answer once more */
+} wk_kernel_traffic;
 
 typedef struct wk_backend {
     uint32_t api_version, size;
@@ -56,6 +95,9 @@ typedef struct wk_backend {
     /* The name of the table where that kernel stands, for documents; NULL member or answer: not known. */
     const char *(*kernel_table)(const char *op, wk_dtype dtype);
     const char *(*last_error)(void);
+    const wk_device_exchange *exchange; /* NULL: ranks cannot exchange this backend's memory */
+    /* What each kernel has moved since this was last asked; how many, -1: nobody counts.  NULL: nobody could. */
+    int (*traffic)(wk_kernel_traffic *rows, int most);
 } wk_backend;
 
 /* What a plugin, wick_NAME.so, exports as `wick_backend`. */
@@ -68,6 +110,9 @@ WK_API wk_status wk__cpu_device_info(wk_device_info *info);
 
 /* The table where a row's kernel for a dtype stands; NULL: there is none, or the backend does not say. */
 WK_API const char *wk__kernel_table(const wk_op_def *op, wk_device device, wk_dtype dtype);
+/* The member `traffic` of a device's backend; NULL: it has none. */
+typedef int (*wk_traffic_function)(wk_kernel_traffic *rows, int most);
+WK_API wk_traffic_function wk__device_traffic(wk_device device);
 /* How many calls of rows have run as their parts, in all threads. */
 WK_API uint32_t wk__count_decompositions(void);
 

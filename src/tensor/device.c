@@ -189,3 +189,8 @@ wk_device wk_device_use(wk_device device) {
 wk_device wk_device_of(const wk_tensor *tensor) {
     return tensor ? tensor->device : 0;
 }
+
+wk_traffic_function wk__device_traffic(wk_device device) {
+    const wk_backend *backend = is_device(device) ? wk__backend_of(device) : NULL;
+    return backend ? backend->traffic : NULL;
+}

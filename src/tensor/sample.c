@@ -133,3 +133,9 @@ wk_dtype wk__sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot
     if (is_one_of(row->name, losses) && (slot == 0 || slot == 3)) return wide;
     return dtype;
 }
+
+bool wk__sample_stays(const wk_op_def *row, wk_tensor *const *in, int n_in, const void *attrs, int slot) {
+    const wk_call call = { .op = row, .in = in, .attrs = attrs, .n_in = n_in };
+    if (row->n_in == WK_LIST) return row->host_in_list && row->host_in_list(&call, slot);
+    return (row->host_in >> slot & 1) != 0;
+}

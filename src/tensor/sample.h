@@ -22,6 +22,8 @@ WK_API bool wk__sample_is_step(const wk_op_def *row);
 WK_API wk_dtype wk__sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype);
 /* Whether the row can be run in this dtype: its key input takes it. */
 WK_API bool wk__sample_serves(const wk_op_def *row, wk_dtype dtype);
+/* Whether kernels of every device read this input on the host, so that it stays on the CPU. */
+WK_API bool wk__sample_stays(const wk_op_def *row, wk_tensor *const *in, int n_in, const void *attrs, int slot);
 /* Lay the values of a scoped tensor out anew. */
 WK_API wk_tensor *wk__sample_lay_out(wk_tensor *values, wk__sample_layout layout);
 

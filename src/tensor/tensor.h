@@ -266,6 +266,8 @@ WK_API void wk__fail_after_ops(int64_t count);
 
 /* ---- mixed precision ---- */
 /* Convert the operands of a row that has a class, into `converted`. */
+/* Where the call runs, and `call->in` with operands there; numbers that move are put into `placed` (place.c). */
+wk_status wk__place_operands(wk_context *context, wk_call *call, wk_tensor *placed[WK_MAX_IN]);
 wk_status wk__autocast_operands(wk_context *context, wk_call *call, wk_tensor *converted[WK_MAX_IN]);
 /* Drop the kept casts. */
 void wk__autocast_forget(wk_context *context);

@@ -8,6 +8,7 @@
 
 #include "tensor/backend.h"
 #include "train/agree.h"
+#include "train/device.h"
 #include "train/machine.h"
 #include "train/progress.h"
 #include "wick/step.h"
@@ -87,7 +88,9 @@ static wk_status check_classes(const trainer *t) {
 
 /* The model is drawn on the CPU: equal seeds, equal weights. */
 static wk_status choose_device(trainer *t) {
-    if (wk_device_parse(t->config->device, &t->device) == WK_OK) return wk_module_to_device(t->model, t->device);
+    char own[WK__DEVICE_NAME];
+    if (wk_device_parse(wk__own_device(t->config->device, own), &t->device) == WK_OK)
+        return wk_module_to_device(t->model, t->device);
     wk_error_prefix("device");
     return wk_error_code();
 }

@@ -24,6 +24,7 @@ static void tear_down(void) {
     remove_folder(folder);
 }
 TestSuite(ranks, .init = set_up, .fini = tear_down);
+TestSuite(cards, .init = set_up, .fini = tear_down);
 
 /* Open MPI leaks and unloads the modules that did, so no suppression can name them: with several ranks the leak checker
  * rests. */
@@ -311,4 +312,67 @@ Test(ranks, unknown_transport) {
     cr_assert_null(wk_group_create("pigeon"));
     cr_expect_eq(wk_error_code(), WK_NOT_FOUND);
     cr_expect_not_null(strstr(wk_message(), "the transport \"pigeon\" cannot be opened"), "%s", wk_message());
+}
+
+/* ---- memory of devices: the same scenarios, carried by NCCL, which the emulated device has too ---- */
+
+static void use_cards(void) {
+    if (access(WICK_BUILD_DIR "/lib/wick_cudaemu.so", R_OK) != 0) cr_skip_test("built without the emulated device");
+    wishes[0] = "WICK_TEST_DEVICE=cudaemu";
+}
+
+Test(cards, collectives) {
+    use_cards();
+    expect_success("1", "collectives");
+    expect_success("2", "collectives");
+    expect_success("3", "collectives");
+}
+
+Test(cards, two_equal_one_with_twice_the_batch) {
+    use_cards();
+    compare("train", "train");
+}
+
+Test(cards, accumulation_without_exchange) {
+    use_cards();
+    compare("accumulate", "train");
+}
+
+Test(cards, parameters_used_twice_by_one_rank_and_by_none) {
+    use_cards();
+    compare("branch", "branch");
+}
+
+Test(cards, buffers_are_those_of_rank_0) {
+    use_cards();
+    expect_success("2", "buffers");
+}
+
+Test(cards, hanging_rank_is_named) {
+    use_cards();
+    expect_name_of_hanging_rank("loop");
+}
+
+/* Open MPI is told to let the others go on, so that they tell. */
+Test(cards, killed_rank_is_named) {
+    use_cards();
+    wishes[1] = "OMPI_MCA_orte_enable_recovery=1";
+    program p = start_ranks("2", "large_loop", NULL);
+    (void)pid_of(0);
+    pid_t victim = pid_of(1);
+    pause_seconds(0.2);
+    cr_assert_eq(kill(victim, SIGKILL), 0);
+    int code = finish(&p, 15);
+    char *err = read_bytes(p.err, NULL);
+    cr_expect_neq(code, -1, "the job did not end");
+    cr_expect_not_null(strstr(err, "wick: rank 0 of 2 ends the job: all_reduce "), "%s", err);
+    cr_expect_not_null(strstr(err, "rank 1 of 2 (process "), "%s", err);
+    cr_expect_not_null(strstr(err, ") is gone"), "%s", err);
+    free(err);
+}
+
+Test(cards, two_devices_of_one_rank_are_refused) {
+    use_cards();
+    wishes[1] = "WICK_CUDAEMU_DEVICES=2";
+    expect_success("2", "two_devices");
 }

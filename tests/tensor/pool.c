@@ -81,8 +81,17 @@ Test(pool, neighbours_join) {
     wk__pool_give(all);
     char *small = wk__pool_take(3 * MIB), *rest = wk__pool_take(5 * MIB);
     cr_expect_eq(small, first);
-    cr_expect_eq(rest, small + 3 * MIB + 64, "what is left of a gap serves the next request");
+    cr_expect_eq(rest, small + 3 * MIB + 4096, "what is left of a gap serves the next request");
     wk__pool_give(small), wk__pool_give(rest), wk__pool_give(fence);
+}
+
+/* Results that start a line further than their operands make each load wait for the store before it. */
+Test(pool, blocks_start_at_the_same_place_of_a_page) {
+    if (!POOLED) return;
+    char *a = wk__pool_take(MIB), *b = wk__pool_take(3 * MIB / 2 + 100), *c = wk__pool_take(MIB);
+    cr_expect_eq((uintptr_t)a % 4096, (uintptr_t)b % 4096);
+    cr_expect_eq((uintptr_t)a % 4096, (uintptr_t)c % 4096);
+    wk__pool_give(a), wk__pool_give(b), wk__pool_give(c);
 }
 
 Test(pool, the_smallest_gap_that_fits) {

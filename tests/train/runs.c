@@ -768,6 +768,24 @@ Test(runs, the_emulated_device_gives_the_losses_of_the_cpu) {
     free(err);
 }
 
+/* NCCL between two ranks with a device each, which the emulator carries through shared memory. */
+Test(runs, ranks_on_devices_of_their_own_give_the_losses_of_the_cpu) {
+    double here[5], there[5];
+    for (int emulated = 0; emulated < 2; emulated++) {
+        char *err = NULL;
+        (void)setenv("WICK_CUDAEMU_DEVICES", "2", 1);
+        char *words[] = { "-o",          emulated ? "device=cudaemu" : "device=cpu",
+                          "-o",          "trainer.max_steps=5",
+                          "-o",          "trainer.log_every_n_steps=1",
+                          "--overwrite", NULL };
+        cr_assert_eq(train_ranks("2", &err, words), 0, "%s", err);
+        if (emulated) cr_expect_not_null(strstr(err, "training on cudaemu:0: "), "%s", err);
+        free(err);
+        cr_assert_eq(read_losses(inside("metrics.csv"), emulated ? there : here), 5);
+    }
+    for (int i = 0; i < 5; i++) cr_expect_float_eq(there[i], here[i], 1e-4, "step %d: %g, %g", i, there[i], here[i]);
+}
+
 Test(runs, a_device_that_is_not_there) {
     expect_refusal("device: there is no device \"gpu\"; expected cpu, cuda, cuda:N, cudaemu or cudaemu:N", "-o",
                    "device=gpu", NULL, NULL);

@@ -41,7 +41,8 @@ WK_API wk_status wk_gru(wk_tensor *x, wk_recurrent_weights weights, wk_tensor *h
 
 /* Sequences of different lengths without their padding: the steps of all sequences, longest first, one after the
  * other: data (Σ lengths, …), batch_sizes i64 (T): how many sequences reach each step.  sorted i64 (N): which sequence
- * stands at each place; unsorted: its inverse; both NULL where they were sorted.  torch.nn.utils.rnn.PackedSequence */
+ * stands at each place; unsorted: its inverse; both NULL where they were sorted.  All but data lie on the CPU.
+ * torch.nn.utils.rnn.PackedSequence */
 typedef struct wk_packed {
     wk_tensor *data, *batch_sizes, *sorted, *unsorted;
 } wk_packed;

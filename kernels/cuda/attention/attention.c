@@ -42,7 +42,7 @@ static bool describe(const wk_call *call, wk_tensor *const *in, wk_cuda_attentio
     a->mask_kind = kind_of_mask(mask, q);
     if (mask) a->mask = matrices_of(mask);
     return q->rank <= 4 && a->batches * a->heads <= MOST_BLOCKS
-           && wk_cuda_attention_fits(a->width, a->value_width, q->dtype == WK_F64 ? 8 : 4);
+           && wk__cuda_attention_fits(a->width, a->value_width, q->dtype == WK_F64 ? 8 : 4);
 }
 
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -50,7 +50,7 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     if (!describe(call, call->in, &a)) return WK_UNSUPPORTED;
     a.y = matrices_of(call->out[0]);
     a.lse = call->out[1]->data;
-    return wk__cuda_launched(call, wk_cuda_attention_forward(&a, call->in[0]->dtype, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_attention_forward(&a, call->in[0]->dtype, ctx->stream));
 }
 
 /* (dy, q, k, v, mask, key, y, lse) -> dq, dk, dv */
@@ -65,7 +65,7 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const size_t bytes = (size_t)lse->count * wk_dtype_size((wk_dtype)lse->dtype);
     a.delta = wk__cuda_scratch_take(ctx, bytes);
     if (!a.delta) return wk_error_code();
-    wk_status status = wk__cuda_launched(call, wk_cuda_attention_backward(&a, call->in[1]->dtype, ctx->stream));
+    wk_status status = wk__cuda_launched(call, wk__cuda_attention_backward(&a, call->in[1]->dtype, ctx->stream));
     wk__cuda_scratch_give(ctx, a.delta, bytes);
     return status;
 }

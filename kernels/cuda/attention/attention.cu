@@ -14,23 +14,10 @@
 
 #include "cuda/convert.h"
 #include "cuda/random/philox.h"
+#include "cuda/together.h"
 
 enum { WARPS = 4, LANES = 32, COLUMNS = WK_CUDA_ATTENTION_WIDTH / LANES }; /* a lane's columns of a result */
 enum { OWN_FORWARD = 4, OWN_BACKWARD = 2, SHARED_BYTES = 48 << 10 };
-
-/* ---- within a warp ---- */
-
-template <class R> __device__ R warp_sum(R x) {
-    for (int step = 16; step; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
-    return x;
-}
-template <class R> __device__ R warp_most(R x) {
-    for (int step = 16; step; step /= 2) {
-        R other = __shfl_xor_sync(0xffffffffu, x, step);
-        x = other > x ? other : x;
-    }
-    return x;
-}
 
 /* ---- matrices ---- */
 
@@ -136,11 +123,11 @@ template <class T, class R> __global__ void forward(const wk_cuda_attention a) {
         WK_UNROLL
         for (int r = 0; r < OWN; r++) {
             const R product = dot(q + (warp * OWN + r) * width, k + lane * (width + 1), width);
-            const R s = score<T>(a, h, own + r, col + lane, product), now = warp_most(s);
+            const R s = score<T>(a, h, own + r, col + lane, product), now = wk_warp_together<true>(s);
             const R before = most[r], next = now > before ? now : before, shift = next == -(R)INFINITY ? R(0) : next;
             const R weight = exp(s - shift), factor = before == -(R)INFINITY ? R(0) : exp(before - shift);
             most[r] = next;
-            total[r] = total[r] * factor + warp_sum(weight);
+            total[r] = total[r] * factor + wk_warp_together<false>(weight);
             WK_UNROLL
             for (int c = 0; c < COLUMNS; c++) sums[r][c] *= factor;
             weights[r * LANES + lane] = weight * dropped<R>(a, h, own + r, col + lane);
@@ -196,7 +183,7 @@ template <class T, class R> __global__ void backward_queries(const wk_cuda_atten
         R part = 0;
         for (int e = lane; i < a.queries && e < value_width; e += LANES)
             part += dy[(warp * OWN + r) * value_width + e] * (R)wk_get(y[e * a.y.col]);
-        delta[r] = warp_sum(part);
+        delta[r] = wk_warp_together<false>(part);
         lse[r] = i < a.queries ? static_cast<const R *>(a.lse)[blockIdx.y * a.queries + i] : -(R)INFINITY;
         if (lane == 0 && i < a.queries) static_cast<R *>(a.delta)[blockIdx.y * a.queries + i] = delta[r];
     }
@@ -285,7 +272,7 @@ static int64_t backward_elements(int64_t width, int64_t value_width) {
     return rows * (width + value_width) + LANES * (width + value_width + 2) + 2 * rows * LANES;
 }
 
-extern "C" bool wk_cuda_attention_fits(int64_t width, int64_t value_width, size_t real) {
+extern "C" bool wk__cuda_attention_fits(int64_t width, int64_t value_width, size_t real) {
     if (width > WK_CUDA_ATTENTION_WIDTH || value_width > WK_CUDA_ATTENTION_WIDTH) return false;
     return forward_elements(width, value_width) * (int64_t)real <= SHARED_BYTES
            && backward_elements(width, value_width) * (int64_t)real <= SHARED_BYTES;
@@ -314,10 +301,10 @@ template <class T> static int run_backward(const wk_cuda_attention *a, void *str
     return error;
 }
 
-extern "C" int wk_cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream) {
+extern "C" int wk__cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream) {
     WK_FLOAT_CASES(dtype, run_forward, a, stream);
 }
 
-extern "C" int wk_cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream) {
+extern "C" int wk__cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream) {
     WK_FLOAT_CASES(dtype, run_backward, a, stream);
 }

@@ -42,10 +42,10 @@ typedef struct wk_cuda_attention {
 enum { WK_CUDA_ATTENTION_WIDTH = 128 }; /* of a head, at most */
 
 /* Whether the tiles of such heads fit into a block's shared memory; elements of sums have `real` bytes. */
-bool wk_cuda_attention_fits(int64_t width, int64_t value_width, size_t real);
+bool wk__cuda_attention_fits(int64_t width, int64_t value_width, size_t real);
 /* dtype: a wk_dtype, of q.  They return a cudaError_t. */
-int wk_cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream);
-int wk_cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream);
+int wk__cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream);
+int wk__cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream);
 
 #ifdef __cplusplus
 }

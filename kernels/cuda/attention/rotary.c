@@ -2,14 +2,14 @@
 #include "cuda/attention/rotary.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 /* All axes but the last; those that a table lacks are broadcast. */
 static void add_rows(wk_cuda_rotary *r, const wk_tensor *tensor) {
     wk_tensor rows = *tensor;
     r->stride[r->rows.operands] = tensor->stride[tensor->rank - 1];
     rows.rank--;
-    wk_cuda_walk_add(&r->rows, &rows);
+    wk_walk_add(&r->rows, &rows);
 }
 
 static wk_status rotary(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -33,8 +33,8 @@ static wk_status rotary(wk_kernel_ctx *ctx, const wk_call *call) {
     add_rows(&r, x);
     add_rows(&r, cosines);
     add_rows(&r, sines);
-    wk_cuda_walk_simplify(&r.rows, false);
-    return wk__cuda_launched(call, wk_cuda_rotate(&r, x->dtype, ctx->stream));
+    wk_walk_simplify_in_order(&r.rows);
+    return wk__cuda_launched(call, wk__cuda_rotate(&r, x->dtype, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_rotary[] = { { "rotary", WK_FLOATS, rotary }, { 0 } };

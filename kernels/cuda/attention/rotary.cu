@@ -5,6 +5,7 @@
  */
 #include "cuda/attention/rotary.h"
 
+#include "cuda/divide.h"
 #include "cuda/elements.h"
 
 namespace {
@@ -13,8 +14,8 @@ template <class T> __global__ void rotate(const wk_cuda_rotary r) {
     using R = wk_real<T>;
     const int64_t threads = (int64_t)gridDim.x * blockDim.x, all = r.rows.count * r.width;
     for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < all; at += threads) {
-        const int64_t row = at / r.width, i = at - row * r.width;
-        int64_t start[4];
+        int64_t i, start[4];
+        const int64_t row = wk_divide(at, r.width, &i);
         wk_walk_offsets<4>(r.rows, row, start);
         const T *x = static_cast<const T *>(r.x) + start[1];
         T *y = static_cast<T *>(r.y) + start[0] + i * r.stride[0];
@@ -22,7 +23,7 @@ template <class T> __global__ void rotate(const wk_cuda_rotary r) {
             *y = x[i * r.stride[1]];
             continue;
         }
-        const int64_t pair = r.interleaved ? i / 2 : i % r.pairs;
+        const int64_t pair = r.interleaved ? i / 2 : i < r.pairs ? i : i - r.pairs;
         const bool second = r.interleaved ? i % 2 : i >= r.pairs;
         const int64_t step = r.interleaved ? 1 : r.pairs, other = second ? i - step : i + step;
         const R cosine = wk_get(static_cast<const T *>(r.cosines)[start[2] + pair * r.stride[2]]);
@@ -38,6 +39,6 @@ template <class T> int launch(const wk_cuda_rotary *r, void *stream) {
 
 } // namespace
 
-extern "C" int wk_cuda_rotate(const wk_cuda_rotary *r, int dtype, void *stream) {
+extern "C" int wk__cuda_rotate(const wk_cuda_rotary *r, int dtype, void *stream) {
     WK_FLOAT_CASES(dtype, launch, r, stream);
 }

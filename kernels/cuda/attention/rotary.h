@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_ROTARY_H
 #define WICK_KERNELS_CUDA_ROTARY_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -10,7 +10,7 @@ extern "C" {
 
 /* Operands y, x, cosines, sines: `rows` walks over all axes but the last, along which `stride` goes. */
 typedef struct wk_cuda_rotary {
-    wk_cuda_walk rows;
+    wk_walk rows;
     int64_t stride[4];
     int64_t width, pairs; /* of x's last axis; 2 pairs ≤ width */
     bool interleaved, back;
@@ -19,7 +19,7 @@ typedef struct wk_cuda_rotary {
 } wk_cuda_rotary;
 
 /* dtype: a wk_dtype, of all operands.  Returns a cudaError_t. */
-int wk_cuda_rotate(const wk_cuda_rotary *r, int dtype, void *stream);
+int wk__cuda_rotate(const wk_cuda_rotary *r, int dtype, void *stream);
 
 #ifdef __cplusplus
 }

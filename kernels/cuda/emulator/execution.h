@@ -71,7 +71,13 @@ cudaError_t launch(const char *name, dim3 grid, dim3 block, size_t shared, cudaS
 // Memory of the block.  Static variables are told apart by an address of their own.
 void *shared(const void *site, size_t bytes, size_t alignment);
 void *dynamic_shared();
+namespace race {
+void vector_access(const void *address, size_t bytes);
+}
 inline void check_aligned(const void *pointer, size_t bytes) {
+#ifdef WICK_CUDAEMU_COUNTING
+    race::vector_access(pointer, bytes);
+#endif
     if (reinterpret_cast<size_t>(pointer) % bytes) fail("address %p is not aligned to %zu bytes", pointer, bytes);
 }
 

@@ -5,6 +5,7 @@
 //                         number giving the same order
 //   WICK_CUDAEMU_THREADS  threads of the host for one launch (those of OpenMP)
 #include "race.h"
+#include "tensor/backend.h"
 #include "scheduler.h"
 
 #include <atomic>
@@ -70,8 +71,10 @@ static cudaError_t run_in_order(const Launch &launch, uint64_t blocks, Order ord
         do step = next_random(&random) % blocks;
         while (common(step, blocks) != 1);
     }
-    for (uint64_t i = 0; i < blocks; i++, at = (at + step) % blocks)
+    for (uint64_t i = 0; i < blocks; i++, at = (at + step) % blocks) {
         if (!worker->run_block(block_at(launch.grid, at))) return cudaErrorLaunchFailure;
+        race::end_block();
+    }
     return cudaSuccess;
 }
 
@@ -115,12 +118,18 @@ static cudaError_t run_spread(const Launch &launch, uint64_t blocks) {
 cudaError_t run(const Launch &launch) {
     uint64_t blocks = (uint64_t)launch.grid.x * launch.grid.y * launch.grid.z;
     Order order = order_from_environment();
-    race::begin_launch();
     if (order.kind == Order::forward && !race::watching()) return run_spread(launch, blocks);
-    return run_in_order(launch, blocks, order);
+    race::begin_launch(launch.name);
+    const cudaError_t error = run_in_order(launch, blocks, order);
+    race::end_launch();
+    return error;
 }
 
 } // namespace cudaemu
+
+extern "C" int wk__cudaemu_traffic(wk_kernel_traffic *rows, int most) {
+    return cudaemu::race::traffic(rows, most);
+}
 
 extern "C" cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
     using namespace cudaemu;

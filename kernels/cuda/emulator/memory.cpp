@@ -5,7 +5,9 @@
 // address sanitizer they are poisoned as well.  A copy says which of its ends lies on a device, and is refused where
 // that is not so.
 //
+//   WICK_CUDAEMU_GUARD=1  the host that touches it dies (guard.h)
 //   WICK_CUDAEMU_FAIL=k   the k-th allocation since the variable took this value fails
+#include "guard.h"
 #include "sanitizer.h"
 #include "state.h"
 
@@ -52,6 +54,17 @@ static bool must_fail() {
     return left > 0 && --left == 0;
 }
 
+static char *take_block(size_t bytes, int device) {
+    return static_cast<char *>(device >= 0 && guard::on() ? guard::take(bytes) : std::aligned_alloc(256, bytes));
+}
+
+static void give_block(char *block, size_t bytes, int device) {
+    if (device >= 0 && guard::on())
+        guard::give(block, bytes);
+    else
+        std::free(block);
+}
+
 static cudaError_t allocate(void **memory, size_t bytes, int device) {
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
@@ -59,7 +72,8 @@ static cudaError_t allocate(void **memory, size_t bytes, int device) {
     if (must_fail()) return cudaErrorMemoryAllocation;
     if (device >= 0 && used[device] + rounded(bytes) > memory_limit()) return cudaErrorMemoryAllocation;
     size_t whole = rounded(bytes) + 2 * red_zone;
-    char *block = whole < bytes ? nullptr : static_cast<char *>(std::aligned_alloc(256, whole));
+    const guard::Open open;
+    char *block = whole < bytes ? nullptr : take_block(whole, device);
     if (!block) return cudaErrorMemoryAllocation;
     char *at = block + red_zone;
     std::memset(block, red, red_zone);
@@ -103,8 +117,9 @@ static cudaError_t release(void *memory, bool of_host) {
     Allocation freed = found->second;
     allocations.erase(found);
     if (freed.device >= 0) used[freed.device] -= rounded(freed.bytes);
+    const guard::Open open;
     check_red_zones(static_cast<unsigned char *>(memory), freed.bytes);
-    std::free(static_cast<char *>(memory) - red_zone);
+    give_block(static_cast<char *>(memory) - red_zone, rounded(freed.bytes) + 2 * red_zone, freed.device);
     return cudaSuccess;
 }
 

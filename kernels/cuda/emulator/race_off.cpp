@@ -7,8 +7,14 @@ namespace race {
 bool watching() {
     return false;
 }
-void begin_launch() {}
+void begin_launch(const char *) {}
+void end_block() {}
+void end_launch() {}
 void atomic_access(const void *, size_t) {}
+void vector_access(const void *, size_t) {}
+int traffic(wk_kernel_traffic *, int) {
+    return -1;
+}
 
 } // namespace race
 } // namespace cudaemu

@@ -5,6 +5,8 @@
 #ifndef WICK_CUDAEMU_STATE_H
 #define WICK_CUDAEMU_STATE_H
 
+#include "guard.h"
+
 #include <cuda_runtime_api.h>
 
 #include <functional>
@@ -54,6 +56,7 @@ template <class F> cudaError_t submit(cudaStream_t stream, F operation) {
         stream->capture->operations.push_back(Operation(operation));
         return cudaSuccess;
     }
+    const guard::Open open;
     return answer(operation());
 }
 

@@ -39,29 +39,29 @@ static wk_status conv(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_conv_opts *opts = call->attrs;
     const wk_tensor *x = call->in[0], *weight = call->in[1], *bias = call->in[2], *y = call->out[0];
     const wk_cuda_convolution s = shape_of(opts, x, weight, y);
-    return wk__cuda_launched(call, wk_cuda_conv_forward(&s, x->dtype, x->data, weight->data, bias ? bias->data : NULL,
-                                                        bias ? bias->stride[0] : 0,
-                                                        opts->activation == WK_ACTIVATION_RELU, y->data, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_conv_forward(&s, x->dtype, x->data, weight->data, bias ? bias->data : NULL,
+                                                         bias ? bias->stride[0] : 0,
+                                                         opts->activation == WK_ACTIVATION_RELU, y->data, ctx->stream));
 }
 
 static wk_status conv_backward_input(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_conv_grad_attrs *attrs = call->attrs;
     const wk_tensor *dy = call->in[0], *weight = call->in[1], *dx = call->out[0];
     const wk_cuda_convolution s = shape_of(&attrs->conv, dx, weight, dy);
-    return wk__cuda_launched(call,
-                             wk_cuda_conv_backward_input(&s, dx->dtype, dy->data, weight->data, dx->data, ctx->stream));
+    return wk__cuda_launched(
+        call, wk__cuda_conv_backward_input(&s, dx->dtype, dy->data, weight->data, dx->data, ctx->stream));
 }
 
 static wk_status conv_backward_weight(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_conv_grad_attrs *attrs = call->attrs;
     const wk_tensor *x = call->in[0], *dy = call->in[1], *dweight = call->out[0], *dbias = call->out[1];
     const wk_cuda_convolution s = shape_of(&attrs->conv, x, dweight, dy);
-    const size_t bytes = (size_t)wk_cuda_conv_scratch(&s, x->dtype);
+    const size_t bytes = (size_t)wk__cuda_conv_scratch(&s, x->dtype);
     void *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
     wk_status status =
-        wk__cuda_launched(call, wk_cuda_conv_backward_weight(&s, x->dtype, x->data, dy->data, dweight->data,
-                                                             dbias->data, scratch, ctx->stream));
+        wk__cuda_launched(call, wk__cuda_conv_backward_weight(&s, x->dtype, x->data, dy->data, dweight->data,
+                                                              dbias->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }

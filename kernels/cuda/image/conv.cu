@@ -13,6 +13,7 @@
 #include "cuda/image/conv.h"
 
 #include "cuda/convert.h"
+#include "cuda/divide.h"
 
 namespace {
 
@@ -29,24 +30,20 @@ struct Tap {
 
 __device__ __forceinline__ Tap tap_of(const wk_cuda_convolution &s, int64_t depth) {
     Tap tap;
-    tap.w = depth % s.kernel[2];
-    depth /= s.kernel[2];
-    tap.h = depth % s.kernel[1];
-    depth /= s.kernel[1];
-    tap.d = depth % s.kernel[0];
-    tap.channel = depth / s.kernel[0];
+    tap.w = wk_place(&depth, s.kernel[2]);
+    tap.h = wk_place(&depth, s.kernel[1]);
+    tap.d = wk_place(&depth, s.kernel[0]);
+    tap.channel = depth;
     return tap;
 }
 
 /* Pixel number `row` of images with `size`, counted in the order N, D, H, W. */
 __device__ __forceinline__ Pixel pixel_of(const int64_t *size, int64_t row) {
     Pixel p;
-    p.w = row % size[2];
-    row /= size[2];
-    p.h = row % size[1];
-    row /= size[1];
-    p.d = row % size[0];
-    p.n = row / size[0];
+    p.w = wk_place(&row, size[2]);
+    p.h = wk_place(&row, size[1]);
+    p.d = wk_place(&row, size[0]);
+    p.n = row;
     return p;
 }
 
@@ -99,9 +96,10 @@ template <class T> struct Forward {
 __device__ __forceinline__ bool result_of(const wk_cuda_convolution &s, int axis, int64_t at, int64_t tap,
                                           int64_t *result) {
     const int64_t reach = at + s.padding[axis] - tap * s.dilation[axis];
-    if (reach < 0 || reach % s.stride[axis]) return false;
-    *result = reach / s.stride[axis];
-    return *result < s.out[axis];
+    if (reach < 0) return false;
+    int64_t rest;
+    *result = wk_divide(reach, s.stride[axis], &rest);
+    return rest == 0 && *result < s.out[axis];
 }
 
 template <class T> struct BackwardInput {
@@ -214,8 +212,9 @@ template <class P> __global__ void __launch_bounds__(THREADS) product(const P p)
 
 template <class P> int launch(const P &p, int64_t parts, void *stream) {
     if (p.rows == 0 || p.columns == 0) return 0;
-    const dim3 grid((unsigned)((p.rows + TILE - 1) / TILE), (unsigned)((p.columns + TILE - 1) / TILE),
-                    (unsigned)(p.s.groups * parts));
+    const int64_t across = (p.rows + TILE - 1) / TILE, down = (p.columns + TILE - 1) / TILE, deep = p.s.groups * parts;
+    if (across > 0x7FFFFFFF || down > 65535 || deep > 65535) return (int)cudaErrorInvalidConfiguration;
+    const dim3 grid((unsigned)across, (unsigned)down, (unsigned)deep);
     return WK_LAUNCH(product<P>, grid, dim3(THREADS), 0, stream, p);
 }
 
@@ -316,22 +315,22 @@ int backward_weight(const wk_cuda_convolution &s, const void *x, const void *dy,
 
 } // namespace
 
-extern "C" int wk_cuda_conv_forward(const wk_cuda_convolution *shape, int dtype, const void *x, const void *weight,
+extern "C" int wk__cuda_conv_forward(const wk_cuda_convolution *shape, int dtype, const void *x, const void *weight,
                                     const void *bias, int64_t bias_stride, int relu, void *y, void *stream) {
     WK_FLOAT_CASES(dtype, forward, *shape, x, weight, bias, bias_stride, relu, y, stream)
 }
 
-extern "C" int wk_cuda_conv_backward_input(const wk_cuda_convolution *shape, int dtype, const void *dy,
+extern "C" int wk__cuda_conv_backward_input(const wk_cuda_convolution *shape, int dtype, const void *dy,
                                            const void *weight, void *dx, void *stream) {
     WK_FLOAT_CASES(dtype, backward_input, *shape, dy, weight, dx, stream)
 }
 
-extern "C" int64_t wk_cuda_conv_scratch(const wk_cuda_convolution *shape, int dtype) {
+extern "C" int64_t wk__cuda_conv_scratch(const wk_cuda_convolution *shape, int dtype) {
     const int64_t count = shape->k * (shape->c / shape->groups) * area(shape->kernel);
-    return parts_of(*shape) * count * (dtype == 1 ? 8 : 4);
+    return parts_of(*shape) * count * (dtype == WK_F64 ? 8 : 4);
 }
 
-extern "C" int wk_cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
+extern "C" int wk__cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
                                             void *dweight, void *dbias, void *scratch, void *stream) {
     WK_FLOAT_CASES(dtype, backward_weight, *shape, x, dy, dweight, dbias, scratch, stream)
 }

@@ -17,14 +17,14 @@ typedef struct wk_cuda_convolution {
 } wk_cuda_convolution;
 
 /* All give a cudaError_t; dtype is a wk_dtype of floats.  bias (k) or NULL, its stride in elements. */
-int wk_cuda_conv_forward(const wk_cuda_convolution *shape, int dtype, const void *x, const void *weight,
-                         const void *bias, int64_t bias_stride, int relu, void *y, void *stream);
-int wk_cuda_conv_backward_input(const wk_cuda_convolution *shape, int dtype, const void *dy, const void *weight,
-                                void *dx, void *stream);
+int wk__cuda_conv_forward(const wk_cuda_convolution *shape, int dtype, const void *x, const void *weight,
+                          const void *bias, int64_t bias_stride, int relu, void *y, void *stream);
+int wk__cuda_conv_backward_input(const wk_cuda_convolution *shape, int dtype, const void *dy, const void *weight,
+                                 void *dx, void *stream);
 /* Bytes of scratch for the sums over parts of the batch. */
-int64_t wk_cuda_conv_scratch(const wk_cuda_convolution *shape, int dtype);
-int wk_cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
-                                 void *dweight, void *dbias, void *scratch, void *stream);
+int64_t wk__cuda_conv_scratch(const wk_cuda_convolution *shape, int dtype);
+int wk__cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
+                                  void *dweight, void *dbias, void *scratch, void *stream);
 
 #ifdef __cplusplus
 }

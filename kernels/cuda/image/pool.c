@@ -52,7 +52,7 @@ static wk_status forward_max(wk_kernel_ctx *ctx, const wk_call *call, const wk_p
     strides_of(y, s.y);
     strides_of(taps, s.taps);
     s.wide = taps->dtype == WK_I32;
-    return wk__cuda_launched(call, wk_cuda_max_pool(&s, x->dtype, x->data, y->data, taps->data, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_max_pool(&s, x->dtype, x->data, y->data, taps->data, ctx->stream));
 }
 static wk_status max_pool(wk_kernel_ctx *ctx, const wk_call *call) {
     return forward_max(ctx, call, call->attrs);
@@ -66,7 +66,7 @@ static wk_status avg_pool(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_cuda_pooling s = pooling_of(x->shape, y, call->attrs);
     strides_of(x, s.x);
     strides_of(y, s.y);
-    return wk__cuda_launched(call, wk_cuda_avg_pool(&s, x->dtype, x->data, y->data, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_avg_pool(&s, x->dtype, x->data, y->data, ctx->stream));
 }
 
 static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tensor *taps) {
@@ -79,7 +79,7 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, const wk_tens
     s.wide = taps && taps->dtype == WK_I32;
     s.divisor = attrs->pool.divisor;
     return wk__cuda_launched(
-        call, wk_cuda_pool_backward(&s, dx->dtype, dy->data, taps ? taps->data : NULL, dx->data, ctx->stream));
+        call, wk__cuda_pool_backward(&s, dx->dtype, dy->data, taps ? taps->data : NULL, dx->data, ctx->stream));
 }
 static wk_status max_pool_backward(wk_kernel_ctx *ctx, const wk_call *call) {
     return backward(ctx, call, call->in[1]);
@@ -94,7 +94,7 @@ static wk_status max_pool_positions(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_cuda_pooling s = pooling_of(attrs->dims.size, taps, attrs->adaptive ? NULL : &attrs->pool);
     strides_of(taps, s.taps);
     s.wide = taps->dtype == WK_I32;
-    return wk__cuda_launched(call, wk_cuda_max_pool_positions(&s, taps->data, y->data, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_max_pool_positions(&s, taps->data, y->data, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_pool[] = {

@@ -8,6 +8,7 @@
 #include "cuda/image/pool.h"
 
 #include "cuda/convert.h"
+#include "cuda/divide.h"
 
 namespace {
 
@@ -20,9 +21,9 @@ __device__ __forceinline__ Element element_of(const wk_cuda_pooling &s, const in
                                               int64_t i) {
     Element e;
     const bool channels_last = stride[1] == 1 && s.c > 1;
-    if (channels_last) e.c = i % s.c, i /= s.c;
-    for (int axis = 2; axis >= 0; axis--) e.at[axis] = i % size[axis], i /= size[axis];
-    if (!channels_last) e.c = i % s.c, i /= s.c;
+    if (channels_last) e.c = wk_place(&i, s.c);
+    for (int axis = 2; axis >= 0; axis--) e.at[axis] = wk_place(&i, size[axis]);
+    if (!channels_last) e.c = wk_place(&i, s.c);
     e.n = i;
     return e;
 }
@@ -128,8 +129,10 @@ __device__ __forceinline__ void cover(const wk_cuda_pooling &s, int axis, int64_
 /* Which tap of window o element i is; -1: none. */
 __device__ __forceinline__ int64_t tap_at(const wk_cuda_pooling &s, int axis, const Window &w, int64_t i) {
     const int64_t reach = i - w.start, dilation = s.stride[axis] ? s.dilation[axis] : 1;
-    if (reach < 0 || reach % dilation) return -1;
-    return reach / dilation >= w.from && reach / dilation < w.to ? reach / dilation : -1;
+    if (reach < 0) return -1;
+    int64_t rest;
+    const int64_t tap = wk_divide(reach, dilation, &rest);
+    return rest == 0 && tap >= w.from && tap < w.to ? tap : -1;
 }
 
 template <class T>
@@ -173,12 +176,12 @@ __global__ void positions(const wk_cuda_pooling s, const void *taps, int64_t *to
     if (i >= windows(s)) return;
     int64_t rest = i, flat = 0;
     Element e;
-    for (int axis = 2; axis >= 0; axis--) e.at[axis] = rest % s.steps[axis], rest /= s.steps[axis];
-    e.c = rest % s.c, e.n = rest / s.c;
+    for (int axis = 2; axis >= 0; axis--) e.at[axis] = wk_place(&rest, s.steps[axis]);
+    e.c = wk_place(&rest, s.c), e.n = rest;
     const int64_t at = offset_of(s.taps, e);
     rest = s.wide ? static_cast<const int32_t *>(taps)[at] : static_cast<const uint8_t *>(taps)[at];
     int64_t tap[3];
-    for (int axis = 2; axis >= 0; axis--) tap[axis] = rest % s.kernel[axis], rest /= s.kernel[axis];
+    for (int axis = 2; axis >= 0; axis--) tap[axis] = wk_place(&rest, s.kernel[axis]);
     for (int axis = 0; axis < 3; axis++) {
         int64_t place = window_of(s, axis, e.at[axis]).start + tap[axis] * s.dilation[axis];
         place = place < 0 ? 0 : place < s.size[axis] ? place : s.size[axis] - 1;
@@ -216,17 +219,17 @@ int launch_backward(const wk_cuda_pooling &s, const void *dy, const void *taps, 
 
 } // namespace
 
-extern "C" int wk_cuda_max_pool(const wk_cuda_pooling *s, int dtype, const void *x, void *y, void *taps, void *stream) {
+extern "C" int wk__cuda_max_pool(const wk_cuda_pooling *s, int dtype, const void *x, void *y, void *taps, void *stream) {
     WK_FLOAT_CASES(dtype, launch_max, *s, x, y, taps, stream)
 }
-extern "C" int wk_cuda_avg_pool(const wk_cuda_pooling *s, int dtype, const void *x, void *y, void *stream) {
+extern "C" int wk__cuda_avg_pool(const wk_cuda_pooling *s, int dtype, const void *x, void *y, void *stream) {
     WK_FLOAT_CASES(dtype, launch_mean, *s, x, y, stream)
 }
-extern "C" int wk_cuda_pool_backward(const wk_cuda_pooling *s, int dtype, const void *dy, const void *taps, void *dx,
+extern "C" int wk__cuda_pool_backward(const wk_cuda_pooling *s, int dtype, const void *dy, const void *taps, void *dx,
                                      void *stream) {
     WK_FLOAT_CASES(dtype, launch_backward, *s, dy, taps, dx, stream)
 }
-extern "C" int wk_cuda_max_pool_positions(const wk_cuda_pooling *s, const void *taps, int64_t *to, void *stream) {
+extern "C" int wk__cuda_max_pool_positions(const wk_cuda_pooling *s, const void *taps, int64_t *to, void *stream) {
     if (all_windows(*s) == 0) return 0;
     return WK_LAUNCH(positions, blocks_for(all_windows(*s)), 256, 0, stream, *s, taps, to);
 }

@@ -19,13 +19,13 @@ typedef struct wk_cuda_pooling {
 } wk_cuda_pooling;
 
 /* All give a cudaError_t; dtype is a wk_dtype of floats. */
-int wk_cuda_max_pool(const wk_cuda_pooling *pooling, int dtype, const void *x, void *y, void *taps, void *stream);
-int wk_cuda_avg_pool(const wk_cuda_pooling *pooling, int dtype, const void *x, void *y, void *stream);
+int wk__cuda_max_pool(const wk_cuda_pooling *pooling, int dtype, const void *x, void *y, void *taps, void *stream);
+int wk__cuda_avg_pool(const wk_cuda_pooling *pooling, int dtype, const void *x, void *y, void *stream);
 /* taps NULL: of means. */
-int wk_cuda_pool_backward(const wk_cuda_pooling *pooling, int dtype, const void *dy, const void *taps, void *dx,
-                          void *stream);
+int wk__cuda_pool_backward(const wk_cuda_pooling *pooling, int dtype, const void *dy, const void *taps, void *dx,
+                           void *stream);
 /* positions: i64, row major. */
-int wk_cuda_max_pool_positions(const wk_cuda_pooling *pooling, const void *taps, int64_t *positions, void *stream);
+int wk__cuda_max_pool_positions(const wk_cuda_pooling *pooling, const void *taps, int64_t *positions, void *stream);
 
 #ifdef __cplusplus
 }

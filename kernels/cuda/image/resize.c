@@ -2,7 +2,7 @@
 #include "cuda/image/resize.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 /* As PyTorch computes places: in f32 except for f64. */
 static double step_of(const wk_resize_axis_attrs *a, bool wide) {
@@ -13,10 +13,10 @@ static double step_of(const wk_resize_axis_attrs *a, bool wide) {
 }
 
 /* The axis has one element for the walk. */
-static void add_rows(wk_cuda_walk *rows, const wk_tensor *tensor, int64_t axis) {
+static void add_rows(wk_walk *rows, const wk_tensor *tensor, int64_t axis) {
     wk_tensor others = *tensor;
     others.shape[axis] = 1;
-    wk_cuda_walk_add(rows, &others);
+    wk_walk_add(rows, &others);
 }
 
 static wk_status resize_axis(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -43,8 +43,8 @@ static wk_status resize_axis(wk_kernel_ctx *ctx, const wk_call *call) {
     }
     add_rows(&r.rows, y, a->axis);
     add_rows(&r.rows, x, a->axis);
-    wk_cuda_walk_simplify(&r.rows, true);
-    return wk__cuda_launched(call, wk_cuda_resize_axis(&r, x->dtype, ctx->stream));
+    wk_walk_simplify(&r.rows);
+    return wk__cuda_launched(call, wk__cuda_resize_axis(&r, x->dtype, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_resize[] = { { "resize_axis", WK_FLOATS, resize_axis }, { 0 } };

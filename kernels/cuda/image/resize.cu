@@ -7,6 +7,7 @@
  */
 #include "cuda/image/resize.h"
 
+#include "cuda/divide.h"
 #include "cuda/elements.h"
 #include "wick/ops/resize.h"
 
@@ -135,9 +136,9 @@ template <class T> __global__ void resize(const wk_cuda_resize r) {
     const int64_t length = r.transposed ? r.from : r.to, all = r.rows.count * length;
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < all; at += threads) {
-        const int64_t row = r.axis_last ? at / length : at % r.rows.count;
-        const int64_t i = r.axis_last ? at % length : at / r.rows.count;
-        int64_t start[2];
+        int64_t start[2], rest;
+        const int64_t whole = wk_divide(at, r.axis_last ? length : r.rows.count, &rest);
+        const int64_t row = r.axis_last ? whole : rest, i = r.axis_last ? rest : whole;
         wk_walk_offsets<2>(r.rows, row, start);
         const T *x = static_cast<const T *>(r.x) + start[1];
         wk_put(static_cast<T *>(r.y) + start[0] + i * r.y_stride, r.transposed ? gathered(r, x, i) : result(r, x, i));
@@ -151,6 +152,6 @@ template <class T> int launch(const wk_cuda_resize *r, void *stream) {
 
 } // namespace
 
-extern "C" int wk_cuda_resize_axis(const wk_cuda_resize *r, int dtype, void *stream) {
+extern "C" int wk__cuda_resize_axis(const wk_cuda_resize *r, int dtype, void *stream) {
     WK_FLOAT_CASES(dtype, launch, r, stream);
 }

@@ -6,7 +6,7 @@
 #include "cuda/cuda.h"
 #include "cuda/layout/copy.h"
 #include "cuda/layout/fill.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -18,10 +18,10 @@ static int size_of(const wk_tensor *tensor) {
 static wk_status copy_into(wk_kernel_ctx *ctx, const wk_call *call, const wk_tensor *out, int64_t start,
                            const int64_t stride[], const wk_tensor *x) {
     if (x->count == 0) return WK_OK;
-    wk_cuda_walk walk = { .operands = 1, .rank = x->rank, .count = x->count };
+    wk_walk walk = { .operands = 1, .rank = x->rank, .count = x->count };
     for (int i = 0; i < x->rank; i++) walk.shape[i] = x->shape[i], walk.stride[0][i] = stride[i];
-    wk_cuda_walk_add(&walk, x);
-    wk_cuda_walk_simplify(&walk, true);
+    wk_walk_add(&walk, x);
+    wk_walk_simplify(&walk);
     char *to = (char *)out->data + start * size_of(out);
     return wk__cuda_launched(call, wk__cuda_copy(to, x->data, size_of(x), &walk, ctx->stream));
 }
@@ -29,16 +29,16 @@ static wk_status copy_into(wk_kernel_ctx *ctx, const wk_call *call, const wk_ten
 /* Every element of a dense tensor becomes the number. */
 static wk_status fill_with(wk_kernel_ctx *ctx, const wk_call *call, const wk_tensor *out, double value) {
     return wk__cuda_launched(
-        call, wk_cuda_fill(out->data, wk__cuda_element(out->dtype, value), size_of(out), out->count, ctx->stream));
+        call, wk__cuda_fill(out->data, wk__cuda_element(out->dtype, value), size_of(out), out->count, ctx->stream));
 }
 
 static wk_status copy(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *out = call->out[0];
     wk_tensor x = *call->in[0];
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
+    wk_walk walk = wk_walk_of(out);
     if (out->count == 0) return WK_OK;
-    wk_cuda_walk_add(&walk, &x); /* broadcast, should it be smaller */
-    wk_cuda_walk_simplify(&walk, true);
+    wk_walk_add(&walk, &x); /* broadcast, should it be smaller */
+    wk_walk_simplify(&walk);
     return wk__cuda_launched(call, wk__cuda_copy(out->data, x.data, size_of(out), &walk, ctx->stream));
 }
 
@@ -107,7 +107,7 @@ static wk_status pad_edges(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_pad_opts *opts = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0];
     wk_cuda_edges edges = { .mode = (int)opts->mode };
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
+    wk_walk walk = wk_walk_of(out);
     if (out->count == 0) return WK_OK;
     for (int i = 0; i < x->rank; i++) {
         int padded = i - (x->rank - opts->before.rank);

@@ -3,6 +3,7 @@
 // Dense copies move 128 bits an instruction; where source and target run through memory along different axes, a tile
 // of 32 x 32 goes through shared memory, so that both are touched line by line.  Other layouts go element by element,
 // neighbouring threads writing neighbouring elements.  Every element is read and written once; roof: memory bandwidth.
+#include "cuda/divide.h"
 #include "cuda/elements.h"
 #include "cuda/layout/copy.h"
 #include "wick/ops.h"
@@ -19,7 +20,7 @@ __global__ void __launch_bounds__(256) copy_row(T *__restrict__ out, const T *__
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) copy_strided(T *__restrict__ out, const T *__restrict__ x, wk_cuda_walk walk) {
+__global__ void __launch_bounds__(256) copy_strided(T *__restrict__ out, const T *__restrict__ x, wk_walk walk) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t at[2];
@@ -32,7 +33,7 @@ __global__ void __launch_bounds__(256) copy_strided(T *__restrict__ out, const T
 constexpr int TILE = 32, ROWS = 8;
 template <class T>
 __global__ void __launch_bounds__(TILE *ROWS)
-    transpose(T *__restrict__ out, const T *__restrict__ x, wk_cuda_walk outer, int64_t rows, int64_t columns,
+    transpose(T *__restrict__ out, const T *__restrict__ x, wk_walk outer, int64_t rows, int64_t columns,
               int64_t out_row, int64_t x_column) {
     WK_SHARED(T, tile, [TILE][TILE + 1]);
     for (int64_t batch = blockIdx.z; batch < outer.count; batch += gridDim.z) {
@@ -54,7 +55,7 @@ __global__ void __launch_bounds__(TILE *ROWS)
 
 template <class T>
 __global__ void __launch_bounds__(256) gather(T *__restrict__ out, const int64_t *__restrict__ index,
-                                              const T *__restrict__ x, wk_cuda_walk walk, int64_t jump, int64_t limit) {
+                                              const T *__restrict__ x, wk_walk walk, int64_t jump, int64_t limit) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t at[3];
@@ -73,13 +74,12 @@ __device__ __forceinline__ int64_t pad_source(int64_t i, int64_t size, int mode)
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    pad_edges(T *__restrict__ out, const T *__restrict__ x, wk_cuda_walk walk, wk_cuda_edges edges) {
+    pad_edges(T *__restrict__ out, const T *__restrict__ x, wk_walk walk, wk_cuda_edges edges) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t rest = i, to = 0, from = 0;
         for (int d = walk.rank - 1; d >= 0; d--) {
-            int64_t at = rest % walk.shape[d];
-            rest /= walk.shape[d];
+            const int64_t at = wk_place(&rest, walk.shape[d]);
             to += at * walk.stride[0][d];
             from += pad_source(at - edges.before[d], edges.size[d], edges.mode) * walk.stride[1][d];
         }
@@ -90,15 +90,15 @@ __global__ void __launch_bounds__(256)
 // ---- launchers
 
 // The last two axes run crosswise: x's unit stride is that of the one before the last, out's of the last.
-bool is_crosswise(const wk_cuda_walk &walk) {
+bool is_crosswise(const wk_walk &walk) {
     int last = walk.rank - 1;
     return walk.rank >= 2 && walk.stride[0][last] == 1 && walk.stride[1][last - 1] == 1 && walk.stride[1][last] > 1
            && walk.shape[last] >= 8 && walk.shape[last - 1] >= 8;
 }
 
-template <class T> int launch_transpose(T *out, const T *x, const wk_cuda_walk &walk, void *stream) {
+template <class T> int launch_transpose(T *out, const T *x, const wk_walk &walk, void *stream) {
     int last = walk.rank - 1;
-    wk_cuda_walk outer = walk;
+    wk_walk outer = walk;
     int64_t columns = walk.shape[last], rows = walk.shape[last - 1];
     outer.rank -= 2;
     outer.count /= rows * columns;
@@ -110,7 +110,7 @@ template <class T> int launch_transpose(T *out, const T *x, const wk_cuda_walk &
                      walk.stride[0][last - 1], walk.stride[1][last]);
 }
 
-template <class T> int launch_copy(void *to, const void *from, const wk_cuda_walk &walk, void *stream) {
+template <class T> int launch_copy(void *to, const void *from, const wk_walk &walk, void *stream) {
     T *out = static_cast<T *>(to);
     const T *x = static_cast<const T *>(from);
     bool aligned = (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % 16 == 0;
@@ -122,14 +122,14 @@ template <class T> int launch_copy(void *to, const void *from, const wk_cuda_wal
 }
 
 template <class T>
-int launch_gather(void *out, const int64_t *index, const void *x, const wk_cuda_walk &walk, int64_t jump, int64_t limit,
+int launch_gather(void *out, const int64_t *index, const void *x, const wk_walk &walk, int64_t jump, int64_t limit,
                   void *stream) {
     return WK_LAUNCH((gather<T>), wk_blocks_for(walk.count), 256, 0, stream, static_cast<T *>(out), index,
                      static_cast<const T *>(x), walk, jump, limit);
 }
 
 template <class T>
-int launch_pad(void *out, const void *x, const wk_cuda_walk &walk, const wk_cuda_edges &edges, void *stream) {
+int launch_pad(void *out, const void *x, const wk_walk &walk, const wk_cuda_edges &edges, void *stream) {
     return WK_LAUNCH((pad_edges<T>), wk_blocks_for(walk.count), 256, 0, stream, static_cast<T *>(out),
                      static_cast<const T *>(x), walk, edges);
 }
@@ -163,16 +163,16 @@ extern "C" uint64_t wk__cuda_element(int dtype, double value) {
     return one.bits;
 }
 
-extern "C" int wk__cuda_copy(void *out, const void *x, int size, const wk_cuda_walk *walk, void *stream) {
+extern "C" int wk__cuda_copy(void *out, const void *x, int size, const wk_walk *walk, void *stream) {
     BY_SIZE(launch_copy, out, x, *walk, stream)
 }
 
-extern "C" int wk__cuda_gather(void *out, const int64_t *index, const void *x, int size, const wk_cuda_walk *walk,
+extern "C" int wk__cuda_gather(void *out, const int64_t *index, const void *x, int size, const wk_walk *walk,
                                int64_t jump, int64_t limit, void *stream) {
     BY_SIZE(launch_gather, out, index, x, *walk, jump, limit, stream)
 }
 
-extern "C" int wk__cuda_pad_edges(void *out, const void *x, int size, const wk_cuda_walk *walk,
+extern "C" int wk__cuda_pad_edges(void *out, const void *x, int size, const wk_walk *walk,
                                   const wk_cuda_edges *edges, void *stream) {
     BY_SIZE(launch_pad, out, x, *walk, *edges, stream)
 }

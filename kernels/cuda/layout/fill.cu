@@ -32,7 +32,7 @@ template <class T> int launch(void *target, uint64_t bits, int64_t count, void *
 
 } // namespace
 
-extern "C" int wk_cuda_fill(void *target, uint64_t bits, int size, int64_t count, void *stream) {
+extern "C" int wk__cuda_fill(void *target, uint64_t bits, int size, int64_t count, void *stream) {
     if (count == 0) return 0;
     switch (size) {
     case 1: return launch<uint8_t>(target, bits, count, stream);

@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 /* `count` elements of `size` bytes (1, 2, 4 or 8) become the low bytes of `bits`. */
-int wk_cuda_fill(void *target, uint64_t bits, int size, int64_t count, void *stream);
+int wk__cuda_fill(void *target, uint64_t bits, int size, int64_t count, void *stream);
 
 #ifdef __cplusplus
 }

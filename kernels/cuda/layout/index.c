@@ -7,7 +7,7 @@
 #include "cuda/layout/copy.h"
 #include "cuda/layout/fill.h"
 #include "cuda/layout/scatter.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -25,13 +25,13 @@ static wk_status gather_along(wk_kernel_ctx *ctx, const wk_call *call, bool sele
     const wk_tensor *x = call->in[0], *index = call->in[1], *out = call->out[0];
     int64_t axis = ((const wk_index_opts *)call->attrs)->axis;
     if (out->count == 0) return WK_OK;
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
+    wk_walk walk = wk_walk_of(out);
     walk.operands = 3;
     for (int d = 0; d < out->rank; d++) {
         walk.stride[1][d] = index_stride(index, select, axis, d);
         walk.stride[2][d] = d == axis ? 0 : x->stride[d];
     }
-    wk_cuda_walk_simplify(&walk, true);
+    wk_walk_simplify(&walk);
     return wk__cuda_launched(call,
                              wk__cuda_gather(out->data, index->data, x->data, size_of(x), &walk,
                                              x->rank ? x->stride[axis] : 0, x->rank ? x->shape[axis] : 1, ctx->stream));
@@ -49,11 +49,11 @@ static wk_status gather(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status embedding(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *weight = call->in[0], *index = call->in[1], *out = call->out[0];
     if (out->count == 0) return WK_OK;
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
+    wk_walk walk = wk_walk_of(out);
     walk.operands = 3;
     for (int d = 0; d < out->rank - 1; d++) walk.stride[1][d] = index->stride[d];
     walk.stride[2][out->rank - 1] = weight->stride[1];
-    wk_cuda_walk_simplify(&walk, true);
+    wk_walk_simplify(&walk);
     return wk__cuda_launched(call, wk__cuda_gather(out->data, index->data, weight->data, size_of(weight), &walk,
                                                    weight->stride[0], weight->shape[0], ctx->stream));
 }
@@ -69,7 +69,7 @@ static wk_status join_at(wk_kernel_ctx *ctx, const wk_call *call, const wk_tenso
     memset(&s, 0, sizeof s);
     s.kind = kind, s.dtype = out->dtype, s.length = s.limit = 1;
     s.out = out->data, s.source = source->data, s.index = index->data;
-    s.lines = (wk_cuda_walk){ .operands = 3, .count = 1 };
+    s.lines = (wk_walk){ .operands = 3, .count = 1 };
     for (int d = 0; d < out->rank; d++) {
         if (d == axis) continue;
         s.lines.stride[0][s.lines.rank] = out->stride[d];
@@ -78,7 +78,7 @@ static wk_status join_at(wk_kernel_ctx *ctx, const wk_call *call, const wk_tenso
         s.lines.count *= shape[d];
         s.lines.shape[s.lines.rank++] = shape[d];
     }
-    wk_cuda_walk_simplify(&s.lines, true);
+    wk_walk_simplify(&s.lines);
     if (out->rank) {
         s.length = shape[axis], s.limit = out->shape[axis];
         s.source_step = source->stride[axis], s.index_step = index_stride(index, select, axis, (int)axis);
@@ -90,9 +90,9 @@ static wk_status join_at(wk_kernel_ctx *ctx, const wk_call *call, const wk_tenso
 static wk_status scatter_with(wk_kernel_ctx *ctx, const wk_call *call, int64_t axis, wk_cuda_scatter_kind kind) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
     if (out->count == 0) return WK_OK;
-    wk_cuda_walk all = wk_cuda_walk_of(out);
-    wk_cuda_walk_add(&all, x);
-    wk_cuda_walk_simplify(&all, true);
+    wk_walk all = wk_walk_of(out);
+    wk_walk_add(&all, x);
+    wk_walk_simplify(&all);
     WK_TRY(wk__cuda_launched(call, wk__cuda_copy(out->data, x->data, size_of(out), &all, ctx->stream)));
     return join_at(ctx, call, call->in[2], axis, false, kind);
 }
@@ -117,7 +117,7 @@ static wk_status scatter_fold(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status add_back(wk_kernel_ctx *ctx, const wk_call *call, bool select) {
     const wk_tensor *dx = call->out[0];
     const wk_index_grad_attrs *attrs = call->attrs;
-    if (!attrs->add) WK_TRY(wk__cuda_launched(call, wk_cuda_fill(dx->data, 0, size_of(dx), dx->count, ctx->stream)));
+    if (!attrs->add) WK_TRY(wk__cuda_launched(call, wk__cuda_fill(dx->data, 0, size_of(dx), dx->count, ctx->stream)));
     return join_at(ctx, call, call->in[0], attrs->axis, select, WK_CUDA_ADD);
 }
 

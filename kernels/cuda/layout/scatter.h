@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_LAYOUT_SCATTER_H
 #define WICK_KERNELS_CUDA_LAYOUT_SCATTER_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 typedef enum wk_cuda_scatter_kind {
     WK_CUDA_PUT,
@@ -16,7 +16,7 @@ typedef enum wk_cuda_scatter_kind {
  * value at source + k · source_step to out + index[k · index_step] · jump. */
 typedef struct wk_cuda_scatter {
     int kind, dtype;
-    wk_cuda_walk lines; /* (out, source, index), without the axis */
+    wk_walk lines; /* (out, source, index), without the axis */
     int64_t length, source_step, index_step, jump, limit;
     void *out;
     const void *source;

@@ -23,8 +23,8 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     double *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
     wk_status status =
-        wk__cuda_launched(call, wk_cuda_cross_entropy_forward(&c, logits->dtype, logits->data, target->data, loss->data,
-                                                              lse->data, scratch, ctx->stream));
+        wk__cuda_launched(call, wk__cuda_cross_entropy_forward(&c, logits->dtype, logits->data, target->data,
+                                                               loss->data, lse->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }
@@ -38,8 +38,8 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call) {
     if (!scratch) return wk_error_code();
     const int64_t step = dloss->rank && dloss->count > 1 ? dloss->stride[0] : 0;
     wk_status status = wk__cuda_launched(
-        call, wk_cuda_cross_entropy_backward(&c, logits->dtype, dloss->data, step, logits->data, target->data,
-                                             lse->data, lse->stride[0], call->out[0]->data, scratch, ctx->stream));
+        call, wk__cuda_cross_entropy_backward(&c, logits->dtype, dloss->data, step, logits->data, target->data,
+                                              lse->data, lse->stride[0], call->out[0]->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, sizeof(double));
     return status;
 }

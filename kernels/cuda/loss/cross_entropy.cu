@@ -164,13 +164,13 @@ int backward(const wk_cuda_cross_entropy &c, const void *dloss, int64_t dloss_st
 
 } // namespace
 
-extern "C" int wk_cuda_cross_entropy_forward(const wk_cuda_cross_entropy *c, int dtype, const void *logits,
+extern "C" int wk__cuda_cross_entropy_forward(const wk_cuda_cross_entropy *c, int dtype, const void *logits,
                                              const int64_t *target, void *loss, void *lse, double *scratch,
                                              void *stream) {
     WK_FLOAT_CASES(dtype, forward, *c, logits, target, loss, lse, scratch, stream)
 }
 
-extern "C" int wk_cuda_cross_entropy_backward(const wk_cuda_cross_entropy *c, int dtype, const void *dloss,
+extern "C" int wk__cuda_cross_entropy_backward(const wk_cuda_cross_entropy *c, int dtype, const void *dloss,
                                               int64_t dloss_step, const void *logits, const int64_t *target,
                                               const void *lse, int64_t lse_step, void *dlogits, double *scratch,
                                               void *stream) {

@@ -17,12 +17,12 @@ typedef struct wk_cuda_cross_entropy {
 } wk_cuda_cross_entropy;
 
 /* loss: (rows) for no reduction, else one number; lse (rows); scratch: rows + 1 doubles, for a reduction. */
-int wk_cuda_cross_entropy_forward(const wk_cuda_cross_entropy *c, int dtype, const void *logits, const int64_t *target,
-                                  void *loss, void *lse, double *scratch, void *stream);
+int wk__cuda_cross_entropy_forward(const wk_cuda_cross_entropy *c, int dtype, const void *logits, const int64_t *target,
+                                   void *loss, void *lse, double *scratch, void *stream);
 /* dlogits (rows, classes) row major; dloss one number or, with a step, (rows); scratch: one double. */
-int wk_cuda_cross_entropy_backward(const wk_cuda_cross_entropy *c, int dtype, const void *dloss, int64_t dloss_step,
-                                   const void *logits, const int64_t *target, const void *lse, int64_t lse_step,
-                                   void *dlogits, double *scratch, void *stream);
+int wk__cuda_cross_entropy_backward(const wk_cuda_cross_entropy *c, int dtype, const void *dloss, int64_t dloss_step,
+                                    const void *logits, const int64_t *target, const void *lse, int64_t lse_step,
+                                    void *dlogits, double *scratch, void *stream);
 
 #ifdef __cplusplus
 }

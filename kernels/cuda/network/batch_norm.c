@@ -2,7 +2,7 @@
 #include "cuda/network/batch_norm.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 static wk_cuda_vector vector_of(const wk_tensor *t) {
     return t ? (wk_cuda_vector){ t->data, t->stride[0], t->dtype } : (wk_cuda_vector){ 0 };
@@ -35,12 +35,12 @@ static wk_cuda_batch_norm norm_of(const wk_tensor *x, const wk_tensor *out, cons
     for (int i = 0; i < 3 && operands[i]; i++) {
         const wk_tensor one = channel_of(operands[i]);
         if (i == 0)
-            v.walk = wk_cuda_walk_of(&one);
+            v.walk = wk_walk_of(&one);
         else
-            wk_cuda_walk_add(&v.walk, &one);
+            wk_walk_add(&v.walk, &one);
         v.step[i] = operands[i]->stride[1];
     }
-    wk_cuda_walk_simplify(&v.walk, true);
+    wk_walk_simplify(&v.walk);
     v.count = v.walk.count;
     v.parts = parts_of(v.channels, v.count);
     return v;
@@ -55,11 +55,11 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     v.running_variance = vector_of(call->in[4]);
     v.mean = vector_of(call->out[1]);
     v.rstd = vector_of(call->out[2]);
-    const size_t bytes = (size_t)wk_cuda_batch_norm_scratch(&v);
+    const size_t bytes = (size_t)wk__cuda_batch_norm_scratch(&v);
     void *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
     wk_status status =
-        wk__cuda_launched(call, wk_cuda_batch_norm_forward(&v, x->dtype, x->data, y->data, scratch, ctx->stream));
+        wk__cuda_launched(call, wk__cuda_batch_norm_forward(&v, x->dtype, x->data, y->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }
@@ -73,11 +73,11 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call) {
     v.rstd = vector_of(call->in[4]);
     v.dweight = vector_of(call->out[1]);
     v.dbias = vector_of(call->out[2]);
-    const size_t bytes = (size_t)wk_cuda_batch_norm_scratch(&v);
+    const size_t bytes = (size_t)wk__cuda_batch_norm_scratch(&v);
     void *scratch = wk__cuda_scratch_take(ctx, bytes);
     if (!scratch) return wk_error_code();
     wk_status status = wk__cuda_launched(
-        call, wk_cuda_batch_norm_backward(&v, x->dtype, x->data, dy->data, dx->data, scratch, ctx->stream));
+        call, wk__cuda_batch_norm_backward(&v, x->dtype, x->data, dy->data, dx->data, scratch, ctx->stream));
     wk__cuda_scratch_give(ctx, scratch, bytes);
     return status;
 }

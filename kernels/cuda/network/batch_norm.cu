@@ -218,14 +218,14 @@ int backward(const wk_cuda_batch_norm &v, const void *x, const void *dy, void *d
 
 } // namespace
 
-extern "C" int64_t wk_cuda_batch_norm_scratch(const wk_cuda_batch_norm *v) {
+extern "C" int64_t wk__cuda_batch_norm_scratch(const wk_cuda_batch_norm *v) {
     return v->channels * (v->parts * (int64_t)sizeof(Moments) + (int64_t)sizeof(Shared<double>)) + 64;
 }
-extern "C" int wk_cuda_batch_norm_forward(const wk_cuda_batch_norm *v, int dtype, const void *x, void *y,
+extern "C" int wk__cuda_batch_norm_forward(const wk_cuda_batch_norm *v, int dtype, const void *x, void *y,
                                           void *scratch, void *stream) {
     WK_FLOAT_CASES(dtype, forward, *v, x, y, scratch, stream)
 }
-extern "C" int wk_cuda_batch_norm_backward(const wk_cuda_batch_norm *v, int dtype, const void *x, const void *dy,
+extern "C" int wk__cuda_batch_norm_backward(const wk_cuda_batch_norm *v, int dtype, const void *x, const void *dy,
                                            void *dx, void *scratch, void *stream) {
     WK_FLOAT_CASES(dtype, backward, *v, x, dy, dx, scratch, stream)
 }

@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_NETWORK_BATCH_NORM_H
 #define WICK_KERNELS_CUDA_NETWORK_BATCH_NORM_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,7 +17,7 @@ typedef struct wk_cuda_vector {
 
 typedef struct wk_cuda_batch_norm {
     int64_t channels, count; /* values a channel */
-    wk_cuda_walk walk;       /* over one channel: x, then y or dx, then dy */
+    wk_walk walk;            /* over one channel: x, then y or dx, then dy */
     int64_t step[3];         /* between channels, of the same */
     int64_t parts;           /* that a channel's sums are made in */
     wk_cuda_vector weight, bias, mean, rstd, running_mean, running_variance, dweight, dbias;
@@ -26,11 +26,11 @@ typedef struct wk_cuda_batch_norm {
 } wk_cuda_batch_norm;
 
 /* Bytes of scratch. */
-int64_t wk_cuda_batch_norm_scratch(const wk_cuda_batch_norm *v);
-int wk_cuda_batch_norm_forward(const wk_cuda_batch_norm *v, int dtype, const void *x, void *y, void *scratch,
-                               void *stream);
-int wk_cuda_batch_norm_backward(const wk_cuda_batch_norm *v, int dtype, const void *x, const void *dy, void *dx,
-                                void *scratch, void *stream);
+int64_t wk__cuda_batch_norm_scratch(const wk_cuda_batch_norm *v);
+int wk__cuda_batch_norm_forward(const wk_cuda_batch_norm *v, int dtype, const void *x, void *y, void *scratch,
+                                void *stream);
+int wk__cuda_batch_norm_backward(const wk_cuda_batch_norm *v, int dtype, const void *x, const void *dy, void *dx,
+                                 void *scratch, void *stream);
 
 #ifdef __cplusplus
 }

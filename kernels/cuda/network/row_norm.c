@@ -2,7 +2,7 @@
 #include "cuda/network/row_norm.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ typedef struct form {
     double eps;
 } form;
 
-static void append(wk_cuda_walk *walk, int64_t size, const wk_tensor *const operands[], int count, int axis,
+static void append(wk_walk *walk, int64_t size, const wk_tensor *const operands[], int count, int axis,
                    int64_t factor) {
     walk->shape[walk->rank] = size;
     walk->count *= size;
@@ -26,9 +26,9 @@ static wk_status split(wk_cuda_row_norm *v, const wk_tensor *x, const wk_tensor 
                        const form *f) {
     const wk_tensor *const outer[] = { x, y, dy }, *const within[] = { x, y, NULL, dy };
     const int first = f->groups ? 2 : x->rank - f->axes;
-    if (x->rank + (f->groups ? 1 : 0) > WK_CUDA_RANK) return WK_UNSUPPORTED;
-    v->rows = (wk_cuda_walk){ .operands = 3, .count = 1 };
-    v->inner = (wk_cuda_walk){ .operands = 4, .count = 1 };
+    if (x->rank + (f->groups ? 1 : 0) > WK_MAX_RANK) return WK_UNSUPPORTED;
+    v->rows = (wk_walk){ .operands = 3, .count = 1 };
+    v->inner = (wk_walk){ .operands = 4, .count = 1 };
     v->groups = f->groups ? f->groups : 1;
     if (f->groups) {
         int64_t channels = x->shape[1] / f->groups;
@@ -69,8 +69,8 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const 
     place_weight(&v, bias, 3, &f, &v.bias_group);
     v.y = call->out[0]->data, v.mean = mean ? mean->data : NULL, v.rstd = rstd->data;
     v.weight = weight ? weight->data : NULL, v.bias = bias ? bias->data : NULL;
-    wk_cuda_walk_simplify(&v.rows, false);
-    wk_cuda_walk_simplify(&v.inner, false);
+    wk_walk_simplify_in_order(&v.rows);
+    wk_walk_simplify_in_order(&v.inner);
     return wk__cuda_launched(call, wk__cuda_row_norm(&v, ctx->stream));
 }
 
@@ -102,8 +102,8 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, form f, const
     v.dbias = dbias ? dbias->data : NULL;
     if (dbias && dbias->dtype != dweight->dtype) return WK_UNSUPPORTED;
     v.parts = parts_for(&v);
-    wk_cuda_walk_simplify(&v.rows, false);
-    wk_cuda_walk_simplify(&v.inner, false);
+    wk_walk_simplify_in_order(&v.rows);
+    wk_walk_simplify_in_order(&v.inner);
     const size_t moments = (size_t)(2 * v.rows.count);
     const size_t bytes = (moments + (size_t)(2 * v.parts * v.groups * v.channels)) * sizeof(double);
     v.moments = wk__cuda_scratch_take(ctx, bytes);

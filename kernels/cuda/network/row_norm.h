@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_NETWORK_ROW_NORM_H
 #define WICK_KERNELS_CUDA_NETWORK_ROW_NORM_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 /* Rows of (channels, area) elements; row r has the weights of group r mod groups. */
 typedef struct wk_cuda_row_norm {
@@ -10,8 +10,8 @@ typedef struct wk_cuda_row_norm {
     bool centred;
     double eps;
     int64_t groups, channels, area;
-    wk_cuda_walk rows;  /* (x, y or dx, dy), in row-major order */
-    wk_cuda_walk inner; /* forward (x, y, weight, bias), backward (x, dx, weight, dy); in row-major order */
+    wk_walk rows;  /* (x, y or dx, dy), in row-major order */
+    wk_walk inner; /* forward (x, y, weight, bias), backward (x, dx, weight, dy); in row-major order */
     int64_t weight_group, bias_group; /* steps to the next group's */
     const void *x, *dy, *weight, *bias;
     void *y;               /* or dx */

@@ -30,7 +30,7 @@ typedef struct wk_cuda_step {
 } wk_cuda_step;
 
 /* Which rule: the place in WK_STEP_ROWS. */
-int wk_cuda_optimizer_step(int rule, const wk_cuda_step *step, void *stream);
+int wk__cuda_optimizer_step(int rule, const wk_cuda_step *step, void *stream);
 
 typedef struct wk_cuda_list_entry {
     void *data;
@@ -48,11 +48,11 @@ typedef struct wk_cuda_list {
 /* What is joined over all elements. */
 enum { WK_CUDA_SUM_ABS, WK_CUDA_SUM_SQUARES, WK_CUDA_SUM_POWERS, WK_CUDA_MOST, WK_CUDA_NONFINITE };
 /* One number a block into parts. */
-int wk_cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream);
+int wk__cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream);
 /* The numbers of all blocks joined: roots of p-norms; 1 where something is not finite. */
-int wk_cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream);
+int wk__cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream);
 /* x = clamp(x · factor, −limit, limit) */
-int wk_cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream);
+int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream);
 
 #ifdef __cplusplus
 }

@@ -85,7 +85,7 @@ static void add(wk_cuda_step *step, const operands *o, int64_t i, int numbers) {
 }
 
 static wk_status flush(const wk_call *call, int rule, wk_cuda_step *step, int *used, wk_stream *stream) {
-    wk_status status = wk__cuda_launched(call, wk_cuda_optimizer_step(rule, step, stream));
+    wk_status status = wk__cuda_launched(call, wk__cuda_optimizer_step(rule, step, stream));
     step->n = step->blocks = *used = 0;
     return status;
 }

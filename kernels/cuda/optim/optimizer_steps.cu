@@ -7,6 +7,7 @@
 #include "cuda/optim/lists.h"
 
 #include "cuda/convert.h"
+#include "cuda/optim/blocks.h"
 
 namespace {
 
@@ -40,21 +41,9 @@ template <int N> struct Step {
     wk_cuda_step_entry entry[N];
 };
 
-template <class L> __device__ __forceinline__ int entry_of_block(const L &list, int32_t block) {
-    int low = 0, high = list.n - 1;
-    while (low < high) {
-        const int middle = (low + high + 1) / 2;
-        if (list.entry[middle].first_block <= block)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 __device__ __forceinline__ float narrow(const void *from, int64_t i, int dtype) {
-    if (dtype == 0) return static_cast<const float *>(from)[i];
-    if (dtype == 2) return wk_get(static_cast<const __nv_bfloat16 *>(from)[i]);
+    if (dtype == WK_F32) return static_cast<const float *>(from)[i];
+    if (dtype == WK_BF16) return wk_get(static_cast<const __nv_bfloat16 *>(from)[i]);
     return wk_get(static_cast<const __half *>(from)[i]);
 }
 
@@ -74,7 +63,7 @@ __device__ __forceinline__ void apply_span(const wk_cuda_step_entry &e, const st
             g = (T)narrow(e.gradient, i, e.gradient_dtype);
         Rule::apply(p, &g, states, &numbers);
         if (!e.stored) continue;
-        if (e.stored_dtype == 2)
+        if (e.stored_dtype == WK_BF16)
             wk_put(static_cast<__nv_bfloat16 *>(e.stored) + i, (float)*p);
         else
             wk_put(static_cast<__half *>(e.stored) + i, (float)*p);
@@ -82,7 +71,7 @@ __device__ __forceinline__ void apply_span(const wk_cuda_step_entry &e, const st
 }
 
 template <class Rule, class T, int N> __global__ void step(const Step<N> s) {
-    const int which = entry_of_block(s, (int32_t)blockIdx.x);
+    const int which = wk_entry_of_block(s, (int32_t)blockIdx.x);
     const wk_cuda_step_entry &e = s.entry[which];
     apply_span<Rule, T>(e, s.numbers[e.numbers], (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN);
 }
@@ -122,7 +111,7 @@ RULES(RULE)
 
 } // namespace
 
-extern "C" int wk_cuda_optimizer_step(int rule, const wk_cuda_step *all, void *stream) {
+extern "C" int wk__cuda_optimizer_step(int rule, const wk_cuda_step *all, void *stream) {
     static int (*const launches[])(const wk_cuda_step &, void *) = {
 #define LAUNCH(name) launch<Rule_##name>,
         RULES(LAUNCH)

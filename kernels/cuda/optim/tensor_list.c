@@ -25,7 +25,7 @@ static wk_status parts_of_list(wk_kernel_ctx *ctx, const wk_call *call, int what
     wk_status status = list ? WK_OK : WK_NO_MEMORY;
     for (int at = 0; at < call->n_in && status == WK_OK;) {
         fill(list, call->in, call->n_in, &at);
-        status = wk__cuda_launched(call, wk_cuda_list_parts(list, what, p, parts, ctx->stream));
+        status = wk__cuda_launched(call, wk__cuda_list_parts(list, what, p, parts, ctx->stream));
         parts += list->blocks;
     }
     wk_free(list);
@@ -40,7 +40,7 @@ static wk_status join(wk_kernel_ctx *ctx, const wk_call *call, int what, double 
     if (!parts) return wk_error_code();
     wk_status status = parts_of_list(ctx, call, what, p, parts);
     if (status == WK_OK)
-        status = wk__cuda_launched(call, wk_cuda_list_join(parts, blocks, what, p, call->out[0]->data, ctx->stream));
+        status = wk__cuda_launched(call, wk__cuda_list_join(parts, blocks, what, p, call->out[0]->data, ctx->stream));
     wk__cuda_scratch_give(ctx, parts, bytes);
     return status;
 }
@@ -68,7 +68,7 @@ static wk_status adjust_list(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_status status = list ? WK_OK : WK_NO_MEMORY;
     for (int at = 0; at < call->n_in - 1 && status == WK_OK;) {
         fill(list, call->in + 1, call->n_in - 1, &at);
-        status = wk__cuda_launched(call, wk_cuda_list_adjust(list, limits[0], limits[1], ctx->stream));
+        status = wk__cuda_launched(call, wk__cuda_list_adjust(list, limits[0], limits[1], ctx->stream));
     }
     wk_free(list);
     return status;

@@ -6,6 +6,7 @@
 #include "cuda/optim/lists.h"
 
 #include "cuda/convert.h"
+#include "cuda/optim/blocks.h"
 
 namespace {
 
@@ -16,23 +17,11 @@ template <int N> struct List {
     wk_cuda_list_entry entry[N];
 };
 
-template <class L> __device__ __forceinline__ int entry_of_block(const L &list, int32_t block) {
-    int low = 0, high = list.n - 1;
-    while (low < high) {
-        const int middle = (low + high + 1) / 2;
-        if (list.entry[middle].first_block <= block)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 __device__ __forceinline__ double element(const wk_cuda_list_entry &e, int64_t i) {
     switch (e.dtype) {
-    case 0: return static_cast<const float *>(e.data)[i];
-    case 1: return static_cast<const double *>(e.data)[i];
-    case 2: return wk_get(static_cast<const __nv_bfloat16 *>(e.data)[i]);
+    case WK_F32: return static_cast<const float *>(e.data)[i];
+    case WK_F64: return static_cast<const double *>(e.data)[i];
+    case WK_BF16: return wk_get(static_cast<const __nv_bfloat16 *>(e.data)[i]);
     default: return wk_get(static_cast<const __half *>(e.data)[i]);
     }
 }
@@ -66,7 +55,7 @@ __device__ __forceinline__ double over_block(double own, int what) {
 }
 
 template <int N> __global__ void __launch_bounds__(THREADS) parts_of(const List<N> list, int what, double p, double *parts) {
-    const wk_cuda_list_entry &e = list.entry[entry_of_block(list, (int32_t)blockIdx.x)];
+    const wk_cuda_list_entry &e = list.entry[wk_entry_of_block(list, (int32_t)blockIdx.x)];
     const int64_t from = (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN;
     const int64_t to = from + WK_CUDA_SPAN < e.count ? from + WK_CUDA_SPAN : e.count;
     double own = 0;
@@ -95,13 +84,13 @@ __device__ __forceinline__ void adjust_span(T *x, int64_t from, int64_t to, wk_r
 }
 
 template <int N> __global__ void __launch_bounds__(THREADS) adjust(const List<N> list, double factor, double limit) {
-    const wk_cuda_list_entry &e = list.entry[entry_of_block(list, (int32_t)blockIdx.x)];
+    const wk_cuda_list_entry &e = list.entry[wk_entry_of_block(list, (int32_t)blockIdx.x)];
     const int64_t from = (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN;
     const int64_t to = from + WK_CUDA_SPAN < e.count ? from + WK_CUDA_SPAN : e.count;
     switch (e.dtype) {
-    case 0: adjust_span(static_cast<float *>(e.data), from, to, (float)factor, (float)limit); return;
-    case 1: adjust_span(static_cast<double *>(e.data), from, to, factor, limit); return;
-    case 2: adjust_span(static_cast<__nv_bfloat16 *>(e.data), from, to, (float)factor, (float)limit); return;
+    case WK_F32: adjust_span(static_cast<float *>(e.data), from, to, (float)factor, (float)limit); return;
+    case WK_F64: adjust_span(static_cast<double *>(e.data), from, to, factor, limit); return;
+    case WK_BF16: adjust_span(static_cast<__nv_bfloat16 *>(e.data), from, to, (float)factor, (float)limit); return;
     default: adjust_span(static_cast<__half *>(e.data), from, to, (float)factor, (float)limit);
     }
 }
@@ -115,7 +104,7 @@ template <int N> List<N> first_of(const wk_cuda_list &all) {
 
 } // namespace
 
-extern "C" int wk_cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream) {
+extern "C" int wk__cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream) {
     if (list->blocks == 0) return 0;
     if (list->n <= WK_CUDA_FEW)
         return WK_LAUNCH(parts_of<WK_CUDA_FEW>, (unsigned)list->blocks, THREADS, 0, stream,
@@ -124,11 +113,11 @@ extern "C" int wk_cuda_list_parts(const wk_cuda_list *list, int what, double p, 
                      what, p, parts);
 }
 
-extern "C" int wk_cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream) {
+extern "C" int wk__cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream) {
     return WK_LAUNCH(join, 1, THREADS, 0, stream, parts, count, what, p, result);
 }
 
-extern "C" int wk_cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream) {
+extern "C" int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream) {
     if (list->blocks == 0) return 0;
     if (list->n <= WK_CUDA_FEW)
         return WK_LAUNCH(adjust<WK_CUDA_FEW>, (unsigned)list->blocks, THREADS, 0, stream, first_of<WK_CUDA_FEW>(*list),

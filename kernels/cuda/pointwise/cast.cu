@@ -86,7 +86,7 @@ template <class R> __device__ __forceinline__ void write(truth *to, R x) {
 
 // ---- kernels
 
-template <class In, class Out> __global__ void __launch_bounds__(256) cast(Out *out, const In *x, wk_cuda_walk walk) {
+template <class In, class Out> __global__ void __launch_bounds__(256) cast(Out *out, const In *x, wk_walk walk) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t at[2];
@@ -97,7 +97,7 @@ template <class In, class Out> __global__ void __launch_bounds__(256) cast(Out *
 
 template <class T>
 __global__ void __launch_bounds__(256)
-    where(T *out, const uint8_t *condition, const T *a, const T *b, wk_cuda_walk walk) {
+    where(T *out, const uint8_t *condition, const T *a, const T *b, wk_walk walk) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < walk.count; i += threads) {
         int64_t at[4];
@@ -107,13 +107,13 @@ __global__ void __launch_bounds__(256)
 }
 
 template <class In> struct from {
-    template <class Out> static int to(void *out, const void *x, const wk_cuda_walk *walk, void *stream) {
+    template <class Out> static int to(void *out, const void *x, const wk_walk *walk, void *stream) {
         return WK_LAUNCH((cast<In, Out>), wk_blocks_for(walk->count), 256, 0, stream, static_cast<Out *>(out),
                          static_cast<const In *>(x), *walk);
     }
 };
 
-template <class In> int cast_from(void *out, int out_dtype, const void *x, const wk_cuda_walk *walk, void *stream) {
+template <class In> int cast_from(void *out, int out_dtype, const void *x, const wk_walk *walk, void *stream) {
     switch (out_dtype) {
         WK_CASES_OF_FLOATS(from<In>::template to, out, x, walk, stream);
         WK_CASES_OF_INTEGERS(from<In>::template to, out, x, walk, stream);
@@ -123,7 +123,7 @@ template <class In> int cast_from(void *out, int out_dtype, const void *x, const
 }
 
 template <class T>
-int launch_where(void *out, const unsigned char *condition, const void *a, const void *b, const wk_cuda_walk *walk,
+int launch_where(void *out, const unsigned char *condition, const void *a, const void *b, const wk_walk *walk,
                  void *stream) {
     return WK_LAUNCH((where<T>), wk_blocks_for(walk->count), 256, 0, stream, static_cast<T *>(out), condition,
                      static_cast<const T *>(a), static_cast<const T *>(b), *walk);
@@ -131,7 +131,7 @@ int launch_where(void *out, const unsigned char *condition, const void *a, const
 
 } // namespace
 
-extern "C" int wk__cuda_cast(void *out, int out_dtype, const void *x, int x_dtype, const wk_cuda_walk *walk,
+extern "C" int wk__cuda_cast(void *out, int out_dtype, const void *x, int x_dtype, const wk_walk *walk,
                              void *stream) {
     switch (x_dtype) {
         WK_CASES_OF_FLOATS(cast_from, out, out_dtype, x, walk, stream);
@@ -142,7 +142,7 @@ extern "C" int wk__cuda_cast(void *out, int out_dtype, const void *x, int x_dtyp
 }
 
 extern "C" int wk__cuda_where(void *out, const unsigned char *condition, const void *a, const void *b, int size,
-                              const wk_cuda_walk *walk, void *stream) {
+                              const wk_walk *walk, void *stream) {
     switch (size) {
     case 1: return launch_where<uint8_t>(out, condition, a, b, walk, stream);
     case 2: return launch_where<uint16_t>(out, condition, a, b, walk, stream);

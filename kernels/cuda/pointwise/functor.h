@@ -46,7 +46,7 @@ template <class Out, class R> __device__ __forceinline__ void wk_put_result(Out 
 
 template <int N, class In, class Out, class Op>
 static __global__ void __launch_bounds__(256)
-    map(Out *out, const In *a, const In *b, const In *c, bool dense, wk_cuda_walk walk, wk_numbers p) {
+    map(Out *out, const In *a, const In *b, const In *c, bool dense, wk_walk walk, wk_numbers p) {
     /* 16 integers of 64 bits would not stay in registers, nor would a pair of doubles around a division's call. */
     constexpr int W = sizeof(In) == 1 ? 8 : std::is_same<In, double>::value ? 1 : 16 / (int)sizeof(In);
     const Op op{};

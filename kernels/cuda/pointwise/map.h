@@ -2,12 +2,12 @@
 #ifndef WICK_KERNELS_CUDA_POINTWISE_MAP_H
 #define WICK_KERNELS_CUDA_POINTWISE_MAP_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 typedef struct wk_cuda_map {
-    int dtype;         /* wk_dtype of the operands */
-    bool dense;        /* one row: out without gaps, operands without gaps or one number each, aligned to 16 bytes */
-    wk_cuda_walk walk; /* out, then the operands */
+    int dtype;    /* wk_dtype of the operands */
+    bool dense;   /* one row: out without gaps, operands without gaps or one number each, aligned to 16 bytes */
+    wk_walk walk; /* out, then the operands */
     void *out;
     const void *in[3];
     double number[6]; /* the row's attributes, as its functor wants them */

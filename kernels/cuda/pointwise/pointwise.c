@@ -3,7 +3,7 @@
 #include "cuda/pointwise/pointwise.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -20,12 +20,12 @@ static bool is_dense(const wk_cuda_map *map, int inputs) {
 
 static void prepare(const wk_kernel_ctx *ctx, const wk_call *call, int inputs, wk_cuda_map *map) {
     *map = (wk_cuda_map){ .dtype = call->in[0]->dtype, .out = call->out[0]->data, .stream = ctx->stream };
-    map->walk = wk_cuda_walk_of(call->out[0]);
+    map->walk = wk_walk_of(call->out[0]);
     for (int i = 0; i < inputs; i++) {
         map->in[i] = call->in[i]->data;
-        wk_cuda_walk_add(&map->walk, call->in[i]);
+        wk_walk_add(&map->walk, call->in[i]);
     }
-    wk_cuda_walk_simplify(&map->walk, true);
+    wk_walk_simplify(&map->walk);
     map->dense = is_dense(map, inputs);
 }
 

@@ -2,12 +2,12 @@
 #include "cuda/random/random.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 static wk_status draw(wk_kernel_ctx *ctx, const wk_call *call, int distribution, double a, double b) {
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call, wk_cuda_draw(distribution, wk_cuda_key_of(call->in[0]), a, b, out->dtype, out->data,
-                                                out->count, ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_draw(distribution, wk_cuda_key_of(call->in[0]), a, b, out->dtype, out->data,
+                                                 out->count, ctx->stream));
 }
 
 static wk_status uniform(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -26,38 +26,38 @@ static wk_status exponential(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status randint(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_randint_opts *opts = call->attrs;
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call, wk_cuda_randint(wk_cuda_key_of(call->in[0]), opts->low,
-                                                   (uint64_t)opts->high - (uint64_t)opts->low, out->data, out->count,
-                                                   ctx->stream));
+    return wk__cuda_launched(call, wk__cuda_randint(wk_cuda_key_of(call->in[0]), opts->low,
+                                                    (uint64_t)opts->high - (uint64_t)opts->low, out->data, out->count,
+                                                    ctx->stream));
 }
 
 /* Over the output and one more, in logical order. */
-static wk_cuda_walk logical_walk(const wk_tensor *out, const wk_tensor *x) {
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
-    wk_cuda_walk_add(&walk, x);
-    wk_cuda_walk_simplify(&walk, false);
+static wk_walk logical_walk(const wk_tensor *out, const wk_tensor *x) {
+    wk_walk walk = wk_walk_of(out);
+    wk_walk_add(&walk, x);
+    wk_walk_simplify_in_order(&walk);
     return walk;
 }
 
 static wk_status bernoulli(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *p = call->in[0], *out = call->out[0];
-    const wk_cuda_walk walk = logical_walk(out, p);
+    const wk_walk walk = logical_walk(out, p);
     return wk__cuda_launched(
-        call, wk_cuda_bernoulli(wk_cuda_key_of(call->in[1]), p->dtype, out->data, p->data, &walk, ctx->stream));
+        call, wk__cuda_bernoulli(wk_cuda_key_of(call->in[1]), p->dtype, out->data, p->data, &walk, ctx->stream));
 }
 
 static wk_status dropout(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_dropout_opts *opts = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0];
-    const wk_cuda_walk walk = logical_walk(out, x);
+    const wk_walk walk = logical_walk(out, x);
     return wk__cuda_launched(
-        call, wk_cuda_dropout(wk_cuda_key_of(call->in[1]), opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
+        call, wk__cuda_dropout(wk_cuda_key_of(call->in[1]), opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
 }
 
 static wk_status permutation(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *out = call->out[0];
     return wk__cuda_launched(call,
-                             wk_cuda_permutation(wk_cuda_key_of(call->in[0]), out->data, out->count, ctx->stream));
+                             wk__cuda_permutation(wk_cuda_key_of(call->in[0]), out->data, out->count, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_random[] = {

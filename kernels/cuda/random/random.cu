@@ -108,7 +108,7 @@ __global__ void integers(const wk_cuda_key key, int64_t low, uint64_t range, int
         out[block * 2 + k] = (int64_t)((uint64_t)low + wk_below(word + 2 * k, range));
 }
 
-template <class T> __global__ void coins(const wk_cuda_key key, T *out, const T *p, const wk_cuda_walk walk) {
+template <class T> __global__ void coins(const wk_cuda_key key, T *out, const T *p, const wk_walk walk) {
     constexpr int N = sizeof(T) == 8 ? 2 : 4;
     const int64_t block = thread_number();
     if (block * N >= walk.count) return;
@@ -124,7 +124,7 @@ template <class T> __global__ void coins(const wk_cuda_key key, T *out, const T 
 
 template <class T>
 __global__ void drop(const wk_cuda_key key, uint32_t threshold, wk_real<T> scale, T *out, const T *x,
-                     const wk_cuda_walk walk) {
+                     const wk_walk walk) {
     const int64_t block = thread_number();
     if (block * 4 >= walk.count) return;
     uint32_t word[4];
@@ -165,41 +165,41 @@ template <class T> int draw_of(int distribution, const Plan &p, void *out, void 
 }
 
 template <class T>
-int coins_of(wk_cuda_key key, void *out, const void *p, const wk_cuda_walk &walk, void *stream) {
+int coins_of(wk_cuda_key key, void *out, const void *p, const wk_walk &walk, void *stream) {
     constexpr int N = sizeof(T) == 8 ? 2 : 4;
     return WK_LAUNCH(coins<T>, blocks_for((walk.count + N - 1) / N), 256, 0, stream, key, static_cast<T *>(out),
                      static_cast<const T *>(p), walk);
 }
 template <class T>
-int drop_of(wk_cuda_key key, double p, void *out, const void *x, const wk_cuda_walk &walk, void *stream) {
+int drop_of(wk_cuda_key key, double p, void *out, const void *x, const wk_walk &walk, void *stream) {
     return WK_LAUNCH(drop<T>, blocks_for((walk.count + 3) / 4), 256, 0, stream, key, (uint32_t)(p * 0x1p32),
                      (wk_real<T>)(1 / (1 - p)), static_cast<T *>(out), static_cast<const T *>(x), walk);
 }
 
 } // namespace
 
-extern "C" int wk_cuda_draw(int distribution, wk_cuda_key key, double a, double b, int dtype, void *out, int64_t count,
+extern "C" int wk__cuda_draw(int distribution, wk_cuda_key key, double a, double b, int dtype, void *out, int64_t count,
                             void *stream) {
     const Plan p{ key, a, b, count };
     if (count == 0) return 0;
     WK_FLOAT_CASES(dtype, draw_of, distribution, p, out, stream)
 }
-extern "C" int wk_cuda_randint(wk_cuda_key key, int64_t low, uint64_t range, int64_t *out, int64_t count,
+extern "C" int wk__cuda_randint(wk_cuda_key key, int64_t low, uint64_t range, int64_t *out, int64_t count,
                                void *stream) {
     if (count == 0) return 0;
     return WK_LAUNCH(integers, blocks_for((count + 1) / 2), 256, 0, stream, key, low, range, out, count);
 }
-extern "C" int wk_cuda_bernoulli(wk_cuda_key key, int dtype, void *out, const void *p, const wk_cuda_walk *walk,
+extern "C" int wk__cuda_bernoulli(wk_cuda_key key, int dtype, void *out, const void *p, const wk_walk *walk,
                                  void *stream) {
     if (walk->count == 0) return 0;
     WK_FLOAT_CASES(dtype, coins_of, key, out, p, *walk, stream)
 }
-extern "C" int wk_cuda_dropout(wk_cuda_key key, double p, int dtype, void *out, const void *x,
-                               const wk_cuda_walk *walk, void *stream) {
+extern "C" int wk__cuda_dropout(wk_cuda_key key, double p, int dtype, void *out, const void *x,
+                               const wk_walk *walk, void *stream) {
     if (walk->count == 0) return 0;
     WK_FLOAT_CASES(dtype, drop_of, key, p, out, x, *walk, stream)
 }
-extern "C" int wk_cuda_permutation(wk_cuda_key key, int64_t *order, int64_t count, void *stream) {
+extern "C" int wk__cuda_permutation(wk_cuda_key key, int64_t *order, int64_t count, void *stream) {
     if (count == 0) return 0;
     return WK_LAUNCH(shuffle, 1, 1, 0, stream, key, order, count);
 }

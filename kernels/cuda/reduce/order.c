@@ -3,7 +3,7 @@
 
 #include "cuda/cuda.h"
 #include "cuda/layout/fill.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 enum { BUFFERS = 2 };
 
@@ -32,7 +32,7 @@ static wk_cuda_lines lines_of(const wk_tensor *values, const wk_tensor *places, 
     add(&l, values, x, at);
     add(&l, places, x, at);
     add(&l, x, x, at);
-    wk_cuda_walk_simplify(&l.lines, false);
+    wk_walk_simplify_in_order(&l.lines);
     return l;
 }
 
@@ -48,15 +48,15 @@ static int order(const wk_cuda_lines *l, const ordering *o, wk_cuda_pair *pairs,
     const int64_t lines = l->lines.count;
     int64_t length = l->length;
     wk_cuda_pair *sorted = NULL;
-    int error = wk_cuda_order_fill(l, o->reversed, pairs, stream);
-    if (!error) error = wk_cuda_order_sort(pairs, other, lines, length, &sorted, stream);
+    int error = wk__cuda_order_fill(l, o->reversed, pairs, stream);
+    if (!error) error = wk__cuda_order_sort(pairs, other, lines, length, &sorted, stream);
     if (!error && o->unsorted) {
         wk_cuda_pair *free_one = sorted == pairs ? other : pairs;
-        error = wk_cuda_order_by_place(free_one, sorted, lines, length, o->k, stream);
+        error = wk__cuda_order_by_place(free_one, sorted, lines, length, o->k, stream);
         length = o->k;
-        if (!error) error = wk_cuda_order_sort(free_one, sorted, lines, length, &sorted, stream);
+        if (!error) error = wk__cuda_order_sort(free_one, sorted, lines, length, &sorted, stream);
     }
-    return error ? error : wk_cuda_order_give(l, sorted, length, o->first, o->k, o->nan, values, places, stream);
+    return error ? error : wk__cuda_order_give(l, sorted, length, o->first, o->k, o->nan, values, places, stream);
 }
 
 static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_optional axis, ordering o) {
@@ -100,16 +100,16 @@ static wk_status median(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status unique_padded(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *x = call->in[0], *values = call->out[0];
     const int64_t n = x->count, most = values->count;
-    wk_cuda_lines l = { .lines = wk_cuda_walk_of(x), .length = 1, .dtype = x->dtype, .flat = true, .x = x->data };
+    wk_cuda_lines l = { .lines = wk_walk_of(x), .length = 1, .dtype = x->dtype, .flat = true, .x = x->data };
     const size_t bytes = (size_t)(n ? n : 1) * (BUFFERS * sizeof(wk_cuda_pair) + sizeof(int64_t));
-    wk_cuda_walk_simplify(&l.lines, false);
+    wk_walk_simplify_in_order(&l.lines);
     wk_cuda_pair *pairs = wk__cuda_scratch_take(ctx, bytes), *sorted = pairs;
     if (!pairs) return wk_error_code();
-    int error = n ? wk_cuda_order_fill(&l, false, pairs, ctx->stream) : 0;
-    if (!error && n) error = wk_cuda_order_sort(pairs, pairs + n, 1, n, &sorted, ctx->stream);
+    int error = n ? wk__cuda_order_fill(&l, false, pairs, ctx->stream) : 0;
+    if (!error && n) error = wk__cuda_order_sort(pairs, pairs + n, 1, n, &sorted, ctx->stream);
     if (!error)
-        error = wk_cuda_order_unique(&l, sorted, n, most, (int64_t *)(void *)(pairs + BUFFERS * n), values->data,
-                                     call->out[1]->data, call->out[2]->data, call->out[3]->data, ctx->stream);
+        error = wk__cuda_order_unique(&l, sorted, n, most, (int64_t *)(void *)(pairs + BUFFERS * n), values->data,
+                                      call->out[1]->data, call->out[2]->data, call->out[3]->data, ctx->stream);
     wk__cuda_scratch_give(ctx, pairs, bytes);
     return wk__cuda_launched(call, error);
 }
@@ -118,9 +118,9 @@ static wk_status unique_padded(wk_kernel_ctx *ctx, const wk_call *call) {
 
 static wk_status bincount(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
-    int error = wk_cuda_fill(out->data, 0, sizeof(int64_t), out->count, ctx->stream);
+    int error = wk__cuda_fill(out->data, 0, sizeof(int64_t), out->count, ctx->stream);
     if (!error && x->count)
-        error = wk_cuda_bincount(x->data, x->dtype, x->count, x->rank ? x->stride[0] : 0, out->data, ctx->stream);
+        error = wk__cuda_bincount(x->data, x->dtype, x->count, x->rank ? x->stride[0] : 0, out->data, ctx->stream);
     return wk__cuda_launched(call, error);
 }
 
@@ -128,14 +128,14 @@ static wk_status searchsorted(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *rows = call->in[0], *values = call->in[1], *out = call->out[0];
     const wk_searchsorted_opts *opts = call->attrs;
     if (!out->count) return WK_OK;
-    wk_cuda_walk walk = wk_cuda_walk_of(out);
-    wk_cuda_walk_add(&walk, values);
+    wk_walk walk = wk_walk_of(out);
+    wk_walk_add(&walk, values);
     walk.operands = 3;
     for (int i = 0; i < out->rank; i++) walk.stride[2][i] = rows->rank > 1 && i < out->rank - 1 ? rows->stride[i] : 0;
-    wk_cuda_walk_simplify(&walk, true);
-    return wk__cuda_launched(call, wk_cuda_searchsorted(&walk, rows->dtype, rows->shape[rows->rank - 1],
-                                                        rows->stride[rows->rank - 1], opts->right, out->data,
-                                                        values->data, rows->data, ctx->stream));
+    wk_walk_simplify(&walk);
+    return wk__cuda_launched(call, wk__cuda_searchsorted(&walk, rows->dtype, rows->shape[rows->rank - 1],
+                                                         rows->stride[rows->rank - 1], opts->right, out->data,
+                                                         values->data, rows->data, ctx->stream));
 }
 
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))

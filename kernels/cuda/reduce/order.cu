@@ -192,7 +192,7 @@ template <class T> __global__ void bincount(const T *x, int64_t n, int64_t step,
 
 /* NaN as a value is above all. */
 template <class T>
-__global__ void search(const wk_cuda_walk walk, int64_t length, int64_t step, bool right, int64_t *out, const T *values,
+__global__ void search(const wk_walk walk, int64_t length, int64_t step, bool right, int64_t *out, const T *values,
                        const T *rows) {
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
     for (int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; at < walk.count; at += threads) {
@@ -240,7 +240,7 @@ template <class T> int run_bincount(const void *x, int64_t n, int64_t step, int6
 }
 
 template <class T>
-int run_search(const wk_cuda_walk *walk, int64_t length, int64_t step, bool right, int64_t *out, const void *values,
+int run_search(const wk_walk *walk, int64_t length, int64_t step, bool right, int64_t *out, const void *values,
                const void *rows, void *stream) {
     return WK_LAUNCH(search<T>, wk_blocks_for(walk->count), 256, 0, stream, *walk, length, step, right, out,
                      static_cast<const T *>(values), static_cast<const T *>(rows));
@@ -256,11 +256,11 @@ int run_search(const wk_cuda_walk *walk, int64_t length, int64_t step, bool righ
     default: return 1;                                  \
     }
 
-extern "C" int wk_cuda_order_fill(const wk_cuda_lines *of, bool reversed, wk_cuda_pair *pairs, void *stream) {
+extern "C" int wk__cuda_order_fill(const wk_cuda_lines *of, bool reversed, wk_cuda_pair *pairs, void *stream) {
     WK_EVERY_TYPE(of->dtype, run_fill, of, reversed, pairs, stream)
 }
 
-extern "C" int wk_cuda_order_sort(wk_cuda_pair *pairs, wk_cuda_pair *other, int64_t lines, int64_t length,
+extern "C" int wk__cuda_order_sort(wk_cuda_pair *pairs, wk_cuda_pair *other, int64_t lines, int64_t length,
                                   wk_cuda_pair **sorted, void *stream) {
     int tile = 2;
     while (tile < TILE && tile < length) tile *= 2;
@@ -278,30 +278,30 @@ extern "C" int wk_cuda_order_sort(wk_cuda_pair *pairs, wk_cuda_pair *other, int6
     return error;
 }
 
-extern "C" int wk_cuda_order_by_place(wk_cuda_pair *to, const wk_cuda_pair *sorted, int64_t lines, int64_t length,
+extern "C" int wk__cuda_order_by_place(wk_cuda_pair *to, const wk_cuda_pair *sorted, int64_t lines, int64_t length,
                                       int64_t k, void *stream) {
     return WK_LAUNCH(by_place, wk_blocks_for(lines * k), 256, 0, stream, to, sorted, lines, length, k);
 }
 
-extern "C" int wk_cuda_order_give(const wk_cuda_lines *of, const wk_cuda_pair *sorted, int64_t length, int64_t first,
+extern "C" int wk__cuda_order_give(const wk_cuda_lines *of, const wk_cuda_pair *sorted, int64_t length, int64_t first,
                                   int64_t k, bool nan, void *values, int64_t *places, void *stream) {
     WK_EVERY_TYPE(of->dtype, run_give, of, sorted, length, first, k, nan, values, places, stream)
 }
 
-extern "C" int wk_cuda_order_unique(const wk_cuda_lines *of, const wk_cuda_pair *sorted, int64_t n, int64_t most,
+extern "C" int wk__cuda_order_unique(const wk_cuda_lines *of, const wk_cuda_pair *sorted, int64_t n, int64_t most,
                                     int64_t *starts, void *values, int64_t *inverse, int64_t *counts, int64_t *number,
                                     void *stream) {
     WK_EVERY_TYPE(of->dtype, run_unique, of, sorted, n, most, starts, values, inverse, counts, number, stream)
 }
 
-extern "C" int wk_cuda_bincount(const void *x, int dtype, int64_t n, int64_t step, int64_t *counts, void *stream) {
+extern "C" int wk__cuda_bincount(const void *x, int dtype, int64_t n, int64_t step, int64_t *counts, void *stream) {
     switch (dtype) {
         WK_CASES_OF_INTEGERS(run_bincount, x, n, step, counts, stream);
     default: return 1;
     }
 }
 
-extern "C" int wk_cuda_searchsorted(const wk_cuda_walk *walk, int dtype, int64_t length, int64_t step, bool right,
+extern "C" int wk__cuda_searchsorted(const wk_walk *walk, int dtype, int64_t length, int64_t step, bool right,
                                     int64_t *out, const void *values, const void *rows, void *stream) {
     switch (dtype) {
         WK_CASES_OF_FLOATS(run_search, walk, length, step, right, out, values, rows, stream);

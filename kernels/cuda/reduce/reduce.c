@@ -2,7 +2,7 @@
 #include "cuda/reduce/reduce.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -10,10 +10,10 @@
 static void split(wk_cuda_reduction *r, const wk_tensor *x, const wk_tensor *out, const bool reduced[],
                   bool keeps_dims) {
     int out_axis = 0;
-    r->kept = (wk_cuda_walk){ .operands = 2, .count = out->count };
-    r->reduced = (wk_cuda_walk){ .operands = 1, .count = 1 };
+    r->kept = (wk_walk){ .operands = 2, .count = out->count };
+    r->reduced = (wk_walk){ .operands = 1, .count = 1 };
     for (int i = 0; i < x->rank; i++) {
-        wk_cuda_walk *walk = reduced[i] ? &r->reduced : &r->kept;
+        wk_walk *walk = reduced[i] ? &r->reduced : &r->kept;
         walk->shape[walk->rank] = x->shape[i];
         walk->stride[reduced[i] ? 0 : 1][walk->rank] = x->stride[i];
         if (reduced[i]) walk->count *= x->shape[i];
@@ -21,8 +21,8 @@ static void split(wk_cuda_reduction *r, const wk_tensor *x, const wk_tensor *out
         walk->rank++;
         if (!reduced[i] || keeps_dims) out_axis++;
     }
-    wk_cuda_walk_simplify(&r->kept, true);
-    wk_cuda_walk_simplify(&r->reduced, true);
+    wk_walk_simplify(&r->kept);
+    wk_walk_simplify(&r->reduced);
 }
 
 /* One thread a result where results lie closer to each other than what is reduced, else as many as it is worth; parts

@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_REDUCE_H
 #define WICK_KERNELS_CUDA_REDUCE_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 typedef enum wk_cuda_reduction_kind {
     WK_CUDA_SUM,
@@ -19,12 +19,12 @@ typedef enum wk_cuda_reduction_kind {
 
 typedef struct wk_cuda_reduction {
     int kind, dtype, out_dtype;
-    wk_cuda_walk kept;    /* (out, x) */
-    wk_cuda_walk reduced; /* (x) */
-    int threads;          /* that share one result's part: 1, 32 or 256 */
-    int64_t parts;        /* of the reduced elements, each a total of its own in `totals` */
-    double divisor;       /* of a mean, else 1 */
-    int64_t least;        /* a count that makes a truth value true */
+    wk_walk kept;    /* (out, x) */
+    wk_walk reduced; /* (x) */
+    int threads;     /* that share one result's part: 1, 32 or 256 */
+    int64_t parts;   /* of the reduced elements, each a total of its own in `totals` */
+    double divisor;  /* of a mean, else 1 */
+    int64_t least;   /* a count that makes a truth value true */
     const void *x;
     void *out;
     void *totals; /* (parts, results) of 8 bytes, where there is more than one part */

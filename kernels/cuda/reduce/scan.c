@@ -2,7 +2,7 @@
 #include "cuda/reduce/scan.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -19,9 +19,9 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_scan_kind 
     memset(&s, 0, sizeof s);
     if (out->count == 0) return WK_OK;
     s.kind = kind, s.dtype = x->dtype, s.length = 1;
-    s.lines = wk_cuda_walk_of(out);
-    wk_cuda_walk_add(&s.lines, x);
-    if (third) wk_cuda_walk_add(&s.lines, third);
+    s.lines = wk_walk_of(out);
+    wk_walk_add(&s.lines, x);
+    if (third) wk_walk_add(&s.lines, third);
     char *data[3] = { out->data, x->data, third ? third->data : NULL };
     if (out->rank) {
         s.length = s.lines.shape[axis];
@@ -34,7 +34,7 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_scan_kind 
         s.lines.shape[axis] = 1;
         s.lines.count /= s.length;
     }
-    wk_cuda_walk_simplify(&s.lines, true);
+    wk_walk_simplify(&s.lines);
     s.out = data[0], s.in[0] = data[1];
     if (kind == WK_CUDA_RECURRENCE)
         s.in[1] = data[2];

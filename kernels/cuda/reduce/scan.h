@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_SCAN_H
 #define WICK_KERNELS_CUDA_SCAN_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 typedef enum wk_cuda_scan_kind {
     WK_CUDA_SUMS,     /* integers give i64 */
@@ -16,7 +16,7 @@ typedef enum wk_cuda_scan_kind {
 /* Lines of `length` elements: operand 0 is the result, then x, or a and b; or operand 2 the places. */
 typedef struct wk_cuda_scan {
     int kind, dtype;
-    wk_cuda_walk lines;
+    wk_walk lines;
     int64_t length, step[3];
     void *out, *places;
     const void *in[2];

@@ -2,11 +2,11 @@
 #include "cuda/reduce/softmax.h"
 
 #include "cuda/cuda.h"
-#include "cuda/walk_make.h"
+#include "walk.h"
 
 /* The walk without the axis, whose strides become the lines' steps. */
 static void split(wk_cuda_softmax *s, int axis) {
-    wk_cuda_walk *walk = &s->lines;
+    wk_walk *walk = &s->lines;
     s->length = 1;
     if (walk->rank) {
         s->length = walk->shape[axis];
@@ -14,7 +14,7 @@ static void split(wk_cuda_softmax *s, int axis) {
         walk->shape[axis] = 1;
         walk->count /= s->length;
     }
-    wk_cuda_walk_simplify(walk, true);
+    wk_walk_simplify(walk);
 }
 
 static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_softmax_kind kind) {
@@ -22,9 +22,9 @@ static wk_status run(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_softmax_ki
     if (out->count == 0) return WK_OK;
     int inputs = kind == WK_CUDA_SOFTMAX || kind == WK_CUDA_LOG_SOFTMAX ? 1 : 2;
     int axis = (int)wk_optional_or(((const wk_axis_opts *)call->attrs)->axis, -1);
-    wk_cuda_softmax s = { .kind = kind, .dtype = out->dtype, .lines = wk_cuda_walk_of(out), .out = out->data };
+    wk_cuda_softmax s = { .kind = kind, .dtype = out->dtype, .lines = wk_walk_of(out), .out = out->data };
     for (int i = 0; i < inputs; i++) {
-        wk_cuda_walk_add(&s.lines, call->in[i]);
+        wk_walk_add(&s.lines, call->in[i]);
         s.in[i] = call->in[i]->data;
     }
     split(&s, axis < 0 ? axis + out->rank : axis);

@@ -2,7 +2,7 @@
 #ifndef WICK_KERNELS_CUDA_SOFTMAX_H
 #define WICK_KERNELS_CUDA_SOFTMAX_H
 
-#include "cuda/walk.h"
+#include "walk.h"
 
 typedef enum wk_cuda_softmax_kind {
     WK_CUDA_SOFTMAX,
@@ -14,7 +14,7 @@ typedef enum wk_cuda_softmax_kind {
 /* Lines of `length` elements `step` apart: operand 0 is the result, then x, or dy and y. */
 typedef struct wk_cuda_softmax {
     int kind, dtype;
-    wk_cuda_walk lines;
+    wk_walk lines;
     int64_t length, step[3];
     void *out;
     const void *in[2];

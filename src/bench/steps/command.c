@@ -31,6 +31,7 @@ static wk_status read_peers(const char *value, bool against[WK__STEPS_PEERS]) {
 static wk_status read_steps_option(void *into, const char *option, const char *value, bool *known) {
     wk__steps_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
+    if (strcmp(option, "--device") == 0) return wk__bench_read_device(value, &opts->device);
     if (strcmp(option, "--threads") == 0)
         return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--rounds") == 0)
@@ -77,6 +78,7 @@ static wk_status read_step_option(void *into, const char *option, const char *va
     enum { MOST_STEPS = 1000000 };
     wk__worker_opts *opts = into;
     if (strcmp(option, "--dtype") == 0) return read_dtype(value, &opts->dtype);
+    if (strcmp(option, "--device") == 0) return wk__bench_read_device(value, &opts->device);
     if (strcmp(option, "--threads") == 0)
         return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--steps") == 0) return wk__bench_read_count(option, value, 1, MOST_STEPS, &opts->steps);

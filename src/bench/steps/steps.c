@@ -79,11 +79,15 @@ static void add_number(command *c, const char *option, int number) {
     add(c, text);
 }
 
-static void add_setting(command *c, const wk__steps_line *line) {
+static void add_setting(const work *w, command *c, const wk__steps_line *line) {
     add(c, line->of->name);
     add(c, "--dtype");
     add(c, wk_dtype_name(line->dtype));
     add_number(c, "--threads", line->threads);
+    if (w->opts->device) {
+        add(c, "--device");
+        add(c, wk_device_name(w->opts->device));
+    }
     add(c, NULL);
 }
 
@@ -110,7 +114,7 @@ static void wick_command(const work *w, const wk__steps_line *line, command *c) 
     add(c, w->program);
     add(c, "bench");
     add(c, "step");
-    add_setting(c, line);
+    add_setting(w, c, line);
 }
 
 /* Without the limit on spinning that Wick sets for itself: the peer's own threads are to wait as its user has them. */
@@ -130,7 +134,7 @@ static void torch_command(const work *w, const wk__steps_line *line, const char 
     add(c, layout);
     add(c, "--mode");
     add(c, line->against == WK__TORCH_COMPILED ? "compile" : "eager");
-    add_setting(c, line);
+    add_setting(w, c, line);
 }
 
 static void onnx_command(const work *w, const wk__steps_line *line, command *c) {
@@ -138,7 +142,7 @@ static void onnx_command(const work *w, const wk__steps_line *line, command *c) 
     add_all(c, plain);
     add(c, w->python);
     add(c, ONNX_SCRIPT);
-    add_setting(c, line);
+    add_setting(w, c, line);
 }
 
 /* ---- one round ---- */
@@ -241,8 +245,9 @@ static const char *peers_text(const wk__steps_opts *opts, char text[60]) {
 static void repeat_line(const work *w, const wk__steps_line *line, char *text, size_t size) {
     char peers[60];
     bool named = strstr(line->workload, "-bf16") != NULL;
-    (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s%s", line->workload,
+    (void)snprintf(text, size, "wick bench steps %s%s --rounds %d --threads %d%s%s%s%s", line->workload,
                    line->dtype == WK_BF16 && !named ? " --dtype bf16" : "", line->rounds, w->machine.threads,
+                   w->opts->device ? " --device " : "", w->opts->device ? wk_device_name(w->opts->device) : "",
                    w->python ? " --peer " : "", peers_text(w->opts, peers));
 }
 
@@ -317,7 +322,7 @@ static wk_status find_sides(work *w) {
 
 static wk_status measure_machine(work *w) {
     bool ranks = false;
-    WK_TRY(wk__machine_measure(&w->machine));
+    WK_TRY(wk__machine_measure(&w->machine, w->opts->device));
     wk__machine_print(&w->machine, w->opts->dtype == WK_BF16 ? "dtype: bf16" : "dtype: f32 unless named");
     for (int i = 0; i < w->opts->workloads; i++) ranks = ranks || strstr(w->opts->workload[i], "-2ranks");
     if (!ranks) return WK_OK;
@@ -330,6 +335,9 @@ static wk_status measure_machine(work *w) {
 wk_status wk__bench_steps(const wk__steps_opts *opts) {
     work w = { .opts = opts };
     wk_set_threads(opts->threads);
+    for (int i = 0; i < opts->workloads && opts->device; i++)
+        if (strstr(opts->workload[i], "-2ranks"))
+            return wk_fail(WK_CONFIG, "%s: with --device one rank is measured", opts->workload[i]);
     WK_TRY(find_sides(&w));
     WK_TRY(measure_machine(&w));
     if (w.python) (void)printf("peer: %s; ratio: its time over Wick's, above 1 Wick is faster\n", w.peer);

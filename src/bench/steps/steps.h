@@ -17,6 +17,7 @@ typedef struct wk__workload wk__workload;
 typedef struct wk__training {
     const wk__workload *of;
     wk_dtype dtype; /* WK_BF16: autocast; weights stay f32 */
+    wk_device device;
     wk_group *group;
     wk_module *net;
     wk_optim *optim; /* NULL: inference */
@@ -60,6 +61,7 @@ double wk__step_limit(const wk__step_cost *cost, const wk__roofs *roofs, wk_dtyp
 typedef struct wk__worker_opts {
     const wk__workload *of;
     wk_dtype dtype;
+    wk_device device;
     int threads, steps, warmup; /* 0 threads: all; 0 steps: the workload's own */
 } wk__worker_opts;
 
@@ -89,6 +91,7 @@ typedef struct wk__steps_opts {
     const char *workload[WK__STEPS_MOST]; /* names as the user writes them */
     int workloads, rounds, threads;       /* 0 threads: all */
     wk_dtype dtype;
+    wk_device device;
     bool against[WK__STEPS_PEERS];
     double patience;            /* seconds for one process */
     const char *json, *compare; /* NULL: none */

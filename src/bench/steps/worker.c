@@ -20,10 +20,29 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
+static wk_status move_operand(wk_tensor **operand, wk_device device) {
+    if (!*operand) return WK_OK;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *moved = wk_keep(wk_to_device(*operand, device));
+    wk_scope_end(scope);
+    if (!moved) return wk_error_code();
+    wk_release(*operand);
+    *operand = moved;
+    return WK_OK;
+}
+
+/* Network and batch to the device; everything is drawn on the CPU, so that both begin alike. */
+static wk_status move(wk__training *b) {
+    WK_TRY(wk_module_to_device(b->net, b->device));
+    WK_TRY(move_operand(&b->x, b->device));
+    return move_operand(&b->y, b->device);
+}
+
 static wk_status set_up(wk__training *b) {
     wk_manual_seed(0);
     b->of->set_up(b);
     if (wk_failed()) return wk_error_code();
+    if (b->device) WK_TRY(move(b));
     if (wk_group_size(b->group) > 1) b->ddp = wk_ddp_create(b->group, b->net, (wk_ddp_opts){ 0 });
     return wk_failed() ? wk_error_code() : WK_OK;
 }
@@ -52,7 +71,9 @@ static void train(const wk__training *b, double *loss_value) {
 
 /* The network is frozen: its forward is a step of its own, without gradients, in the dtype that it was frozen in. */
 static void infer(const wk__training *b, double *value) {
+    bool was = wk_no_grad_begin();
     const wk_tensor *y = b->of->run(b);
+    wk_no_grad_end(was);
     if (!wk_failed()) *value = wk_at(y, 0);
 }
 
@@ -67,6 +88,7 @@ static double step(const wk__training *b, bool exchange, double *loss_value) {
     } else {
         infer(b, loss_value);
     }
+    (void)wk_device_synchronise(b->device);
     wk_scope_end(scope);
     return wk_now() - start;
 }
@@ -160,7 +182,7 @@ static wk_status print(const wk__training *b, const figures *f) {
 }
 
 wk_status wk__bench_step(const wk__worker_opts *opts) {
-    wk__training b = { .of = opts->of, .dtype = opts->dtype };
+    wk__training b = { .of = opts->of, .dtype = opts->dtype, .device = opts->device };
     figures f = { .steps = opts->steps ? opts->steps : opts->of->steps };
     /* mpirun that is killed may not get to end its ranks. */
     if (getenv("OMPI_COMM_WORLD_RANK")) (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -172,7 +194,9 @@ wk_status wk__bench_step(const wk__worker_opts *opts) {
     b.group = wk_group_create(NULL);
     wk_set_threads(opts->threads);
     wk_status status = b.group ? set_up(&b) : wk_error_code();
+    wk_device was = wk_device_use(b.device);
     if (status == WK_OK) measure(&b, opts->warmup, &f);
+    (void)wk_device_use(was);
     if (status == WK_OK) status = wk_error_code();
     if (status == WK_OK && wk_group_rank(b.group) == 0) status = print(&b, &f);
     tear_down(&b);

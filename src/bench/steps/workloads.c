@@ -92,7 +92,10 @@ static wk_tensor *run_lstm(const wk__training *b) {
 static void set_up_minilm(wk__training *b) {
     const wk_bert_opts opts = { .layers = 6, .heads = 12, .width = 384, .feedforward = 1536 };
     b->net = wk_bert(opts);
-    (void)wk_module_freeze(b->net, (wk_freeze_opts){ .dtype = b->dtype });
+    if (b->device)
+        wk_module_train(b->net, false); /* freezing is of the CPU */
+    else
+        (void)wk_module_freeze(b->net, (wk_freeze_opts){ .dtype = b->dtype });
     b->x = draws(WK_DIMS(b->of->items, 128), 30522);
 }
 static wk_tensor *run_minilm(const wk__training *b) {

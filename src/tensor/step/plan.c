@@ -30,8 +30,11 @@ void wk__plan_give_back(void *context, void *data) {
     wk_free(data);
 }
 
-static size_t aligned(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
+/* Large blocks start with a page, as those that no plan places (kernels/cpu/pool.c tells why); small ones with a line.
+ */
+static size_t rounded(size_t bytes, size_t of) {
+    const size_t unit = of < (size_t)1 << 16 ? 64 : 4096;
+    return (bytes + unit - 1) / unit * unit;
 }
 
 static void point(wk__planned *p) {
@@ -52,14 +55,16 @@ static int by_size(const void *a, const void *b) {
 /* Into the lowest gap between those that live at the same time. */
 static void place_block(wk__block **lowest, wk__block *b, size_t *total) {
     wk__block **link = lowest;
+    const size_t bytes = rounded(b->bytes, b->bytes);
     size_t at = 0;
     for (const wk__block *p = *lowest; p; p = p->above) {
         if (p->birth >= b->death || b->birth >= p->death) continue;
-        if (p->offset >= at + aligned(b->bytes)) break;
-        if (p->offset + aligned(p->bytes) > at) at = p->offset + aligned(p->bytes);
+        if (p->offset >= at + bytes) break;
+        const size_t end = rounded(p->offset + p->bytes, b->bytes);
+        if (end > at) at = end;
     }
     b->offset = at;
-    if (at + aligned(b->bytes) > *total) *total = at + aligned(b->bytes);
+    if (at + bytes > *total) *total = at + bytes;
     while (*link && (*link)->offset < at) link = &(*link)->above;
     b->above = *link;
     *link = b;

@@ -1,5 +1,6 @@
 /* A rank of the tests in tests/dist: one scenario a name.  Started by mpirun, or alone. */
 #include "tensor/tensor.h"
+#include "wick/device.h"
 #include "wick/dist.h"
 #include "wick/io.h"
 #include "wick/optim.h"
@@ -8,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Where the tensors lie: the CPU, or the device that WICK_TEST_DEVICE names. */
+static wk_device device;
+static wk_tensor *here(wk_tensor *t) {
+    return wk_to_device(t, device);
+}
 
 enum { FEATURES = 20, CLASSES = 5, BATCH = 12 /* of one rank of two */ };
 
@@ -25,8 +32,10 @@ static int collectives(wk_group *group) {
     wk_scope scope = wk_scope_begin();
     float mine[4] = { 1.0F + (float)rank, 2, -3.0F * (float)rank, 0.5F };
     float total = (float)(ranks * (ranks + 1)) / 2;
-    wk_tensor *sum = wk_from_array(WK_F32, WK_DIMS(4), mine), *mean = wk_from_array(WK_F32, WK_DIMS(4), mine);
-    wk_tensor *most = wk_from_array(WK_F32, WK_DIMS(4), mine), *big = wk_full(WK_F64, WK_DIMS(300000), rank + 1);
+    wk_tensor *sum = here(wk_from_array(WK_F32, WK_DIMS(4), mine)),
+              *mean = here(wk_from_array(WK_F32, WK_DIMS(4), mine));
+    wk_tensor *most = here(wk_from_array(WK_F32, WK_DIMS(4), mine)),
+              *big = here(wk_full(WK_F64, WK_DIMS(300000), rank + 1));
     wk_work *works[4];
     CHECK(wk_all_reduce(group, sum, WK_REDUCE_SUM, &works[0]) == WK_OK);
     CHECK(wk_all_reduce(group, mean, WK_REDUCE_MEAN, &works[1]) == WK_OK);
@@ -38,12 +47,12 @@ static int collectives(wk_group *group) {
     CHECK(wk_at(most, 2) == 0);
     CHECK(wk_at(big, 299999) == total);
     int64_t number = 100 + rank;
-    wk_tensor *one = wk_from_array(WK_I64, WK_DIMS(1), &number), *all = wk_zeros(WK_I64, WK_DIMS(ranks));
+    wk_tensor *one = here(wk_from_array(WK_I64, WK_DIMS(1), &number)), *all = here(wk_zeros(WK_I64, WK_DIMS(ranks)));
     CHECK(wk_all_gather(group, one, all, NULL) == WK_OK);
     for (int i = 0; i < ranks; i++) CHECK(wk_at(all, i) == 100 + i);
     CHECK(wk_broadcast(group, one, ranks - 1, NULL) == WK_OK);
     CHECK(wk_item(one) == 100 + ranks - 1);
-    wk_tensor *whole = wk_full(WK_F32, WK_DIMS(ranks, 3), rank + 1), *part = wk_zeros(WK_F32, WK_DIMS(3));
+    wk_tensor *whole = here(wk_full(WK_F32, WK_DIMS(ranks, 3), rank + 1)), *part = here(wk_zeros(WK_F32, WK_DIMS(3)));
     CHECK(wk_reduce_scatter(group, whole, part, WK_REDUCE_SUM, NULL) == WK_OK);
     CHECK(wk_at(part, 2) == total);
     CHECK(wk_barrier(group) == WK_OK);
@@ -202,6 +211,7 @@ static int train(wk_group *group, const char *file, int micro) {
     int rank = wk_group_rank(group), ranks = wk_group_size(group), n = 2 * BATCH / ranks / micro;
     wk_manual_seed(rank == 0 ? 3 : 4); /* DDP must make them equal */
     wk_module *net = make_net();
+    CHECK(wk_module_to_device(net, device) == WK_OK);
     wk_ddp *ddp =
         ranks > 1 ? wk_ddp_create(group, net, (wk_ddp_opts){ .first_bucket_bytes = 256, .bucket_bytes = 6000 }) : NULL;
     wk_optim *optim = wk_adamw(wk_parameters(net), (wk_adamw_opts){ .lr = 1e-2 });
@@ -212,6 +222,7 @@ static int train(wk_group *group, const char *file, int micro) {
             wk_scope scope = wk_scope_begin();
             wk_tensor *x, *y;
             make_batch(step, rank + m * n * ranks, ranks, n, &x, &y);
+            x = here(x), y = here(y);
             wk_ddp_no_sync(ddp, m + 1 < micro);
             CHECK(wk_backward(
                       wk_scale(wk_cross_entropy(wk_forward(net, x), y, (wk_cross_entropy_opts){ .label_smoothing = 0 }),
@@ -240,6 +251,7 @@ static const wk_module_class branching_class = { .name = "Branching", .size = si
 static wk_tensor *branch_loss(const branching *net, int step, int half, int ranks) {
     wk_tensor *x, *y;
     make_batch(step, half, 2, BATCH, &x, &y);
+    x = here(x);
     wk_tensor *z = wk_forward(net->both, wk_relu(wk_forward(net->both, x)));
     if (half == 0) z = wk_forward(net->first, z);
     return wk_scale(wk_sum(wk_mul(z, z), (wk_reduce_opts){ 0 }), 1e-2 * ranks / 2);
@@ -254,6 +266,7 @@ static int branch(wk_group *group, const char *file) {
     net->both = wk_module_add(&net->base, "both", wk_nn_linear(FEATURES, FEATURES, plain));
     net->first = wk_module_add(&net->base, "first", wk_nn_linear(FEATURES, FEATURES, plain));
     net->nobody = wk_module_add(&net->base, "nobody", wk_nn_linear(FEATURES, FEATURES, plain));
+    CHECK(wk_module_to_device(&net->base, device) == WK_OK);
     wk_ddp *ddp = ranks > 1 ? wk_ddp_create(group, &net->base, (wk_ddp_opts){ .first_bucket_bytes = 256 }) : NULL;
     wk_optim *optim = wk_adamw(wk_parameters(&net->base), (wk_adamw_opts){ .lr = 1e-3, .weight_decay = WK_SET(0.5) });
     CHECK(!wk_failed());
@@ -282,10 +295,11 @@ static int branch(wk_group *group, const char *file) {
 static int buffers(wk_group *group) {
     int rank = wk_group_rank(group);
     wk_module *net = wk_nn_sequential(wk_nn_batch_norm2d(3, (wk_nn_batch_norm_opts){ .eps = { 0 } }));
+    CHECK(wk_module_to_device(net, device) == WK_OK);
     wk_ddp *ddp = wk_ddp_create(group, net, (wk_ddp_opts){ 0 });
     wk_scope scope = wk_scope_begin();
-    CHECK(wk_forward(net, wk_full(WK_F32, WK_DIMS(2, 3, 4, 4), rank + 1)) != NULL);
-    wk_tensor *mean = wk_state(net).tensor[2], *all = wk_zeros(WK_F32, WK_DIMS(wk_group_size(group), 3));
+    CHECK(wk_forward(net, here(wk_full(WK_F32, WK_DIMS(2, 3, 4, 4), rank + 1))) != NULL);
+    wk_tensor *mean = wk_state(net).tensor[2], *all = here(wk_zeros(WK_F32, WK_DIMS(wk_group_size(group), 3)));
     CHECK(wk_all_gather(group, mean, all, NULL) == WK_OK);
     CHECK(wk_at(all, 0) != wk_at(all, 3));
     CHECK(wk_ddp_broadcast_buffers(ddp) == WK_OK);
@@ -333,7 +347,7 @@ static int loop(wk_group *group, const char *file, int64_t count, unsigned pause
     (void)fprintf(mark, "%ld\n", (long)getpid());
     (void)fclose(mark);
     wk_scope scope = wk_scope_begin();
-    wk_tensor *t = wk_zeros(WK_F32, WK_DIMS(count));
+    wk_tensor *t = here(wk_zeros(WK_F32, WK_DIMS(count)));
     for (int i = 0; i < 200000; i++) {
         CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
         if (pause) (void)usleep(pause);
@@ -353,10 +367,31 @@ static int different(wk_group *group) {
     return told ? 0 : 5;
 }
 
+/* A rank has one device: collectives on another are refused, and those on the first go on. */
+static int two_devices(wk_group *group) {
+    wk_device other;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *t = here(wk_full(WK_F32, WK_DIMS(3), 1));
+    CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
+    CHECK(wk_device_parse("cudaemu:1", &other) == WK_OK);
+    wk_tensor *there = wk_to_device(t, other);
+    CHECK(wk_all_gather(group, t, wk_to_device(wk_zeros(WK_F32, WK_DIMS(6)), other), NULL) == WK_DEVICE);
+    wk_clear_error();
+    CHECK(wk_all_reduce(group, there, WK_REDUCE_SUM, NULL) == WK_DEVICE);
+    CHECK(strstr(wk_message(), "all_reduce: the group exchanges memory of cudaemu:0, not of cudaemu:1"));
+    wk_clear_error();
+    CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
+    CHECK(wk_at(t, 2) == 4);
+    wk_scope_end(scope);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
     const char *scenario = argv[1], *file = argc > 2 ? argv[2] : "";
+    const char *name = getenv("WICK_TEST_DEVICE");
     wk_set_threads(1);
+    if (name && wk_device_parse(name, &device) != WK_OK) return (void)wk_report(stderr), 7;
     wk_group *group = wk_group_create(NULL);
     if (!group) {
         (void)wk_report(stderr);
@@ -372,6 +407,7 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "loop") == 0) code = loop(group, file, 1000, 1000);
     if (strcmp(scenario, "large_loop") == 0) code = loop(group, file, 4000000, 0);
     if (strcmp(scenario, "sums") == 0 && argc > 3) code = sums(group, argv[3]);
+    if (strcmp(scenario, "two_devices") == 0) code = two_devices(group);
     if (strcmp(scenario, "different") == 0) code = different(group);
     wk_group_destroy(group);
     return code;

@@ -89,11 +89,14 @@ static wk_status pad_constant(wk_kernel_ctx *ctx, const wk_call *call) {
 
 /* ---- its own elements around ---- */
 
+enum { MOST_NEAR = 32 };
+
 /* Rows of out, and where the row of x that each repeats stands. */
 typedef struct edges {
     const wk_tensor *x, *out;
     const wk_pad_opts *opts;
     size_t size;
+    int64_t near[MOST_NEAR]; /* of the first elements around a row: where they stand in it */
 } edges;
 
 /* In elements from x's start, along one axis. */
@@ -104,19 +107,31 @@ static int64_t edge_at(const edges *e, int axis, int64_t i) {
     return i * e->x->stride[axis];
 }
 
+/* Of element i of a row of out, which is number `k` of those around. */
+static inline int64_t around(const edges *e, int64_t i, int64_t k) {
+    return k < MOST_NEAR ? e->near[k] : edge_at(e, e->x->rank - 1, i);
+}
+
+static void find_near(edges *e) {
+    const int last = e->x->rank - 1;
+    const int64_t before = e->opts->before.size[e->opts->before.rank - 1], n = e->x->shape[last];
+    const int64_t count = e->out->shape[last] - n;
+    for (int64_t k = 0; k < count && k < MOST_NEAR; k++) e->near[k] = edge_at(e, last, k < before ? k : k + n);
+}
+
 #define EDGE_LOOP(type, first, behind, source) \
     for (int64_t i = (first); i < (behind); i++) ((type *)(void *)to)[i] = ((const type *)(const void *)from)[source]
 #define EDGE_CASE(bytes, type)                                                   \
     case bytes:                                                                  \
-        EDGE_LOOP(type, 0, before, edge_at(e, last, i));                         \
-        EDGE_LOOP(type, before + n, total, edge_at(e, last, i));                 \
+        EDGE_LOOP(type, 0, before, around(e, i, i));                             \
+        EDGE_LOOP(type, before + n, total, around(e, i, i - n));                 \
         if (step != 1) EDGE_LOOP(type, before, before + n, (i - before) * step); \
         return;
 static void edge_row(const edges *e, char *to, const char *from) {
     int last = e->x->rank - 1;
     int64_t n = e->x->shape[last], total = e->out->shape[last];
     int64_t before = e->opts->before.size[e->opts->before.rank - 1], step = e->x->stride[last];
-    if (step == 1) memcpy(to + before * (int64_t)e->size, from, (size_t)n * e->size);
+    if (step == 1) wk_copy_short(to + before * (int64_t)e->size, from, n * (int64_t)e->size);
     switch (e->size) {
         EDGE_CASE(1, uint8_t)
         EDGE_CASE(2, uint16_t)
@@ -149,7 +164,8 @@ static void edge_rows(const edges *e, int64_t begin, int64_t end) {
 
 static wk_status pad_edges(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *x = call->in[0], *out = call->out[0];
-    const edges e = { x, out, call->attrs, wk_size_of(x->dtype) };
+    edges e = { .x = x, .out = out, .opts = call->attrs, .size = wk_size_of(x->dtype) };
+    find_near(&e);
     int64_t rows = out->count / out->shape[x->rank - 1];
     int team = wk_moving_team(ctx, 2 * out->count * (int64_t)e.size);
     if (team == 1) {

@@ -18,16 +18,43 @@
         }                                                                                         \
     }
 
+/* The same, and the rows in which one operand is a single number. */
+#define ONCE_ROW(name, type, expression, first_step, second_step)                                 \
+    static void name(void *restrict out_, const void *const *in, int64_t n, const void *params) { \
+        (void)params;                                                                             \
+        type *restrict out = out_;                                                                \
+        const type *restrict first = in[0], *restrict second = in[1];                             \
+        for (int64_t i = 0; i < n; i++) {                                                         \
+            type a = first[i * first_step], b = second[i * second_step];                          \
+            out[i] = expression;                                                                  \
+        }                                                                                         \
+    }
+#define ROWS_OF_PAIRS(name, type, expression)      \
+    ROW(name, type, type, expression)              \
+    ONCE_ROW(name##_first, type, expression, 0, 1) \
+    ONCE_ROW(name##_second, type, expression, 1, 0)
+
 /* The kernel of an operation: its rows by the dtype of the inputs. */
 #define KERNEL(name)                                                        \
     static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {        \
         return wk_map(ctx, call, 2, name##_rows[call->in[0]->dtype], NULL); \
     }
 
+#define PAIR_KERNEL(name)                                                                                      \
+    static const wk_row name##_once[WK_DTYPE_COUNT][2] = {                                                     \
+        [WK_F32] = { name##_f32_first, name##_f32_second }, [WK_F64] = { name##_f64_first, name##_f64_second } \
+    };                                                                                                         \
+    static wk_status name(wk_kernel_ctx *ctx, const wk_call *call) {                                           \
+        const unsigned dtype = call->in[0]->dtype;                                                             \
+        const bool spreads = call->in[0]->count != call->in[1]->count;                                         \
+        return spreads && call->out[0]->count ? wk_map_pair(ctx, call, name##_rows[dtype], name##_once[dtype]) \
+                                              : wk_map(ctx, call, 2, name##_rows[dtype], NULL);                \
+    }
+
 /* `1u *` widens what would otherwise be promoted to int, where a product of two u16 can overflow. */
 #define ARITHMETIC(name, operator)                                            \
-    ROW(name##_f32, float, float, a operator b)                               \
-    ROW(name##_f64, double, double, a operator b)                             \
+    ROWS_OF_PAIRS(name##_f32, float, a operator b)                            \
+    ROWS_OF_PAIRS(name##_f64, double, a operator b)                           \
     ROW(name##_b8, uint64_t, uint64_t, a operator b)                          \
     ROW(name##_b4, uint32_t, uint32_t, a operator b)                          \
     ROW(name##_b2, uint16_t, uint16_t, 1u * a operator b)                     \
@@ -37,7 +64,7 @@
         [WK_F64] = name##_f64, [WK_I64] = name##_b8,   [WK_I32] = name##_b4,  \
         [WK_I16] = name##_b2,  [WK_I8] = name##_b1,    [WK_U8] = name##_b1,   \
     };                                                                        \
-    KERNEL(name)
+    PAIR_KERNEL(name)
 
 ARITHMETIC(add, +)
 static wk_status add_into(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -49,12 +76,12 @@ static wk_status add_into(wk_kernel_ctx *ctx, const wk_call *call) {
 ARITHMETIC(sub, -)
 ARITHMETIC(mul, *)
 
-ROW(div_f32, float, float, a / b)
-ROW(div_f64, double, double, a / b)
+ROWS_OF_PAIRS(divide_f32, float, a / b)
+ROWS_OF_PAIRS(divide_f64, double, a / b)
 static const wk_row divide_rows[WK_DTYPE_COUNT] = {
-    [WK_F32] = div_f32, [WK_BF16] = div_f32, [WK_F16] = div_f32, [WK_F64] = div_f64
+    [WK_F32] = divide_f32, [WK_BF16] = divide_f32, [WK_F16] = divide_f32, [WK_F64] = divide_f64
 };
-KERNEL(divide)
+PAIR_KERNEL(divide)
 
 /* NaN wins: a comparison with NaN is false, so a NaN in b is taken by itself and one in a is asked for. */
 #define EXTREMUM(name, operator)                                              \

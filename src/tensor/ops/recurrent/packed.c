@@ -1,7 +1,7 @@
 /* packed.c: sequences of different lengths, with their padding and without.
  *
  * Both ways are one selection of rows: which step of which sequence stands at each place of the packed data is counted
- * here, from lengths or from batch sizes.
+ * here, from lengths or from batch sizes.  Those are small and lie on the CPU, wherever the data does.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/registry.h"
@@ -13,6 +13,13 @@ static wk_status bad(const char *who, const char *what, const wk_tensor *t) {
     char text[160];
     return wk__bad_argument(who, WK_SHAPE, "%s is %s, expected i64 of rank 1, row major", what,
                             wk_describe(t, text, sizeof text));
+}
+
+/* Zeros on the CPU; NULL with an error pending. */
+static wk_tensor *counters(int64_t count) {
+    wk_tensor *zeros = wk__empty_on(0, WK_I64, WK_DIMS(count));
+    if (zeros && count) memset(zeros->data, 0, (size_t)count * sizeof(int64_t));
+    return zeros;
 }
 
 static bool is_vector(const wk_tensor *t) {
@@ -80,13 +87,13 @@ static wk_status check_lengths(const wk_tensor *padded, const wk_tensor *lengths
 
 wk_status wk_pack_padded_sequence(wk_tensor *padded, wk_tensor *lengths, wk_pack_opts opts, wk_packed *packed) {
     *packed = (wk_packed){ 0 };
+    lengths = wk__on_host(lengths);
     WK_TRY(check_lengths(padded, lengths, opts));
     int64_t batch = lengths->count, steps = 0, padded_steps = padded->shape[opts.batch_first ? 1 : 0];
     const int64_t *each = lengths->data;
     for (int64_t n = 0; n < batch; n++) steps = each[n] > steps ? each[n] : steps;
-    packed->batch_sizes = wk_zeros(WK_I64, WK_DIMS(steps));
-    if (!opts.sorted)
-        packed->sorted = wk_empty(WK_I64, WK_DIMS(batch)), packed->unsorted = wk_empty(WK_I64, WK_DIMS(batch));
+    packed->batch_sizes = counters(steps);
+    if (!opts.sorted) packed->sorted = counters(batch), packed->unsorted = counters(batch);
     if (wk_failed()) return wk_error_code();
     int64_t *sizes = packed->batch_sizes->data, *order = opts.sorted ? NULL : packed->sorted->data;
     for (int64_t n = 0; n < batch; n++)
@@ -96,7 +103,7 @@ wk_status wk_pack_padded_sequence(wk_tensor *padded, wk_tensor *lengths, wk_pack
         for (int64_t k = 0; k < batch; k++) ((int64_t *)packed->unsorted->data)[order[k]] = k;
     }
     wk_tensor *index = places(sizes, steps, order, batch, padded_steps, opts.batch_first);
-    packed->data = wk_index_select(as_rows(padded), index, 0);
+    packed->data = wk_index_select(as_rows(padded), wk_to_device(index, padded->device), 0);
     return packed->data ? WK_OK : wk_error_code();
 }
 
@@ -131,6 +138,7 @@ wk_status wk_pad_packed_sequence(wk_packed packed, bool batch_first, double valu
                                  wk_tensor **lengths) {
     *padded = NULL;
     if (lengths) *lengths = NULL;
+    packed.batch_sizes = wk__on_host(packed.batch_sizes), packed.sorted = wk__on_host(packed.sorted);
     WK_TRY(check_packed(&packed));
     const int64_t *sizes = packed.batch_sizes->data, *order = packed.sorted ? packed.sorted->data : NULL;
     int64_t steps = packed.batch_sizes->count, batch = steps ? sizes[0] : 0;
@@ -138,11 +146,12 @@ wk_status wk_pad_packed_sequence(wk_packed packed, bool batch_first, double valu
     whole.size[0] = batch_first ? batch : steps, whole.size[1] = batch_first ? steps : batch;
     for (int i = 1; i < dims.rank; i++) whole.size[i + 1] = dims.size[i];
     dims.size[0] = steps * batch;
-    wk_tensor *index = places(sizes, steps, order, batch, steps, batch_first);
-    wk_tensor *empty = wk_full((wk_dtype)packed.data->dtype, dims, value);
+    wk_tensor *index = wk_to_device(places(sizes, steps, order, batch, steps, batch_first), packed.data->device);
+    wk_tensor *empty = wk__empty_on(packed.data->device, (wk_dtype)packed.data->dtype, dims);
+    if (!index || !empty || wk__fill_dense(empty, value) != WK_OK) return wk_error_code();
     *padded = wk_reshape(wk_index_copy(empty, index, packed.data, 0), whole);
     if (!lengths) return *padded ? WK_OK : wk_error_code();
-    *lengths = wk_zeros(WK_I64, WK_DIMS(batch));
+    *lengths = counters(batch);
     for (int64_t t = 0; *lengths && t < steps; t++)
         for (int64_t k = 0; k < sizes[t]; k++) ((int64_t *)(*lengths)->data)[order ? order[k] : k]++;
     return wk_failed() ? wk_error_code() : WK_OK;
