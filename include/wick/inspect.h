@@ -1,4 +1,4 @@
-/* wick/inspect.h: looking at the engine from the command line: what `wick op` and `wick devices` run. */
+/* wick/inspect.h: looking at the engine from the command line: what `wick op`, `wick ckpt` and `wick devices` run. */
 #ifndef WICK_INSPECT_H
 #define WICK_INSPECT_H
 
@@ -14,6 +14,10 @@ extern "C" {
  * op --docs FOLDER, op --coverage FILE, op NAME --help.  Gives the process's exit code: 0; 1: an error, which was
  * reported; 2: usage. */
 WK_API int wk_op_main(int argc, char **argv);
+
+/* ckpt ls|show|diff|convert|average FILE...: files of named tensors.  Exit codes as above, but 1 of diff where the
+ * files differ. */
+WK_API int wk_ckpt_main(int argc, char **argv);
 
 /* devices [--json]: the devices of this machine, and why a kind of them cannot be used.  Exit codes as above. */
 WK_API int wk_devices_main(int argc, char **argv);

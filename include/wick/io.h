@@ -1,4 +1,4 @@
-/* wick/io.h: tensors in files: safetensors, NumPy's npy and npz. */
+/* wick/io.h: tensors in files: safetensors, NumPy's npy and npz, PyTorch's pt. */
 #ifndef WICK_IO_H
 #define WICK_IO_H
 
@@ -69,6 +69,31 @@ typedef struct wk_npz_opts {
 } wk_npz_opts;
 /* Atomically.  Equal tensors give equal files. */
 WK_API wk_status wk_npz_save(const char *path, wk_named_tensors tensors, wk_npz_opts opts);
+
+/* ---- PyTorch's files -----------------------------------------------------------------------------------------------
+ */
+
+/* An open file of torch.save: tensors and plain values in dicts, lists, tuples, OrderedDicts and TensorDatasets, by
+ * their path ("model.layer1.0.weight", "tensors.0").  Its pickle is read and never run; what asks for any other class,
+ * such as a whole module, is refused by the class's name.  One thread at a time. */
+typedef struct wk_torch_file wk_torch_file;
+/* Errors: WK_IO; WK_FORMAT (damaged, of PyTorch before 1.6, with classes that are not read, two values of one path,
+ * more than a million values, nested deeper than 64). */
+WK_API wk_torch_file *wk_torch_open(const char *path);
+WK_API void wk_torch_close(wk_torch_file *file);
+/* Its tensors, in the file's order.  The name is NULL beyond the last. */
+WK_API int wk_torch_count(const wk_torch_file *file);
+WK_API const char *wk_torch_name(const wk_torch_file *file, int i);
+WK_API wk_dtype wk_torch_dtype(const wk_torch_file *file, int i);
+WK_API wk_dims wk_torch_dims(const wk_torch_file *file, int i);
+/* A scoped row-major tensor with memory of its own; tensors that shared memory do not any more.  Errors: WK_NOT_FOUND
+ * with the nearest name, WK_FORMAT (its bytes are not there, or damaged). */
+WK_API wk_tensor *wk_torch_get(wk_torch_file *file, const char *name);
+/* A plain value (number, truth value, text, None) as Python writes it, or NULL. */
+WK_API const char *wk_torch_value(const wk_torch_file *file, const char *name);
+/* A state_dict that torch.load(path, weights_only=True) gives back as an OrderedDict in this order; atomically.  Equal
+ * tensors give equal files.  Errors: WK_INVALID (a name twice, not UTF-8 or with a NUL), WK_IO. */
+WK_API wk_status wk_torch_save(const char *path, wk_named_tensors tensors);
 
 #ifdef __cplusplus
 }

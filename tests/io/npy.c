@@ -290,6 +290,6 @@ Test(npy, names_that_lead_elsewhere) {
     for (size_t at = 0; at + 5 <= size; at++)
         if (memcmp(bytes + at, "aaaaa", 5) == 0) memcpy(bytes + at, "../up", 5);
     cr_expect_null(wk__npz_parse(bytes, size, "y.npz"));
-    expect_message(WK_FORMAT, "y.npz: entry \"../up\": a name that leads out of its folder");
+    expect_message(WK_FORMAT, "y.npz: entry \"../up.npy\": a name that leads out of its folder");
     free(bytes);
 }

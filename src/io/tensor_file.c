@@ -1,0 +1,84 @@
+/* tensor_file.c: one door to the formats that hold named tensors. */
+#include "io/tensor_file.h"
+
+#include "base/base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef enum format { UNKNOWN, SAFETENSORS, NPZ, TORCH } format;
+
+static format by_ending(const char *path) {
+    static const struct {
+        const char *ending;
+        format is;
+    } endings[] = { { ".safetensors", SAFETENSORS },
+                    { ".npz", NPZ },
+                    { ".pt", TORCH },
+                    { ".pth", TORCH },
+                    { ".bin", TORCH },
+                    { ".ckpt", TORCH } };
+    const size_t length = strlen(path);
+    for (size_t i = 0; i < WK_COUNT(endings); i++) {
+        const size_t own = strlen(endings[i].ending);
+        if (length > own && strcmp(path + length - own, endings[i].ending) == 0) return endings[i].is;
+    }
+    return UNKNOWN;
+}
+
+/* Zip archives begin with "PK"; what cannot be opened is left to the reader, which says why. */
+static format by_first_bytes(const char *path) {
+    char first[2] = "";
+    FILE *file = fopen(path, "rb");
+    const size_t got = file ? fread(first, 1, 2, file) : 0;
+    if (file) (void)fclose(file);
+    return got == 2 && memcmp(first, "PK", 2) == 0 ? TORCH : SAFETENSORS;
+}
+
+wk_status wk__tensor_file_open(wk__tensor_file *file, const char *path) {
+    format is = by_ending(path);
+    if (is == UNKNOWN) is = by_first_bytes(path);
+    if (is == SAFETENSORS) file->safetensors = wk_safetensors_open(path);
+    if (is == NPZ) file->npz = wk_npz_open(path);
+    if (is == TORCH) file->torch = wk_torch_open(path);
+    return wk_error_code();
+}
+
+void wk__tensor_file_close(wk__tensor_file *file) {
+    wk_safetensors_close(file->safetensors);
+    wk_npz_close(file->npz);
+    wk_torch_close(file->torch);
+    *file = (wk__tensor_file){ 0 };
+}
+
+int wk__tensor_file_count(const wk__tensor_file *file) {
+    if (file->npz) return wk_npz_count(file->npz);
+    return file->torch ? wk_torch_count(file->torch) : wk_safetensors_count(file->safetensors);
+}
+
+const char *wk__tensor_file_name(const wk__tensor_file *file, int i) {
+    if (file->npz) return wk_npz_name(file->npz, i);
+    return file->torch ? wk_torch_name(file->torch, i) : wk_safetensors_name(file->safetensors, i);
+}
+
+bool wk__tensor_file_has(const wk__tensor_file *file, const char *name) {
+    for (int i = 0; i < wk__tensor_file_count(file); i++)
+        if (strcmp(wk__tensor_file_name(file, i), name) == 0) return true;
+    return false;
+}
+
+wk_tensor *wk__tensor_file_get(wk__tensor_file *file, const char *name) {
+    if (file->npz) return wk_npz_get(file->npz, name);
+    return file->torch ? wk_torch_get(file->torch, name) : wk_safetensors_get(file->safetensors, name);
+}
+
+wk_status wk__tensor_file_save(const char *path, wk_named_tensors tensors) {
+    switch (by_ending(path)) {
+    case SAFETENSORS: return wk_safetensors_save(path, tensors, NULL, 0);
+    case NPZ: return wk_npz_save(path, tensors, (wk_npz_opts){ .compress = false });
+    case TORCH: return wk_torch_save(path, tensors);
+    default:
+        return wk_fail(WK_INVALID, "%s: expected a name that ends with .safetensors, .npz, .pt, .pth, .bin or .ckpt",
+                       path);
+    }
+}
