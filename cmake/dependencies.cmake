@@ -7,6 +7,8 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(MINIZIP REQUIRED IMPORTED_TARGET minizip)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+# Only its header: libcurl is opened when a scheduler needs it.
+find_path(CURL_INCLUDE curl/curl.h REQUIRED)
 
 if(WICK_LIBRARIES)
   find_path(DNNL_INCLUDE dnnl.h REQUIRED)

@@ -1,9 +1,9 @@
-# Headers, the three libraries, plugins, the door, a pkg-config file and a CMake package.
+# Headers, the four libraries, plugins, the door, a pkg-config file and a CMake package.
 install(DIRECTORY include/wick TYPE INCLUDE)
 if(WICK_ENGINE)
   set(engine wick wickrun)
 endif()
-install(TARGETS wicklaunch ${engine} EXPORT wick-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS wicklaunch wickapp ${engine} EXPORT wick-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS wick_door RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 foreach(plugin IN ITEMS wick_mpi wick_cairo wick_cudaemu wick_cuda)
   if(TARGET ${plugin})

@@ -67,10 +67,17 @@ ${texts}const wk__component_source wk__builtin_components[] = {
 ${sources}    { 0 }
 };
 ")
+# What runs inside of a job: a library of its own, which `wick tracker` has parts of too.
+wick_objects(wick_app src/app/*.c)
+target_link_libraries(wick_app PRIVATE PkgConfig::JANSSON)
+add_library(wickapp SHARED $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_app>)
+wick_library(wickapp)
+target_link_libraries(wickapp PRIVATE PkgConfig::JANSSON Threads::Threads m ${CMAKE_DL_LIBS})
+
 wick_objects(wick_launcher src/launcher/*/*.c ${PROJECT_BINARY_DIR}/components.c)
 target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
 add_library(wicklaunch SHARED
-  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_launcher>)
+  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_app> $<TARGET_OBJECTS:wick_launcher>)
 wick_library(wicklaunch)
 target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE Threads::Threads
   m ${CMAKE_DL_LIBS})
@@ -108,7 +115,7 @@ add_executable(wick_door ${door})
 set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick
   BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_link_libraries(wick_door PRIVATE wick_flags wicklaunch ${CMAKE_DL_LIBS})
-set_target_properties(wicklaunch PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
+set_target_properties(wicklaunch wickapp PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
 if(WICK_ENGINE AND WICK_SANITIZE)
   # The leak sanitizer cannot walk the thread-local storage of a library that was opened while threads of OpenMP live.
   target_link_options(wick_door PRIVATE -Wl,--no-as-needed)

@@ -236,7 +236,7 @@ WK_API wk_status wk_log_read(wk_log_stream *stream, char *bytes, size_t size, si
 WK_API void wk_log_close(wk_log_stream *stream);
 
 typedef struct wk_scheduler_ops {
-    uint32_t api_version, size; /* WK_SCHEDULER_API, sizeof(wk_scheduler_ops) */
+    uint32_t api_version, size; /* WK_SCHEDULER_API; size of the struct, as it was known */
     const char *name, *doc;
     const wk_runopt *runopts;
     size_t runopt_count;
@@ -249,8 +249,9 @@ typedef struct wk_scheduler_ops {
     wk_log_stream *(*log_open)(const char *app_id, const char *role, int replica, wk_log_kind kind);
     wk_status (*cancel)(const char *app_id);                  /* returns at once; no effect on an ended app */
     wk_status (*list)(wk_app_entry **entries, size_t *count); /* newest first; free with wk_free */
-    double
-        poll_seconds; /* least time between two describes by a waiting client; 0: the store is asked, which is free */
+    double poll_seconds; /* least time between two describes by a waiting client; 0: the store is asked, for free */
+    /* Remove what the scheduler keeps of an ended app; NULL, or a struct that ends before it: nothing. */
+    wk_status (*forget)(const char *app_id);
 } wk_scheduler_ops;
 
 /* The scheduler of that name, or NULL with an error that names those there are. */
@@ -293,6 +294,16 @@ WK_API int wk_component_main(int argc, char **argv);
 WK_API int wk_configure_main(int argc, char **argv);
 WK_API int wk_describe_main(int argc, char **argv);
 WK_API int wk_delete_main(int argc, char **argv);
+WK_API int wk_agent_main(int argc, char **argv);
+WK_API int wk_tracker_main(int argc, char **argv);
+/* What the component utils.compute_world_size runs. */
+WK_API int wk_world_main(int argc, char **argv);
+WK_API int wk_pipeline_main(int argc, char **argv);
+WK_API int wk_monitor_main(int argc, char **argv);
+WK_API int wk_serve_push_main(int argc, char **argv);
+WK_API int wk_top_main(int argc, char **argv);
+WK_API int wk_completion_main(int argc, char **argv);
+WK_API int wk_man_main(int argc, char **argv);
 /* The two that wick starts itself with: the supervisor of an app, and what stands around each replica. */
 WK_API int wk_supervise_main(int argc, char **argv);
 WK_API int wk_rank_main(int argc, char **argv);

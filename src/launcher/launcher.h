@@ -50,6 +50,10 @@ wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
 /* A text in which macros put back `text`: `$` doubled except before the four known ones. */
 wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
+/* Arguments as an interface of UTF-8 can carry them (carry.c): the same ones, or a shell that makes
+ * them; a marker (NULL: none) within stays as it is. */
+wk_status wk__carry(wk__arena *arena, const char *const *argv, size_t argc, const char *marker, const char ***out,
+                    size_t *count);
 
 /* ---- config/ ---- */
 /* Where the copy of these folders (path, place below the copy) will lie: <state>/workspaces/HASH.  Changes nothing. */
@@ -90,14 +94,21 @@ struct wk_request {
     const char **launcher; /* mpirun and its arguments, NULL-terminated; none: the supervisor starts each replica */
     size_t launcher_count;
     const char *app_yaml; /* the AppDef as run */
-    const char *script;   /* slurm: what sbatch gets; NULL elsewhere */
-    const char *marker;   /* slurm: stands for ${replica_id} in programs */
+    const char *ui_url;   /* where to look at it, by its metadata; NULL */
+    const char *script;   /* slurm: what sbatch gets; kubernetes: the objects; NULL elsewhere */
+    const char *marker;   /* slurm, kubernetes: stands for ${replica_id} in programs */
+    bool contained;       /* programs run in images */
+    const char **cluster; /* kubernetes: kind, name, namespace, kubeconfig, context */
+    const char **patches; /* containers: what to make before (container.c) */
     bool preflight;
 };
 
 extern const wk_scheduler_ops wk__local;
 extern const wk_scheduler_ops wk__mpi;
 extern const wk_scheduler_ops wk__slurm;
+extern const wk_scheduler_ops wk__kubernetes;
+extern const wk_scheduler_ops wk__podman;
+extern const wk_scheduler_ops wk__docker;
 /* NULL past the last. */
 const wk_scheduler_ops *wk__scheduler_at(size_t index);
 
@@ -109,6 +120,11 @@ void wk__plugins_open(void);
 wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id);
 /* The same with this text for ${replica_id} in every replica, until it is known; NULL: the number. */
 wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id, const char *marker);
+/* CUDA_VISIBLE_DEVICES of the replicas whose role asks for GPUs, out of this machine's (gpus.c). */
+wk_status wk__request_split_gpus(wk_request *request, const wk_appdef *app);
+/* The same for a container: there ${img_root} is nothing, and `wick` is that of the image. */
+wk_request *wk__request_new_contained(const wk_appdef *app, const char *scheduler, const char *app_id,
+                                      const char *marker);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
 /* Make the copies of workspaces that it runs in. */
@@ -123,8 +139,11 @@ wk_status wk__supervised_schedule(wk_request *request);
 wk_app_status *wk__supervised_describe(const char *app_id);
 wk_log_stream *wk__supervised_log_open(const char *app_id, const char *role, int replica, wk_log_kind kind);
 wk_status wk__supervised_cancel(const char *app_id);
+wk_status wk__supervised_list(const char *scheduler, wk_app_entry **entries, size_t *count);
 wk_status wk__local_list(wk_app_entry **entries, size_t *count);
 wk_status wk__mpi_list(wk_app_entry **entries, size_t *count);
+/* A program of PATH, or a path to one, as a path; NULL (no error) if there is none. */
+const char *wk__program_path(wk__arena *arena, const char *name);
 
 /* ---- process/ ---- */
 /* Physical cores this process may run on, at least 1. */
@@ -147,6 +166,9 @@ typedef struct wk__command {
 /* Run a program of $PATH (NULL-terminated argv, empty stdin) to its end; WK_NOT_FOUND if there is none, WK_TIMEOUT
  * after that many seconds.  Free the command in any case. */
 wk_status wk__command_run(const char *const *argv, double seconds, wk__command *command);
+/* The same with more variables in its environment. */
+wk_status wk__command_run_with(const char *const *argv, const wk_pair *env, size_t env_count, double seconds,
+                               wk__command *command);
 void wk__command_free(wk__command *command);
 
 typedef struct wk__replica { /* content of the file `status` */
@@ -161,6 +183,9 @@ typedef struct wk__replica { /* content of the file `status` */
 wk_status wk__replica_write(const char *directory, const wk__replica *replica);
 /* False if there is none (yet). */
 bool wk__replica_read(const char *directory, wk__replica *replica);
+/* Remove the container whose number its client left in a replica's folder, if it is still there; its exit code holds
+ * the signal that ended the program (replica NULL: not asked). */
+void wk__container_end(const char *directory, const char *client, wk__replica *replica);
 /* Replace a file whole: readers see the old or the new one. */
 wk_status wk__write_file(const char *path, const char *bytes, size_t size);
 /* The file's content, or NULL (no error pending) if there is none. */
@@ -213,12 +238,34 @@ typedef struct wk__log_filter {
     bool only_out, only_err;
     const regex_t *regex; /* a line must match, NULL: any */
     bool colour;          /* of the replicas' names */
+    bool times;           /* before each line, and lines in the order of time where all are there */
+    double since, until;  /* seconds since 1970, 0: no limit */
 } wk__log_filter;
 /* Follow the logs of an app until it ends, or print what is there. */
 wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, bool follow, int descriptor,
                         volatile sig_atomic_t *interrupted);
 /* Is this a terminal on which colours are wished (NO_COLOR is not set)? */
 bool wk__has_colour(int descriptor);
+
+/* What reads a log; it begins a struct of whoever made it. */
+struct wk_log_stream {
+    wk_status (*read)(wk_log_stream *stream, char *bytes, size_t size, size_t *got);
+    void (*close)(wk_log_stream *stream);
+};
+/* Of a log in files: the attempt of the byte read last, and the offset behind it; 0 and 0 of any other. */
+void wk__log_where(const wk_log_stream *stream, int *attempt, int64_t *offset);
+
+/* When lines were written (times.c).  The wrapper looks at both logs now and then and notes how far they have come. */
+typedef struct wk__times wk__times;
+/* Of the replica in this folder; to be looked at again at the time that it gives (wk_now). */
+wk__times *wk__times_open(const char *directory);
+double wk__times_note(wk__times *times);
+void wk__times_close(wk__times *times);
+/* Read them: the time of the byte at `offset` of an attempt's log, 0 if it is not known. */
+typedef struct wk__times_reader wk__times_reader;
+wk__times_reader *wk__times_read(const char *directory, wk_log_kind kind);
+double wk__times_at(wk__times_reader *reader, int attempt, int64_t offset);
+void wk__times_reader_close(wk__times_reader *reader);
 
 struct json_t;
 /* A text as a JSON string, bytes that are not UTF-8 as U+FFFD; a tree as JSON. */

@@ -323,7 +323,7 @@ Test(own_component, booth_writes_its_result) {
     forget(&o);
     (void)snprintf(file, sizeof file, "%s/7", base);
     outcome c = run_program((const char *const[]){ "cat", file, NULL });
-    cr_assert_str_eq(c.out, "{\n    \"booth_eval\": 5\n}\n");
+    cr_assert_str_eq(c.out, "{\n  \"booth_eval\": 5.0\n}");
     forget(&c);
 }
 

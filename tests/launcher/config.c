@@ -130,7 +130,7 @@ Test(config, trackers_parent_and_session) {
 Test(config, configure_and_runopts) {
     settle();
     outcome o = WICK("configure", "-s", "local", "-a", "--print");
-    assert_contains(o.out, "[local]\ngrace = 5\n");
+    assert_contains(o.out, "[local]\nauto_set_cuda_visible_devices = true\ngrace = 5\n");
     forget(&o);
     o = WICK("configure", "-s", "mpi", "-a");
     cr_assert_eq(o.code, 0, "%s", o.err);
@@ -144,8 +144,12 @@ Test(config, configure_and_runopts) {
     assert_contains(o.out, "\"default\": \"5\"");
     forget(&o);
     o = WICK("runopts", "local");
-    cr_assert_eq(strncmp(o.out, "local: processes on this machine\n    usage:\n        [grace=…]", 60), 0, "%s", o.out);
-    assert_contains(o.out, "    optional arguments:\n        grace=GRACE (float, 5)\n            seconds between");
+    cr_assert_eq(
+        strncmp(o.out,
+                "local: processes on this machine\n    usage:\n        [auto_set_cuda_visible_devices=…],[grace=…]",
+                60),
+        0, "%s", o.out);
+    assert_contains(o.out, "        grace=GRACE (float, 5)\n            seconds between");
     forget(&o);
 }
 

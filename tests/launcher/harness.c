@@ -60,9 +60,20 @@ void state_end_files(void) {
     (void)nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#    include <sanitizer/lsan_interface.h>
+/* Criterion does not look at how a test's process exits, which is how the sanitizer would tell. */
+static void expect_no_leak(void) {
+    cr_expect_eq(__lsan_do_recoverable_leak_check(), 0, "memory is left; stderr tells whose");
+}
+#else
+static void expect_no_leak(void) {}
+#endif
+
 void state_end(void) {
     state_end_apps();
     state_end_files();
+    expect_no_leak();
 }
 
 static void append(wk_text *text, struct pollfd *p) {
@@ -207,3 +218,42 @@ bool vanishes(const char *word, double seconds) {
     }
     return false;
 }
+
+void hostile_strings(const char **argv, wk_text *expected, bool plain) {
+    static const char alphabet[] = "'\"\\$`(){}[]<>|&;*?!#~ \t\n\r,=:%-+a0\x01\x02\x7f\xff\xc3\xa9";
+    static char strings[HOSTILE_COUNT][24];
+    uint32_t seed = 1;
+    for (int i = 0; i < HOSTILE_COUNT; i++) {
+        seed = seed * 1664525 + 1013904223;
+        size_t size = (seed >> 24) % (sizeof strings[0] - 1);
+        strings[i][size] = '\0';
+        for (size_t k = 0; k < size; k++) {
+            seed = seed * 1664525 + 1013904223;
+            const char c = alphabet[(seed >> 16) % (sizeof alphabet - 1)];
+            strings[i][k] = plain && (unsigned char)c >= 0x7f ? '$' : c;
+        }
+        argv[i] = strings[i];
+        wk_text_add(expected, strings[i], size + 1);
+    }
+}
+
+void assert_file_holds(const char *path, const wk_text *expected) {
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s", path);
+    char *got = wk_alloc(expected->size + 100);
+    size_t size = fread(got, 1, expected->size + 100, file);
+    (void)fclose(file);
+    cr_expect_eq(size, expected->size, "%s: %zu bytes, expected %zu", path, size, expected->size);
+    cr_expect_eq(memcmp(got, expected->data, size < expected->size ? size : expected->size), 0, "%s: other bytes",
+                 path);
+    wk_free(got);
+}
+
+#ifdef __SANITIZE_ADDRESS__
+/* Each test is a process of its own, which Criterion tells by this variable; what Criterion itself keeps at the end of
+ * a run (48 bytes) is not ours, and a suppression by its library would hide the tests' leaks too. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) {
+    return getenv("BXFI_MAP") == NULL;
+}
+#endif

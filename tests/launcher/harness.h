@@ -49,4 +49,11 @@ void pause_for(double seconds);
 #define assert_contains(text, part) \
     cr_assert(strstr((text), (part)) != NULL, "expected \"%s\" within:\n%s", (part), (text))
 
+/* 200 strings of quotes, blanks, substitutions and bytes that are no UTF-8, the same each time: into argv, and with a
+ * NUL behind each into `expected` (free it with wk_text_free). */
+enum { HOSTILE_COUNT = 200 };
+void hostile_strings(const char **argv /* (HOSTILE_COUNT) */, wk_text *expected, bool plain);
+/* That the file holds these bytes and no others. */
+void assert_file_holds(const char *path, const wk_text *expected);
+
 #endif

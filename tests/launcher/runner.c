@@ -221,3 +221,22 @@ Test(runner, log_and_status_of_some) {
     forget(&l);
     forget(&o);
 }
+
+Test(runner, ui_url, .init = state_begin, .fini = state_end) {
+    outcome o =
+        WICK("run",
+             write_file("app.yaml", "version: 1\nname: u\nmetadata: {ui_url: \"https://board/?app=${app_id}\"}\n"
+                                    "roles: [{name: r, entrypoint: \"true\"}]\n"),
+             "--wait");
+    char expected[300];
+    (void)snprintf(expected, sizeof expected, "    UI URL: https://board/?app=%s\n", strrchr(handle_of(&o), '/') + 1);
+    outcome status = WICK("status", o.out);
+    assert_contains(status.out, expected);
+    forget(&status);
+    forget(&o);
+    o = WICK("run", "utils.sh", "--wait", "--", "echo http://here:6006 >$WICK_REPLICA_DIR/ui_url");
+    status = WICK("status", handle_of(&o), "--json");
+    assert_contains(status.out, "\"url\": \"http://here:6006\"");
+    forget(&status);
+    forget(&o);
+}

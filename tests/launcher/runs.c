@@ -446,3 +446,84 @@ Test(runs, library_calls) {
     wk_app_status_free(status);
     wk_appdef_free(app);
 }
+
+/* Of eight GPUs two replicas with two each and one with three get the first seven; too few are said, and nobody gets
+ * any. */
+Test(runs, gpus_are_split) {
+    static const char yaml[] =
+        "version: 1\nname: j\nroles:\n"
+        "  - {name: a, entrypoint: sh, args: [-c, 'echo has $CUDA_VISIBLE_DEVICES'], num_replicas: 2, "
+        "resource: {gpu: 2}}\n"
+        "  - {name: b, entrypoint: sh, args: [-c, 'echo has $CUDA_VISIBLE_DEVICES'], resource: {gpu: 3}}\n"
+        "  - {name: c, entrypoint: sh, args: [-c, 'echo has $CUDA_VISIBLE_DEVICES'], resource: {gpu: 1}, "
+        "env: {CUDA_VISIBLE_DEVICES: mine}}\n";
+    const char *file = write_file("app.yaml", yaml);
+    static const char *const schedulers[] = { "local", "mpi" };
+    for (int i = 0; i < 2; i++) {
+        (void)setenv("CUDA_VISIBLE_DEVICES", "8,9,10,11,GPU-x,5,6,7", 1);
+        outcome o = WICK("run", file, "-s", schedulers[i], "--wait", "--log");
+        cr_expect_eq(o.code, 0, "%s", o.err);
+        assert_contains(o.err, "a/0 has 8,9\n");
+        assert_contains(o.err, "a/1 has 10,11\n");
+        assert_contains(o.err, "b/0 has GPU-x,5,6\n");
+        assert_contains(o.err, "c/0 has mine\n");
+        forget(&o);
+        (void)setenv("CUDA_VISIBLE_DEVICES", "0,1", 1);
+        o = WICK("run", file, "-s", schedulers[i], "--wait", "--log");
+        char line[160];
+        (void)snprintf(line, sizeof line,
+                       "wick warning: %s: 8 GPUs are asked for and this machine has 2: CUDA_VISIBLE_DEVICES is "
+                       "left as it is\n",
+                       schedulers[i]);
+        assert_contains(o.err, line);
+        assert_contains(o.err, "a/0 has 0,1\n");
+        forget(&o);
+    }
+    outcome o = WICK("run", file, "-s", "local", "-cfg", "auto_set_cuda_visible_devices=no", "--dryrun");
+    cr_expect_null(strstr(o.out, "CUDA_VISIBLE_DEVICES=0"));
+    forget(&o);
+    (void)unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
+/* What a program that was written for TorchX looks for; what the role sets stays. */
+Test(runs, environment_of_torchx) {
+    outcome o =
+        WICK("run", "--wait", "--log", "utils.sh", "--env", "PYTHONUNBUFFERED=0", "--",
+             "echo $TORCHX_RANK0_HOST ${PET_LOG_DIR#$WICK_STATE_DIR/apps/$WICK_APP_ID} ${TORCHELASTIC_ERROR_FILE##*/} "
+             "$PYTHONUNBUFFERED ${TORCHX_JOB_ID%/*}");
+    cr_expect_eq(o.code, 0);
+    assert_contains(o.err, "sh/0 localhost /torchelastic/sh error.json 0 local://wick\n");
+    forget(&o);
+}
+
+/* The store of a network file system, a file an app: the same from start to end, also where a supervisor is killed. */
+Test(runs, store_in_files) {
+    (void)setenv("WICK_STATE_STORE", "files", 1);
+    outcome o = WICK("run", "utils.sh", "--wait", "--", "exit 3");
+    cr_expect_eq(o.code, 1);
+    o.out[strcspn(o.out, "\n")] = '\0';
+    cr_expect_str_eq(state_of(o.out), "FAILED");
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/wick.sqlite", state_dir());
+    cr_expect_neq(access(path, F_OK), 0);
+    (void)snprintf(path, sizeof path, "%s/store/%s.json", state_dir(), strrchr(o.out, '/') + 1);
+    cr_expect_eq(access(path, R_OK), 0);
+    outcome delete = WICK("delete", o.out);
+    cr_expect_eq(delete.code, 0, "%s", delete.err);
+    cr_expect_neq(access(path, F_OK), 0);
+    forget(&delete);
+    outcome status = WICK("status", o.out);
+    assert_contains(status.err, "is known in");
+    forget(&status);
+    forget(&o);
+    killed_supervisor("local");
+    for (int i = 0; i < 3; i++) {
+        o = WICK("run", "utils.echo", "--wait");
+        forget(&o);
+    }
+    outcome list = WICK("list");
+    size_t lines = 0;
+    for (const char *at = list.out; (at = strstr(at, "SUCCEEDED")); at++) lines++;
+    cr_expect_eq(lines, 3, "%s", list.out);
+    forget(&list);
+}

@@ -56,23 +56,10 @@ Test(slurm, roles_are_groups) {
 
 /* 200 strings of quotes, blanks, substitutions and bytes that are no UTF-8, through each scheduler. */
 Test(slurm, hostile_strings) {
-    enum { COUNT = 200 };
-    static const char alphabet[] = "'\"\\$`(){}[]<>|&;*?!#~ \t\n\r,=:%-+a0\x01\x02\x7f\xff\xc3\xa9";
-    static char strings[COUNT][24];
-    const char *argv[COUNT + 12] = { WICK_BINARY, "run",          "utils.binary", "-s", NULL,
-                                     "--wait",    "--entrypoint", "printf",       "--", "%s\\0" };
-    uint32_t seed = 1;
+    const char *argv[HOSTILE_COUNT + 12] = { WICK_BINARY, "run",          "utils.binary", "-s", NULL,
+                                             "--wait",    "--entrypoint", "printf",       "--", "%s\\0" };
     wk_text expected = { 0 };
-    for (int i = 0; i < COUNT; i++) {
-        seed = seed * 1664525 + 1013904223;
-        size_t size = (seed >> 24) % (sizeof strings[0] - 1);
-        for (size_t k = 0; k < size; k++) {
-            seed = seed * 1664525 + 1013904223;
-            strings[i][k] = alphabet[(seed >> 16) % (sizeof alphabet - 1)];
-        }
-        argv[10 + i] = strings[i];
-        wk_text_add(&expected, strings[i], size + 1);
-    }
+    hostile_strings(argv + 10, &expected, false);
     static const char *const schedulers[] = { "local", "mpi", "slurm" };
     for (size_t s = 0; s < WK_COUNT(schedulers); s++) {
         if (s == 2) cluster_needed();
@@ -82,14 +69,7 @@ Test(slurm, hostile_strings) {
         const char *handle = handle_of(&o);
         (void)snprintf(path, sizeof path, "%s/apps/%s/torchx_utils_binary/0/stdout.log", state_dir(),
                        strrchr(handle, '/') + 1);
-        FILE *file = fopen(path, "r");
-        cr_assert_not_null(file);
-        char *got = wk_alloc(expected.size + 100);
-        size_t size = fread(got, 1, expected.size + 100, file);
-        (void)fclose(file);
-        cr_expect_eq(size, expected.size, "%s: %zu bytes, expected %zu", schedulers[s], size, expected.size);
-        cr_expect_eq(memcmp(got, expected.data, size < expected.size ? size : expected.size), 0, "%s", schedulers[s]);
-        wk_free(got);
+        assert_file_holds(path, &expected);
         forget(&o);
     }
     wk_text_free(&expected);
@@ -327,6 +307,33 @@ Test(slurm_script, overlays) {
         dryrun("version: 1\nname: j\nroles: [{name: t, entrypoint: x, metadata: {slurm: {sbach: {}}}}]\n", NULL));
     cr_expect_str_eq(wk_message(), "app.yaml:3:53: unknown key \"sbach\" in metadata.slurm; did you mean \"sbatch\"?");
     wk_clear_error();
+}
+
+Test(slurm_script, containers) {
+    static const char text[] =
+        "version: 1\nname: a\nroles: [{name: r, image: \"nvcr.io#x:1\", entrypoint: /opt/x, mounts: "
+        "[{type: bind, src: /d, dst: /data, read_only: true}]}]\n";
+    const wk_scheduler_ops *ops = wk_scheduler("slurm");
+    static const char *const hows[] = { "container=pyxis", "container=oci", "container=docker" };
+    for (size_t i = 0; i < WK_COUNT(hows); i++) {
+        wk_appdef *app = wk_appdef_parse(text, strlen(text), "app.yaml");
+        wk_cfg *cfg = wk_cfg_parse("slurm", ops->runopts, ops->runopt_count, hows[i]);
+        wk_request *request = ops->dryrun(app, cfg, "a-1");
+        char *out = request ? wk_request_print(request) : wk_strdup(wk_message());
+        char pyxis[PATH_MAX];
+        (void)snprintf(
+            pyxis, sizeof pyxis,
+            " --container-image='nvcr.io#x:1' --container-mounts='%s/apps/a-1:%s/apps/a-1,/d:/data:ro' bash -c ",
+            state_dir(), state_dir());
+        const char *const expected[] = { pyxis, " --container='nvcr.io#x:1' bash -c ",
+                                         "slurm: container is pyxis or oci, not \"docker\"" };
+        assert_contains(out, expected[i]);
+        wk_clear_error();
+        wk_free(out);
+        wk_request_free(request);
+        wk_cfg_free(cfg);
+        wk_appdef_free(app);
+    }
 }
 
 Test(slurm_script, refusals) {

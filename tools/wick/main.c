@@ -35,13 +35,27 @@ static const command commands[] = {
       false },
     { "delete", wk_delete_main, NULL, "forget an app and its logs", "wick delete mpi://wick/trainer-x7k2qv9wz4cd",
       false },
+    { "pipeline", wk_pipeline_main, NULL, "run apps that depend on each other",
+      "wick pipeline run examples/pipeline/pipeline.yaml", false },
+    { "top", wk_top_main, NULL, "watch what runs", "wick top", false },
+    { "completion", wk_completion_main, NULL, "complete words in bash, zsh and fish", "source <(wick completion bash)",
+      false },
+    { "man", wk_man_main, NULL, "manual pages", "wick man run | man -l -", false },
     { "configure", wk_configure_main, NULL, "write a .torchxconfig to fill in", "wick configure -s slurm", false },
     { "builtins", wk_builtins_main, NULL, "components that need no file", "wick builtins", false },
     { "component", wk_component_main, NULL, "write, check and list components", "wick component validate my.yaml",
       false },
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
+    { "monitor", wk_monitor_main, NULL, "run a server until a file appears or time is up",
+      "wick monitor --exit-on-file runs/done tensorboard --logdir runs", false },
+    { "serve-push", wk_serve_push_main, NULL, "have a TorchServe take up a model",
+      "wick serve-push --model-path cnn.mar --management-api http://127.0.0.1:8081", false },
+    { "agent", wk_agent_main, NULL, "start the ranks of one node", "wick agent --nproc-per-node 2 train.py", false },
+    { "tracker", wk_tracker_main, NULL, "what runs noted about themselves", "wick tracker list jobs", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
+    { "ckpt", NULL, "wk_ckpt_main", "look at checkpoints, compare and convert them",
+      "wick ckpt convert model.pt model.safetensors", false },
     { "devices", NULL, "wk_devices_main", "what operations can run on here", "wick devices", false },
     { "op", NULL, "wk_op_main", "apply one operation to stored tensors",
       "wick op softmax x.safetensors -o y.safetensors", false },
@@ -51,13 +65,15 @@ static const command commands[] = {
       "wick profile -- wick train -c examples/fashion_mnist/config.yaml", false },
     { "__supervise", wk_supervise_main, NULL, "", "", true },
     { "__rank", wk_rank_main, NULL, "", "", true },
+    { "__world", wk_world_main, NULL, "", "", true },
 };
 
 static void print_help(FILE *out) {
     (void)fputs("wick: train models, on one machine or many\n\nusage: wick COMMAND ...\n\n", out);
     for (size_t i = 0; i < WK_COUNT(commands); i++)
         if (!commands[i].hidden)
-            (void)fprintf(out, "  %-9s %s\n            %s\n", commands[i].name, commands[i].help, commands[i].example);
+            (void)fprintf(out, "  %-10s %s\n             %s\n", commands[i].name, commands[i].help,
+                          commands[i].example);
     (void)fputs("\n  wick COMMAND --help says more; wick --version\n", out);
 }
 

@@ -13,6 +13,16 @@ static const wk__flag *find_flag(const char *word, const wk__flag *flags, size_t
     return NULL;
 }
 
+/* With the nearest flag, or else all that there is to say. */
+static int unexpected(const char *command, const char *word, const char *usage, const wk__flag *flags, size_t count) {
+    const char *names[32];
+    size_t known = 0;
+    for (; known < count && known < WK_COUNT(names); known++) names[known] = flags[known].name;
+    const char *near = word[0] == '-' ? wk__nearest(word, names, known) : NULL;
+    if (near) return wk__usage_error("%s: unknown option %s; did you mean %s?", command, word, near);
+    return wk__usage_error("%s: unexpected \"%s\"\n%s", command, word, usage);
+}
+
 int wk__flags_parse(int argc, char **argv, const char *usage, const wk__flag *flags, size_t flag_count,
                     const char **word) {
     for (int at = 1; at < argc; at++) {
@@ -31,7 +41,7 @@ int wk__flags_parse(int argc, char **argv, const char *usage, const wk__flag *fl
         else if (f)
             return wk__usage_error("%s: %s needs a value", argv[0], argv[at]);
         else if (argv[at][0] == '-' || !word || *word)
-            return wk__usage_error("%s: unexpected \"%s\"\n%s", argv[0], argv[at], usage);
+            return unexpected(argv[0], argv[at], usage, flags, flag_count);
         else
             *word = argv[at];
     }

@@ -1,7 +1,9 @@
 /* log.c: `wick log`: lines of an app's replicas. */
 #include "launcher/commands/flags.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* HANDLE[/ROLE[/K,…]]: cut what follows the app's id off the word. */
@@ -51,25 +53,61 @@ static int print_log(char *word, wk__log_filter *filter, bool follow) {
     return 0;
 }
 
+/* "10m" (ago), "2026-11-22T03:00:00Z" (UTC), or seconds since 1970. */
+static int read_time(const char *name, const char *text, double *time) {
+    char *end = NULL;
+    struct tm broken = { 0 };
+    if (!text) return -1;
+    double number = strtod(text, &end);
+    const char *units = "smhd";
+    static const double seconds[] = { 1, 60, 3600, 86400 };
+    const char *unit = *end && !end[1] ? strchr(units, *end) : NULL;
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &broken);
+    if (!rest) rest = strptime(text, "%Y-%m-%d %H:%M:%S", &broken);
+    if (end != text && unit && number >= 0)
+        *time = wk_wall_time() - number * seconds[unit - units];
+    else if (end != text && !*end && number > 0)
+        *time = number;
+    else if (rest && (!*rest || strcmp(rest, "Z") == 0))
+        *time = (double)timegm(&broken);
+    else
+        return wk__usage_error(
+            "log: --%s takes an age (30s, 10m, 2h, 1d), a time (2026-11-22T03:00:00Z, UTC) or seconds since "
+            "1970, not \"%s\"",
+            name, text);
+    return -1;
+}
+
 int wk_log_main(int argc, char **argv) {
-    static const char usage[] = "usage: wick log [-f] [--regex R] [--streams S] HANDLE[/ROLE[/REPLICA,...]]\n\n"
-                                "  -f, --follow, --tail   go on until the app ends\n"
-                                "  --regex R              lines that match (POSIX extended)\n"
-                                "  --streams S            stdout, stderr or combined (both, the default)\n\n"
-                                "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
+    static const char usage[] =
+        "usage: wick log [-f] [--regex R] [--streams S] [--since T] [--timestamps] HANDLE[/ROLE[/REPLICA,...]]\n\n"
+        "  -f, --follow, --tail   go on until the app ends\n"
+        "  --regex R              lines that match (POSIX extended)\n"
+        "  --streams S            stdout, stderr or combined (both, the default)\n"
+        "  --timestamps           the time before each line, lines of all replicas in its order\n"
+        "  --since T, --until T   an age (10m), a time (2026-11-22T03:00:00Z, UTC), seconds since 1970\n\n"
+        "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
     bool follow = false;
     const char *word = NULL;
     const char *pattern = NULL;
     const char *streams = NULL;
+    const char *since = NULL;
+    const char *until = NULL;
     regex_t regex;
     wk__log_filter filter = { .colour = wk__has_colour(STDOUT_FILENO) };
     const wk__flag flags[] = { { "--follow", "-f", &follow, NULL },
                                { "--tail", "-t", &follow, NULL },
+                               { "--timestamps", NULL, &filter.times, NULL },
+                               { "--since", NULL, NULL, &since },
+                               { "--until", NULL, NULL, &until },
                                { "--regex", NULL, NULL, &pattern },
                                { "--streams", NULL, NULL, &streams } };
     int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
+    code = read_time("since", since, &filter.since);
+    if (code < 0) code = read_time("until", until, &filter.until);
+    if (code >= 0) return code;
     code = read_filter(streams, pattern, &regex, &filter);
     char *copy = code < 0 ? wk_strdup(word) : NULL;
     if (copy) code = print_log(copy, &filter, follow);

@@ -169,17 +169,20 @@ int wk_delete_main(int argc, char **argv) {
     return 0;
 }
 
-/* What the scheduler was given: the script of a job, else commands and environment. */
+/* What the scheduler was given: the script of a job, objects, else commands and environment. */
 static int describe_native(const wk_handle *handle) {
     char *script = wk__app_path(handle->app_id, "job.sh");
     char *request = wk__app_path(handle->app_id, "request");
+    char *manifest = wk__app_path(handle->app_id, "manifest.yaml");
     char *text = script ? wk__read_file(script, 64 << 20, NULL) : NULL;
+    if (!text && manifest) text = wk__read_file(manifest, 64 << 20, NULL);
     wk_request *r = !text && request ? wk__request_read(request) : NULL;
     if (r) text = wk_request_print(r);
     if (text) (void)fputs(text, stdout);
     wk_request_free(r);
     wk_free(text);
     wk_free(script);
+    wk_free(manifest);
     wk_free(request);
     return wk_failed() ? wk__report_code() : 0;
 }
@@ -187,7 +190,7 @@ static int describe_native(const wk_handle *handle) {
 int wk_describe_main(int argc, char **argv) {
     static const char usage[] = "usage: wick describe HANDLE [--json|--native]\n\n"
                                 "The AppDef that the app was started from; values of secret variables are ***.\n"
-                                "With --native what its scheduler was given: the script, or commands.\n\n"
+                                "With --native what its scheduler was given: the script, objects, or commands.\n\n"
                                 "example:  wick describe local://wick/sh-x7k2qv9wz4cd\n";
     bool json = false;
     const char *word = NULL;

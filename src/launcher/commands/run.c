@@ -16,7 +16,7 @@ static const char usage[] =
     "  COMPONENT           one of `wick component list`, or FILE.yaml:NAME; its parameters follow it, the arguments "
     "of\n"
     "                      its program follow -- (`wick run COMPONENT --help` lists them)\n"
-    "  -s, --scheduler S   local (processes on this machine), mpi (ranks of one mpirun), slurm; default local\n"
+    "  -s, --scheduler S   local (the default), mpi, slurm, kubernetes, podman, docker (wick runopts)\n"
     "  -cfg k=v,k2=a;b     options of the scheduler (wick runopts)\n"
     "  -o KEY=VALUE        of a file: choose another of a group of its defaults, or set a value "
     "(roles.NAME.num_replicas=4)\n"

@@ -2,6 +2,7 @@
 #include "launcher/launcher.h"
 
 #include <ftw.h>
+#include <stddef.h>
 #include <string.h>
 
 static wk_status store_app(const char *app_id, const char *name, const char *scheduler) {
@@ -22,6 +23,24 @@ static void store_failure(const char *app_id) {
     *wk__error_slot() = kept;
 }
 
+/* metadata: {ui_url: "https://…?app=${app_id}"} of the app. */
+static wk_status note_ui_url(wk_request *r, const wk_appdef *app, const char *app_id) {
+    const wk__yaml_node *node = app->metadata ? wk__yaml_find(app->metadata, "ui_url") : NULL;
+    const wk_macros macros = { .img_root = "", .app_id = app_id, .replica_id = "0", .rank0_env = "MASTER_ADDR" };
+    if (!node || node->kind != WK__YAML_SCALAR) return WK_OK;
+    char *text = wk_macros_substitute(&macros, node->text);
+    if (text) r->ui_url = wk__arena_text(&r->arena, "%s", text);
+    wk_free(text);
+    return wk_error_code();
+}
+
+static wk_status write_ui_url(const wk_request *r, const char *app_id) {
+    char *path = r->ui_url ? wk__app_path(app_id, "ui_url") : NULL;
+    wk_status status = path ? wk__write_file(path, r->ui_url, strlen(r->ui_url)) : wk_error_code();
+    wk_free(path);
+    return status;
+}
+
 wk_request *wk_app_dryrun(const wk_appdef *app, const char *scheduler, const wk_cfg *cfg, wk_handle *handle) {
     wk__event event = wk__event_begin("dryrun");
     wk_request *request = NULL;
@@ -33,6 +52,10 @@ wk_request *wk_app_dryrun(const wk_appdef *app, const char *scheduler, const wk_
     if (!cfg) cfg = defaults = wk_cfg_parse(ops->name, ops->runopts, ops->runopt_count, NULL);
     if (cfg && wk_make_unique(app->name, handle->app_id, sizeof handle->app_id) == WK_OK)
         request = ops->dryrun(app, cfg, handle->app_id);
+    if (request && note_ui_url(request, app, handle->app_id) != WK_OK) {
+        wk_request_free(request);
+        request = NULL;
+    }
     wk_cfg_free(defaults);
     wk__event_end(&event, ops->name, handle->app_id, app);
     return request;
@@ -44,6 +67,7 @@ wk_status wk_app_schedule(wk_request *request, const wk_handle *handle) {
     if (!ops) return wk_error_code();
     wk_status status = store_app(handle->app_id, request->app_name, ops->name);
     if (status == WK_OK && (status = ops->schedule(request)) != WK_OK) store_failure(handle->app_id);
+    if (status == WK_OK) status = write_ui_url(request, handle->app_id);
     wk__event_end(&event, ops->name, handle->app_id, NULL);
     return status;
 }
@@ -112,8 +136,11 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 wk_status wk_app_delete(const wk_handle *handle) {
     wk__event event = wk__event_begin("delete");
     wk_app_state state = WK_APP_UNKNOWN;
+    const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
+    bool keeps = ops && ops->size > offsetof(wk_scheduler_ops, forget) && ops->forget;
     wk_status status = wk_app_cancel(handle);
     if (status == WK_OK) status = wk_app_wait(handle, 30, &state);
+    if (status == WK_OK && keeps) status = ops->forget(handle->app_id);
     wk__store *store = status == WK_OK ? wk__store_open() : NULL;
     char *directory = store ? wk__app_path(handle->app_id, NULL) : NULL;
     if (directory) {

@@ -4,13 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { MOST_OUTPUT = 64 << 20 };
 
-static _Noreturn void become(const char *const *argv, int out, int err, int report) {
+static _Noreturn void become(const char *const *argv, const wk_pair *env, size_t env_count, int out, int err,
+                             int report) {
     int null = open("/dev/null", O_RDONLY);
     sigset_t none;
     (void)dup2(null, STDIN_FILENO);
@@ -19,6 +21,7 @@ static _Noreturn void become(const char *const *argv, int out, int err, int repo
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
+    for (size_t i = 0; i < env_count; i++) (void)setenv(env[i].key, env[i].value, 1);
     (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
     int error = errno;
     (void)!write(report, &error, sizeof error);
@@ -44,6 +47,11 @@ static bool drain(int out, int err, wk__command *c, double seconds) {
 }
 
 wk_status wk__command_run(const char *const *argv, double seconds, wk__command *c) {
+    return wk__command_run_with(argv, NULL, 0, seconds, c);
+}
+
+wk_status wk__command_run_with(const char *const *argv, const wk_pair *env, size_t env_count, double seconds,
+                               wk__command *c) {
     int pipes[3][2];
     int how = 0;
     int error = 0;
@@ -54,7 +62,7 @@ wk_status wk__command_run(const char *const *argv, double seconds, wk__command *
         if (pipe2(pipes[i], O_CLOEXEC) != 0) return wk_fail(WK_IO, "pipe: %s", strerror(errno));
     (void)fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0) become(argv, pipes[0][1], pipes[1][1], pipes[2][1]);
+    if (pid == 0) become(argv, env, env_count, pipes[0][1], pipes[1][1], pipes[2][1]);
     for (int i = 0; i < 3; i++) (void)close(pipes[i][1]);
     bool in_time = pid > 0 && drain(pipes[0][0], pipes[1][0], c, seconds);
     if (pid > 0 && !in_time) (void)kill(pid, SIGKILL);

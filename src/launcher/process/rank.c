@@ -173,6 +173,10 @@ static void set_environment(const wrapper *w, const wk__program *program) {
     (void)setenv("TORCHX_JOB_ID", text, 1);
     (void)snprintf(text, sizeof text, "%s/error.json", w->directory);
     (void)setenv("TORCHELASTIC_ERROR_FILE", text, 1);
+    (void)setenv("TORCHX_RANK0_HOST", w->request->master, 1);
+    (void)snprintf(text, sizeof text, "%s/torchelastic/%s", w->app_dir, w->role->name);
+    (void)setenv("PET_LOG_DIR", text, 0); /* torchrun's --log-dir */
+    (void)setenv("PYTHONUNBUFFERED", "x", 0);
     (void)setenv("TORCHELASTIC_RUN_ID", w->request->app_id, 1);
     (void)setenv("WICK_APP_ID", w->request->app_id, 1);
     (void)setenv("WICK_REPLICA_DIR", w->directory, 1);
@@ -237,6 +241,7 @@ static void explain_start(wrapper *w, const wk__program *program, int error) {
 static void start(wrapper *w) {
     const wk__program *program = &w->role->programs[w->replica];
     int ends[2];
+    wk__container_end(w->directory, program->argv[0], NULL); /* of an attempt whose wrapper was killed */
     w->status.attempt = w->attempt;
     w->status.wrapper = getpid();
     w->status.started_at = wk_wall_time();
@@ -294,8 +299,10 @@ static bool reap(wrapper *w) {
 
 static void watch(wrapper *w) {
     double kill_at = 0;
+    wk__times *times = wk__times_open(w->directory);
     while (!reap(w)) {
-        bool asked = await_signal(w, 400);
+        double look_at = wk__times_note(times);
+        bool asked = await_signal(w, (int)((look_at - wk_now()) * 1e3) + 1);
         if (asked) w->hurry = true;
         if (reap(w)) break;
         bool gone = above_is_gone(w); /* asked first: it also says that nobody else will clean up */
@@ -311,6 +318,7 @@ static void watch(wrapper *w) {
             (void)wk__signal_descendants(SIGKILL);
         }
     }
+    wk__times_close(times);
     double left = w->status.stopped ? kill_at - wk_now() : 1.0;
     wk__end_descendants(left > 0.05 ? left : 0.05);
 }
@@ -369,6 +377,7 @@ int wk_rank_main(int argc, char **argv) {
         w.status.exit_code = 127;
         w.status.ended_at = wk_wall_time();
     }
+    wk__container_end(w.directory, w.role->programs[w.replica].argv[0], &w.status);
     code = w.status.signal ? 128 + w.status.signal : w.status.exit_code;
     (void)wk__replica_write(w.directory, &w.status);
     if (code != 0 || w.status.stopped) {

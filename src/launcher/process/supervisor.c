@@ -89,7 +89,7 @@ static wk_status write_attempt(const supervisor *s) {
 /* Folders of all replicas; what an earlier attempt left moves aside as NAME.K.EXTENSION. */
 static wk_status prepare_folders(const supervisor *s) {
     static const char *const names[][2] = {
-        { "stdout", ".log" }, { "stderr", ".log" }, { "error", ".json" }, { "status", "" }
+        { "stdout", ".log" }, { "stderr", ".log" }, { "error", ".json" }, { "status", "" }, { "times", "" }
     };
     for (size_t i = 0; i < s->request->role_count; i++)
         for (int k = 0; k < s->request->roles[i].replicas; k++) {
@@ -322,6 +322,32 @@ static void survey(supervisor *s, int *good, int *seen) {
     }
 }
 
+/* The host that mpirun lost, as it says itself.  It kills its own ranks then, and which of all ranks still leaves a
+ * word is a race that tells nothing. */
+static bool find_lost_host(const supervisor *s, char host[256]) {
+    char *path = s->request->launcher_count ? path_in(s, "mpirun.log") : NULL;
+    char *text = path ? wk__read_file(path, 1 << 20, NULL) : NULL;
+    const char *lost = text ? strstr(text, "lost communication with a remote daemon") : NULL;
+    const char *daemon = lost ? strstr(lost, "Remote daemon:") : NULL;
+    const char *node = daemon ? strstr(daemon, " on node ") : NULL;
+    const bool found = node && sscanf(node, " on node %255s", host) == 1;
+    wk_free(text);
+    wk_free(path);
+    return found;
+}
+
+/* The first replica that ran there. */
+static void blame_host(supervisor *s, const char *host) {
+    for (size_t i = 0; i < s->request->role_count; i++)
+        for (int k = 0; k < s->request->roles[i].replicas; k++) {
+            wk__replica status;
+            if (!read_status(s, &s->request->roles[i], k, &status) || strcmp(status.host, host) != 0) continue;
+            s->culprit = &s->request->roles[i];
+            s->culprit_replica = k;
+            return;
+        }
+}
+
 /* The first words of mpirun's lengthy explanation, on one line; rules and blank lines left out. */
 static void first_words(const char *path, char *words, size_t size) {
     size_t used = 0;
@@ -356,7 +382,9 @@ static void describe_children(supervisor *s, bool all_started) {
 static wk_app_state judge(supervisor *s) {
     int good = 0;
     int seen = 0;
+    char lost[256] = "";
     find_culprit(s);
+    if (!s->culprit && find_lost_host(s, lost)) blame_host(s, lost);
     survey(s, &good, &seen);
     s->message[0] = '\0';
     if (good == wk__request_ranks(s->request)) return WK_APP_SUCCEEDED;
@@ -370,7 +398,8 @@ static wk_app_state judge(supervisor *s) {
         char *folder = replica_folder(s, s->culprit, s->culprit_replica);
         (void)read_status(s, s->culprit, s->culprit_replica, &status);
         char *sentence = folder ? wk__replica_sentence(s->culprit->name, s->culprit_replica, &status, folder) : NULL;
-        (void)snprintf(s->message, sizeof s->message, "%s", sentence ? sentence : "a replica failed");
+        (void)snprintf(s->message, sizeof s->message, "%s%s%s%s", *lost ? "mpirun lost the connection to host " : "",
+                       lost, *lost ? "; " : "", sentence ? sentence : "a replica failed");
         wk_free(sentence);
         wk_free(folder);
     } else if (s->child_count)

@@ -2,16 +2,22 @@
 #include "launcher/launcher.h"
 
 static const wk_runopt options[] = {
+    { "auto_set_cuda_visible_devices", WK_RUNOPT_BOOL, "true", false,
+      "give each replica the GPUs that its role asks for" },
     { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a replica must end" },
 };
 
 static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *app_id) {
     wk_request *request = wk__request_new(app, "local", app_id);
-    if (request) request->grace = wk_cfg_float(cfg, "grace");
-    return request;
+    if (!request) return NULL;
+    request->grace = wk_cfg_float(cfg, "grace");
+    if (!wk_cfg_bool(cfg, "auto_set_cuda_visible_devices") || wk__request_split_gpus(request, app) == WK_OK)
+        return request;
+    wk_request_free(request);
+    return NULL;
 }
 
-static const char *const honoured[] = { "port_map", "workspace", NULL };
+static const char *const honoured[] = { "port_map", "workspace", "resource.gpu", NULL };
 
 const wk_scheduler_ops wk__local = {
     .api_version = WK_SCHEDULER_API,

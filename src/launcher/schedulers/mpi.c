@@ -10,7 +10,8 @@
  *     mpi_yield_when_idle 1   ranks believe to have a core each and spin: an all-reduce of 8 bytes took 23 ms, not 3 us
  *   pml ob1, btl self,vader,tcp   MPI_Init takes 110 ms in place of 315: no probing for fabrics (`-cfg mca=pml:ucx`
  *                             on a machine that has one)
- *   odls_base_sigkill_timeout 1   mpirun sleeps through it whole, so grace is given by Wick's wrappers instead
+ *   oob_tcp_keepalive_*       with a hostfile: a link that is cut is noticed after 5 s (2 of silence, 3 questions), not
+ * 480 odls_base_sigkill_timeout 1   mpirun sleeps through it whole, so grace is given by Wick's wrappers instead
  */
 #include "launcher/launcher.h"
 
@@ -20,6 +21,8 @@
 
 static const wk_runopt options[] = {
     { "hostfile", WK_RUNOPT_STRING, NULL, false, "hosts and slots, as Open MPI reads them; the first holds rank 0" },
+    { "rsh", WK_RUNOPT_STRING, NULL, false,
+      "program that runs a command on another host, in place of ssh: PROGRAM HOST COMMAND" },
     { "oversubscribe", WK_RUNOPT_BOOL, NULL, false,
       "allow more ranks than cores; unless given: when ranks exceed this machine's cores and there is no hostfile" },
     { "bind", WK_RUNOPT_STRING, "none", false, "what mpirun binds each rank to: none, core, socket, numa, …" },
@@ -31,7 +34,7 @@ static const wk_runopt options[] = {
 };
 
 /* The program's full path, from $PATH unless it has a slash. */
-static const char *find_program(wk__arena *arena, const char *name) {
+const char *wk__program_path(wk__arena *arena, const char *name) {
     if (strchr(name, '/')) return access(name, X_OK) == 0 ? wk__arena_text(arena, "%s", name) : NULL;
     const char *path = getenv("PATH");
     while (path && *path) {
@@ -90,7 +93,7 @@ static wk_status build_command(command *c, const wk_cfg *cfg, const char *mpirun
     size_t extra_count = 0;
     const char *const *extra = wk_cfg_list(cfg, "args", &extra_count);
     r->launcher =
-        wk__arena_take(&r->arena, (32 + 3 * c->mca_count + extra_count + 7 * r->role_count) * sizeof *r->launcher);
+        wk__arena_take(&r->arena, (48 + 3 * c->mca_count + extra_count + 7 * r->role_count) * sizeof *r->launcher);
     if (!r->launcher) return wk_error_code();
     const char *hostfile = wk_cfg_string(cfg, "hostfile");
     const char *bind = wk_cfg_string(cfg, "bind");
@@ -107,6 +110,12 @@ static wk_status build_command(command *c, const wk_cfg *cfg, const char *mpirun
     push_mca_default(c, "pml", "ob1");
     push_mca_default(c, "btl", "self,vader,tcp");
     push_mca_default(c, "odls_base_sigkill_timeout", "1");
+    if (hostfile) {
+        push_mca_default(c, "oob_tcp_keepalive_time", "2");
+        push_mca_default(c, "oob_tcp_keepalive_intvl", "1");
+        push_mca_default(c, "oob_tcp_keepalive_probes", "3");
+    }
+    if (wk_cfg_is_set(cfg, "rsh")) push_mca_default(c, "plm_rsh_agent", wk_cfg_string(cfg, "rsh"));
     for (size_t i = 0; i < c->mca_count; i++) push_mca(c, c->mca[i].key, c->mca[i].value);
     if (hostfile) {
         push(c, "--hostfile");
@@ -146,11 +155,13 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     if (override && !changed) return NULL;
     wk_request *r = wk__request_new(changed ? changed : app, "mpi", app_id);
     char *directory = wk__app_path(app_id, NULL);
+    /* Which host has which GPUs only mpirun knows: on several, a program takes those of its LOCAL_RANK. */
+    if (r && !wk_cfg_string(cfg, "hostfile")) (void)wk__request_split_gpus(r, changed ? changed : app);
     wk_appdef_free(changed);
-    if (!r || !directory) goto failed;
+    if (!r || !directory || wk_failed()) goto failed;
     r->grace = wk_cfg_float(cfg, "grace");
     const char *name = wk_cfg_string(cfg, "mpirun");
-    const char *mpirun = find_program(&r->arena, name);
+    const char *mpirun = wk__program_path(&r->arena, name);
     if (!mpirun) {
         (void)wk_fail(WK_NOT_FOUND,
                       "mpi: no program \"%s\"; install Open MPI with tools/install-deps, or run without it: -s local",
@@ -170,7 +181,7 @@ failed:
     return NULL;
 }
 
-static const char *const honoured[] = { "port_map", "workspace", NULL };
+static const char *const honoured[] = { "port_map", "workspace", "resource.gpu", NULL };
 
 const wk_scheduler_ops wk__mpi = {
     .api_version = WK_SCHEDULER_API,

@@ -1,10 +1,12 @@
 /* registry.c: schedulers by name. */
 #include "launcher/launcher.h"
 
+#include <stddef.h>
 #include <string.h>
 
-enum { MOST = 16, BUILT_IN = 3 };
-static const wk_scheduler_ops *schedulers[MOST] = { &wk__local, &wk__mpi, &wk__slurm };
+enum { MOST = 16, BUILT_IN = 6 };
+static const wk_scheduler_ops *schedulers[MOST] = { &wk__local,      &wk__mpi,    &wk__slurm,
+                                                    &wk__kubernetes, &wk__podman, &wk__docker };
 static size_t scheduler_count = BUILT_IN;
 
 const wk_scheduler_ops *wk_scheduler(const char *name) {
@@ -29,7 +31,7 @@ const wk_scheduler_ops *wk_scheduler(const char *name) {
 }
 
 wk_status wk__scheduler_add(const wk_scheduler_ops *ops, bool may_replace) {
-    if (ops->api_version != WK_SCHEDULER_API || ops->size < sizeof *ops)
+    if (ops->api_version != WK_SCHEDULER_API || ops->size < offsetof(wk_scheduler_ops, forget))
         return wk_fail(WK_UNSUPPORTED, "scheduler \"%s\" is of interface version %u; this wick has %u", ops->name,
                        ops->api_version, WK_SCHEDULER_API);
     for (size_t i = 0; i < scheduler_count; i++) {

@@ -59,7 +59,7 @@ static wk_status fill_program(wk_request *r, const wk_role *role, wk__program *p
     program->env = wk__arena_take(&r->arena, (program->env_count + 1) * sizeof *program->env);
     if (!program->argv || !program->env) return wk_error_code();
     bool itself = strcmp(role->entrypoint, "wick") == 0;
-    program->argv[0] = itself ? r->wick : wk__arena_text(&r->arena, "%s", role->entrypoint);
+    program->argv[0] = itself && !r->contained ? r->wick : wk__arena_text(&r->arena, "%s", role->entrypoint);
     for (size_t i = 0; i < role->arg_count; i++) program->argv[i + 1] = wk__arena_text(&r->arena, "%s", role->args[i]);
     program->argv[program->argc] = NULL;
     wk_pair *env = program->env;
@@ -77,9 +77,10 @@ static wk_status fill_replicas(wk_request *r, const wk_appdef *app, int k) {
     char replica_id[32];
     (void)snprintf(replica_id, sizeof replica_id, "%d", k);
     if (r->marker) (void)snprintf(replica_id, sizeof replica_id, "%s", r->marker);
-    wk_macros macros = {
-        .img_root = r->directory, .app_id = r->app_id, .replica_id = replica_id, .rank0_env = "MASTER_ADDR"
-    };
+    wk_macros macros = { .img_root = r->contained ? "" : r->directory,
+                         .app_id = r->app_id,
+                         .replica_id = replica_id,
+                         .rank0_env = "MASTER_ADDR" };
     wk_appdef *copy = wk_macros_apply(&macros, app);
     if (!copy) return wk_error_code();
     wk_status status = WK_OK;
@@ -143,14 +144,11 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
     return wk_error_code();
 }
 
-wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id) {
-    return wk__request_new_marked(app, scheduler, app_id, NULL);
-}
-
-wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id,
-                                   const char *marker) {
+static wk_request *make(const wk_appdef *app, const char *scheduler, const char *app_id, const char *marker,
+                        bool contained) {
     wk_request *r = wk_alloc(sizeof *r);
     if (!r) return NULL;
+    r->contained = contained;
     if (marker && !(r->marker = wk__arena_text(&r->arena, "%s", marker))) goto failed;
     if (fill(r, app, scheduler, app_id) != WK_OK) goto failed;
     /* Arguments given on a command line need not be UTF-8; YAML must.  The copy for people is then left out. */
@@ -165,6 +163,20 @@ wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, 
 failed:
     wk_request_free(r);
     return NULL;
+}
+
+wk_request *wk__request_new(const wk_appdef *app, const char *scheduler, const char *app_id) {
+    return wk__request_new_marked(app, scheduler, app_id, NULL);
+}
+
+wk_request *wk__request_new_marked(const wk_appdef *app, const char *scheduler, const char *app_id,
+                                   const char *marker) {
+    return make(app, scheduler, app_id, marker, false);
+}
+
+wk_request *wk__request_new_contained(const wk_appdef *app, const char *scheduler, const char *app_id,
+                                      const char *marker) {
+    return make(app, scheduler, app_id, marker, true);
 }
 
 /* ---- file ---- */
@@ -360,7 +372,7 @@ char *wk_request_print(const wk_request *r) {
         print_word(&out, r->launcher[i]);
     }
     if (r->launcher_count) wk_text_puts(&out, "\n");
-    if (r->script) wk_text_printf(&out, "script:\n%s", r->script);
+    if (r->script) wk_text_printf(&out, "%s:\n%s", r->contained ? "manifest" : "script", r->script);
     for (size_t i = 0; i < r->role_count && !r->script; i++)
         for (int k = 0; k < r->roles[i].replicas; k++) print_program(&out, r, &r->roles[i], k);
     if (out.failed) wk_text_free(&out);

@@ -128,7 +128,7 @@ void wk__entry_of(const wk__record *record, wk_app_entry *entry) {
     entry->created_at = record->created_at;
 }
 
-static wk_status list_of(const char *scheduler, wk_app_entry **entries, size_t *count) {
+wk_status wk__supervised_list(const char *scheduler, wk_app_entry **entries, size_t *count) {
     wk__record *records = NULL;
     *entries = NULL;
     *count = 0;
@@ -146,9 +146,9 @@ static wk_status list_of(const char *scheduler, wk_app_entry **entries, size_t *
 }
 
 wk_status wk__local_list(wk_app_entry **entries, size_t *count) {
-    return list_of("local", entries, count);
+    return wk__supervised_list("local", entries, count);
 }
 
 wk_status wk__mpi_list(wk_app_entry **entries, size_t *count) {
-    return list_of("mpi", entries, count);
+    return wk__supervised_list("mpi", entries, count);
 }

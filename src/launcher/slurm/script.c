@@ -61,6 +61,24 @@ static void put_end(wk_text *out, const wk__slurm_options *o) {
                       "exit $code\n");
 }
 
+/* srun's options of a container: the image, and the places that tasks must reach. */
+static void put_container(wk_text *out, const wk_role *role, const wk__slurm_options *o, const char *folder) {
+    const char *how = wk_cfg_string(o->cfg, "container");
+    wk_text mounts = { 0 };
+    if (!how || !*role->image) return;
+    bool pyxis = strcmp(how, "pyxis") == 0;
+    wk_text_puts(out, pyxis ? " --container-image=" : " --container=");
+    wk__slurm_quote(out, role->image, "\n");
+    if (!pyxis) return; /* a bundle says itself what is mounted */
+    wk_text_printf(&mounts, "%s:%s", folder, folder);
+    for (size_t i = 0; i < role->mount_count; i++)
+        wk_text_printf(&mounts, ",%s:%s%s", role->mounts[i].src, role->mounts[i].dst,
+                       role->mounts[i].read_only ? ":ro" : "");
+    wk_text_puts(out, " --container-mounts=");
+    wk__slurm_quote(out, wk_text_get(&mounts), "\n");
+    wk_text_free(&mounts);
+}
+
 static wk_status put_step(wk_text *out, const wk_request *r, const wk_role *role, size_t index,
                           const wk__slurm_options *o) {
     size_t count = 0;
@@ -80,6 +98,9 @@ static wk_status put_step(wk_text *out, const wk_request *r, const wk_role *role
         wk_text_puts(out, " ");
         wk__slurm_quote(out, more[i], "\n");
     }
+    char *folder = wk__app_path(r->app_id, NULL);
+    if (folder) put_container(out, role, o, folder);
+    wk_free(folder);
     WK_TRY(wk__slurm_step_options(out, role));
     wk_text_printf(out, " bash -c \"$before$role_%zu$after\" &\nsteps+=($!)\n", index);
     return WK_OK;

@@ -23,6 +23,9 @@ static const wk_runopt options[] = {
       "warn the programs before the time limit or a preemption: USR1@60, a signal and how many seconds before" },
     { "requeue", WK_RUNOPT_BOOL, NULL, false,
       "put the job back into the queue after a preemption or `signal`; failures are bounded by max_retries as ever" },
+    { "container", WK_RUNOPT_STRING, NULL, false,
+      "run roles in their images: pyxis (enroot; srun --container-image) or oci (srun --container, images are "
+      "bundles)" },
     { "mem", WK_RUNOPT_BOOL, "yes", false, "ask for memory (resource.memMB); no where nodes do not declare theirs" },
     { "preflight", WK_RUNOPT_BOOL, "yes", false, "refuse a program that is not there on this machine" },
     { "sbatch", WK_RUNOPT_LIST, NULL, false, "more arguments for sbatch: --exclusive;--gres=gpu:2" },
@@ -69,10 +72,13 @@ static wk_status read_signal(wk_request *r, wk__slurm_options *o) {
 
 static wk_status fill(wk_request *r, const wk_appdef *app, const wk_cfg *cfg) {
     wk__slurm_options o = { .cfg = cfg };
+    const char *container = wk_cfg_string(cfg, "container");
+    if (container && strcmp(container, "pyxis") != 0 && strcmp(container, "oci") != 0)
+        return wk_fail(WK_CONFIG, "slurm: container is pyxis or oci, not \"%.40s\"", container);
     WK_TRY(find_version(cfg, &o.major, &o.minor));
     WK_TRY(read_signal(r, &o));
     r->grace = wk_cfg_float(cfg, "grace");
-    r->preflight = wk_cfg_bool(cfg, "preflight");
+    r->preflight = !container && wk_cfg_bool(cfg, "preflight");
     o.requeue = wk_cfg_bool(cfg, "requeue");
     for (size_t i = 0; i < app->role_count; i++) o.requeue = o.requeue || app->roles[i].max_retries > 0;
     return wk__slurm_script(r, app, &o);

@@ -259,7 +259,7 @@ void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *schedu
             break;
         }
     for (size_t i = 0; i < app->role_count; i++)
-        if (app->roles[i].retry_policy != WK_RETRY_APPLICATION) {
+        if (app->roles[i].retry_policy != WK_RETRY_APPLICATION && !honours(scheduler, "retry_policy")) {
             wk_log_write(WK_LOG_WARNING, "%s restarts the whole app (retry_policy APPLICATION) in place of %s",
                          scheduler->name, policies[app->roles[i].retry_policy]);
             break;

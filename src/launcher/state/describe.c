@@ -224,6 +224,22 @@ wk_app_status *wk__supervised_describe(const char *app_id) {
     return status == WK_OK ? wk__status_of(&record) : NULL;
 }
 
+/* Where to look at it: by its metadata, else what a replica wrote into its folder once it knew. */
+static const char *ui_url(wk__arena *arena, const char *app_id, const wk_app_status *status) {
+    char *path = wk__app_path(app_id, "ui_url");
+    char *text = path ? wk__read_file(path, 4096, NULL) : NULL;
+    wk_free(path);
+    for (size_t i = 0; i < status->role_count && !text; i++)
+        for (size_t k = 0; k < status->roles[i].replica_count && !text; k++) {
+            path = wk_format("%s/ui_url", status->roles[i].replicas[k].directory);
+            text = path ? wk__read_file(path, 4096, NULL) : NULL;
+            wk_free(path);
+        }
+    const char *kept = text ? wk__arena_text(arena, "%.*s", (int)strcspn(text, "\r\n"), text) : "";
+    wk_free(text);
+    return kept ? kept : "";
+}
+
 wk_app_status *wk__status_of(const wk__record *record) {
     wk__arena *arena = wk_alloc(sizeof *arena);
     wk_app_status *out = arena ? wk__arena_take(arena, sizeof *out) : NULL;
@@ -240,6 +256,7 @@ wk_app_status *wk__status_of(const wk__record *record) {
     char *path = wk__app_path(record->app_id, "request");
     wk_request *request = path && wk__exists(path) ? wk__request_read(path) : NULL;
     if (request) (void)fill(arena, request, out);
+    if (!wk_failed()) out->ui_url = ui_url(arena, record->app_id, out);
     wk_request_free(request);
     wk_free(path);
     if (wk_failed()) {

@@ -4,7 +4,7 @@
  * is gone.  WAL and a busy timeout let them all do so at once; an ended app never changes again, which the UPDATE says
  * itself, so nobody has to read before writing.
  */
-#include "launcher/launcher.h"
+#include "launcher/state/files.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,6 +17,7 @@
 
 struct wk__store {
     sqlite3 *db;
+    char *folder; /* of files, in place of the database (files.c) */
 };
 
 const char *wk__state_dir(void) {
@@ -75,11 +76,29 @@ bool wk__is_on_network(const char *path) {
     return false;
 }
 
+/* On a network file system files; a database that is there already goes on.  WICK_STATE_STORE=files or sqlite decides.
+ */
+static bool is_in_files(const char *database) {
+    const char *wish = getenv("WICK_STATE_STORE");
+    if (wish && *wish) return strcmp(wish, "files") == 0;
+    return wk__is_on_network(wk__state_dir()) && !wk__exists(database);
+}
+
+static bool open_files(wk__store *store) {
+    store->folder = wk_format("%s/store", wk__state_dir());
+    return store->folder && wk__make_dirs(store->folder) == WK_OK;
+}
+
 wk__store *wk__store_open(void) {
     if (wk__make_dirs(wk__state_dir()) != WK_OK) return NULL;
     wk__store *store = wk_alloc(sizeof *store);
     char *path = wk_format("%s/wick.sqlite", wk__state_dir());
     if (!store || !path) goto failed;
+    if (is_in_files(path)) {
+        if (!open_files(store)) goto failed;
+        wk_free(path);
+        return store;
+    }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
         (void)fail(store);
@@ -112,6 +131,7 @@ failed:
 void wk__store_close(wk__store *store) {
     if (!store) return;
     (void)sqlite3_close(store->db);
+    wk_free(store->folder);
     wk_free(store);
 }
 
@@ -134,6 +154,7 @@ static wk_status finish(const wk__store *store, sqlite3_stmt *statement) {
 }
 
 wk_status wk__store_insert(wk__store *store, const char *app_id, const char *name, const char *scheduler) {
+    if (store->folder) return wk__files_insert(store->folder, app_id, name, scheduler);
     sqlite3_stmt *s = prepare(store, "INSERT INTO apps(id, name, scheduler, state, created_at) VALUES(?, ?, ?, 0, ?)");
     if (!s) return wk_error_code();
     bind(s, 1, app_id);
@@ -145,6 +166,7 @@ wk_status wk__store_insert(wk__store *store, const char *app_id, const char *nam
 
 wk_status wk__store_update(wk__store *store, const char *app_id, wk_app_state state, int restarts,
                            const char *message) {
+    if (store->folder) return wk__files_update(store->folder, app_id, state, restarts, message);
     sqlite3_stmt *s =
         prepare(store, "UPDATE apps SET state=?1, restarts=max(restarts, ?2), message=coalesce(?3, message),"
                        " ended_at=?4 WHERE id=?5 AND state NOT IN (4, 5, 6)");
@@ -158,6 +180,7 @@ wk_status wk__store_update(wk__store *store, const char *app_id, wk_app_state st
 }
 
 wk_status wk__store_remove(wk__store *store, const char *app_id) {
+    if (store->folder) return wk__files_remove(store->folder, app_id);
     sqlite3_stmt *s = prepare(store, "DELETE FROM apps WHERE id=?");
     if (!s) return wk_error_code();
     bind(s, 1, app_id);
@@ -182,7 +205,16 @@ static void read_row(sqlite3_stmt *s, wk__record *out) {
 
 #define COLUMNS "SELECT id, name, scheduler, state, restarts, created_at, ended_at, message FROM apps "
 
+static wk_status unknown(const char *app_id) {
+    return wk_fail(WK_NOT_FOUND, "no app \"%s\" is known in %s; `wick list` shows those that are", app_id,
+                   wk__state_dir());
+}
+
 wk_status wk__store_get(wk__store *store, const char *app_id, wk__record *record) {
+    if (store->folder) {
+        wk_status status = wk__files_get(store->folder, app_id, record);
+        return status == WK_NOT_FOUND ? unknown(app_id) : status;
+    }
     sqlite3_stmt *s = prepare(store, COLUMNS "WHERE id=?");
     if (!s) return wk_error_code();
     bind(s, 1, app_id);
@@ -191,8 +223,7 @@ wk_status wk__store_get(wk__store *store, const char *app_id, wk__record *record
     if (got == SQLITE_ROW)
         read_row(s, record);
     else if (got == SQLITE_DONE)
-        status = wk_fail(WK_NOT_FOUND, "no app \"%s\" is known in %s; `wick list` shows those that are", app_id,
-                         wk__state_dir());
+        status = unknown(app_id);
     else
         status = fail(store);
     (void)sqlite3_finalize(s);
@@ -204,6 +235,7 @@ wk_status wk__store_list(wk__store *store, const char *scheduler, wk__record **r
     size_t room = 0;
     *records = NULL;
     *count = 0;
+    if (store->folder) return wk__files_list(store->folder, scheduler, records, count);
     sqlite3_stmt *s = prepare(store, COLUMNS "WHERE ?1 IS NULL OR scheduler=?1 ORDER BY created_at DESC, id");
     if (!s) return wk_error_code();
     if (scheduler) bind(s, 1, scheduler);
