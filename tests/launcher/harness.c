@@ -252,7 +252,7 @@ void assert_file_holds(const char *path, const wk_text *expected) {
 #ifdef __SANITIZE_ADDRESS__
 /* Each test is a process of its own, which Criterion tells by this variable; what Criterion itself keeps at the end of
  * a run (48 bytes) is not ours, and a suppression by its library would hide the tests' leaks too. */
-int __lsan_is_turned_off(void);
+WK_API int __lsan_is_turned_off(void); /* the sanitizer's library must see it */
 int __lsan_is_turned_off(void) {
     return getenv("BXFI_MAP") == NULL;
 }
