@@ -31,6 +31,7 @@ static const wk_runopt options[] = {
     { "args", WK_RUNOPT_LIST, NULL, false, "more arguments for mpirun, before the first role" },
     { "mpirun", WK_RUNOPT_STRING, "mpirun", false, "the program, by name or path" },
     { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a rank must end" },
+    WK__LOG_DIR,
 };
 
 /* The program's full path, from $PATH unless it has a slash. */
@@ -158,7 +159,7 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     /* Which host has which GPUs only mpirun knows: on several, a program takes those of its LOCAL_RANK. */
     if (r && !wk_cfg_string(cfg, "hostfile")) (void)wk__request_split_gpus(r, changed ? changed : app);
     wk_appdef_free(changed);
-    if (!r || !directory || wk_failed()) goto failed;
+    if (!r || !directory || wk_failed() || wk__request_keep_logs(r, cfg) != WK_OK) goto failed;
     r->grace = wk_cfg_float(cfg, "grace");
     const char *name = wk_cfg_string(cfg, "mpirun");
     const char *mpirun = wk__program_path(&r->arena, name);
