@@ -34,7 +34,8 @@ const char *wk__url_path_end(const char *path) {
 }
 
 const char *wk__url_root(const char *url, bool has_host) {
-    const char *rest = url + wk__url_scheme(url) + 3;
+    const char *rest = url + wk__url_scheme(url);
+    rest += strncmp(rest, "://", 3) == 0 ? 3 : 1; /* "file:/path" */
     return has_host ? rest + strcspn(rest, "/?#") : rest;
 }
 

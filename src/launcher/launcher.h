@@ -128,6 +128,8 @@ wk_request *wk__request_new_contained(const wk_appdef *app, const char *schedule
                                       const char *marker);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
+/* The first host that a hostfile's text names, and its length; NULL: none. */
+WK_API const char *wk__hostfile_first(const char *text, size_t *size);
 /* The option of all schedulers that have a supervisor, and taking it into the request. */
 #define WK__LOG_DIR                                                                                    \
     {                                                                                                  \

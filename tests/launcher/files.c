@@ -50,6 +50,8 @@ Test(files, urls_as_text) {
     cr_expect_str_eq(wk_url_path("file:///a b"), "/a b");
     cr_expect_str_eq(wk_url_path("FILE://localhost/a"), "/a");
     cr_expect_str_eq(wk_url_path("file:/a"), "/a");
+    cr_expect_str_eq(wk_url_path("file:x"), "file:x", "a name with a colon");
+    cr_expect_eq(wk_url_check("file:/"), WK_OK, "%s", wk_message());
     cr_expect_null(wk_url_path("http://h/a"));
     cr_expect_str_eq(wk_url_path("a:b//c"), "a:b//c", "no scheme without ://");
     is(wk_url_mask("https://user:se@cret@host:80/p?token=1#x"), "https://user:***@host:80/p?***");

@@ -47,23 +47,27 @@ const char *wk__program_path(wk__arena *arena, const char *name) {
     return NULL;
 }
 
-/* The first host of a hostfile: where rank 0 will be. */
+const char *wk__hostfile_first(const char *text, size_t *size) {
+    for (const char *at = text; *at; at += strcspn(at, "\n")) {
+        at += strspn(at, " \t\r\n");
+        *size = strcspn(at, " \t\r\n#");
+        if (*size) return at;
+    }
+    return NULL;
+}
+
+/* Where rank 0 will be. */
 static wk_status first_host(wk_request *r, const char *hostfile) {
+    size_t size = 0;
     char *text = wk__read_file(hostfile, 1 << 20, NULL);
     if (!text) return wk_fail(WK_CONFIG, "mpi: hostfile \"%s\" cannot be read", hostfile);
-    for (char *at = text; *at;) {
-        at += strspn(at, " \t\r\n");
-        size_t size = strcspn(at, " \t\r\n#");
-        if (size) {
-            r->master = wk__arena_text(&r->arena, "%.*s", (int)size, at);
-            break;
-        }
-        at += strcspn(at, "\n");
-    }
+    const char *host = wk__hostfile_first(text, &size);
+    if (host)
+        r->master = wk__arena_text(&r->arena, "%.*s", (int)size, host);
+    else
+        (void)wk_fail(WK_CONFIG, "mpi: no host in %s; a line a host: NAME slots=N", hostfile);
     wk_free(text);
-    if (wk_failed()) return wk_error_code();
-    return strcmp(r->master, "localhost") == 0 || *r->master ? WK_OK
-                                                             : wk_fail(WK_CONFIG, "mpi: no host in %s", hostfile);
+    return wk_error_code();
 }
 
 typedef struct command {
