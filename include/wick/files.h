@@ -147,6 +147,9 @@ WK_API wk_status wk_file_system_register(const wk_file_system *system);
 typedef struct wk_files_host {
     uint32_t api_version, size;
     wk_status (*fail)(wk_status code, const char *message); /* gives the code */
+    /* False: what is under way in this thread is not wanted any more; who waits asks now and then, and fails with
+     * WK_CANCELLED. */
+    bool (*go_on)(void);
 } wk_files_host;
 /* What a plug-in exports under the name wk_files_plugin.  WICK_PLUGINS names shared libraries, parted by colons; those
  * with this function are asked for schemes that are not known.  examples/own_files is one. */

@@ -8,13 +8,14 @@
 enum { CHUNK = 1 << 20, MOST_DEPTH = 64 };
 
 typedef struct copier {
-    wk_copy_opts opts;
     wk_copied done;
     char *chunk;
 } copier;
 
-static bool is_wanted(const copier *c) {
-    return !c->opts.go_on || c->opts.go_on(c->opts.context);
+static _Thread_local const wk_copy_opts *current;
+
+bool wk__copy_goes_on(void) {
+    return !current || !current->go_on || current->go_on(current->context);
 }
 
 static wk_status copy_file(copier *c, const char *from, const char *to) {
@@ -25,7 +26,7 @@ static wk_status copy_file(copier *c, const char *from, const char *to) {
     for (size_t got = CHUNK; status == WK_OK && got == CHUNK; bytes += (int64_t)got) {
         status = wk_file_read(in, c->chunk, CHUNK, &got);
         if (status == WK_OK) status = wk_file_write(out, c->chunk, got);
-        if (status == WK_OK && !is_wanted(c)) status = wk_fail(WK_CANCELLED, "the copy was ended");
+        if (status == WK_OK && !wk__copy_goes_on()) status = wk_fail(WK_CANCELLED, "the copy was ended");
         if (status != WK_OK) break;
     }
     if (status == WK_OK) status = wk_file_commit(out);
@@ -105,13 +106,16 @@ static wk_status copy_one(copier *c, const char *from, const char *to) {
 }
 
 wk_status wk_file_copy(const char *from, const char *to, wk_copy_opts opts, wk_copied *copied) {
-    copier c = { .opts = opts };
+    copier c = { 0 };
     wk_file_info info = { 0 };
     if (wk_failed()) return wk_error_code();
+    const wk_copy_opts *outer = current;
+    current = &opts;
     c.chunk = wk_alloc_data(CHUNK);
     wk_status status = c.chunk ? WK_OK : wk_error_code();
     if (status == WK_OK && opts.recursive) status = wk_file_stat(from, &info);
     if (status == WK_OK) status = info.kind == WK_FILE_FOLDER ? copy_folder(&c, from, to, 0) : copy_one(&c, from, to);
+    current = outer;
     wk_free(c.chunk);
     if (copied) *copied = c.done;
     return status;

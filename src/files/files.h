@@ -19,6 +19,9 @@ char *wk__url_name(const char *url, const wk_file_system *system);
 /* The system of a URL, opened if it is a plug-in; NULL with an error that names those there are. */
 WK_API const wk_file_system *wk__file_system(const char *url);
 
+/* What go_on of the copy under way in this thread says; true if there is none. */
+WK_API bool wk__copy_goes_on(void);
+
 extern const wk_file_system wk__local_files;
 extern const wk_file_system wk__memory_files;
 

@@ -18,8 +18,8 @@ static struct {
     const wk_file_system *systems[MOST_SYSTEMS]; /* the last one goes first */
     size_t count;
     bool plugins_open, http_open;
-    wk_text http_reason; /* why it cannot be used */
-} known = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    wk_text http_reason;                                      /* why it cannot be used */
+} known = { .lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP }; /* a plug-in may register more while it is opened */
 
 static wk_status add(const wk_file_system *system) {
     if (system->api_version != WK_FILES_API || system->size < sizeof *system)
@@ -45,7 +45,9 @@ static wk_status host_fail(wk_status code, const char *message) {
     return wk_fail(code, "%s", message);
 }
 
-static const wk_files_host host = { .api_version = WK_FILES_API, .size = sizeof host, .fail = host_fail };
+static const wk_files_host host = {
+    .api_version = WK_FILES_API, .size = sizeof host, .fail = host_fail, .go_on = wk__copy_goes_on
+};
 
 /* The error is kept aside: a plug-in that is of no use costs no more than a warning. */
 static bool add_from(void *library, const char *path) {

@@ -186,6 +186,27 @@ Test(files_http, certificates_are_checked) {
     wk_free(ca);
 }
 
+/* Ctrl-C ends a copy that waits for a silent server, and nothing of it stays. */
+Test(files_http, a_copy_is_interrupted) {
+    static const char *const days[] = { "stall/a", "mute-99/a" };
+    char *folder = wk_format("%s/into", state_dir());
+    char *file = wk_format("%s/a", folder);
+    serve_text("a", "half of this");
+    cr_assert_eq(wk_folder_make(folder), WK_OK);
+    for (size_t i = 0; i < WK_COUNT(days); i++) {
+        outcome o = run_program((const char *const[]){ "timeout", "--preserve-status", "-s", "INT", "1", WICK_BINARY,
+                                                       "copy", at(BASE, days[i]), file, NULL });
+        cr_expect_eq(o.code, 130, "%d: %s", o.code, o.err);
+        assert_contains(o.err, "the copy was ended");
+        forget(&o);
+        wk_file_list *list = wk_folder_list(folder);
+        cr_expect_eq(list->count, 0, "%s is left", list->count ? list->items[0].name : "");
+        wk_file_list_free(list);
+    }
+    wk_free(file);
+    wk_free(folder);
+}
+
 Test(files_http, nobody_there) {
     FAILS("http://127.0.0.1:1/a", WK_IO, "http://127.0.0.1:1/a: Failed to connect");
 }

@@ -210,6 +210,15 @@ Test(files_users, trackers_and_results) {
     wk_fields_free(fields);
 }
 
+/* The program has libwickapp alone, which opens the plug-in by itself. */
+Test(files_users, a_program_has_them_from_libwickapp) {
+    outcome o = WICK("run", "--wait", "--log", "utils.binary", "--entrypoint", WICK_EXAMPLE_APP, "--num_replicas", "1",
+                     "--", at(BASE, "of-app"));
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    forget(&o);
+    serves("of-app/trial_0", "\"loss/mean\": 1.0");
+}
+
 Test(files_users, a_monitor_waits_for_a_url) {
     serve_text("go", "");
     outcome o = WICK("monitor", "--poll-rate", "0.05", "--timeout", "20", "--start-on-file", at(BASE, "go"),

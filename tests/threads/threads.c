@@ -397,6 +397,7 @@ static void *keep_files(void *argument) {
 }
 
 static void files(void) {
+    enum { THREADS = 4 };
     pthread_t thread[THREADS];
     int first[THREADS];
     for (int i = 0; i < THREADS; i++) {

@@ -23,6 +23,10 @@ wk_status wk__http_fail(wk_status code, const char *format, ...) {
     return host->fail(code, message);
 }
 
+bool wk__http_goes_on(void) {
+    return host->go_on();
+}
+
 typedef struct http_file {
     wk__transfer *transfer; /* to read; NULL: nothing is there to be read */
     int64_t at, end;        /* the next byte; -1: to the last */

@@ -14,6 +14,9 @@
 /* "MESSAGE" through the host; gives the code. */
 wk_status wk__http_fail(wk_status code, const char *format, ...) WK_PRINTF(2, 3);
 
+/* False: somebody gave up the copy that this is a part of. */
+bool wk__http_goes_on(void);
+
 typedef struct wk__transfer {
     const wk__curl *curl;
     CURL *easy;

@@ -6,8 +6,6 @@
  */
 #include "files/http/http.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,8 +20,11 @@ static double now(void) {
 }
 
 static void pause_for(double seconds) {
-    struct timespec t = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
-    while (nanosleep(&t, &t) != 0 && errno == EINTR) continue;
+    for (const double end = now() + seconds; now() < end && wk__http_goes_on();) {
+        const double left = end - now();
+        const struct timespec t = { 0, (long)(1e9 * (left < 0.1 ? left > 0 ? left : 0 : 0.1)) };
+        (void)nanosleep(&t, NULL);
+    }
 }
 
 /* Seconds of silence after which a connection counts as broken. */
@@ -275,6 +276,7 @@ static void await(wk__transfer *t, bool head) {
         (void)t->curl->easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
         if (up + down != moved) last = now();
         moved = up + down;
+        if (!wk__http_goes_on()) end(t, CURLE_ABORTED_BY_CALLBACK, NULL);
         if (now() - last > silence) end(t, CURLE_OPERATION_TIMEDOUT, "nothing came for longer than WICK_HTTP_TIMEOUT");
         (void)t->curl->multi_poll(t->multi, NULL, 0, 100, NULL);
     }
@@ -316,6 +318,7 @@ static wk_status give_up(const wk__transfer *t) {
     const char *hint = "";
     if (t->result == CURLE_PEER_FAILED_VERIFICATION) hint = " (WICK_CA_FILE=FILE.pem names an authority to believe)";
     if (t->result == CURLE_UNSUPPORTED_PROTOCOL) hint = " (a redirect from https to http is not followed)";
+    if (t->result == CURLE_ABORTED_BY_CALLBACK) return wk__http_fail(WK_CANCELLED, "the copy was ended");
     if (t->result == CURLE_WRITE_ERROR) return wk__http_fail(WK_NO_MEMORY, "out of memory");
     return wk__http_fail(WK_IO, "%s%s", reason, hint);
 }

@@ -11,6 +11,7 @@ The first part of a path may ask for a bad day, which the rest of it then has, a
     /swap-1/…       it breaks, and the file is another one afterwards      /mute-1/…       no answer
     /whole/…        ranges are not known        /odd/…       a range answers with another part
     /to/URL         a redirect                  /round/…     a redirect to itself
+    /stall/…        half of the file and then silence
     /later/…        429 with Retry-After: 900   /login/…     asks for user:word
 """
 import base64
@@ -53,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """The local path; None if all is answered."""
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         self.fault_name, _, rest = path[1:].partition("/")
-        known = ("busy", "down", "cut", "cutnow", "swap", "mute", "whole", "odd", "to", "round", "later", "login")
+        known = ("busy", "down", "cut", "cutnow", "swap", "mute", "whole", "odd", "to", "round", "later", "login", "stall")
         if self.fault_name.partition("-")[0] not in known:
             self.fault_name, rest = "", path[1:]
         if self.fault("busy"):
@@ -107,6 +108,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(end - begin))
         self.end_headers()
         if self.command == "HEAD":
+            return None
+        if self.fault_name == "stall":
+            self.wfile.write(body[:len(body) // 2])
+            self.server.over.wait(40)
+            self.close_connection = True
             return None
         if self.fault("cut") or self.fault("cutnow") or self.fault("swap"):
             self.wfile.write(body[begin:begin + (end - begin) // 2])
