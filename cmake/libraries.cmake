@@ -18,8 +18,9 @@ function(wick_library name)
   target_link_libraries(${name} PRIVATE wick_flags)
 endfunction()
 
-# base and yaml are small and stand in two libraries each; where both are loaded the dynamic linker makes one of them.
+# base, files and yaml are small and stand in several libraries; where two are loaded the dynamic linker makes one of them.
 wick_objects(wick_base src/base/*.c)
+wick_objects(wick_files src/files/*.c)
 wick_objects(wick_yaml src/io/yaml*.c)
 target_link_libraries(wick_yaml PRIVATE PkgConfig::YAML)
 
@@ -32,7 +33,7 @@ wick_objects(wick_io src/io/safetensors.c src/io/file.c src/io/npy.c src/io/arch
 target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP)
 include(cmake/kernels.cmake)
 set(WICK_OBJECTS
-  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_tensor> $<TARGET_OBJECTS:wick_upper> $<TARGET_OBJECTS:wick_io>
+  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_files> $<TARGET_OBJECTS:wick_tensor> $<TARGET_OBJECTS:wick_upper> $<TARGET_OBJECTS:wick_io>
   ${WICK_KERNEL_OBJECTS})
 function(wick_link name)
   wick_library(${name})
@@ -70,17 +71,24 @@ ${sources}    { 0 }
 # What runs inside of a job: a library of its own, which `wick tracker` has parts of too.
 wick_objects(wick_app src/app/*.c)
 target_link_libraries(wick_app PRIVATE PkgConfig::JANSSON)
-add_library(wickapp SHARED $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_app>)
+add_library(wickapp SHARED $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_files> $<TARGET_OBJECTS:wick_app>)
 wick_library(wickapp)
 target_link_libraries(wickapp PRIVATE PkgConfig::JANSSON Threads::Threads m ${CMAKE_DL_LIBS})
 
-wick_objects(wick_launcher src/launcher/*/*.c ${PROJECT_BINARY_DIR}/components.c)
+wick_objects(wick_launcher src/launcher/*/*.c src/files/http/curl.c ${PROJECT_BINARY_DIR}/components.c)
 target_link_libraries(wick_launcher PRIVATE PkgConfig::JANSSON PkgConfig::SQLITE)
 add_library(wicklaunch SHARED
-  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_app> $<TARGET_OBJECTS:wick_launcher>)
+  $<TARGET_OBJECTS:wick_base> $<TARGET_OBJECTS:wick_files> $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_app>
+  $<TARGET_OBJECTS:wick_launcher>)
 wick_library(wicklaunch)
 target_link_libraries(wicklaunch PRIVATE PkgConfig::YAML PkgConfig::JANSSON PkgConfig::SQLITE Threads::Threads
   m ${CMAKE_DL_LIBS})
+
+# ---- wick_http.so: files of http and https; opens libcurl, and is linked with nothing of Wick's ----
+file(GLOB http CONFIGURE_DEPENDS src/files/http/*.c)
+add_library(wick_http MODULE ${http})
+set_target_properties(wick_http PROPERTIES PREFIX "")
+target_link_libraries(wick_http PRIVATE wick_flags Threads::Threads ${CMAKE_DL_LIBS})
 
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
@@ -115,6 +123,7 @@ add_executable(wick_door ${door})
 set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick
   BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 target_link_libraries(wick_door PRIVATE wick_flags wicklaunch ${CMAKE_DL_LIBS})
+add_dependencies(wick_door wick_http)
 set_target_properties(wicklaunch wickapp PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
 if(WICK_ENGINE AND WICK_SANITIZE)
   # The leak sanitizer cannot walk the thread-local storage of a library that was opened while threads of OpenMP live.

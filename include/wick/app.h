@@ -105,8 +105,9 @@ WK_API const wk_field *wk_fields_find(const wk_fields *fields, const char *name)
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-/* BASE/KEY becomes the fields as JSON that a person can read, replaced whole; folders are made.  By convention
- * "l2norm/mean" names a statistic.  The file is byte for byte that of TorchX's FsspecResultTracker. */
+/* BASE, a folder or a URL: BASE/KEY becomes the fields as JSON that a person can read, replaced whole; folders are
+ * made.  By convention "l2norm/mean" names a statistic.  The file is byte for byte that of TorchX's
+ * FsspecResultTracker. */
 WK_API wk_status wk_results_put(const char *base, const char *key, const wk_field *fields /* (count) */, size_t count);
 /* Empty fields if there is no such key; NULL with an error pending if it cannot be read. */
 WK_API wk_fields *wk_results_get(const char *base, const char *key);
@@ -120,9 +121,10 @@ WK_API wk_fields *wk_results_get(const char *base, const char *key);
  *   ROOT/BASE32(run)/sources/BASE32(source)   a line with the artifact's name, "" if none
  */
 typedef struct wk_tracker wk_tracker;
-/* ROOT must be a folder that exists; "file:" before it is allowed. */
+/* ROOT is a folder that exists, or a URL (wick/files.h); reading needs one that can be listed, which http cannot. */
 WK_API wk_tracker *wk_tracker_open(const char *root);
-/* From a file with `protocol=file` and `root_path=/runs`, as TorchX's create(). */
+/* From a file with `protocol=file` and `root_path=/runs`, as TorchX's create(); of another protocol the root is the URL
+ * PROTOCOL://ROOT_PATH. */
 WK_API wk_tracker *wk_tracker_configure(const char *file);
 WK_API void wk_tracker_close(wk_tracker *tracker);
 

@@ -108,8 +108,8 @@ typedef struct wk_appdef {
     struct wk__yaml *document;      /* owns everything above */
 } wk_appdef;
 
-/* An AppDef of a YAML file, checked; NULL with "file:line:column: …" pending.  Files named under `defaults` are laid
- * under it, and ${env:NAME} or ${env:NAME,otherwise} in a value is replaced. */
+/* An AppDef of a YAML file, by path or URL (wick/files.h), checked; NULL with "file:line:column: …" pending.  Files
+ * named under `defaults` are laid under it, and ${env:NAME} or ${env:NAME,otherwise} in a value is replaced. */
 WK_API wk_appdef *wk_appdef_load(const char *path);
 /* The same with changes: "GROUP=OPTION" chooses another file of a group of `defaults`; "name=x", "roles.0.args.1=x" or,
  * by a role's name, "roles.trainer.num_replicas=4" set a value. */
@@ -299,6 +299,7 @@ WK_API int wk_tracker_main(int argc, char **argv);
 /* What the component utils.compute_world_size runs. */
 WK_API int wk_world_main(int argc, char **argv);
 WK_API int wk_pipeline_main(int argc, char **argv);
+WK_API int wk_copy_main(int argc, char **argv);
 WK_API int wk_monitor_main(int argc, char **argv);
 WK_API int wk_serve_push_main(int argc, char **argv);
 WK_API int wk_top_main(int argc, char **argv);

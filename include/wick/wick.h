@@ -7,6 +7,7 @@
 #include "wick/device.h"
 #include "wick/dist.h"
 #include "wick/dlpack.h"
+#include "wick/files.h"
 #include "wick/inplace.h"
 #include "wick/io.h"
 #include "wick/lr.h"

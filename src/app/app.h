@@ -1,4 +1,4 @@
-/* app.h: what the files of libwickapp share: JSON as Python writes it, and files below a folder. */
+/* app.h: what the files of libwickapp share: JSON as Python writes it, and reading files. */
 #ifndef WICK_SRC_APP_H
 #define WICK_SRC_APP_H
 
@@ -16,8 +16,7 @@ wk_status wk__json_put_fields(wk_text *out, const wk_field *fields, size_t count
 wk_status wk__json_read_fields(const char *text, const char *path, const char *key, wk_fields *out);
 wk_fields *wk__fields_new(void);
 
-/* Make the folder and those above it. */
-wk_status wk__app_folders(const char *path);
-char *wk__app_read(const char *path);
+/* The text of a file; free with wk_free. */
+char *wk__app_read(const char *url);
 
 #endif

@@ -1,18 +1,17 @@
-/* tracker.c: runs on disk, as TorchX's FsspecTracker lays them out.
+/* tracker.c: runs on disk or at a URL, as TorchX's FsspecTracker lays them out.
  *
  * Every call adds a file whose name is the time in nanoseconds: writers on many hosts need no lock, and a run is what
  * its files say together, read in the order of their names.  Ids are handles with slashes, so folders are named by
  * their base 32.
  */
 #include "app/app.h"
+#include "wick/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,11 +58,18 @@ static char *decode(const char *name) {
     return text.data;
 }
 
+/* A server has no folders that could be looked at: its files are put where they belong. */
+static wk_status check_root(const char *root) {
+    wk_file_info info;
+    if (wk_url_check(root) != WK_OK) wk_error_prefix("tracker");
+    if (wk_failed() || !wk_url_path(root)) return wk_error_code();
+    if (wk_file_stat(root, &info) == WK_OK && info.kind == WK_FILE_FOLDER) return WK_OK;
+    wk_clear_error();
+    return wk_fail(WK_NOT_FOUND, "tracker: the folder \"%s\" does not exist; make it first", root);
+}
+
 wk_tracker *wk_tracker_open(const char *root) {
-    struct stat info;
-    if (strncmp(root, "file:", 5) == 0) root += strncmp(root, "file://", 7) == 0 ? 7 : 5;
-    if (stat(root, &info) != 0 || !S_ISDIR(info.st_mode))
-        return wk_fail_null(WK_NOT_FOUND, "tracker: the folder \"%s\" does not exist; make it first", root);
+    if (check_root(root) != WK_OK) return NULL;
     wk_tracker *tracker = wk_alloc(sizeof *tracker);
     if (tracker && !(tracker->root = wk_strdup(root))) {
         wk_free(tracker);
@@ -82,7 +88,7 @@ wk_tracker *wk_tracker_configure(const char *file) {
     const char *protocol = NULL;
     const char *root = NULL;
     wk_tracker *tracker = NULL;
-    char *text = wk__app_read(strncmp(file, "file://", 7) == 0 ? file + 7 : file);
+    char *text = wk__app_read(file);
     if (!text) return NULL;
     for (char *line = text, *end; *line; line = end) {
         end = line + strcspn(line, "\n");
@@ -94,11 +100,17 @@ wk_tracker *wk_tracker_configure(const char *file) {
         if (strcmp(trim(line), "root_path") == 0) root = trim(equals + 1);
     }
     if (!protocol || !root)
-        (void)wk_fail(WK_CONFIG, "%s: please say protocol=file and root_path=FOLDER", file);
-    else if (strcmp(protocol, "file") != 0 && strcmp(protocol, "local") != 0)
-        (void)wk_fail(WK_CONFIG, "%s: protocol %s is not known here; known: file", file, protocol);
-    else
+        (void)wk_fail(WK_CONFIG, "please say protocol=file and root_path=FOLDER");
+    else if (strcmp(protocol, "file") == 0 || strcmp(protocol, "local") == 0 || !wk_url_path(root))
         tracker = wk_tracker_open(root);
+    else { /* fsspec's way: protocol=https, root_path=host/runs */
+        char *url = wk_format("%s://%s", protocol, root);
+        tracker = url ? wk_tracker_open(url) : NULL;
+        wk_free(url);
+    }
+    char *name = tracker ? NULL : wk_url_mask(file);
+    if (name) wk_error_prefix("%s", name);
+    wk_free(name);
     wk_free(text);
     return tracker;
 }
@@ -109,41 +121,66 @@ void wk_tracker_close(wk_tracker *tracker) {
     wk_free(tracker);
 }
 
+/* FOLDER/NAME of a folder that is given up. */
+static char *into(char *folder, const char *name) {
+    char *url = folder ? wk_url_join(folder, name) : NULL;
+    wk_free(folder);
+    return url;
+}
+
 /* ROOT/BASE32(run)/CATEGORY; free with wk_free. */
 static char *folder_of(const wk_tracker *tracker, const char *run, const char *category) {
     if (!run || !*run) return wk_fail_null(WK_INVALID, "tracker: a run needs an id");
     char *name = encode(run);
-    char *path = name ? wk_format("%s/%s/%s", tracker->root, name, category) : NULL;
+    char *url = name ? into(wk_url_join(tracker->root, name), category) : NULL;
     wk_free(name);
-    return path;
+    return url;
 }
 
 /* ---- write ---- */
 
-static wk_status put_line(const char *path, const char *text, int flags) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0666);
-    if (fd < 0) return wk_fail(WK_IO, "%s: %s", path, strerror(errno));
+typedef enum how { NEW, REPLACE, APPEND } how_put;
+
+static wk_status put_local(const char *path, const char *text, how_put how) {
+    static const int flags[] = { [NEW] = O_EXCL, [REPLACE] = O_TRUNC, [APPEND] = O_APPEND };
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags[how], 0666);
+    if (fd < 0) return wk_fail(errno == EEXIST ? WK_EXISTS : WK_IO, "%s: %s", path, strerror(errno));
     size_t size = strlen(text);
     bool good = write(fd, text, size) == (ssize_t)size;
     if (close(fd) != 0) good = false;
     return good ? WK_OK : wk_fail(WK_IO, "%s: %s", path, strerror(errno));
 }
 
+/* Elsewhere a file is written as a whole: to append is to read and to write. */
+static wk_status put_line(const char *url, const char *text, how_put how) {
+    if (wk_url_path(url)) return put_local(wk_url_path(url), text, how);
+    char *former = how == APPEND ? wk__app_read(url) : NULL;
+    if (!former && wk_error_code() == WK_NOT_FOUND) wk_clear_error();
+    char *whole = wk_failed() ? NULL : wk_format("%s%s", former ? former : "", text);
+    wk_status status = whole ? wk_file_save(url, whole, strlen(whole)) : wk_error_code();
+    wk_free(whole);
+    wk_free(former);
+    return status;
+}
+
 /* A new file of this moment; a moment that is taken is left to who has it. */
 static wk_status persist(wk_tracker *tracker, const char *run, const char *category, const char *text) {
     char *folder = folder_of(tracker, run, category);
-    wk_status status = folder ? wk__app_folders(folder) : wk_error_code();
+    wk_status status = folder ? wk_folder_make(folder) : wk_error_code();
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     int64_t time = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     for (bool taken = true; status == WK_OK && taken; time++) {
-        char *path = wk_format("%s/%lld", folder, (long long)time);
-        taken = path && access(path, F_OK) == 0;
-        if (!path)
-            status = wk_error_code();
-        else if (!taken)
-            status = put_line(path, text, O_EXCL);
-        wk_free(path);
+        char name[32];
+        (void)snprintf(name, sizeof name, "%lld", (long long)time);
+        char *url = wk_url_join(folder, name);
+        status = url ? put_line(url, text, NEW) : wk_error_code();
+        taken = status == WK_EXISTS;
+        if (taken) {
+            wk_clear_error();
+            status = WK_OK;
+        }
+        wk_free(url);
     }
     wk_free(folder);
     return status;
@@ -181,13 +218,13 @@ wk_status wk_tracker_add_artifact(wk_tracker *tracker, const char *run, const ch
 }
 
 /* A link's file, FOLDER/BASE32(other), with one more line or that line alone. */
-static wk_status put_link(const char *folder, const char *other, const char *artifact, int flags) {
+static wk_status put_link(const char *folder, const char *other, const char *artifact, how_put how) {
     char *name = encode(other);
-    char *path = name ? wk_format("%s/%s", folder, name) : NULL;
-    char *line = path ? wk_format("%s\n", artifact ? artifact : "") : NULL;
-    wk_status status = line ? put_line(path, line, flags) : wk_error_code();
+    char *url = name ? wk_url_join(folder, name) : NULL;
+    char *line = url ? wk_format("%s\n", artifact ? artifact : "") : NULL;
+    wk_status status = line ? put_line(url, line, how) : wk_error_code();
     wk_free(line);
-    wk_free(path);
+    wk_free(url);
     wk_free(name);
     return status;
 }
@@ -196,9 +233,11 @@ static wk_status put_link(const char *folder, const char *other, const char *art
 wk_status wk_tracker_add_source(wk_tracker *tracker, const char *run, const char *source, const char *artifact) {
     char *sources = folder_of(tracker, run, "sources");
     char *descendants = sources ? folder_of(tracker, source, "descendants") : NULL;
-    wk_status status = descendants ? wk__app_folders(sources) : wk_error_code();
-    if (status == WK_OK) status = put_link(sources, source, artifact, O_TRUNC);
-    if (status == WK_OK && access(descendants, F_OK) == 0) status = put_link(descendants, run, artifact, O_APPEND);
+    wk_status status = descendants ? wk_folder_make(sources) : wk_error_code();
+    bool kept = false;
+    if (status == WK_OK) status = put_link(sources, source, artifact, REPLACE);
+    if (status == WK_OK) status = wk_file_exists(descendants, &kept);
+    if (kept) status = put_link(descendants, run, artifact, APPEND);
     wk_free(sources);
     wk_free(descendants);
     return status;
@@ -206,37 +245,33 @@ wk_status wk_tracker_add_source(wk_tracker *tracker, const char *run, const char
 
 /* ---- read ---- */
 
-static int is_entry(const struct dirent *entry) {
-    return entry->d_name[0] != '.';
+/* The entries of a folder by name, none if there is no such folder; NULL with an error. */
+static wk_file_list *list(const char *folder) {
+    wk_file_list *entries = wk_folder_list(folder);
+    if (entries || wk_error_code() != WK_NOT_FOUND) return entries;
+    wk_clear_error();
+    return wk_alloc(sizeof *entries);
 }
 
-/* Names of a folder's entries in order, none if there is no folder; free each and the array with free. */
-static int list(const char *folder, struct dirent ***names) {
-    int count = scandir(folder, names, is_entry, alphasort);
-    if (count >= 0) return count;
-    *names = NULL;
-    if (errno != ENOENT) (void)wk_fail(WK_IO, "%s: %s", folder, strerror(errno));
-    return 0;
-}
-
-static void forget(struct dirent **names, int count) {
-    for (int i = 0; i < count; i++) free(names[i]);
-    free(names);
+/* The next entry, and its URL, to be freed with wk_free; false: no more, or an error. */
+static bool next(const wk_file_list *entries, const char *folder, size_t *at, const char **name, char **url) {
+    while (entries && *at < entries->count && entries->items[*at].name[0] == '.') (*at)++;
+    if (!entries || *at == entries->count || wk_failed()) return false;
+    *name = entries->items[(*at)++].name;
+    return (*url = wk_url_join(folder, *name)) != NULL;
 }
 
 wk_fields *wk_tracker_metadata(wk_tracker *tracker, const char *run) {
-    char *folder = folder_of(tracker, run, "metadata");
+    char *folder = folder_of(tracker, run, "metadata"), *url = NULL;
+    const char *name = NULL;
     wk_fields *fields = folder ? wk__fields_new() : NULL;
-    struct dirent **names = NULL;
-    int count = fields ? list(folder, &names) : 0;
-    for (int i = 0; i < count && !wk_failed(); i++) {
-        char *path = wk_format("%s/%s", folder, names[i]->d_name);
-        char *text = path ? wk__app_read(path) : NULL;
-        if (text) (void)wk__json_read_fields(text, path, "metadata", fields);
+    wk_file_list *entries = fields ? list(folder) : NULL;
+    for (size_t at = 0; next(entries, folder, &at, &name, &url); wk_free(url)) {
+        char *text = wk__app_read(url);
+        if (text) (void)wk__json_read_fields(text, url, "metadata", fields);
         wk_free(text);
-        wk_free(path);
     }
-    forget(names, count);
+    wk_file_list_free(entries);
     wk_free(folder);
     if (!wk_failed()) return fields;
     wk_fields_free(fields);
@@ -319,15 +354,11 @@ static void read_artifact(found *f, const char *path) {
 
 wk_tracked *wk_tracker_artifacts(wk_tracker *tracker, const char *run) {
     found f = found_new();
-    char *folder = f.tracked ? folder_of(tracker, run, "artifacts") : NULL;
-    struct dirent **names = NULL;
-    int count = folder ? list(folder, &names) : 0;
-    for (int i = 0; i < count && !wk_failed(); i++) {
-        char *path = wk_format("%s/%s", folder, names[i]->d_name);
-        if (path) read_artifact(&f, path);
-        wk_free(path);
-    }
-    forget(names, count);
+    const char *name = NULL;
+    char *folder = f.tracked ? folder_of(tracker, run, "artifacts") : NULL, *url = NULL;
+    wk_file_list *entries = folder ? list(folder) : NULL;
+    for (size_t at = 0; next(entries, folder, &at, &name, &url); wk_free(url)) read_artifact(&f, url);
+    wk_file_list_free(entries);
     wk_free(folder);
     return give(&f);
 }
@@ -349,35 +380,34 @@ static void read_source(found *f, const char *path, const char *run, const char 
 
 wk_tracked *wk_tracker_sources(wk_tracker *tracker, const char *run, const char *artifact) {
     found f = found_new();
-    char *folder = f.tracked ? folder_of(tracker, run, "sources") : NULL;
-    struct dirent **names = NULL;
-    int count = folder ? list(folder, &names) : 0;
-    for (int i = 0; i < count && !wk_failed(); i++) {
-        char *path = wk_format("%s/%s", folder, names[i]->d_name);
-        char *source = path ? decode(names[i]->d_name) : NULL;
-        if (source) read_source(&f, path, source, artifact);
+    const char *name = NULL;
+    char *folder = f.tracked ? folder_of(tracker, run, "sources") : NULL, *url = NULL;
+    wk_file_list *entries = folder ? list(folder) : NULL;
+    for (size_t at = 0; next(entries, folder, &at, &name, &url); wk_free(url)) {
+        char *source = decode(name);
+        if (source) read_source(&f, url, source, artifact);
         wk_free(source);
-        wk_free(path);
     }
-    forget(names, count);
+    wk_file_list_free(entries);
     wk_free(folder);
     return give(&f);
 }
 
 wk_tracked *wk_tracker_runs(wk_tracker *tracker, const char *parent) {
     found f = found_new();
-    char *under = parent ? encode(parent) : NULL;
-    struct dirent **names = NULL;
-    int count = f.tracked && (under || !parent) ? list(tracker->root, &names) : 0;
-    for (int i = 0; i < count && !wk_failed(); i++) {
-        char *path =
-            wk_format("%s/%s%s%s", tracker->root, names[i]->d_name, under ? "/sources/" : "/", under ? under : ".");
-        char *run = path && access(path, F_OK) == 0 ? decode(names[i]->d_name) : NULL;
+    const char *name = NULL;
+    char *under = parent ? encode(parent) : NULL, *url = NULL;
+    wk_file_list *entries = f.tracked && (under || !parent) ? list(tracker->root) : NULL;
+    for (size_t at = 0; next(entries, tracker->root, &at, &name, &url); wk_free(url)) {
+        bool wanted = !parent;
+        char *link = parent ? into(wk_url_join(url, "sources"), under) : NULL;
+        if (link) (void)wk_file_exists(link, &wanted);
+        char *run = wanted ? decode(name) : NULL;
         if (run) add(&f, (struct wk_tracked_item){ .run = run });
         wk_free(run);
-        wk_free(path);
+        wk_free(link);
     }
-    forget(names, count);
+    wk_file_list_free(entries);
     wk_free(under);
     return give(&f);
 }

@@ -6,9 +6,8 @@
  * anchor is known only once its node is complete, so no alias can hold itself.
  */
 #include "io/yaml.h"
+#include "wick/files.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -258,20 +257,12 @@ failed:
 }
 
 wk__yaml *wk__yaml_load(const char *path) {
-    wk__yaml *document = NULL;
-    wk_text content = { 0 };
-    char chunk[8192];
-    FILE *file = fopen(path, "rbe");
-    if (!file) return wk_fail_null(WK_IO, "%s: %s", path, strerror(errno));
-    size_t got;
-    while ((got = fread(chunk, 1, sizeof chunk, file)) > 0 && content.size <= MOST_BYTES)
-        wk_text_add(&content, chunk, got);
-    if (ferror(file))
-        (void)wk_fail(WK_IO, "%s: %s", path, strerror(errno));
-    else if (!content.failed)
-        document = wk__yaml_parse(wk_text_get(&content), content.size, path);
-    (void)fclose(file);
-    wk_text_free(&content);
+    size_t size = 0;
+    char *text = wk_file_load(path, MOST_BYTES, &size);
+    char *name = text ? wk_url_mask(path) : NULL;
+    wk__yaml *document = name ? wk__yaml_parse(text, size, name) : NULL;
+    wk_free(name);
+    wk_free(text);
     return document;
 }
 

@@ -35,7 +35,7 @@ typedef struct wk__yaml {
 
 /* ---- load ---- */
 
-/* A document from a file, or NULL with an error pending: "file:line:column: …". */
+/* A document from a file or a URL (wick/files.h), or NULL with an error pending: "file:line:column: …". */
 WK_API wk__yaml *wk__yaml_load(const char *path);
 /* The same from memory; `name` stands for the file in messages. */
 WK_API wk__yaml *wk__yaml_parse(const char *text, size_t size, const char *name);

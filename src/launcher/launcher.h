@@ -101,6 +101,7 @@ struct wk_request {
     const char **cluster; /* kubernetes: kind, name, namespace, kubeconfig, context */
     const char **patches; /* containers: what to make before (container.c) */
     bool preflight;
+    const char *log_url; /* where the logs are kept when it has ended, with the app's id; "": nowhere */
 };
 
 extern const wk_scheduler_ops wk__local;
@@ -127,6 +128,17 @@ wk_request *wk__request_new_contained(const wk_appdef *app, const char *schedule
                                       const char *marker);
 /* Sum of replicas. */
 int wk__request_ranks(const wk_request *request);
+/* The first host that a hostfile's text names, and its length; NULL: none. */
+WK_API const char *wk__hostfile_first(const char *text, size_t *size);
+/* The option of all schedulers that have a supervisor, and taking it into the request. */
+#define WK__LOG_DIR                                                                                    \
+    {                                                                                                  \
+        "log_dir", WK_RUNOPT_STRING, NULL, false,                                                      \
+            "copy the logs there when the app has ended: a folder or a URL; LOG_DIR/APP_ID/ROLE/K/…" \
+    }
+wk_status wk__request_keep_logs(wk_request *request, const wk_cfg *cfg);
+/* Do it, and write status.json beside them as the last file (keep.c). */
+wk_status wk__logs_keep(const wk_request *request, wk_app_state state, const char *message);
 /* Make the copies of workspaces that it runs in. */
 wk_status wk__request_copy_workspaces(const wk_request *request);
 /* Fields separated by NUL: an argument holds any other byte. */

@@ -19,7 +19,7 @@ typedef struct command_line {
 static const char train_help[] =
     "usage: wick train -c FILE [-o key=value]... [--resume | --overwrite]\n"
     "\n"
-    "  -c, --config FILE   the run, as YAML\n"
+    "  -c, --config FILE   the run, as YAML; a path or a URL\n"
     "  -o key=value        change one setting, e.g. -o trainer.max_epochs=5 -o output=runs/try\n"
     "  --resume            go on from the last checkpoint in the run directory, if there is one\n"
     "  --overwrite         start anew in a run directory that holds a run\n"

@@ -158,7 +158,8 @@ Test(app, tracker_reads_what_runs_noted) {
     wk_clear_error();
     const char *conf = write_file("s3.conf", "# c\nprotocol=s3\nroot_path=x\n");
     cr_expect_null(wk_tracker_configure(conf));
-    assert_contains(wk_message(), "protocol s3 is not known here; known: file");
+    assert_contains(wk_message(),
+                    "s3.conf: tracker: s3://x: the scheme \"s3\" is not known; known: file, memory, http, https;");
     wk_clear_error();
 }
 

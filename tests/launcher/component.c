@@ -86,7 +86,11 @@ Test(component, utils) {
     cr_assert_str_eq(app->roles[0].name, "n");
     wk_appdef_free(app);
     app = good(BUILD("utils.copy", "--src", "a", "--dst", "b"));
-    args_are(app, "--|a|b");
+    cr_assert_str_eq(app->roles[0].entrypoint, "wick");
+    args_are(app, "copy|--|a|b");
+    wk_appdef_free(app);
+    app = good(BUILD("utils.copy", "--src", "a", "--dst", "b", "--recursive", "true"));
+    args_are(app, "copy|--recursive|--|a|b");
     wk_appdef_free(app);
     app = good(BUILD("utils.touch", "--file", "f"));
     args_are(app, "f");

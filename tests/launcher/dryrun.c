@@ -97,6 +97,14 @@ static void mpi_command_is(const char *text, const char *cfg, const char *format
     wk_request_free(request);
 }
 
+Test(dryrun, a_hostfile_without_hosts_is_refused, .init = state_begin, .fini = state_end) {
+    char cfg[PATH_MAX];
+    (void)snprintf(cfg, sizeof cfg, "mpirun=/bin/true,hostfile=%s", write_file("hosts", "# nobody\n\n"));
+    cr_assert_null(dryrun("mpi", two_roles, cfg));
+    assert_contains(wk_message(), "mpi: no host in ");
+    wk_clear_error();
+}
+
 Test(dryrun, golden_mpi, .init = state_begin, .fini = state_end) {
     mpi_command_is(two_roles, "mpirun=/bin/true,oversubscribe=no",
                    "/bin/true --bind-to none --mca pml ob1 --mca btl self,vader,tcp --mca odls_base_sigkill_timeout 1 "

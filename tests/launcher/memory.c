@@ -1,6 +1,7 @@
 #include "launcher/config/config.h"
 #include "launcher/harness.h"
 #include "wick/app.h"
+#include "wick/files.h"
 #include "launcher/pipeline/pipeline.h"
 
 #include <stdlib.h>
@@ -142,6 +143,24 @@ static bool tracking_way(void) {
     return good;
 }
 
+/* Files, their names and copies. */
+static bool files_way(void) {
+    char folder[1024], file[1100];
+    (void)snprintf(folder, sizeof folder, "%s/copy", state_dir());
+    (void)snprintf(file, sizeof file, "%s/sub/a", folder);
+    bool good = wk_file_save("memory://w/sub/a", "hello", 5) == WK_OK && wk_folder_make("memory://w/b") == WK_OK
+                && wk_file_copy("memory://w", folder, (wk_copy_opts){ .recursive = true }, NULL) == WK_OK
+                && wk_file_copy(file, "memory://w/b", (wk_copy_opts){ 0 }, NULL) == WK_OK;
+    char *read = good ? wk_file_load("memory://w/b/a", 10, NULL) : NULL;
+    wk_file_list *list = read ? wk_folder_list(folder) : NULL;
+    char *mask = list ? wk_url_mask("http://u:p@h/x?y") : NULL;
+    good = mask && list->count == 2 && strcmp(read, "hello") == 0 && !wk_failed();
+    wk_free(mask);
+    wk_file_list_free(list);
+    wk_free(read);
+    return good;
+}
+
 /* Every allocation fails once: the result is WK_NO_MEMORY, nothing crashes, nothing leaks (seen by the sanitizer). */
 static void fails_at_each(bool (*way)(void)) {
     wk_allocator counting = { .allocate = allocate, .release = release };
@@ -173,6 +192,10 @@ Test(memory, of_a_configuration, .init = state_begin, .fini = state_end) {
 
 Test(memory, of_tracking, .init = state_begin, .fini = state_end) {
     fails_at_each(tracking_way);
+}
+
+Test(memory, of_files, .init = state_begin, .fini = state_end) {
+    fails_at_each(files_way);
 }
 
 Test(memory, of_a_cluster, .init = state_begin, .fini = state_end) {

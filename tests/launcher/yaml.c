@@ -54,7 +54,7 @@ Test(yaml, nul_byte_is_refused) {
 
 Test(yaml, missing_file) {
     cr_assert_null(wk__yaml_load("/nonexistent/a.yaml"));
-    cr_assert_eq(wk_error_code(), WK_IO);
+    cr_assert_eq(wk_error_code(), WK_NOT_FOUND);
     cr_assert_str_eq(wk_message(), "/nonexistent/a.yaml: No such file or directory");
 }
 

@@ -381,6 +381,32 @@ static void host(void) {
     free(region);
 }
 
+/* Threads that write, read and list one tree of files. */
+static void *keep_files(void *argument) {
+    char url[64], text[16];
+    const int *first = argument;
+    for (int i = *first; i < *first + 20; i++) {
+        (void)snprintf(url, sizeof url, "memory://t/%d", i % 30);
+        (void)snprintf(text, sizeof text, "%08d", i % 30);
+        char *read = wk_file_save(url, text, 8) == WK_OK ? wk_file_load(url, 100, NULL) : NULL;
+        expect(read && strcmp(read, text) == 0, "a file of memory");
+        wk_free(read);
+        wk_file_list_free(wk_folder_list("memory://t"));
+    }
+    return NULL;
+}
+
+static void files(void) {
+    enum { THREADS = 4 };
+    pthread_t thread[THREADS];
+    int first[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        first[i] = 10 * i;
+        (void)pthread_create(&thread[i], NULL, keep_files, &first[i]);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(thread[i], NULL);
+}
+
 /* Two OpenMP runtimes in one process would each keep a team and fight for the cores: the libraries must share ours. */
 static void one_openmp(void) {
     static const char *const runtimes[] = { "/libgomp.so", "/libomp.so", "/libiomp5.so" };
@@ -405,6 +431,7 @@ int main(void) {
     loader();
     group();
     host();
+    files();
     one_openmp();
     if (wk_failed()) (void)wk_report(stderr), failures++;
     (void)printf("threads: %d failures\n", failures);

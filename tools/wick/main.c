@@ -46,6 +46,8 @@ static const command commands[] = {
     { "component", wk_component_main, NULL, "write, check and list components", "wick component validate my.yaml",
       false },
     { "runopts", wk_runopts_main, NULL, "options of the schedulers", "wick runopts mpi", false },
+    { "copy", wk_copy_main, NULL, "copy files from URL to URL", "wick copy https://example.com/model.pt models/",
+      false },
     { "monitor", wk_monitor_main, NULL, "run a server until a file appears or time is up",
       "wick monitor --exit-on-file runs/done tensorboard --logdir runs", false },
     { "serve-push", wk_serve_push_main, NULL, "have a TorchServe take up a model",

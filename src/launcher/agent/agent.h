@@ -16,7 +16,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 
-enum { WK__WIRE_ROOM = 4096, WK__MOST_NODES = 4096 };
+enum { WK__WIRE_ROOM = 4096, WK__MOST_NODES = 4096, WK__MOST_PROCS = 100000 };
 
 typedef struct wk__agent_options {
     int min_nodes, max_nodes, node_rank /* -1: whoever comes first */, procs, max_restarts;

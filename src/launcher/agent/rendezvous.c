@@ -153,7 +153,8 @@ static const char *refusal(const wk__rendezvous *r, const member *m, const char 
 
 static void join(wk__rendezvous *r, member *m, const char *line) {
     char id[256];
-    if (sscanf(line, "join %255s %255s %d %d %63s", id, m->host, &m->procs, &m->node_rank, m->role) != 5) {
+    if (sscanf(line, "join %255s %255s %d %d %63s", id, m->host, &m->procs, &m->node_rank, m->role) != 5 || m->procs < 1
+        || m->procs > WK__MOST_PROCS) { /* no agent speaks like that */
         m->wire.closed = true;
         return;
     }

@@ -4,6 +4,7 @@
  * on.  Everything happens in one loop that sleeps until a signal comes or it is time to look at the files again.
  */
 #include "launcher/launcher.h"
+#include "wick/files.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -25,6 +26,7 @@ static const char help[] =
     "  --timeout SECONDS        from now on; 0: no end (0)\n"
     "  --start-on-file FILE     wait for this file before starting\n"
     "  --exit-on-file FILE      end the program when this file appears\n"
+    "                           (both: a path or a URL)\n"
     "  --poll-rate SECONDS      how often to look (5)\n"
     "  --kill-timeout SECONDS   from SIGTERM to SIGKILL (60)\n"
     "\n"
@@ -126,8 +128,13 @@ static double least(double a, double b) {
     return a < b ? a : b;
 }
 
-static bool exists(const char *path) {
-    return path && *path && access(path, F_OK) == 0;
+/* A server that does not answer now may do so at the next look. */
+static bool exists(const char *url) {
+    bool there = false;
+    if (!url || !*url || wk_file_exists(url, &there) == WK_OK) return there;
+    wk_log_write(WK_LOG_WARNING, "monitor: %s", wk_message());
+    wk_clear_error();
+    return false;
 }
 
 /* True once it may start; false: *code is the exit code. */

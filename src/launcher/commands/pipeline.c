@@ -1,6 +1,7 @@
 /* pipeline.c: `wick pipeline run|status|show|export`. */
 #include "launcher/pipeline/pipeline.h"
 #include "launcher/commands/flags.h"
+#include "wick/files.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -15,7 +16,8 @@ static const char usage[] =
     "       wick pipeline export FILE [-p NAME=VALUE]... --to kubeflow|airflow\n"
     "       wick pipeline export APPDEF.yaml --to kubeflow-component\n"
     "\n"
-    "A pipeline is stages, each an AppDef, and what they come after.  `run` prints its id, shows on stderr what "
+    "FILE is a path or a URL.  A pipeline is stages, each an AppDef, and what they come after.  `run` prints its id, "
+    "shows on stderr what "
     "happens, and\n"
     "returns when all is over; killed, it goes on with --resume.\n"
     "\n"
@@ -172,7 +174,7 @@ static int status(const words *w) {
 
 static int show(const words *w) {
     if (!w->what) return wk__usage_error("pipeline show: which file or run?");
-    wk__pipeline *p = wk__exists(w->what) ? load_new(w) : load_run(w->what);
+    wk__pipeline *p = wk__exists(w->what) || !wk_url_path(w->what) ? load_new(w) : load_run(w->what);
     int code = p ? print(w->svg ? wk__pipeline_svg(p) : wk__pipeline_tree(p)) : report_code();
     wk__pipeline_free(p);
     return code;

@@ -12,7 +12,7 @@ static const char usage[] =
     "usage: wick run FILE|COMPONENT [-s SCHEDULER] [-cfg k=v,...] [--dryrun] [--wait] [--log] [-- ARGUMENTS]\n"
     "       wick run --stdin [--dryrun]\n"
     "\n"
-    "  FILE                an AppDef in YAML\n"
+    "  FILE                an AppDef in YAML, by path or URL\n"
     "  COMPONENT           one of `wick component list`, or FILE.yaml:NAME; its parameters follow it, the arguments "
     "of\n"
     "                      its program follow -- (`wick run COMPONENT --help` lists them)\n"

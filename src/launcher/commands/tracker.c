@@ -189,7 +189,7 @@ int wk_tracker_main(int argc, char **argv) {
         "       wick tracker list metadata RUN_ID\n"
         "       wick tracker list artifacts [--artifact NAME] RUN_ID\n"
         "       wick tracker list lineage [--sources-only | --descendants-only] [--artifact NAME] RUN_ID\n\n"
-        "  --root FOLDER   a tracker's folder, in place of the one that .torchxconfig names\n"
+        "  --root FOLDER   a tracker's folder or URL, in place of the one that .torchxconfig names\n"
         "  --json          an array of objects\n\n"
         "example:  wick tracker list metadata local://wick/trainer-x7k2qv9wz4cd\n";
     options o = { 0 };

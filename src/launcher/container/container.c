@@ -17,6 +17,7 @@ static const wk_runopt options[] = {
     { "image_repo", WK_RUNOPT_STRING, NULL, false, "where to push images with a workspace in them" },
     { "args", WK_RUNOPT_LIST, NULL, false, "more arguments of `run`: args=\"--ulimit;nofile=20000\"" },
     { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a replica must end" },
+    WK__LOG_DIR,
 };
 
 static bool is_mode(const char *network) {
@@ -75,7 +76,7 @@ static wk_status fill(wk__container_maker *m) {
 static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *app_id, const char *scheduler) {
     wk_request *r = wk__request_new_contained(app, scheduler, app_id, NULL);
     wk__container_maker m = { .request = r, .app = app, .cfg = cfg, .docker = strcmp(scheduler, "docker") == 0 };
-    if (r && fill(&m) == WK_OK) return r;
+    if (r && fill(&m) == WK_OK && wk__request_keep_logs(r, cfg) == WK_OK) return r;
     wk_request_free(r);
     return NULL;
 }

@@ -72,7 +72,7 @@ static void free_lists(const wk__curl *c, CURL *handle, struct curl_slist *heade
 wk_status wk__http_request(const wk__http_server *server, const char *method, const char *path,
                            const char *content_type, const char *body, wk__http_answer *answer) {
     struct curl_slist *headers = NULL;
-    const wk__curl *c = wk__curl_open();
+    const wk__curl *c = wk__curl_need();
     CURL *handle = c ? wk__curl_prepare(c, server, path, content_type, &headers) : NULL;
     *answer = (wk__http_answer){ 0 };
     if (!handle) return wk_error_code();
@@ -111,7 +111,7 @@ struct wk__http_stream {
 };
 
 wk__http_stream *wk__http_open(const wk__http_server *server, const char *path) {
-    const wk__curl *c = wk__curl_open();
+    const wk__curl *c = wk__curl_need();
     wk__http_stream *s = c ? wk_alloc(sizeof *s) : NULL;
     if (!s) return NULL;
     s->curl = c;

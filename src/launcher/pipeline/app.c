@@ -4,6 +4,7 @@
  * stages, the file for them in WICK_STAGES.
  */
 #include "launcher/pipeline/pipeline.h"
+#include "wick/files.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static wk_appdef *of_run(wk__pipeline *p, const wk__stage *stage, const wk__yaml
     if (filled && wk__yaml_string(p->doc, filled, "run", &word) == WK_OK) {
         size_t size = strlen(word);
         bool is_file = size > 5 && strcmp(word + size - 5, ".yaml") == 0;
-        char *path = *word == '/' ? wk_strdup(word) : wk_format("%s/%s", stage->folder, word);
+        char *path = wk_url_beside(stage->file, word);
         if (path) app = is_file ? wk_appdef_compose(path, NULL, 0) : of_component(p, stage, word);
         wk_free(path);
     }

@@ -5,12 +5,9 @@
  * arguments.
  */
 #include "launcher/pipeline/pipeline.h"
+#include "wick/files.h"
 
 #include <string.h>
-
-static const char *local_path(const char *url) {
-    return strncmp(url, "file://", 7) == 0 ? url + 7 : *url == '/' ? url : NULL;
-}
 
 /* FNV-1a, twice with different beginnings: 128 bits. */
 static void mix(uint64_t hash[2], const void *bytes, size_t size) {
@@ -33,11 +30,33 @@ static void mix_text(uint64_t hash[2], const wk__pipeline *p, const char *text) 
     mix(hash, "", 1);
 }
 
-static void mix_file(uint64_t hash[2], const char *path) {
-    char chunk[65536];
-    FILE *file = fopen(path, "re");
-    for (size_t got; file && (got = fread(chunk, 1, sizeof chunk, file)) > 0;) mix(hash, chunk, got);
-    if (file) (void)fclose(file);
+/* A URL of a scheme that is not known here is the program's affair: it counts by its name alone. */
+static bool is_known(const char *url) {
+    const bool known = wk_url_check(url) == WK_OK;
+    if (!known) wk_clear_error();
+    return known;
+}
+
+static wk_status mix_file(uint64_t hash[2], const char *url) {
+    enum { CHUNK = 65536 };
+    wk_file_info info;
+    if (!is_known(url)) return WK_OK;
+    /* A folder counts by its name: what a program made of it is its own affair. */
+    if (wk_url_path(url) && wk_file_stat(url, &info) == WK_OK && info.kind == WK_FILE_FOLDER) return WK_OK;
+    wk_file *file = wk_failed() ? NULL : wk_file_open(url);
+    if (!file && wk_error_code() == WK_NOT_FOUND) {
+        wk_clear_error();
+        return WK_OK;
+    }
+    char *chunk = file ? wk_alloc_data(CHUNK) : NULL;
+    wk_status status = chunk ? WK_OK : wk_error_code();
+    for (size_t got = CHUNK; status == WK_OK && got == CHUNK;) {
+        status = wk_file_read(file, chunk, CHUNK, &got);
+        if (status == WK_OK) mix(hash, chunk, got);
+    }
+    wk_file_close(file);
+    wk_free(chunk);
+    return status;
 }
 
 wk_status wk__cache_key(wk__pipeline *p, wk__stage *stage) {
@@ -52,8 +71,11 @@ wk_status wk__cache_key(wk__pipeline *p, wk__stage *stage) {
     for (size_t i = 0; i < stage->after_count; i++) {
         const wk__stage *before = &p->stages[stage->after[i]];
         for (size_t k = 0; k < before->output_count; k++) {
-            const char *path = local_path(before->outputs[k].value);
-            if (path && strstr(text, before->outputs[k].value)) mix_file(hash, path);
+            const char *url = before->outputs[k].value;
+            wk_status status = strstr(text, url) ? mix_file(hash, url) : WK_OK;
+            if (status == WK_OK) continue;
+            wk_free(text);
+            return status;
         }
     }
     wk_free(text);
@@ -66,7 +88,7 @@ static char *entry(const wk__stage *stage) {
     return wk_format("%s/pipelines/cache/%s", wk__state_dir(), stage->key);
 }
 
-/* All its outputs are named in the entry, and those that are files are there. */
+/* All its outputs are named in the entry, and are there, as far as that can be known. */
 bool wk__cache_find(wk__pipeline *p, wk__stage *stage) {
     char *path = entry(stage);
     char *text = path ? wk__read_file(path, 1 << 20, NULL) : NULL;
@@ -77,8 +99,9 @@ bool wk__cache_find(wk__pipeline *p, wk__stage *stage) {
         for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
             if (strncmp(line, stage->outputs[i].key, size) != 0 || line[size] != '=') continue;
             const char *url = wk__arena_text(&p->arena, "%.*s", (int)strcspn(line + size + 1, "\n"), line + size + 1);
-            const char *file = url ? local_path(url) : NULL;
-            if (url && (!file || wk__exists(file))) found[count++] = url;
+            bool there = url && !is_known(url);
+            if (url && !there && wk_file_exists(url, &there) != WK_OK) wk_clear_error(); /* then it is made again */
+            if (there) found[count++] = url;
             break;
         }
     }

@@ -12,6 +12,7 @@
  * A stage may come only after stages before it, so there are no circles.
  */
 #include "launcher/pipeline/pipeline.h"
+#include "wick/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ typedef struct loader {
     wk__pipeline *p;
     wk__yaml *file;
     const wk__yaml_node *scope; /* parameters */
-    const char *prefix, *folder, *scheduler, *cfg;
+    const char *prefix, *path /* of the file */, *scheduler, *cfg;
     size_t first_after; /* what a stage without `after` comes after; SIZE_MAX: nothing */
     size_t begin;       /* the first stage of this file */
     int depth;
@@ -145,7 +146,7 @@ static wk_status make_stage(loader *l, const wk__yaml_node *node, const char *na
     stage->each = each;
     stage->scope = l->scope;
     stage->prefix = l->prefix;
-    stage->folder = l->folder;
+    stage->file = l->path;
     stage->written = wk__arena_text(&l->p->arena, "%s%s", l->prefix, name);
     stage->name = each ? wk__arena_text(&l->p->arena, "%s%s-%ld", l->prefix, name, k) : stage->written;
     if (!stage->written || !stage->name) return wk_error_code();
@@ -217,17 +218,14 @@ static wk_status read_file(loader *l, const wk__yaml_node *given, const wk__yaml
     return read_stages(l, node);
 }
 
-static const char *folder_of(wk__arena *arena, const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? wk__arena_text(arena, "%.*s", (int)(slash - path), path) : ".";
-}
-
 /* A pipeline within this one: its stages are named after it. */
 static wk_status include(loader *l, const wk__yaml_node *node, const char *name, const wk__yaml_node *which) {
     const char *word = NULL;
     const wk__stage seen = { .scope = l->scope, .prefix = l->prefix, .name = name, .written = name };
     WK_TRY(wk__yaml_string(l->file, which, NULL, &word));
-    const char *path = *word == '/' ? word : wk__arena_text(&l->p->arena, "%s/%s", l->folder, word);
+    char *beside = wk_url_beside(l->path, word);
+    const char *path = beside ? wk__arena_text(&l->p->arena, "%s", beside) : NULL;
+    wk_free(beside);
     if (l->depth >= 8 || l->p->file_count == WK_COUNT(l->p->files))
         return wk__yaml_fail(l->file, which,
                              "pipelines lie within each other too deep (8), or there are too many (64)");
@@ -236,7 +234,7 @@ static wk_status include(loader *l, const wk__yaml_node *node, const char *name,
     l->p->files[l->p->file_count++] = file;
     loader inner = { .p = l->p, .file = file, .scheduler = l->scheduler, .cfg = l->cfg, .depth = l->depth + 1 };
     inner.prefix = wk__arena_text(&l->p->arena, "%s%s.", l->prefix, name);
-    inner.folder = folder_of(&l->p->arena, path);
+    inner.path = path;
     inner.begin = l->p->count;
     inner.first_after = SIZE_MAX;
     const wk__yaml_node *given = wk__yaml_find(node, "parameters");
@@ -283,7 +281,7 @@ wk_status wk__pipeline_add(wk__pipeline *p, wk__yaml *file, const wk__yaml_node 
                  .file = file,
                  .scope = like->scope,
                  .prefix = like->prefix,
-                 .folder = like->folder,
+                 .path = like->file,
                  .scheduler = like->scheduler,
                  .cfg = like->cfg,
                  .first_after = after };
@@ -312,7 +310,7 @@ static wk__yaml_node *read_parameters(wk__pipeline *p, const char *const *words,
 
 static wk_status load(wk__pipeline *p, const char *path, const char *const *parameters, size_t count) {
     loader l = { .p = p, .file = p->doc, .prefix = "", .first_after = SIZE_MAX };
-    l.folder = folder_of(&p->arena, path);
+    l.path = wk__arena_text(&p->arena, "%s", path);
     const wk__yaml_node *name = p->doc->root ? wk__yaml_find(p->doc->root, "name") : NULL;
     const wk__yaml_node *fail_fast = p->doc->root ? wk__yaml_find(p->doc->root, "fail_fast") : NULL;
     p->name = "pipeline";

@@ -30,7 +30,7 @@ typedef struct wk__stage {
     const wk__yaml_node *each;  /* its value of a fan-out, or NULL */
     const wk__yaml_node *scope; /* parameters it sees */
     const char *prefix;         /* "sub." of names that it uses */
-    const char *folder;         /* that file names in it are relative to */
+    const char *file;           /* it stands in; file names in it are relative to that */
     size_t *after, after_count; /* indices of earlier stages */
     wk__stage_when when;
     int64_t retries;

@@ -422,12 +422,22 @@ static wk_app_state run_once(supervisor *s) {
     return judge(s);
 }
 
+/* Before the last word, so that who waits for that finds them; a copy that fails does not make a good run a bad one. */
+static void keep_logs(supervisor *s, wk_app_state state) {
+    if (!*s->request->log_url || wk__logs_keep(s->request, state, s->message) == WK_OK) return;
+    const size_t size = strlen(s->message);
+    (void)snprintf(s->message + size, sizeof s->message - size, "%sthe logs could not be kept: %s", size ? "; " : "",
+                   wk_message());
+    wk_clear_error();
+}
+
 static void run(supervisor *s) {
     for (;;) {
         wk_app_state state = run_once(s);
         wk_clear_error();
         int allowed = s->culprit ? s->culprit->max_retries : s->request->roles[0].max_retries;
         if (state != WK_APP_FAILED || s->attempt >= allowed || wk__exists(s->cancel_path)) {
+            keep_logs(s, state);
             (void)wk__store_update(s->store, s->app_id, state, s->attempt, s->message);
             return;
         }

@@ -31,6 +31,7 @@ static const wk_runopt options[] = {
     { "args", WK_RUNOPT_LIST, NULL, false, "more arguments for mpirun, before the first role" },
     { "mpirun", WK_RUNOPT_STRING, "mpirun", false, "the program, by name or path" },
     { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a rank must end" },
+    WK__LOG_DIR,
 };
 
 /* The program's full path, from $PATH unless it has a slash. */
@@ -46,23 +47,27 @@ const char *wk__program_path(wk__arena *arena, const char *name) {
     return NULL;
 }
 
-/* The first host of a hostfile: where rank 0 will be. */
+const char *wk__hostfile_first(const char *text, size_t *size) {
+    for (const char *at = text; *at; at += strcspn(at, "\n")) {
+        at += strspn(at, " \t\r\n");
+        *size = strcspn(at, " \t\r\n#");
+        if (*size) return at;
+    }
+    return NULL;
+}
+
+/* Where rank 0 will be. */
 static wk_status first_host(wk_request *r, const char *hostfile) {
+    size_t size = 0;
     char *text = wk__read_file(hostfile, 1 << 20, NULL);
     if (!text) return wk_fail(WK_CONFIG, "mpi: hostfile \"%s\" cannot be read", hostfile);
-    for (char *at = text; *at;) {
-        at += strspn(at, " \t\r\n");
-        size_t size = strcspn(at, " \t\r\n#");
-        if (size) {
-            r->master = wk__arena_text(&r->arena, "%.*s", (int)size, at);
-            break;
-        }
-        at += strcspn(at, "\n");
-    }
+    const char *host = wk__hostfile_first(text, &size);
+    if (host)
+        r->master = wk__arena_text(&r->arena, "%.*s", (int)size, host);
+    else
+        (void)wk_fail(WK_CONFIG, "mpi: no host in %s; a line a host: NAME slots=N", hostfile);
     wk_free(text);
-    if (wk_failed()) return wk_error_code();
-    return strcmp(r->master, "localhost") == 0 || *r->master ? WK_OK
-                                                             : wk_fail(WK_CONFIG, "mpi: no host in %s", hostfile);
+    return wk_error_code();
 }
 
 typedef struct command {
@@ -158,7 +163,7 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     /* Which host has which GPUs only mpirun knows: on several, a program takes those of its LOCAL_RANK. */
     if (r && !wk_cfg_string(cfg, "hostfile")) (void)wk__request_split_gpus(r, changed ? changed : app);
     wk_appdef_free(changed);
-    if (!r || !directory || wk_failed()) goto failed;
+    if (!r || !directory || wk_failed() || wk__request_keep_logs(r, cfg) != WK_OK) goto failed;
     r->grace = wk_cfg_float(cfg, "grace");
     const char *name = wk_cfg_string(cfg, "mpirun");
     const char *mpirun = wk__program_path(&r->arena, name);

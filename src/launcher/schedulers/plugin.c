@@ -12,6 +12,7 @@ static void open_plugin(const char *path) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     wk_scheduler_plugin_function function = NULL;
     if (library) *(void **)&function = dlsym(library, "wk_scheduler_plugin");
+    if (library && !function && dlsym(library, "wk_files_plugin")) return; /* files.h asks that one */
     if (!function) {
         wk_log_write(WK_LOG_WARNING, "plug-in %s left out: %s", path,
                      library ? "no wk_scheduler_plugin in it" : dlerror());

@@ -6,6 +6,7 @@
  * an argument nor a variable can hold, so hostile strings arrive as they were.
  */
 #include "launcher/launcher.h"
+#include "wick/files.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 enum { MOST_BYTES = 1 << 28 };
-#define FORMAT_LINE "wick request 2"
+#define FORMAT_LINE "wick request 3"
 
 char *wk__arena_text(wk__arena *arena, const char *format, ...) {
     va_list list;
@@ -123,6 +124,7 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
     r->app_id = wk__arena_text(&r->arena, "%s", app_id);
     r->app_name = wk__arena_text(&r->arena, "%s", app->name);
     r->master = "localhost";
+    r->log_url = "";
     r->role_count = app->role_count;
     r->roles = wk__arena_take(&r->arena, app->role_count * sizeof *r->roles);
     if (!r->roles) return wk_error_code();
@@ -179,6 +181,22 @@ wk_request *wk__request_new_contained(const wk_appdef *app, const char *schedule
     return make(app, scheduler, app_id, marker, true);
 }
 
+wk_status wk__request_keep_logs(wk_request *r, const wk_cfg *cfg) {
+    const char *folder = wk_cfg_string(cfg, "log_dir");
+    if (!folder || !*folder) return WK_OK;
+    if (strncmp(folder, "memory:", 7) == 0)
+        return wk_fail(WK_CONFIG, "log_dir=%s: that is the memory of a process that ends; name a folder or a server",
+                       folder);
+    const char *path = wk_url_path(folder);
+    char *whole = path && *path != '/' ? wk_format("%s/%s", r->directory, path) : wk_strdup(folder);
+    char *url = whole && wk_url_check(whole) == WK_OK ? wk_url_join(whole, r->app_id) : NULL;
+    if (url) r->log_url = wk__arena_text(&r->arena, "%s", url);
+    wk_free(url);
+    wk_free(whole);
+    if (wk_failed()) wk_error_prefix("log_dir");
+    return wk_error_code();
+}
+
 /* ---- file ---- */
 
 static void put(wk_text *out, const char *text) {
@@ -193,8 +211,8 @@ static void put_number(wk_text *out, double number) {
 
 wk_status wk__request_write(const wk_request *r, const char *path) {
     wk_text out = { 0 };
-    const char *const texts[] = { FORMAT_LINE,  r->scheduler, r->app_id, r->app_name,
-                                  r->directory, r->wick,      r->master, r->app_yaml };
+    const char *const texts[] = { FORMAT_LINE, r->scheduler, r->app_id,   r->app_name, r->directory,
+                                  r->wick,     r->master,    r->app_yaml, r->log_url };
     for (size_t i = 0; i < WK_COUNT(texts); i++) put(&out, texts[i]);
     put_number(&out, r->grace);
     put_number(&out, r->bound);
@@ -280,7 +298,7 @@ static wk_status read_roles(wk_request *r, cursor *in) {
 
 static wk_status read_fields(wk_request *r, cursor *in) {
     const char **const texts[] = { &r->scheduler, &r->app_id, &r->app_name, &r->directory,
-                                   &r->wick,      &r->master, &r->app_yaml };
+                                   &r->wick,      &r->master, &r->app_yaml, &r->log_url };
     for (size_t i = 0; i < WK_COUNT(texts); i++) *texts[i] = take(in);
     r->grace = strtod(take(in), NULL);
     r->bound = take_count(in) != 0;
@@ -366,6 +384,9 @@ char *wk_request_print(const wk_request *r) {
     wk_text_puts(&out, r->app_yaml);
     wk_text_printf(&out, "=== SCHEDULER REQUEST ===\nscheduler: %s\napp_id: %s\ndirectory: %s\n", r->scheduler,
                    r->app_id, r->directory);
+    char *logs = *r->log_url ? wk_url_mask(r->log_url) : NULL;
+    if (logs) wk_text_printf(&out, "logs are kept at: %s\n", logs);
+    wk_free(logs);
     if (r->launcher_count) wk_text_puts(&out, "command:");
     for (size_t i = 0; i < r->launcher_count; i++) {
         wk_text_puts(&out, " ");

@@ -8,6 +8,7 @@
  * replaced.  Then overrides are set, and last ${env:NAME} is replaced, so a default may come from the environment.
  */
 #include "launcher/launcher.h"
+#include "wick/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,24 +181,26 @@ static const char *chosen(composer *c, const char *group, const char *written) {
     return written;
 }
 
-static wk_status lay_default(composer *c, const wk__yaml *file, const wk__yaml_node *item, const char *folder,
+static wk_status lay_default(composer *c, const wk__yaml *file, const wk__yaml_node *item, const char *beside,
                              int depth) {
     const char *name = NULL;
-    char *path = NULL;
+    char *relative = NULL;
     if (item->kind == WK__YAML_MAPPING && item->count == 1) {
         WK_TRY(wk__yaml_string(file, item->first, NULL, &name));
-        path = wk_format("%s%s/%s.yaml", folder, item->first->key, chosen(c, item->first->key, name));
+        relative = wk_format("%s/%s.yaml", item->first->key, chosen(c, item->first->key, name));
     } else {
         WK_TRY(wk__yaml_string(file, item, "an item of defaults", &name));
-        path = wk_format("%s%s.yaml", folder, name);
+        relative = wk_format("%s.yaml", name);
     }
+    char *path = relative ? wk_url_beside(beside, relative) : NULL;
     wk_status status = path ? lay_file(c, path, depth + 1) : wk_error_code();
-    if (status == WK_IO) {
+    if (status == WK_IO || status == WK_NOT_FOUND) {
         wk__error kept = *wk__error_slot();
         wk_clear_error();
         status = wk__yaml_fail(file, item, "%s", kept.message);
     }
     wk_free(path);
+    wk_free(relative);
     return status;
 }
 
@@ -205,18 +208,15 @@ static wk_status lay_document(composer *c, wk__yaml *file, const char *path, int
     if (!file->root) return WK_OK;
     if (file->root->kind != WK__YAML_MAPPING) return wk__yaml_map(file, file->root, "an AppDef");
     wk__yaml_node *defaults = wk__yaml_find(file->root, "defaults");
-    const char *slash = strrchr(path, '/');
-    char *folder = wk_format("%.*s", slash ? (int)(slash - path + 1) : 0, path);
-    wk_status status = folder ? WK_OK : wk_error_code();
+    wk_status status = WK_OK;
     if (defaults && status == WK_OK) status = wk__yaml_list(file, defaults, NULL);
     if (defaults && status == WK_OK && depth >= MOST_DEFAULTS_DEPTH)
         status =
             wk__yaml_fail(file, defaults, "defaults of defaults, more than %d deep: a circle?", MOST_DEFAULTS_DEPTH);
     for (const wk__yaml_node *item = defaults ? defaults->first : NULL; item && status == WK_OK; item = item->next)
-        status = lay_default(c, file, item, folder, depth);
-    wk_free(folder);
+        status = lay_default(c, file, item, path, depth);
     WK_TRY(status);
-    if (depth) WK_TRY(set_origins(c->doc, file->root, path));
+    if (depth) WK_TRY(set_origins(c->doc, file->root, file->name));
     wk__yaml_node *root = c->doc->root;
     if (!root && !(root = c->doc->root = wk__yaml_new(c->doc, WK__YAML_MAPPING, NULL))) return wk_error_code();
     if (depth == 0) {
@@ -278,7 +278,9 @@ wk_appdef *wk_appdef_compose(const char *path, const char *const *overrides, siz
     c.doc = wk_alloc(sizeof *c.doc);
     if (!c.doc) return NULL;
     c.used = wk__arena_take(&c.doc->arena, (count + 1) * sizeof *c.used);
-    c.doc->name = wk__arena_text(&c.doc->arena, "%s", path);
+    char *name = wk_url_mask(path);
+    c.doc->name = name ? wk__arena_text(&c.doc->arena, "%s", name) : NULL;
+    wk_free(name);
     if (!c.used || !c.doc->name) goto failed;
     memset(c.used, 0, (count + 1) * sizeof *c.used);
     if (lay_file(&c, path, 0) != WK_OK) goto failed;

@@ -2,7 +2,7 @@
  *
  * Mappings join, lists grow, anything else is replaced.  Three operators before a key say otherwise: `__put__:k`
  * replaces whole, `__del__:k` takes away, `__join__:k:on` joins the items of two lists whose member `on` is equal.  A
- * text in place of a mapping is a file (a path, or file://…) that holds it, as YAML or JSON.
+ * text in place of a mapping is a file (a path or a URL) that holds it, as YAML or JSON.
  */
 #include "launcher/launcher.h"
 
@@ -94,7 +94,7 @@ wk_status wk__overlay_of(wk__yaml *doc, const wk_role *role, const char *schedul
     *out = role->metadata ? wk__yaml_find(role->metadata, scheduler) : NULL;
     if (!*out || (*out)->kind != WK__YAML_SCALAR) return WK_OK;
     const char *path = (*out)->text;
-    wk__yaml *file = wk__yaml_load(strncmp(path, "file://", 7) == 0 ? path + 7 : path);
+    wk__yaml *file = wk__yaml_load(path);
     if (!file) return wk_error_code();
     *out = file->root ? wk__yaml_copy(doc, file->root) : NULL;
     wk__yaml_free(file);

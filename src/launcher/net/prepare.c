@@ -1,28 +1,11 @@
-/* curl.c: opening libcurl, and what every request of ours has in common. */
+/* prepare.c: what every request to a cluster has in common. */
 #include "launcher/net/curl.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
-static bool bind_all(void *library, wk__curl *c) {
-#define X(name)                                         \
-    *(void **)&c->name = dlsym(library, "curl_" #name); \
-    if (!c->name) return false;
-    WK__CURL_FUNCTIONS(X)
-#undef X
-    return true;
-}
-
-const wk__curl *wk__curl_open(void) {
-    static const char *const names[] = { "libcurl.so.4", "libcurl-gnutls.so.4" };
-    static wk__curl functions;
-    static bool open;
-    for (size_t i = 0; i < WK_COUNT(names) && !open; i++) {
-        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        open = library && bind_all(library, &functions) && functions.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    }
-    if (open) return &functions;
-    return wk_fail_null(WK_NOT_FOUND, "no libcurl.so.4 here; install it (libcurl4)");
+const wk__curl *wk__curl_need(void) {
+    const wk__curl *c = wk__curl_open();
+    return c ? c : wk_fail_null(WK_NOT_FOUND, WK__CURL_MISSING);
 }
 
 static bool set_blob(const wk__curl *c, CURL *handle, CURLoption option, const char *pem) {
