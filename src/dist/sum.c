@@ -3,7 +3,7 @@
  * The block is small enough to stay in the first-level cache, so each input is read and each output is written once,
  * however many there are.  Sums of integers are made on unsigned ones, which wrap as MPI's do.
  */
-#include "dist/mpi/sum.h"
+#include "dist/sum.h"
 
 #include <string.h>
 
