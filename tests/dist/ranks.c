@@ -85,6 +85,10 @@ Test(ranks, collectives) {
     expect_success("3", "collectives");
 }
 
+Test(ranks, every_collective_of_every_dtype) {
+    expect_success("3", "moves");
+}
+
 static void expect_sums(const char *ranks, const char *comm, const char *hosts, const char *algorithm) {
     char *err;
     char line[100];

@@ -126,6 +126,9 @@ void wk__tcp_peer_text(int fd, char *text, size_t size) {
     if (getpeername(fd, (struct sockaddr *)&address, &length) != 0
         || getnameinfo((struct sockaddr *)&address, length, text, (socklen_t)size, NULL, 0, NI_NUMERICHOST) != 0)
         (void)snprintf(text, size, "an unknown address");
+    static const char mapped[] = "::ffff:"; /* IPv4 at a listener for both */
+    if (strncmp(text, mapped, sizeof mapped - 1) == 0 && strchr(text, '.'))
+        memmove(text, text + sizeof mapped - 1, strlen(text) - sizeof mapped + 2);
 }
 
 void wk__tcp_prepare(int fd) {
