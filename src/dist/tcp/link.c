@@ -58,6 +58,10 @@ static wk_status fail_ended(const wk__link *l, uint64_t bytes) {
                    reason);
 }
 
+static wk_status fail_left(const wk__link *l) {
+    return wk_fail(WK_RANK_FAILED, "rank %d on %s has left the group, this rank still waits for it", l->rank, l->name);
+}
+
 /* The connection is closed: what did the rank say at last? */
 static wk_status fail_gone(wk__link *l, int error) {
     wk__frame frame;
@@ -105,9 +109,7 @@ static wk_status check_head(const wk__link *l) {
     if (!wk__frame_read(l->in_head, &f))
         return wk_fail(WK_RANK_FAILED, "rank %d on %s sends what is no message of a rank", l->rank, l->name);
     if (f.kind == WK__FRAME_ABORT) return fail_ended(l, f.bytes);
-    if (f.kind == WK__FRAME_BYE)
-        return wk_fail(WK_RANK_FAILED, "rank %d on %s has left the group, this rank still waits for it", l->rank,
-                       l->name);
+    if (f.kind == WK__FRAME_BYE) return fail_left(l);
     if (f.kind == l->expected.kind && f.sequence == l->expected.sequence && f.bytes == l->expected.bytes) return WK_OK;
     return wk_fail(
         WK_RANK_FAILED,
@@ -146,25 +148,25 @@ static struct pollfd *watch(const wk__link *links, int count, short events) {
     return fds;
 }
 
-/* One that is closed, or whose next words are that it has ended the job. */
-static wk_status check_idle(wk__link *l, short events) {
+/* One that is closed, or whose next words are that it has ended the job or left it. */
+static wk_status check_idle(wk__link *l, short events, uint32_t sequence) {
     unsigned char head[WK__FRAME_BYTES];
     wk__frame f;
     if (events & (POLLRDHUP | POLLHUP | POLLERR)) return fail_gone(l, 0);
     if (!(events & POLLIN) || l->receives) return WK_OK;
-    if (recv(l->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof head || !wk__frame_read(head, &f)
-        || f.kind != WK__FRAME_ABORT || !take(l, head, sizeof head))
+    if (recv(l->fd, head, sizeof head, MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof head || !wk__frame_read(head, &f))
         return WK_OK;
-    return fail_ended(l, f.bytes);
+    if (f.kind == WK__FRAME_BYE && f.sequence < sequence) return fail_left(l);
+    return f.kind == WK__FRAME_ABORT && take(l, head, sizeof head) ? fail_ended(l, f.bytes) : WK_OK;
 }
 
-wk_status wk__links_look(wk__link *links, int count) {
+wk_status wk__links_look(wk__link *links, int count, uint32_t sequence) {
     wk_status status = WK_OK;
     struct pollfd *fds = watch(links, count, POLLIN | POLLRDHUP);
     if (!fds) return WK_NO_MEMORY;
     if (poll(fds, (nfds_t)count, 0) > 0)
         for (int i = 0; i < count && status == WK_OK; i++)
-            if (fds[i].revents) status = check_idle(&links[i], fds[i].revents);
+            if (fds[i].revents) status = check_idle(&links[i], fds[i].revents, sequence);
     wk_free(fds);
     return status;
 }
@@ -195,10 +197,10 @@ void wk__links_abort(wk__link *links, int count, const char *reason) {
     say_to_all(links, count, &(wk__frame){ .kind = WK__FRAME_ABORT, .bytes = size }, reason, wk_now() + 0.5);
 }
 
-void wk__links_leave(wk__link *links, int count, double seconds) {
+void wk__links_leave(wk__link *links, int count, uint32_t sequence, double seconds) {
     wk__error before = *wk__error_slot(); /* leaving must neither fail nor hide why */
     double end = wk_now() + seconds;
-    say_to_all(links, count, &(wk__frame){ .kind = WK__FRAME_BYE }, NULL, end);
+    say_to_all(links, count, &(wk__frame){ .kind = WK__FRAME_BYE, .sequence = sequence }, NULL, end);
     for (int i = 0; i < count; i++) {
         wk__link *l = &links[i];
         wk__frame bye = { .kind = WK__FRAME_BYE };

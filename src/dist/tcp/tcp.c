@@ -25,7 +25,8 @@ typedef struct tcp_state {
     wk__exchange among_all, in_host, across;
     wk_route route;
     void *segment;
-    double looked; /* at all connections */
+    uint32_t begun; /* collectives */
+    double looked;  /* at all connections */
 } tcp_state;
 
 static const double LOOK_EVERY = 0.05; /* seconds */
@@ -102,7 +103,7 @@ static double patience(void) {
 static wk_status look(tcp_state *s) {
     if (wk_now() - s->looked < LOOK_EVERY) return WK_OK;
     s->looked = wk_now();
-    return wk__links_look(s->links, s->hosts.ranks);
+    return wk__links_look(s->links, s->hosts.ranks, s->begun);
 }
 
 static wk_status wait_for(tcp_state *s, wk__exchange *e, const wk_transfer *t) {
@@ -199,7 +200,7 @@ static void end(tcp_state *s) {
 
 static void tcp_close(void *context) {
     tcp_state *s = context;
-    wk__links_leave(s->links, s->hosts.ranks, patience());
+    wk__links_leave(s->links, s->hosts.ranks, s->begun, patience());
     end(s);
 }
 
@@ -207,7 +208,7 @@ static void tcp_close(void *context) {
 static void tell_failure(tcp_state *s) {
     wk__error why = *wk__error_slot();
     wk__links_abort(s->links, s->hosts.ranks, why.message);
-    wk__links_leave(s->links, s->hosts.ranks, 0);
+    wk__links_leave(s->links, s->hosts.ranks, s->begun, 0);
     *wk__error_slot() = why;
 }
 
@@ -235,6 +236,7 @@ static wk_status tcp_open(void **out, int *rank, int *ranks) {
 static wk_status tcp_begin(void *context, const wk_transfer *t) {
     tcp_state *s = context;
     (void)pthread_mutex_lock(&s->lock);
+    s->begun++;
     s->looked = wk_now();
     wk_status status = wk__route_begin(&s->route, t);
     (void)pthread_mutex_unlock(&s->lock);
