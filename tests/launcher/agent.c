@@ -373,7 +373,8 @@ Test(agent, refusals) {
 /* The component, on schedulers that start a node a replica; where to meet they tell.  What mpirun tells an agent is not
  * for its ranks. */
 Test(agent, component_on_local_and_mpi) {
-    const char *script = write_file("train.sh", "#!/bin/sh\necho rank $RANK of $WORLD_SIZE on node $GROUP_RANK $1 ${OMPI_COMM_WORLD_RANK:+mpi}\n");
+    const char *script = write_file(
+        "train.sh", "#!/bin/sh\necho rank $RANK of $WORLD_SIZE on node $GROUP_RANK $1 ${OMPI_COMM_WORLD_RANK:+mpi}\n");
     outcome made = run_program((const char *const[]){ "chmod", "+x", script, NULL });
     forget(&made);
     static const char *const schedulers[] = { "local", "mpi" };
@@ -383,7 +384,7 @@ Test(agent, component_on_local_and_mpi) {
         cr_expect_eq(o.code, 0, "%s", o.err);
         for (int r = 0; r < 4; r++) {
             char line[64];
-            (void)snprintf(line, sizeof line, ":rank %d of 4 on node %d a b \n", r, r / 2);
+            (void)snprintf(line, sizeof line, ":rank %d of 4 on node %d a b\n", r, r / 2);
             assert_contains(o.err, line);
         }
         forget(&o);

@@ -1,4 +1,5 @@
-/* Training under `wick agent` and `-s local`: ranks that meet over TCP, restarts that resume, nodes that come and go. */
+/* Training under `wick agent` and `-s local`: ranks that meet over TCP, restarts that resume, nodes that come and go.
+ */
 #include "support/program.h"
 
 #include <criterion/criterion.h>
@@ -85,8 +86,9 @@ static int put(char **argv, int count, char *const words[]) {
 /* wick train of the example, cut to what a test has time for. */
 static int put_training(char **argv, int count, char *epochs) {
     return put(argv, count,
-               (char *[]){ WICK_PROGRAM, "train", "-c", WICK_SOURCE_DIR "/examples/fashion_mnist/config.yaml", "-o", data,
-                           "-o", output, "-o", "model={name: mlp, args: {hidden: 32}}", "-o", "data.args.batch_size=16", "-o", "schedule.args.warmup_steps=5", "-o",
+               (char *[]){ WICK_PROGRAM, "train", "-c", WICK_SOURCE_DIR "/examples/fashion_mnist/config.yaml", "-o",
+                           data, "-o", output, "-o", "model={name: mlp, args: {hidden: 32}}", "-o",
+                           "data.args.batch_size=16", "-o", "schedule.args.warmup_steps=5", "-o",
                            "checkpoint.every_n_train_steps=5", "-o", epochs, NULL });
 }
 
@@ -185,10 +187,11 @@ Test(training, nodes_come_and_go) {
 /* Replicas of the scheduler `local` meet in the same way; max_retries starts them again, and they resume. */
 Test(training, replicas_of_local_train_together_and_resume) {
     char app[700], *argv[60], text[4000];
-    int size = snprintf(text, sizeof text,
-                        "version: 1\nname: t\nroles:\n  - {name: trainer, num_replicas: 2, max_retries: 1, "
-                        "env: {WICK_MARK: %s, OMP_NUM_THREADS: 1, ASAN_OPTIONS: detect_leaks=0}, entrypoint: %s, args: [",
-                        id, WICK_PROGRAM);
+    int size =
+        snprintf(text, sizeof text,
+                 "version: 1\nname: t\nroles:\n  - {name: trainer, num_replicas: 2, max_retries: 1, "
+                 "env: {WICK_MARK: %s, OMP_NUM_THREADS: 1, ASAN_OPTIONS: detect_leaks=0}, entrypoint: %s, args: [",
+                 id, WICK_PROGRAM);
     int count = put_training(argv, 0, "trainer.max_epochs=100");
     for (int i = 1; i < count; i++)
         size += snprintf(text + size, sizeof text - (size_t)size, "%s'%s'", i > 1 ? ", " : "", argv[i]);
@@ -208,11 +211,12 @@ Test(training, replicas_of_local_train_together_and_resume) {
 
 /* Ranks that cannot meet say so, each for itself, and nothing trains alone. */
 Test(training, ranks_that_cannot_meet_do_not_train) {
-    char *argv[60], *environment[] = { "RANK=1", "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=9",
-                                       "WICK_MEET_TIMEOUT=1", NULL };
+    char *argv[60], *environment[] = { "RANK=1",        "WORLD_SIZE=2",        "MASTER_ADDR=127.0.0.1",
+                                       "MASTER_PORT=9", "WICK_MEET_TIMEOUT=1", NULL };
     (void)put_training(argv, 0, "trainer.max_epochs=1");
     program p = start(folder, argv, environment);
     cr_expect_eq(finish(&p, 20), 1);
-    expect_text(p.err, "wick: process group: rank 1 did not reach rank 0 at 127.0.0.1:9 within 1 s (WICK_MEET_TIMEOUT)");
+    expect_text(p.err,
+                "wick: process group: rank 1 did not reach rank 0 at 127.0.0.1:9 within 1 s (WICK_MEET_TIMEOUT)");
     cr_expect_neq(access(below("log.txt"), F_OK), 0);
 }

@@ -12,6 +12,7 @@
 #include "dist/segment.h"
 #include "dist/sum.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

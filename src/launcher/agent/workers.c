@@ -85,8 +85,8 @@ static bool is_of_mpi(const char *item) {
     return false;
 }
 
-/* torchrun's variables (pytorch, local_elastic_agent.py); WICK_AGENT_ROUND counts also the rounds that a node which came
- * or went has begun, and those are no restarts.  The port is rank 0's to listen at: the rendezvous speaks no
+/* torchrun's variables (pytorch, local_elastic_agent.py); WICK_AGENT_ROUND counts also the rounds that a node which
+ * came or went has begun, and those are no restarts.  The port is rank 0's to listen at: the rendezvous speaks no
  * language of PyTorch's store. */
 static wk_status fill_environment(environment *e, const wk__workers *w, size_t local_rank) {
     const wk__round *r = &w->round;
