@@ -121,7 +121,7 @@ static wk_status tell(const wk__meeting *m, wk_status came) {
 }
 
 static wk_status be_first(wk__meeting *m, const wk__hello *mine, const place *at) {
-    int listener;
+    int listener = -1;
     wk__wishes_read(&m->wishes);
     WK_TRY(listen_first(at, &listener));
     wk_status status = wk__door_gather(m, mine, listener, 1, at->seconds, at->end);
@@ -211,7 +211,7 @@ static wk_status come(wk__meeting *m, wk__hello *mine, const place *at) {
 /* ---- both ---- */
 
 wk_status wk__meet(wk__meeting *m) {
-    place at;
+    place at = { 0 };
     *m = (wk__meeting){ 0 };
     WK_TRY(read_environment(m, &at));
     m->fds = wk_alloc((size_t)m->ranks * sizeof *m->fds);
