@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -361,6 +362,16 @@ Test(tcp, environments_that_make_no_sense) {
         p[0] = start_rank(0, 2, "collectives", NULL);
         expect_words(0, cases[i][1], "");
     }
+}
+
+/* More ranks than this process may have files open. */
+Test(tcp, too_many_ranks_for_the_limit_of_files) {
+    struct rlimit limit = { 512, 512 };
+    wish("WORLD_SIZE=5000");
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    p[0] = start_rank(0, 2, "collectives", NULL);
+    expect_words(0, "process group: each of 5000 ranks has a connection to every other, but may open 512 files",
+                 "raise the limit (ulimit -Hn), or use MPI");
 }
 
 /* A rank that dies while the others still wait for one may be started again. */

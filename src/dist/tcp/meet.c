@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -210,10 +211,26 @@ static wk_status come(wk__meeting *m, wk__hello *mine, const place *at) {
 
 /* ---- both ---- */
 
+/* A connection to each other rank, and what a program has open besides. */
+static wk_status allow_connections(const wk__meeting *m) {
+    enum { BESIDES = 256 };
+    struct rlimit limit;
+    const rlim_t needed = (rlim_t)m->ranks + BESIDES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return WK_OK;
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > (rlim_t)m->ranks + BESIDES / 4) return WK_OK;
+    return wk_fail(WK_CONFIG,
+                   "process group: each of %d ranks has a connection to every other, but may open %llu files (%llu at "
+                   "most): raise the limit (ulimit -Hn), or use MPI",
+                   m->ranks, (unsigned long long)before, (unsigned long long)limit.rlim_max);
+}
+
 wk_status wk__meet(wk__meeting *m) {
     place at = { 0 };
     *m = (wk__meeting){ 0 };
     WK_TRY(read_environment(m, &at));
+    WK_TRY(allow_connections(m));
     m->fds = wk_alloc((size_t)m->ranks * sizeof *m->fds);
     m->seats = wk_alloc((size_t)m->ranks * sizeof *m->seats);
     if (!m->fds || !m->seats) return WK_NO_MEMORY;

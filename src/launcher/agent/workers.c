@@ -197,7 +197,10 @@ bool wk__workers_reap(wk__workers *w) {
             w->items[i].ended = true;
             w->items[i].how = how;
             w->alive--;
-            if (how != 0 && w->culprit < 0 && !w->stopping) w->culprit = (int)i;
+            /* Of two that are found at once: one that was killed, not the one that complains of it. */
+            if (how != 0 && !w->stopping
+                && (w->culprit < 0 || (WIFSIGNALED(how) && !WIFSIGNALED(w->items[w->culprit].how))))
+                w->culprit = (int)i;
         }
     return w->alive > 0;
 }
