@@ -27,7 +27,8 @@ target_link_libraries(wick_yaml PRIVATE PkgConfig::YAML)
 if(WICK_ENGINE)
 # ---- libwick: what an embedding program links ----
 wick_objects(wick_tensor src/tensor/*.c src/tensor/step/*.c src/tensor/ops/*/*.c)
-wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/models/*.c src/optim/*.c src/dist/*.c src/profile/*.c)
+wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/models/*.c src/optim/*.c src/dist/*.c src/dist/tcp/*.c src/profile/*.c)
+set_source_files_properties(src/dist/sum.c src/dist/shared.c PROPERTIES COMPILE_OPTIONS "-O3;-fopenmp-simd;$<$<C_COMPILER_ID:Clang>:-Wno-pass-failed>")
 wick_objects(wick_io src/io/safetensors.c src/io/file.c src/io/npy.c src/io/archive.c src/io/npz.c
   src/io/pickle.c src/io/torch_file.c src/io/torch_old.c src/io/torch_write.c)
 target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP)

@@ -21,9 +21,14 @@ typedef struct wk_group wk_group;
 typedef struct wk_work wk_work;
 typedef enum wk_reduce { WK_REDUCE_SUM, WK_REDUCE_MEAN, WK_REDUCE_MAX, WK_REDUCE_MIN } wk_reduce;
 
-/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), or NULL: mpi when mpirun or srun started this process
- * as one of several ranks, else self.  Returns when every rank has joined.  Errors: WK_NOT_FOUND with what to install;
- * WK_UNSUPPORTED when WORLD_SIZE promises other ranks but no MPI connects them. */
+/* transport: "self" (one rank), "mpi" (wick_mpi.so, opened now), "tcp" (between ranks that their environment alone
+ * connects), or NULL: what WICK_TRANSPORT names; else mpi when mpirun or srun started this process as one of several
+ * ranks; else tcp when RANK, MASTER_ADDR and MASTER_PORT are set and WORLD_SIZE is above 1 (as `wick agent`, torchrun
+ * and `wick run` set them); else self.  Returns when every rank has joined: with tcp rank 0 listens at MASTER_PORT and
+ * the others come to it, whoever is first, within WICK_MEET_TIMEOUT seconds (300).  Errors: WK_NOT_FOUND with what to
+ * install; WK_UNSUPPORTED when WORLD_SIZE promises other ranks but nothing says how to reach them; WK_TIMEOUT naming
+ * the ranks that did not come; WK_RANK_FAILED when rank 0 sends this rank away (another run, another attempt, another
+ * build). */
 WK_API wk_group *wk_group_create(const char *transport);
 WK_API void wk_group_destroy(wk_group *group);
 WK_API int wk_group_rank(const wk_group *group);
@@ -34,7 +39,7 @@ WK_API const char *wk_group_transport(const wk_group *group);
  *   "shared"        through memory that the ranks of one host have mapped
  *   "hierarchical"  so within each host, with messages between the hosts: where each has as many ranks, two at least
  *   "ring"          by messages: where neither can be
- *   "mpi"           Open MPI's own MPI_Allreduce, never chosen: for comparison
+ *   "mpi"           Open MPI's own MPI_Allreduce, never chosen: for comparison (transport mpi)
  *   "none"          there is one rank
  *
  * All ranks get the same bits.  With "shared" these are the sums in order of rank; otherwise they depend on how many
@@ -45,8 +50,9 @@ WK_API const char *wk_group_algorithm(const wk_group *group);
 WK_API void wk_group_abort(wk_group *group, const char *reason);
 
 /* Contiguous tensors, the same shape and dtype on every rank, on the CPU or on each rank's own device (NCCL carries
- * those; its id goes through MPI); they must stay alive until the work is done.  With work == NULL the call waits. What
- * is computed on a device before the call is waited for there; after the end of the work all see the result. */
+ * those; its id goes through the transport); they must stay alive until the work is done.  With work == NULL the call
+ * waits. What is computed on a device before the call is waited for there; after the end of the work all see the
+ * result. */
 WK_API wk_status wk_all_reduce(wk_group *group, wk_tensor *tensor, wk_reduce op, wk_work **work);
 WK_API wk_status wk_broadcast(wk_group *group, wk_tensor *tensor, int root, wk_work **work);
 /* out (ranks · count) receives every rank's in (count), in order of rank. */

@@ -1,8 +1,8 @@
 /* comm.c: `wick bench comm`: all-reduce by size, each of Wick's algorithms beside Open MPI's own, turn by turn.
  *
  * Started alone it becomes mpirun, which starts it again as so many ranks: whoever ends the one program ends all.
- * Started by mpirun it is a rank, so an mpirun of one's own can place the ranks on hosts.  A rank has a group for each
- * algorithm.  Sums are held against what they must be before any is timed.
+ * Started by mpirun or by `wick agent` it is a rank, so one's own can place the ranks on hosts.  A rank has a group for
+ * each algorithm.  Sums are held against what they must be before any is timed.
  */
 #define WK_NO_CALL_SITES
 #include "bench/bench.h"
@@ -104,7 +104,7 @@ static wk_status parse(comm_opts *opts, int argc, char **argv) {
 /* ---- starting the ranks ---- */
 
 static bool is_rank(void) {
-    return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK");
+    return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK") || (getenv("RANK") && getenv("WORLD_SIZE"));
 }
 
 /* Returns only on failure.  For the flags see src/launcher/schedulers/mpi.c. */
@@ -145,7 +145,7 @@ typedef struct contest {
 static wk_group *make_group(const char *name, bool pretends) {
     (void)setenv("WICK_COMM", name, 1);
     if (pretends) (void)setenv("WICK_COMM_HOSTS", "2", 1);
-    wk_group *group = wk_group_create("mpi");
+    wk_group *group = wk_group_create(NULL);
     if (pretends) (void)unsetenv("WICK_COMM_HOSTS");
     return group;
 }
@@ -153,14 +153,15 @@ static wk_group *make_group(const char *name, bool pretends) {
 /* One host is taken for two where the hierarchy is asked for. */
 static wk_status open_groups(contest *c, const comm_opts *opts) {
     (void)unsetenv("WICK_COMM");
-    c->first = wk_group_create("mpi");
+    c->first = wk_group_create(NULL);
     if (!c->first) return wk_error_code();
     c->rank = wk_group_rank(c->first);
     c->ranks = wk_group_size(c->first);
     if (c->ranks < 2) return wk_fail(WK_CONFIG, "comm: one rank alone has nobody to sum with");
     const char *best = wk_group_algorithm(c->first);
-    bool one_host = strcmp(best, "shared") == 0;
+    bool one_host = strcmp(best, "shared") == 0, has_mpi = strcmp(wk_group_transport(c->first), "mpi") == 0;
     for (int i = 0; i < MOST_ALGORITHMS && !opts->algorithms; i++) {
+        if (strcmp(names[i], "mpi") == 0 && !has_mpi) continue;
         bool hierarchy = strcmp(names[i], "hierarchical") == 0, shares = strcmp(names[i], "shared") == 0;
         bool possible = hierarchy && one_host ? c->ranks >= 4 && c->ranks % 2 == 0 : strcmp(names[i], best) == 0;
         if (possible || !(hierarchy || shares)) c->name[c->count++] = names[i];
@@ -251,7 +252,8 @@ static void print_header(const contest *c, wk__bench_machine *m) {
     wk__machine_describe(m);
     (void)printf("processor: %s, %d cores; ranks: %d; dtype: f32\nbuild: %s; revision: %s\n", m->processor, m->cores,
                  c->ranks, m->build, *m->revision ? m->revision : "unknown");
-    (void)printf("rate: bytes over time; bus: 2 (ranks - 1) / ranks times that; mpi: MPI_Allreduce\n");
+    (void)printf("transport: %s; rate: bytes over time; bus: 2 (ranks - 1) / ranks times that; mpi: MPI_Allreduce\n",
+                 wk_group_transport(c->first));
     (void)printf("%10s  %-12s %12s %7s %8s %8s\n", "bytes", "algorithm", "us", "noise", "GB/s", "bus GB/s");
 }
 
@@ -268,8 +270,9 @@ static wk_status save(const contest *c, const wk__bench_machine *m, const comm_l
                                               wk__bench_numbers(ns, WK__BENCH_ROUNDS), "bytes_per_second",
                                               line->algorithm_rate, "bus_bytes_per_second", line->bus_rate));
     }
-    json_t *all = json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:o}", "kind", "comm", "processor", m->processor, "cores",
-                            m->cores, "ranks", c->ranks, "build", m->build, "revision", m->revision, "lines", array);
+    json_t *all = json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:o}", "kind", "comm", "transport",
+                            wk_group_transport(c->first), "processor", m->processor, "cores", m->cores, "ranks",
+                            c->ranks, "build", m->build, "revision", m->revision, "lines", array);
     bool written = all && json_dump_file(all, path, JSON_INDENT(1)) == 0;
     json_decref(all);
     return written ? WK_OK : wk_fail(WK_IO, "%s: cannot be written", path);

@@ -26,13 +26,20 @@ struct wk__board {
     char *name;
 };
 
-/* The same string on every rank of a job and on no other. */
+/* The same string on every rank of a job and on no other: roles of one app are jobs of their own, and so are rounds of
+ * an agent, which give rank 0 another port. */
 static char *job_name(void) {
-    static const char *const keys[] = { "WICK_APP_ID", "PMIX_NAMESPACE", "SLURM_JOB_ID" };
+    static const char *const keys[] = { "WICK_APP_ID", "PMIX_NAMESPACE", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID" };
+    static const char *const more[] = { "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT" };
     for (size_t i = 0; i < WK_COUNT(keys); i++) {
-        const char *value = getenv(keys[i]), *attempt = getenv("TORCHELASTIC_RESTART_COUNT");
+        const char *value = getenv(keys[i]);
+        uint64_t hash = 0;
         if (!value || !*value) continue;
-        char *name = wk_format("/wick-%ld-%.100s-%.8s", (long)getuid(), value, attempt ? attempt : "0");
+        for (size_t k = 0; k < WK_COUNT(more); k++) {
+            const char *part = getenv(more[k]);
+            hash = wk__hash(wk__hash(hash, part ? part : ""), "/");
+        }
+        char *name = wk_format("/wick-%ld-%.100s-%016llx", (long)getuid(), value, (unsigned long long)hash);
         for (char *at = name ? name + 1 : NULL; at && *at; at++)
             if (*at == '/') *at = '_';
         return name;

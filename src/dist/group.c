@@ -217,7 +217,7 @@ void wk_group_abort(wk_group *g, const char *reason) {
     (void)fprintf(stderr, "wick: rank %d of %d ends the job: %s\n", g->rank, g->ranks, reason);
     (void)fflush(stderr);
     wk__cards_abort(&g->cards);
-    g->transport->abort(g->state, 1);
+    g->transport->abort(g->state, 1, reason);
 }
 
 /* ---- life ---- */
@@ -227,16 +227,19 @@ static int64_t number_in(const char *variable) {
     return text ? strtoll(text, NULL, 10) : 0;
 }
 
-/* What started this process: mpirun, srun --mpi=pmix, another PMI; NULL with an error pending where ranks cannot meet.
- */
+/* What started this process: mpirun, srun --mpi=pmix, another PMI, or who says where ranks meet; NULL with an error
+ * pending where they cannot. */
 static const char *choose(void) {
+    const char *wish = getenv("WICK_TRANSPORT");
     bool is_pmix = getenv("PMIX_RANK") != NULL;
+    if (wish && *wish) return wish;
     if (number_in("OMPI_COMM_WORLD_SIZE") > 1 || number_in("PMI_SIZE") > 1) return "mpi";
     if (is_pmix && (number_in("WORLD_SIZE") > 1 || number_in("SLURM_STEP_NUM_TASKS") > 1)) return "mpi";
     if (number_in("WORLD_SIZE") < 2 || getenv("OMPI_COMM_WORLD_SIZE") || is_pmix) return "self";
+    if (getenv("RANK") && getenv("MASTER_ADDR") && getenv("MASTER_PORT")) return "tcp";
     return wk_fail_null(WK_UNSUPPORTED,
-                        "process group: WORLD_SIZE is %lld, but these ranks were not started by MPI and cannot reach "
-                        "each other: use mpirun, or wick run -s mpi",
+                        "process group: WORLD_SIZE is %lld, but these ranks were not started by MPI, and without RANK, "
+                        "MASTER_ADDR and MASTER_PORT they cannot meet: use wick agent, wick run or mpirun",
                         (long long)number_in("WORLD_SIZE"));
 }
 

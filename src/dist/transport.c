@@ -27,8 +27,8 @@ static wk_status self_test(void *state, bool *done) {
 static void self_close(void *state) {
     (void)state;
 }
-static void self_abort(void *state, int code) {
-    (void)state, (void)code;
+static void self_abort(void *state, int code, const char *reason) {
+    (void)state, (void)code, (void)reason;
 }
 static const char *self_algorithm(const void *state) {
     (void)state;
@@ -64,6 +64,7 @@ void wk__region_release(wk_region *region) {
 
 const wk_transport *wk__transport_find(const char *name) {
     if (strcmp(name, "self") == 0) return &self_transport;
+    if (strcmp(name, "tcp") == 0) return wk__transport_tcp();
     for (const char *at = name; *at; at++)
         if (!((*at >= 'a' && *at <= 'z') || *at == '_'))
             return wk_fail_null(WK_INVALID, "\"%s\" is no name of a transport", name);

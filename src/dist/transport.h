@@ -8,7 +8,7 @@
 #include "tensor/backend.h"
 #include "wick/dist.h"
 
-#define WK_TRANSPORT_API 2
+#define WK_TRANSPORT_API 3
 
 /* Memory that the ranks of a host have in common: a part each, one behind the other. */
 typedef struct wk_region {
@@ -40,7 +40,8 @@ typedef struct wk_transport {
     /* One transfer at a time is under way. */
     wk_status (*test)(void *state, bool *done);
     void (*close)(void *state);
-    void (*abort)(void *state, int code);
+    /* End this rank with `code`, and the others, telling them why. */
+    void (*abort)(void *state, int code, const char *reason);
     /* How gradients are summed, in a word. */
     const char *(*algorithm)(const void *state);
     /* Make a region with `bytes` a rank, or leave it without memory on all ranks.  All must call it, and wait in it. */
@@ -54,7 +55,8 @@ WK_API void wk__region_release(wk_region *region);
 typedef const wk_transport *(*wk_transport_plugin_function)(void);
 
 const wk_transport *wk__transport_self(void);
-/* Open wick_NAME.so: beside libwick, in its folder wick/, or in WICK_PLUGIN_PATH. */
+const wk_transport *wk__transport_tcp(void);
+/* "self" and "tcp" are here; else open wick_NAME.so: beside libwick, in its folder wick/, or in WICK_PLUGIN_PATH. */
 const wk_transport *wk__transport_find(const char *name);
 
 #endif

@@ -34,10 +34,13 @@ static int usage(const char *help, const char *problem, const char *word) {
     return EXIT_USAGE;
 }
 
-/* Where no group connects the ranks all of them meet the same error: one message is enough. */
+/* Where no group connects the ranks all of them meet the same error: one message is enough.  Those that could not meet
+ * know different things. */
 static int report_once(void) {
     static const char *const keys[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "RANK" };
-    for (size_t i = 0; i < WK_COUNT(keys); i++) {
+    const wk_status status = wk_error_code();
+    const bool is_own = status == WK_TIMEOUT || status == WK_RANK_FAILED || status == WK_IO;
+    for (size_t i = 0; i < WK_COUNT(keys) && !is_own; i++) {
         const char *text = getenv(keys[i]);
         if (text && strtol(text, NULL, 10) != 0) return 1;
         if (text) break;
@@ -119,10 +122,10 @@ static int ended_by(int number) {
 
 /* ---- train ---- */
 
-/* A launcher that starts the app again wants it to go on. */
+/* A launcher that starts the app again wants it to go on: after a failure, or with other nodes. */
 static bool is_restart(void) {
-    const char *count = getenv("TORCHELASTIC_RESTART_COUNT");
-    return count && strtol(count, NULL, 10) > 0;
+    const char *count = getenv("TORCHELASTIC_RESTART_COUNT"), *round = getenv("WICK_AGENT_ROUND");
+    return (count && strtol(count, NULL, 10) > 0) || (round && strtol(round, NULL, 10) > 1);
 }
 
 /* The word after an option; NULL, and the problem is told, where there is none. */

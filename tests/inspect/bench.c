@@ -270,6 +270,25 @@ Test(bench_command, comm_times_each_algorithm_and_writes_json) {
     free(err);
 }
 
+/* Started by an agent it is a rank: over TCP, where nobody has MPI_Allreduce. */
+Test(bench_command, comm_times_ranks_of_an_agent) {
+    char *argv[] = { WICK_PROGRAM, "agent",   "--nproc-per-node=2", WICK_PROGRAM, "bench",
+                     "comm",       "--sizes", "4K,300004",          "--json",     json,
+                     NULL };
+    program p = start(folder, argv, (char *const[]){ "ASAN_OPTIONS=detect_leaks=0", "OMP_NUM_THREADS=1", NULL });
+    int code = finish(&p, 60);
+    char *err = read_bytes(p.err, NULL);
+    cr_assert_eq(code, 0, "%d: %s", code, err);
+    free(err);
+    json_t *all = json_load_file(json, 0, NULL), *lines = json_object_get(all, "lines");
+    cr_expect_str_eq(text_of(all, "transport"), "tcp");
+    cr_expect_eq(json_integer_value(json_object_get(all, "ranks")), 2);
+    cr_assert_eq(json_array_size(lines), 4, "two sizes, two algorithms");
+    for (size_t i = 0; i < 4; i++)
+        cr_expect_str_eq(text_of(json_array_get(lines, i), "algorithm"), i % 2 ? "ring" : "shared");
+    json_decref(all);
+}
+
 /* Processes that have been told of `word`. */
 static int processes_that_name(const char *word) {
     char path[64], words[4000];

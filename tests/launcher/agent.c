@@ -370,9 +370,11 @@ Test(agent, refusals) {
     }
 }
 
-/* The component, on schedulers that start a node a replica; where to meet they tell. */
+/* The component, on schedulers that start a node a replica; where to meet they tell.  What mpirun tells an agent is not
+ * for its ranks. */
 Test(agent, component_on_local_and_mpi) {
-    const char *script = write_file("train.sh", "#!/bin/sh\necho rank $RANK of $WORLD_SIZE on node $GROUP_RANK $1\n");
+    const char *script = write_file(
+        "train.sh", "#!/bin/sh\necho rank $RANK of $WORLD_SIZE on node $GROUP_RANK $1 ${OMPI_COMM_WORLD_RANK:+mpi}\n");
     outcome made = run_program((const char *const[]){ "chmod", "+x", script, NULL });
     forget(&made);
     static const char *const schedulers[] = { "local", "mpi" };

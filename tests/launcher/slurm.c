@@ -214,6 +214,26 @@ Test(slurm, ranks_lie_on_nodes) {
     forget(&o);
 }
 
+/* What utils.compute_world_size runs, over both nodes: each rank meets all others.  (The names of this cluster's nodes
+ * are its own: no resolver knows them.) */
+Test(slurm, computes_the_world_size) {
+    cluster_needed();
+    char text[PATH_MAX + 400];
+    (void)snprintf(text, sizeof text,
+                   "version: 1\nname: world\nroles:\n"
+                   "  - {name: w, entrypoint: %s, args: [__world], num_replicas: 4, env: {MASTER_ADDR: 127.0.0.1}, "
+                   "metadata: {replicas_per_node: 2}}\n",
+                   WICK_BINARY);
+    outcome o = WICK("run", write_file("app.yaml", text), "-s", "slurm", "--wait", "--log");
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    for (int r = 0; r < 4; r++) {
+        char line[80];
+        (void)snprintf(line, sizeof line, "w/%d rank %d of 4: computed world size 4\n", r, r);
+        assert_contains(o.err, line);
+    }
+    forget(&o);
+}
+
 /* Six that watch for four seconds cost Slurm a question in 1.5 s, not thirty; counted by a squeue before the real one.
  */
 Test(slurm, watchers_share_one_question) {

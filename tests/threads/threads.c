@@ -3,7 +3,7 @@
  * A plain program, since Criterion's processes cannot start under the thread sanitizer, for which this one is made; the
  * results are checked too.
  */
-#include "dist/mpi/shared.h"
+#include "dist/shared.h"
 #include "wick/data.h"
 #include "wick/wick.h"
 

@@ -3,7 +3,7 @@
  */
 #include "dist/mpi/exchange.h"
 
-#include "dist/mpi/sum.h"
+#include "dist/sum.h"
 
 wk_status wk__mpi_check(int code, const char *what) {
     if (code == MPI_SUCCESS) return WK_OK;

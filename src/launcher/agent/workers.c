@@ -77,7 +77,16 @@ static void set(environment *e, bool weak, const char *name, const char *format,
     e->count += at == e->count;
 }
 
-/* torchrun's variables (pytorch, local_elastic_agent.py).  The port is rank 0's to listen at: the rendezvous speaks no
+/* Who the agent is among the processes of an mpirun or srun that started it; its ranks are other processes. */
+static bool is_of_mpi(const char *item) {
+    static const char *const prefixes[] = { "OMPI_COMM_WORLD_", "PMIX_", "PMI_" };
+    for (size_t i = 0; i < WK_COUNT(prefixes); i++)
+        if (strncmp(item, prefixes[i], strlen(prefixes[i])) == 0) return true;
+    return false;
+}
+
+/* torchrun's variables (pytorch, local_elastic_agent.py); WICK_AGENT_ROUND counts also the rounds that a node which
+ * came or went has begun, and those are no restarts.  The port is rank 0's to listen at: the rendezvous speaks no
  * language of PyTorch's store. */
 static wk_status fill_environment(environment *e, const wk__workers *w, size_t local_rank) {
     const wk__round *r = &w->round;
@@ -86,7 +95,8 @@ static wk_status fill_environment(environment *e, const wk__workers *w, size_t l
     while (environ[most]) most++;
     e->items = wk__arena_take(&e->arena, (most + 32) * sizeof *e->items);
     if (!e->items) return wk_error_code();
-    for (e->count = 0; e->count < most; e->count++) e->items[e->count] = environ[e->count];
+    for (size_t i = 0; i < most; i++)
+        if (!is_of_mpi(environ[i])) e->items[e->count++] = environ[i];
     set(e, false, "LOCAL_RANK", "%d", rank);
     set(e, false, "RANK", "%d", r->first_rank + rank);
     set(e, false, "GROUP_RANK", "%d", r->group_rank);
@@ -100,6 +110,7 @@ static wk_status fill_environment(environment *e, const wk__workers *w, size_t l
     set(e, false, "MASTER_PORT", "%d", r->port);
     set(e, false, "TORCHELASTIC_RESTART_COUNT", "%d", r->restarts);
     set(e, false, "TORCHELASTIC_MAX_RESTARTS", "%d", w->options->max_restarts);
+    set(e, false, "WICK_AGENT_ROUND", "%d", r->number);
     set(e, false, "TORCHELASTIC_RUN_ID", "%s", w->options->id);
     set(e, false, "TORCHELASTIC_USE_AGENT_STORE", "%s", "False");
     set(e, false, "TORCHELASTIC_ERROR_FILE", "%s/error.json", w->items[local_rank].folder);
@@ -186,7 +197,10 @@ bool wk__workers_reap(wk__workers *w) {
             w->items[i].ended = true;
             w->items[i].how = how;
             w->alive--;
-            if (how != 0 && w->culprit < 0 && !w->stopping) w->culprit = (int)i;
+            /* Of two that are found at once: one that was killed, not the one that complains of it. */
+            if (how != 0 && !w->stopping
+                && (w->culprit < 0 || (WIFSIGNALED(how) && !WIFSIGNALED(w->items[w->culprit].how))))
+                w->culprit = (int)i;
         }
     return w->alive > 0;
 }

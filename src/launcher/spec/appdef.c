@@ -255,7 +255,11 @@ void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *schedu
                                   r->mount_count > 0,
                                   r->workspace_count > 0 };
             if (!said[k] || honours(scheduler, keys[k])) continue;
-            wk_log_write(WK_LOG_WARNING, "%s ignores %s", scheduler->name, keys[k]);
+            const bool is_elastic = strcmp(keys[k], "min_replicas") == 0;
+            wk_log_write(WK_LOG_WARNING, "%s ignores %s%s", scheduler->name, keys[k],
+                         is_elastic ? ": it starts all replicas or none; to go on with fewer run `wick agent --nnodes "
+                                      "MIN:MAX` on each node"
+                                    : "");
             break;
         }
     for (size_t i = 0; i < app->role_count; i++)

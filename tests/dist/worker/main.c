@@ -1,4 +1,4 @@
-/* A rank of the tests in tests/dist: one scenario a name.  Started by mpirun, or alone. */
+/* A rank of the tests in tests/dist: one scenario a name.  Started by mpirun, side by side, or alone. */
 #include "tensor/tensor.h"
 #include "wick/device.h"
 #include "wick/dist.h"
@@ -104,8 +104,9 @@ static wk_tensor *make_given(wk_dtype dtype, int rank, int64_t count) {
 static bool is_expected(const wk_tensor *t, wk_reduce op, int ranks, bool exact) {
     wk_dtype dtype = (wk_dtype)t->dtype;
     bool rounds = !exact && (dtype == WK_F32 || dtype == WK_F64);
+    const double *values = wk_data(wk_cast((wk_tensor *)(uintptr_t)t, WK_F64));
     for (int64_t i = 0; i < wk_count(t); i++) {
-        double found = wk_at(t, i), right = expected(dtype, op, ranks, i);
+        double found = values[i], right = expected(dtype, op, ranks, i);
         if (rounds ? fabs(found - right) > 1e-6 : found != right) return false;
     }
     return true;
@@ -160,7 +161,7 @@ static int sum_without_caller(wk_group *group) {
 
 /* Sizes around those of a line, of what is small, of a slot and of several. */
 static int sums(wk_group *group, const char *algorithm) {
-    static const int64_t counts[] = { 0, 1, 3, 17, 1000, 2048, 2049, 9999, 65536, 131072 + 5, 600001 };
+    static const int64_t counts[] = { 0, 1, 3, 17, 1000, 2048, 2049, 9999, 65536, 131072 + 5, 300001 };
     int rank = wk_group_rank(group), ranks = wk_group_size(group);
     bool exact = strcmp(algorithm, "shared") == 0 || ranks == 1;
     CHECK(strcmp(wk_group_algorithm(group), algorithm) == 0);
@@ -186,6 +187,77 @@ static int sums(wk_group *group, const char *algorithm) {
         if (code) return code;
     }
     return 0;
+}
+
+/* ---- the other collectives, of every dtype ---- */
+
+static int move(wk_group *group, wk_dtype dtype, int64_t count) {
+    int rank = wk_group_rank(group), ranks = wk_group_size(group);
+    wk_tensor *mine = make_given(dtype, rank, count), *all = wk_zeros(dtype, WK_DIMS(ranks * count));
+    CHECK(wk_all_gather(group, mine, all, NULL) == WK_OK);
+    for (int64_t i = 0; i < ranks * count; i++) {
+        double right = given(dtype, (int)(i / count), i % count);
+        CHECK(wk_at(all, i) == (dtype == WK_F32 ? (double)(float)right : right));
+    }
+    for (int root = 0; root < ranks; root++) {
+        wk_tensor *t = make_given(dtype, rank, count), *right = make_given(dtype, root, count);
+        CHECK(wk_broadcast(group, t, root, NULL) == WK_OK);
+        CHECK(count == 0 || memcmp(wk_data(t), wk_data(right), (size_t)count * wk_dtype_size(dtype)) == 0);
+    }
+    for (wk_reduce op = WK_REDUCE_SUM; op <= WK_REDUCE_MIN; op++) {
+        bool rounds = dtype == WK_F32 || dtype == WK_F64;
+        if (op == WK_REDUCE_MEAN && !rounds) continue;
+        wk_tensor *whole = make_given(dtype, rank, ranks * count), *part = wk_zeros(dtype, WK_DIMS(count));
+        CHECK(wk_reduce_scatter(group, whole, part, op, NULL) == WK_OK);
+        for (int64_t i = 0; i < count; i++) {
+            double error = fabs(wk_at(part, i) - expected(dtype, op, ranks, rank * count + i));
+            CHECK(rounds ? error < 1e-6 : error == 0);
+        }
+        for (int64_t i = 0; i < ranks * count; i++) { /* what was given stays */
+            double right = given(dtype, rank, i);
+            CHECK(wk_at(whole, i) == (dtype == WK_F32 ? (double)(float)right : right));
+        }
+    }
+    return 0;
+}
+
+static int moves(wk_group *group) {
+    static const int64_t counts[] = { 0, 1, 17, 1000, 30011 };
+    for (size_t d = 0; d < WK_COUNT(summed); d++)
+        for (size_t c = 0; c < WK_COUNT(counts); c++) {
+            wk_scope scope = wk_scope_begin();
+            int code = move(group, summed[d], counts[c]);
+            wk_scope_end(scope);
+            if (code) return code;
+        }
+    wk_scope scope = wk_scope_begin(); /* bytes that nobody can sum can be carried */
+    wk_tensor *half = wk_full(WK_F16, WK_DIMS(5), wk_group_rank(group) + 1);
+    CHECK(wk_broadcast(group, half, wk_group_size(group) - 1, NULL) == WK_OK);
+    CHECK(wk_at(half, 4) == wk_group_size(group));
+    wk_scope_end(scope);
+    return 0;
+}
+
+/* Rank 1 sums other shapes than rank 0, which must not end in wrong sums. */
+static int disorder(wk_group *group) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *t = wk_zeros(WK_F32, WK_DIMS(wk_group_rank(group) == 1 ? 20 : 10));
+    CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
+    wk_scope_end(scope);
+    return 0;
+}
+
+/* Several groups one after the other and at the same time: each has its own connections. */
+static int groups(wk_group *group) {
+    wk_group *more[2];
+    for (int i = 0; i < 2; i++) more[i] = wk_group_create(NULL);
+    for (int i = 0; i < 2; i++) {
+        if (!more[i]) return 5;
+        int code = collectives(more[i]);
+        if (code) return code;
+    }
+    for (int i = 0; i < 2; i++) wk_group_destroy(more[i]);
+    return collectives(group);
 }
 
 /* Items first, first + stride, … of a made-up problem. */
@@ -407,6 +479,9 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "loop") == 0) code = loop(group, file, 1000, 1000);
     if (strcmp(scenario, "large_loop") == 0) code = loop(group, file, 4000000, 0);
     if (strcmp(scenario, "sums") == 0 && argc > 3) code = sums(group, argv[3]);
+    if (strcmp(scenario, "moves") == 0) code = moves(group);
+    if (strcmp(scenario, "disorder") == 0) code = disorder(group);
+    if (strcmp(scenario, "groups") == 0) code = groups(group);
     if (strcmp(scenario, "two_devices") == 0) code = two_devices(group);
     if (strcmp(scenario, "different") == 0) code = different(group);
     wk_group_destroy(group);

@@ -1,9 +1,9 @@
 /* shared.h: all-reduce between the ranks of one host, through memory that all of them have mapped.
  *
- * Nothing here knows MPI: who makes the memory says where it is.
+ * Nothing here knows how the ranks met: who makes the memory says where it is.
  */
-#ifndef WICK_SRC_DIST_MPI_SHARED_H
-#define WICK_SRC_DIST_MPI_SHARED_H
+#ifndef WICK_SRC_DIST_SHARED_H
+#define WICK_SRC_DIST_SHARED_H
 
 #include "dist/transport.h"
 
@@ -45,15 +45,15 @@ typedef struct wk_shared {
 } wk_shared;
 
 /* Bytes of memory for so many ranks, zeroed before the first of them opens it. */
-size_t wk__shared_size(int ranks);
-wk_status wk__shared_open(wk_shared *shared, void *memory, int rank, int ranks);
-void wk__shared_close(wk_shared *shared);
+WK_API size_t wk__shared_size(int ranks);
+WK_API wk_status wk__shared_open(wk_shared *shared, void *memory, int rank, int ranks);
+WK_API void wk__shared_close(wk_shared *shared);
 /* Which of the first two suits the transfer. */
-wk_shared_pass wk__shared_choose(const wk_transfer *transfer);
-void wk__shared_begin(wk_shared *shared, const wk_transfer *transfer, wk_shared_pass pass);
+WK_API wk_shared_pass wk__shared_choose(const wk_transfer *transfer);
+WK_API void wk__shared_begin(wk_shared *shared, const wk_transfer *transfer, wk_shared_pass pass);
 /* Go on as far as the others allow; true: done. */
-bool wk__shared_test(wk_shared *shared);
+WK_API bool wk__shared_test(wk_shared *shared);
 /* The elements of this rank's part of the transfer under way. */
-void wk__shared_part(const wk_shared *shared, void **data, int64_t *count);
+WK_API void wk__shared_part(const wk_shared *shared, void **data, int64_t *count);
 
 #endif

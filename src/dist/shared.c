@@ -13,9 +13,9 @@
  * Waiting is for counts that only grow.  A slot is written again two turns later, when every rank has counted the
  * earlier turn as taken.
  */
-#include "dist/mpi/shared.h"
+#include "dist/shared.h"
 
-#include "dist/mpi/sum.h"
+#include "dist/sum.h"
 
 #include <string.h>
 
