@@ -10,6 +10,11 @@ pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 # Only its header: libcurl is opened when a scheduler needs it.
 find_path(CURL_INCLUDE curl/curl.h REQUIRED)
 
+if(WICK_ENGINE)
+  pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+  pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+endif()
+
 if(WICK_LIBRARIES)
   find_path(DNNL_INCLUDE dnnl.h REQUIRED)
   find_library(DNNL_LIBRARY dnnl REQUIRED)

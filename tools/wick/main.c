@@ -58,6 +58,8 @@ static const command commands[] = {
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
     { "ckpt", NULL, "wk_ckpt_main", "look at checkpoints, compare and convert them",
       "wick ckpt convert model.pt model.safetensors", false },
+    { "tokenize", NULL, "wk_tokenize_main", "text as tokens, and back", "wick tokenize bert/ \"Hello, world!\"",
+      false },
     { "devices", NULL, "wk_devices_main", "what operations can run on here", "wick devices", false },
     { "op", NULL, "wk_op_main", "apply one operation to stored tensors",
       "wick op softmax x.safetensors -o y.safetensors", false },
