@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_CALLERS = 64 };
+enum { MOST_CALLERS = 64, MOST_WORDS = 50 /* lines of log about strangers */ };
 static const double PATIENCE = 5; /* seconds for a caller to say who it is */
 
 typedef struct caller {
@@ -24,52 +24,58 @@ typedef struct door {
     const wk__hello *mine;
     int listener, first; /* ranks from `first` on come */
     caller callers[MOST_CALLERS];
+    int words;
 } door;
 
-static void send_away(caller *c, wk__answer_kind kind, const char *format, ...) WK_PRINTF(3, 4);
-static void send_away(caller *c, wk__answer_kind kind, const char *format, ...) {
+/* A straggler may come five times a second for minutes. */
+static void tell_of(door *d, const caller *c, const char *what, const char *why) {
+    char from[128];
+    if (d->words++ >= MOST_WORDS) return;
+    wk__tcp_peer_text(c->fd, from, sizeof from);
+    wk_log_write(WK_LOG_WARNING, "process group: %s %s: %s%s", what, from, why,
+                 d->words == MOST_WORDS ? " (and no more of this)" : "");
+}
+
+static void send_away(door *d, caller *c, wk__answer_kind kind, const char *format, ...) WK_PRINTF(4, 5);
+static void send_away(door *d, caller *c, wk__answer_kind kind, const char *format, ...) {
     wk__answer answer = { .kind = kind };
     unsigned char bytes[WK__ANSWER_BYTES];
-    char from[128];
     va_list list;
     va_start(list, format);
     (void)vsnprintf(answer.words, sizeof answer.words, format, list);
     va_end(list);
-    wk__tcp_peer_text(c->fd, from, sizeof from);
-    wk_log_write(WK_LOG_WARNING, "process group: sent away who came from %s: %s", from, answer.words);
+    tell_of(d, c, "sent away who came from", answer.words);
     wk__answer_write(bytes, &answer);
     (void)wk__tcp_write(c->fd, bytes, sizeof bytes, wk_now());
     (void)close(c->fd);
     c->fd = -1;
 }
 
-static void close_stranger(caller *c, const char *why) {
-    char from[128];
-    wk__tcp_peer_text(c->fd, from, sizeof from);
-    wk_log_write(WK_LOG_WARNING, "process group: closed a connection from %s: %s", from, why);
+static void close_stranger(door *d, caller *c, const char *why) {
+    tell_of(d, c, "closed a connection from", why);
     (void)close(c->fd);
     c->fd = -1;
 }
 
 /* It has said all of its hello. */
-static void admit(const door *d, caller *c) {
+static void admit(door *d, caller *c) {
     const wk__meeting *m = d->m;
     wk__hello h;
     if (!wk__hello_read(c->bytes, &h)) {
-        close_stranger(c, "it is no rank");
+        close_stranger(d, c, "it is no rank");
     } else if (h.version != WK__WIRE_VERSION) {
-        send_away(c, WK__GO_AWAY,
+        send_away(d, c, WK__GO_AWAY,
                   "rank %d speaks version %d of the protocol, this one version %u: use one build of Wick", m->rank,
                   WK__WIRE_VERSION, h.version);
     } else if (h.run != d->mine->run) {
-        send_away(c, WK__COME_AGAIN,
+        send_away(d, c, WK__COME_AGAIN,
                   "rank %d on %s belongs to another run, or to another attempt of it, than rank %d on %s", h.rank,
                   h.name, m->rank, d->mine->name);
     } else if (h.ranks != m->ranks) {
-        send_away(c, WK__GO_AWAY, "WORLD_SIZE is %d for rank %d on %s, but %d for rank %d on %s", h.ranks, h.rank,
+        send_away(d, c, WK__GO_AWAY, "WORLD_SIZE is %d for rank %d on %s, but %d for rank %d on %s", h.ranks, h.rank,
                   h.name, m->ranks, m->rank, d->mine->name);
     } else if (h.rank < d->first || m->fds[h.rank] >= 0) {
-        send_away(c, WK__GO_AWAY, "there is a rank %d already: on %s; RANK must be another number for each", h.rank,
+        send_away(d, c, WK__GO_AWAY, "there is a rank %d already: on %s; RANK must be another number for each", h.rank,
                   h.rank < d->first ? d->mine->name : m->seats[h.rank].name);
     } else {
         wk__seat *seat = &m->seats[h.rank];
@@ -83,7 +89,7 @@ static void admit(const door *d, caller *c) {
     }
 }
 
-static void listen_to(const door *d, caller *c) {
+static void listen_to(door *d, caller *c) {
     ssize_t got = recv(c->fd, c->bytes + c->used, sizeof c->bytes - c->used, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) { /* somebody tried whether the port is open */
@@ -93,7 +99,7 @@ static void listen_to(const door *d, caller *c) {
     }
     c->used += (size_t)got;
     if (!wk__hello_begins(c->bytes, c->used))
-        close_stranger(c, "it does not speak the protocol of ranks");
+        close_stranger(d, c, "it does not speak the protocol of ranks");
     else if (c->used == sizeof c->bytes)
         admit(d, c);
 }
@@ -105,7 +111,7 @@ static void welcome(door *d) {
     if (fd < 0) return;
     for (int i = 0; i < MOST_CALLERS && seat->fd >= 0; i++)
         if (d->callers[i].fd < 0 || d->callers[i].since < seat->since) seat = &d->callers[i];
-    if (seat->fd >= 0) close_stranger(seat, "too many callers have not said who they are");
+    if (seat->fd >= 0) close_stranger(d, seat, "too many callers have not said who they are");
     *seat = (caller){ .fd = fd, .since = wk_now() };
 }
 
@@ -133,7 +139,7 @@ static wk_status serve(door *d, struct pollfd *fds, double end) {
     for (int i = 0; i < MOST_CALLERS; i++) {
         caller *c = &d->callers[i];
         if (c->fd >= 0 && callers[i].revents) listen_to(d, c);
-        if (c->fd >= 0 && wk_now() - c->since > PATIENCE) close_stranger(c, "it does not say who it is");
+        if (c->fd >= 0 && wk_now() - c->since > PATIENCE) close_stranger(d, c, "it does not say who it is");
     }
     if (fds[0].revents) welcome(d);
     return WK_OK;
