@@ -71,10 +71,12 @@ wk_status wk__added_make(wk__added_list *list, const json_t *value, const wk__no
         return wk_fail(WK_FORMAT, "added_tokens: expected a list");
     if (count > (1 << 24)) return wk_fail(WK_FORMAT, "added_tokens: %zu of them", count);
     if (!(list->at = wk_alloc((count + 1) * sizeof *list->at))) return wk_error_code();
+    list->ascends = true;
     for (size_t i = 0; i < count; i++) {
         list->count++;
         WK_TRY(read_one(&list->at[i], json_array_get(value, i), (uint32_t)i));
         WK_TRY(make_pattern(&list->at[i], n));
+        list->ascends = list->ascends && (i == 0 || list->at[i].id > list->at[i - 1].id);
     }
     WK_TRY(make_order(list, 0));
     return make_order(list, 1);
@@ -92,9 +94,21 @@ void wk__added_free(wk__added_list *list) {
 }
 
 const wk__added *wk__added_by_id(const wk__added_list *list, int32_t id) {
-    for (uint32_t i = list->count; i-- > 0;)
-        if (list->at[i].id == id) return &list->at[i];
-    return NULL;
+    uint32_t low = 0;
+    uint32_t high = list->count;
+    if (!list->ascends) { /* the last one counts */
+        for (uint32_t i = list->count; i-- > 0;)
+            if (list->at[i].id == id) return &list->at[i];
+        return NULL;
+    }
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (list->at[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < list->count && list->at[low].id == id ? &list->at[low] : NULL;
 }
 
 /* The longest one whose pattern stands at `at`. */

@@ -9,32 +9,40 @@ static bool is_left(const json_t *value) {
     return strcmp(direction, "Left") == 0 || strcmp(direction, "left") == 0;
 }
 
-static int32_t whole(const json_t *value, const char *key, int32_t otherwise) {
+enum { MOST_LENGTH = 1 << 24 };
+
+/* A number of the file from 0 to `most`; `otherwise` where it is missing or null. */
+static int32_t whole(const json_t *value, const char *key, int32_t most, int32_t otherwise) {
     const json_t *number = json_object_get(value, key);
-    json_int_t n = json_is_integer(number) ? json_integer_value(number) : otherwise;
-    return n < 0 ? 0 : n > INT32_MAX ? INT32_MAX : (int32_t)n;
+    if (!number || json_is_null(number)) return otherwise;
+    json_int_t n = json_is_integer(number) ? json_integer_value(number) : -1;
+    if (n >= 0 && n <= most) return (int32_t)n;
+    (void)wk_fail(WK_FORMAT, "%s: expected a whole number from 0 to %d", key, most);
+    return otherwise;
 }
 
-static void read_truncation(wk__finisher *f, const json_t *value) {
+static wk_status read_truncation(wk__finisher *f, const json_t *value) {
     const char *strategy = wk__json_word(value, "strategy", "LongestFirst");
     f->truncation = WK_TRUNCATE_NEVER;
-    if (!json_is_object(value)) return;
+    if (!json_is_object(value)) return WK_OK;
     f->truncation = strcmp(strategy, "OnlyFirst") == 0    ? WK_TRUNCATE_ONLY_FIRST
                     : strcmp(strategy, "OnlySecond") == 0 ? WK_TRUNCATE_ONLY_SECOND
                                                           : WK_TRUNCATE_LONGEST_FIRST;
-    f->max_length = whole(value, "max_length", 0);
+    f->max_length = whole(value, "max_length", MOST_LENGTH, 0);
     f->cut_left = is_left(value);
+    return wk_error_code();
 }
 
-static void read_padding(wk__finisher *f, const json_t *value) {
-    const json_t *fixed = json_object_get(json_object_get(value, "strategy"), "Fixed");
+static wk_status read_padding(wk__finisher *f, const json_t *value) {
+    const json_t *strategy = json_object_get(value, "strategy");
     f->pads = json_is_object(value);
-    f->pad_fixed = json_is_integer(fixed);
-    f->pad_length = f->pad_fixed ? (int32_t)json_integer_value(fixed) : 0;
+    f->pad_fixed = json_object_get(strategy, "Fixed") != NULL;
+    f->pad_length = whole(strategy, "Fixed", MOST_LENGTH, 0);
     f->pad_left = is_left(value);
-    f->pad_id = whole(value, "pad_id", 0);
-    f->pad_type = whole(value, "pad_type_id", 0);
-    f->multiple_of = whole(value, "pad_to_multiple_of", 0);
+    f->pad_id = whole(value, "pad_id", MOST_LENGTH, 0);
+    f->pad_type = whole(value, "pad_type_id", INT8_MAX, 0);
+    f->multiple_of = whole(value, "pad_to_multiple_of", MOST_LENGTH, 0);
+    return wk_error_code();
 }
 
 /* ---- reading: templates ---- */
@@ -47,13 +55,19 @@ static wk_status add_piece(wk__piece **list, uint32_t *count, wk__piece piece) {
     return WK_OK;
 }
 
+/* -1 for what is none: no token has it. */
+static int32_t number_of(const json_t *value) {
+    json_int_t n = json_is_integer(value) ? json_integer_value(value) : -1;
+    return n < 0 || n > MOST_LENGTH ? -1 : (int32_t)n;
+}
+
 /* The tokens that a name of the template stands for. */
 static wk_status add_named(wk__piece **list, uint32_t *count, const json_t *root, const char *name, int8_t type) {
     const json_t *ids = json_object_get(json_object_get(json_object_get(root, "special_tokens"), name), "ids");
     if (json_array_size(ids) == 0)
         return wk_fail(WK_FORMAT, "post_processor TemplateProcessing: \"%s\" is not among its special_tokens", name);
     for (size_t i = 0; i < json_array_size(ids); i++)
-        WK_TRY(add_piece(list, count, (wk__piece){ (int32_t)json_integer_value(json_array_get(ids, i)), -1, type }));
+        WK_TRY(add_piece(list, count, (wk__piece){ number_of(json_array_get(ids, i)), -1, type }));
     return WK_OK;
 }
 
@@ -63,7 +77,7 @@ static wk_status read_template(wk__piece **list, uint32_t *count, const json_t *
         const json_t *item = json_array_get(items, i);
         const json_t *special = json_object_get(item, "SpecialToken");
         const json_t *part = special ? special : json_object_get(item, "Sequence");
-        int8_t type = (int8_t)whole(part, "type_id", 0);
+        int8_t type = (int8_t)whole(part, "type_id", INT8_MAX, 0);
         const char *name = wk__json_word(part, "id", NULL);
         if (!name) return wk_fail(WK_FORMAT, "post_processor TemplateProcessing: item %zu of \"%s\" has no id", i, key);
         if (special)
@@ -76,7 +90,7 @@ static wk_status read_template(wk__piece **list, uint32_t *count, const json_t *
 
 /* ["[SEP]", 102] */
 static int32_t token_of(const json_t *value, const char *key) {
-    return (int32_t)json_integer_value(json_array_get(json_object_get(value, key), 1));
+    return number_of(json_array_get(json_object_get(value, key), 1));
 }
 
 static wk_status read_around(wk__finisher *f, const json_t *value, bool roberta) {
@@ -119,8 +133,8 @@ static wk_status read_processor(wk__finisher *f, const json_t *value) {
 }
 
 wk_status wk__finisher_make(wk__finisher *f, const json_t *root, const wk_tokenizer *tokenizer) {
-    read_truncation(f, json_object_get(root, "truncation"));
-    read_padding(f, json_object_get(root, "padding"));
+    WK_TRY(read_truncation(f, json_object_get(root, "truncation")));
+    WK_TRY(read_padding(f, json_object_get(root, "padding")));
     WK_TRY(read_processor(f, json_object_get(root, "post_processor")));
     if (!f->is_set) {
         WK_TRY(add_piece(&f->single, &f->single_count, (wk__piece){ -1, 0, 0 }));
@@ -300,8 +314,9 @@ int32_t wk__pad_length(const wk__finisher *f, wk_encode_opts opts, int32_t longe
     int32_t length = longest;
     if (opts.padding == WK_PAD_NEVER || (opts.padding == WK_PAD_FILE && !f->pads)) return 0;
     if (opts.padding == WK_PAD_FILE && f->pad_fixed) length = f->pad_length;
+    if (most > MOST_LENGTH) most = MOST_LENGTH;
     if (opts.padding == WK_PAD_MAX) length = most;
-    if (multiple > 1 && length % multiple) length += multiple - length % multiple;
+    if (multiple > 1 && multiple <= MOST_LENGTH && length % multiple) length += multiple - length % multiple;
     return length;
 }
 

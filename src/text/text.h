@@ -197,6 +197,7 @@ typedef struct wk__added {
 typedef struct wk__added_list {
     wk__added *at;
     uint32_t count;
+    bool ascends;           /* by number, each once: found by halves */
     uint32_t *order[2];     /* by pattern's first byte and falling length: not normalised, normalised */
     uint32_t first[2][257]; /* where in the order those of a first byte begin */
 } wk__added_list;
