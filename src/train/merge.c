@@ -3,7 +3,8 @@
  *   include: [ base.yaml ]      mappings are joined, key by key; what stands here goes before what is included, and a
  *                               later file of the list before an earlier one.  A { name, args } of another name keeps
  *                               nothing of the included one's args: they belong to something else.
- *   root: ${DATA:-/data}/mnist  a variable of the environment, with what stands for it where it is unset
+ *   root: ${DATA:-/data}/mnist  a variable of the environment, with what stands for it where it is unset; one that is
+ *                               the whole value is read as if it stood there plain: "${LR}" may be a number
  *
  * Each node of another origin than "this file, here" says so (wk__yaml_node.origin), for messages and for `wick config
  * explain`.
@@ -16,8 +17,9 @@
 enum { MOST_DEPTH = 16 };
 
 static const char *keep(wk__yaml *document, const char *text) {
-    char *copy = wk__arena_take(&document->arena, strlen(text) + 1);
-    return copy ? strcpy(copy, text) : NULL;
+    size_t size = strlen(text) + 1;
+    char *copy = wk__arena_take(&document->arena, size);
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
 /* ---- includes ---- */
@@ -167,7 +169,8 @@ static const char *expand(const wk__yaml *document, const wk__yaml_node *node, c
 static wk_status expand_text(wk__yaml *document, wk__yaml_node *node) {
     wk_text out = { 0 };
     bool found = false;
-    const char *at = node->text;
+    const char *at = node->text, *end = strchr(at, '}');
+    bool is_alone = strncmp(at, "${", 2) == 0 && end && !end[1]; /* then quotes are there for the braces' sake */
     while (at && *at) {
         if (strncmp(at, "$${", 3) == 0) {
             wk_text_puts(&out, "${");
@@ -187,6 +190,7 @@ static wk_status expand_text(wk__yaml *document, wk__yaml_node *node) {
         node->origin = place ? keep(document, place) : NULL;
         node->text = keep(document, wk_text_get(&out));
         wk_free(place);
+        if (is_alone) node->quoted = false;
         if (!node->origin || !node->text) status = wk_error_code();
     }
     wk_text_free(&out);

@@ -173,6 +173,12 @@ static wk_status in_scope(wk_trainer *t, const wk_batch *batch, bool first, bool
     return status;
 }
 
+/* Batches of a window do different things: each place in it is a step that repeats. */
+static const char *step_name(int64_t window, bool first, bool last) {
+    if (window == 1) return "train";
+    return first && last ? "train, alone" : first ? "train, first" : last ? "train, last" : "train, between";
+}
+
 wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts) {
     int64_t k = t->params->accumulate, at = t->standing.batch % k;
     bool first = at == 0, last = at == k - 1 || t->standing.batch + 1 == t->batches;
@@ -185,7 +191,7 @@ wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bo
     t->batch = batch;
     wk_scope scope = wk_scope_begin();
     wk_status status = WK__HOOK(t, train_batch_start);
-    if (status == WK_OK) status = wk_step_begin("train");
+    if (status == WK_OK) status = wk_step_begin(step_name(k, first, last));
     if (status == WK_OK) status = in_scope(t, batch, first, last, loss);
     if (status == WK_OK) status = wk_step_end();
     wk_scope_end(scope);

@@ -41,9 +41,9 @@ const char *wk__python_float(double value, char text[40]) {
     int precision = 1;
     do (void)snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
     while (strtod(digits, NULL) != value && ++precision <= 17);
-    int exponent = atoi(strchr(digits, 'e') + 1);
+    long exponent = strtol(strchr(digits, 'e') + 1, NULL, 10);
     if (exponent >= -4 && exponent < 16) { /* repr's bounds for writing without an exponent */
-        int decimals = precision - 1 - exponent;
+        int decimals = precision - 1 - (int)exponent;
         (void)snprintf(text, 40, "%.*f", decimals > 1 ? decimals : 1, value);
     } else {
         (void)snprintf(text, 40, "%s", digits);
