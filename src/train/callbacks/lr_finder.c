@@ -121,7 +121,9 @@ static wk_status find(wk_callback *self, wk_trainer *t) {
     wk_status status = wk_trainer_save(t, path, false);
     if (status == WK_OK) status = wk_barrier(t->group);
     if (status == WK_OK) status = search(f, t);
+    double found = f->found;
     if (status == WK_OK) status = restore(t, path, &standing, generator);
+    f->found = found; /* the checkpoint is from before */
     if (status == WK_OK) status = wk_barrier(t->group);
     if (wk_trainer_rank(t) == 0) (void)unlink(path);
     wk_free(path);
