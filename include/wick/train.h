@@ -23,6 +23,7 @@
 #include "wick/optim.h"
 #include "wick/train/callback.h"
 #include "wick/train/config.h"
+#include "wick/train/metrics.h"
 #include "wick/train/registry.h"
 #include "wick/train/trainer.h"
 #include "wick/train/wrapper.h"

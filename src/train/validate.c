@@ -60,16 +60,20 @@ wk_status wk__validate(wk_trainer *t, int64_t most_batches) {
     t->val_sums.count = 0;
     WK_TRY(WK__HOOK(t, validation_start));
     WK_TRY(WK__HOOK(t, validation_epoch_start));
+    const wk_wrapper_class *wrapper = t->wrapper->class_;
     wk_module_train(t->model, false);
     bool was = wk_no_grad_begin();
-    wk_status status = all_batches(t, most_batches);
+    wk_status status = wrapper->validation_start ? wrapper->validation_start(t->wrapper, t) : WK_OK;
+    if (status == WK_OK) status = all_batches(t, most_batches);
     wk_no_grad_end(was);
     wk_module_train(t->model, true);
     WK_TRY(status);
-    if (t->stage == WK_STAGE_SANITY)
+    if (t->stage == WK_STAGE_SANITY) {
         t->val_sums.count = 0; /* of untrained weights, and of a part of the data */
-    else
+    } else {
         WK_TRY(wk__sums_reduce(t, &t->val_sums));
+        if (wrapper->validation_end) WK_TRY(wrapper->validation_end(t->wrapper, t));
+    }
     WK_TRY(WK__HOOK(t, validation_epoch_end));
     WK_TRY(WK__HOOK(t, validation_end));
     t->stage = before;

@@ -41,6 +41,10 @@ typedef struct wk_wrapper_class {
     bool steps_itself;
     /* Optional: logs what it finds; without gradients, in evaluation mode. */
     wk_status (*validation_step)(wk_wrapper *self, wk_trainer *trainer, const wk_batch *batch);
+    /* Optional: before the first of them, and, on all ranks, behind the last: for metrics that are no means
+     * (wk_metric), which are logged there as they are. */
+    wk_status (*validation_start)(wk_wrapper *self, wk_trainer *trainer);
+    wk_status (*validation_end)(wk_wrapper *self, wk_trainer *trainer);
     void (*destroy)(wk_wrapper *self); /* optional: what it holds besides the module */
 } wk_wrapper_class;
 struct wk_wrapper {
