@@ -66,12 +66,20 @@ static wk_tensor *training_step(wk_wrapper *self, wk_trainer *trainer, const wk_
     return generator_loss;
 }
 
+/* One image a validation, for TensorBoard: (1, 64, 64) from -1 to 1. */
+static wk_status show(dcgan *me, wk_trainer *trainer) {
+    wk_tensor *image = wk_select(draw(me, trainer, 1), 0, 0);
+    WK_TRY(wk_trainer_log_image(trainer, "drawn", wk_affine(image, (wk_affine_opts){ 0.5, 0.5 })));
+    return wk_trainer_log_histogram(trainer, "drawn/brightness", image);
+}
+
 /* How often the critic is right: about a half when the generator is good. */
 static wk_status validation_step(wk_wrapper *self, wk_trainer *trainer, const wk_batch *batch) {
     dcgan *me = (dcgan *)self;
     wk_tensor *real = wk_mean(wk_forward(me->critic, enlarged(batch->input)), (wk_reduce_opts){ 0 });
     wk_tensor *fake = wk_mean(wk_forward(me->critic, draw(me, trainer, batch->size)), (wk_reduce_opts){ 0 });
     if (!real || !fake) return wk_error_code();
+    if (batch->index == 0 && wk_trainer_stage(trainer) == WK_STAGE_VALIDATE) WK_TRY(show(me, trainer));
     WK_TRY(wk_trainer_log(trainer, "val_real", wk_item(real), (wk_log_opts){ 0 }));
     return wk_trainer_log(trainer, "val_drawn", wk_item(fake), (wk_log_opts){ 0 });
 }

@@ -425,9 +425,9 @@ static void give_up(wk_trainer *t) {
 static void finish(wk_trainer *t) {
     wk__error kept = *wk__error_slot();
     wk_clear_error();
-    wk_status status = WK__HOOK(t, teardown);
+    (void)WK__HOOK(t, teardown);
+    if (kept.code != WK_OK) *wk__error_slot() = kept; /* the first reason counts */
     wk__tear_down(t);
-    if (kept.code != WK_OK || status == WK_OK) *wk__error_slot() = kept;
 }
 
 wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start, const volatile sig_atomic_t *stop) {

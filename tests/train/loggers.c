@@ -78,3 +78,16 @@ Test(loggers, numbers_as_python_writes_them) {
         cr_expect_str_eq(wk__python_float(cases[i].value, text), cases[i].text);
     }
 }
+
+Test(loggers, tensorboard_has_the_values_as_hyperparameters) {
+    char script[700];
+    free(run_succeeds(WORDS("-o", "logger={name: tensorboard}")));
+    (void)snprintf(script, sizeof script,
+                   "grep -c -a -e '_hparams_/session_start_info' -e '_hparams_/session_end_info' -e optimizer.args.lr "
+                   "-e hp_metric %s",
+                   run_path("default/version_0/events.out.tfevents.*"));
+    cr_expect_eq(run_program(run_folder, WORDS("bash", "-c", script), NULL, 20, NULL), 0);
+    char *hparams = run_text("default/version_0/hparams.yaml");
+    cr_expect_not_null(strstr(hparams, "seed: 7"));
+    free(hparams);
+}

@@ -56,6 +56,11 @@ typedef struct wk_log_opts {
 WK_API wk_status wk_trainer_log(wk_trainer *trainer, const char *name, double value, wk_log_opts opts);
 /* The last value of "train_loss", "val_loss", "lr" or whatever was logged; false where there is none yet. */
 WK_API bool wk_trainer_metric(const wk_trainer *trainer, const char *name, double *value);
+/* To the run's event file, for TensorBoard, on rank 0 (others return at once): text in Markdown; a histogram of any
+ * tensor's values; an image (C, H, W) of 1, 3 or 4 channels, whose values from 0 to 1 are dark to bright. */
+WK_API wk_status wk_trainer_log_text(wk_trainer *trainer, const char *tag, const char *text);
+WK_API wk_status wk_trainer_log_histogram(wk_trainer *trainer, const char *tag, wk_tensor *values);
+WK_API wk_status wk_trainer_log_image(wk_trainer *trainer, const char *tag, wk_tensor *image);
 /* A line to the run's log and standard error, on rank 0. */
 WK_API void wk_trainer_say(wk_trainer *trainer, const char *format, ...) WK_PRINTF(2, 3);
 

@@ -15,6 +15,7 @@ WK_API const char *wk__python_float(double value, char text[40]);
     wk_logger *wk__##name##_build(const wk_config *args);
 WK__LOGGER(csv)
 WK__LOGGER(jsonl)
+WK__LOGGER(tensorboard)
 #undef WK__LOGGER
 
 #endif
