@@ -38,6 +38,9 @@ static wk_status build_model(wk_trainer *t) {
     if (!t->model) return wk_fail(WK_CONFIG, "wrapper \"%s\" made no module", t->wrapper->class_->name);
     WK_TRY(choose_device(t));
     if (t->config->load_path) WK_TRY(wk__checkpoint_load_model(t->config->load_path, t->model, t->config->load_strict));
+    if (t->wrapper->class_->steps_itself && (t->params->accumulate > 1 || t->params->skip_nan))
+        return wk_fail(WK_CONFIG, "wrapper \"%s\" steps by itself: trainer.%s is not possible with it",
+                       t->wrapper->class_->name, t->params->accumulate > 1 ? "accumulate_grad_batches" : "nan: skip");
     if (t->wrapper->class_->setup) WK_TRY(t->wrapper->class_->setup(t->wrapper, t));
     if (t->params->recompute && wk_module_recompute(t->model, true) == 0) {
         wk__spec model;

@@ -55,3 +55,9 @@ Test(gan, on_two_ranks) {
     free(err);
     cr_expect_gt(norm_of_change("optimizer1."), 0);
 }
+
+Test(gan, what_a_wrapper_that_steps_cannot_have) {
+    run_refused("wrapper \"dcgan\" steps by itself: trainer.accumulate_grad_batches is not possible with it",
+                WORDS("-o", "trainer.accumulate_grad_batches=2"));
+    run_refused("trainer.nan: skip is not possible with it", WORDS("-o", "trainer.nan=skip"));
+}
