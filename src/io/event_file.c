@@ -25,92 +25,98 @@ uint32_t wk__crc32c(const void *bytes, size_t size) {
     return ~crc;
 }
 
-static void little(wk_text *out, uint64_t value, int bytes) {
+void wk__proto_little(wk_text *out, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) {
         char byte = (char)(value >> (8 * i) & 255);
         wk_text_add(out, &byte, 1);
     }
 }
 
-static void varint(wk_text *out, uint64_t value) {
-    for (; value >= 128; value >>= 7) little(out, (value & 127) | 128, 1);
-    little(out, value, 1);
+void wk__proto_varint(wk_text *out, uint64_t value) {
+    for (; value >= 128; value >>= 7) wk__proto_little(out, (value & 127) | 128, 1);
+    wk__proto_little(out, value, 1);
 }
 
-static void bytes_field(wk_text *out, int field, const char *bytes, size_t size) {
-    varint(out, (uint64_t)field << 3 | 2);
-    varint(out, size);
+void wk__proto_bytes(wk_text *out, int field, const char *bytes, size_t size) {
+    wk__proto_varint(out, (uint64_t)field << 3 | 2);
+    wk__proto_varint(out, size);
     wk_text_add(out, bytes, size);
 }
 
-static void double_field(wk_text *out, int field, double value) {
+void wk__proto_double(wk_text *out, int field, double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    varint(out, (uint64_t)field << 3 | 1);
-    little(out, bits, 8);
+    wk__proto_varint(out, (uint64_t)field << 3 | 1);
+    wk__proto_little(out, bits, 8);
 }
 
-static void float_field(wk_text *out, int field, float value) {
+void wk__proto_float(wk_text *out, int field, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    varint(out, (uint64_t)field << 3 | 5);
-    little(out, bits, 4);
+    wk__proto_varint(out, (uint64_t)field << 3 | 5);
+    wk__proto_little(out, bits, 4);
 }
 
 static uint32_t mask(uint32_t crc) {
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
-static void record(wk_text *out, const wk_text *data) {
+void wk__event_record(wk_text *out, const wk_text *data) {
     wk_text length = { 0 };
-    little(&length, data->size, 8);
+    wk__proto_little(&length, data->size, 8);
     wk_text_add(out, wk_text_get(&length), length.size);
-    little(out, mask(wk__crc32c(wk_text_get(&length), length.size)), 4);
+    wk__proto_little(out, mask(wk__crc32c(wk_text_get(&length), length.size)), 4);
     wk_text_add(out, wk_text_get(data), data->size);
-    little(out, mask(wk__crc32c(wk_text_get(data), data->size)), 4);
+    wk__proto_little(out, mask(wk__crc32c(wk_text_get(data), data->size)), 4);
     out->failed = out->failed || length.failed || data->failed;
     wk_text_free(&length);
 }
 
 static void step_field(wk_text *event, int64_t step) {
     if (step == 0) return;
-    varint(event, 2 << 3);
-    varint(event, (uint64_t)step);
+    wk__proto_varint(event, 2 << 3);
+    wk__proto_varint(event, (uint64_t)step);
 }
 
 void wk__event_version(wk_text *out, double wall_time) {
     wk_text event = { 0 };
-    double_field(&event, 1, wall_time);
-    bytes_field(&event, 3, "brain.Event:2", 13);
-    record(out, &event);
+    wk__proto_double(&event, 1, wall_time);
+    wk__proto_bytes(&event, 3, "brain.Event:2", 13);
+    wk__event_record(out, &event);
+    wk_text_free(&event);
+}
+
+void wk__event_summary(wk_text *out, double wall_time, int64_t step, const wk_text *value) {
+    wk_text summary = { 0 }, event = { 0 };
+    wk__proto_bytes(&summary, 1, wk_text_get(value), value->size);
+    wk__proto_double(&event, 1, wall_time);
+    step_field(&event, step);
+    wk__proto_bytes(&event, 5, wk_text_get(&summary), summary.size);
+    event.failed = event.failed || summary.failed || value->failed;
+    wk__event_record(out, &event);
+    wk_text_free(&summary);
     wk_text_free(&event);
 }
 
 void wk__event_scalar(wk_text *out, double wall_time, int64_t step, const char *tag, float value) {
-    wk_text item = { 0 }, summary = { 0 }, event = { 0 };
-    bytes_field(&item, 1, tag, strlen(tag));
-    float_field(&item, 2, value);
-    bytes_field(&summary, 1, wk_text_get(&item), item.size);
-    double_field(&event, 1, wall_time);
-    step_field(&event, step);
-    bytes_field(&event, 5, wk_text_get(&summary), summary.size);
-    record(out, &event);
+    wk_text item = { 0 };
+    wk__proto_bytes(&item, 1, tag, strlen(tag));
+    wk__proto_float(&item, 2, value);
+    wk__event_summary(out, wall_time, step, &item);
     wk_text_free(&item);
-    wk_text_free(&summary);
-    wk_text_free(&event);
 }
 
 static void event_restart(wk_text *out, double wall_time, int64_t step) {
     static const char start[] = { 1 << 3, 1 }; /* SessionLog.START */
     wk_text event = { 0 };
-    double_field(&event, 1, wall_time);
+    wk__proto_double(&event, 1, wall_time);
     step_field(&event, step);
-    bytes_field(&event, 7, start, sizeof start);
-    record(out, &event);
+    wk__proto_bytes(&event, 7, start, sizeof start);
+    wk__event_record(out, &event);
     wk_text_free(&event);
 }
 
-static wk_status put(wk__event_file *file, wk_text *text) {
+wk_status wk__event_file_put(wk__event_file *file, wk_text *text) {
     wk_status status = WK_OK;
     if (text->failed)
         status = WK_NO_MEMORY;
@@ -138,7 +144,7 @@ wk__event_file *wk__event_file_open(const char *folder) {
         wk__event_file_close(file);
         return NULL;
     }
-    if (put(file, &text) != WK_OK) {
+    if (wk__event_file_put(file, &text) != WK_OK) {
         wk__event_file_close(file);
         return NULL;
     }
@@ -148,13 +154,13 @@ wk__event_file *wk__event_file_open(const char *folder) {
 wk_status wk__event_file_scalar(wk__event_file *file, double wall_time, int64_t step, const char *tag, float value) {
     wk_text text = { 0 };
     wk__event_scalar(&text, wall_time, step, tag, value);
-    return put(file, &text);
+    return wk__event_file_put(file, &text);
 }
 
 wk_status wk__event_file_restart(wk__event_file *file, double wall_time, int64_t step) {
     wk_text text = { 0 };
     event_restart(&text, wall_time, step);
-    return put(file, &text);
+    return wk__event_file_put(file, &text);
 }
 
 wk_status wk__event_file_flush(wk__event_file *file) {

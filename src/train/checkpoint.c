@@ -4,7 +4,7 @@
  * It holds nothing that depends on when or where it was written, so that a run that was killed and resumed ends with
  * the same bytes as one that was not.
  */
-#include "train/checkpoint.h"
+#include "train/run.h"
 
 #include "tensor/backend.h"
 
@@ -41,16 +41,20 @@ static bool named_add(named *all, const char *prefix, wk_named_tensors list) {
     return true;
 }
 
+/* Everything that a checkpoint holds; `random` NULL: the model alone. */
 static wk_status collect(const wk__checkpoint_context *c, wk_tensor *random, named *all) {
-    wk_named_tensors model = wk_state(c->model), optimizer = wk_optim_state(c->optimizer);
-    size_t most = (size_t)model.count + (size_t)optimizer.count + 1;
+    wk__section section[WK__MOST_SECTIONS];
+    int sections = random ? wk__state_sections(c->trainer, section) : 0;
+    wk_named_tensors model = wk_state(c->model);
+    size_t most = (size_t)model.count + 1;
+    for (int i = 0; i < sections; i++) most += (size_t)section[i].tensors.count;
     *all = (named){ wk_alloc(most * sizeof(wk_tensor *)), wk_alloc(most * sizeof(char *)), 0 };
+    if (!all->tensor || !all->name || !named_add(all, "model.", model)) return wk_error_code();
+    for (int i = 0; i < sections; i++)
+        if (!named_add(all, section[i].prefix, section[i].tensors)) return wk_error_code();
     const char *const random_name = "random.state";
-    wk_named_tensors one = { &random, &random_name, 1 };
-    if (!all->tensor || !all->name || !named_add(all, "model.", model) || !named_add(all, "optimizer.", optimizer)
-        || !named_add(all, "", one))
-        return wk_error_code();
-    return WK_OK;
+    wk_named_tensors one = { &random, &random_name, random != NULL };
+    return named_add(all, "", one) ? WK_OK : wk_error_code();
 }
 
 /* The generator with rank 0's stream in it. */
@@ -97,7 +101,23 @@ static wk_status check_finite(wk_module *model, int64_t step) {
     return WK_OK;
 }
 
-enum { NUMBERS = 10, NUMBER_SIZE = 32 };
+enum { NUMBERS = 11, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
+
+static wk_status write_all(const char *path, const wk__checkpoint_context *c, wk_tensor *random,
+                           const wk_metadata *metadata, int n_metadata) {
+    named all = { 0 };
+    wk_status status = collect(c, random, &all);
+    wk_named_tensors list = { all.tensor, (const char *const *)all.name, all.count };
+    if (status == WK_OK) status = wk_safetensors_save(path, list, metadata, n_metadata);
+    named_free(&all);
+    return status;
+}
+
+wk_status wk__checkpoint_save_model(const char *path, const wk__checkpoint_context *c) {
+    const wk_metadata metadata[] = { { "format", "pt" }, { "wick_version", wk_version() }, { "model", c->model_name } };
+    WK_TRY(check_finite(c->model, 0));
+    return write_all(path, c, NULL, metadata, (int)WK_COUNT(metadata));
+}
 
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
     WK_TRY(check_finite(c->model, s->step));
@@ -106,16 +126,17 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
     (void)snprintf(text[1], NUMBER_SIZE, "%" PRId64, s->batch);
     (void)snprintf(text[2], NUMBER_SIZE, "%" PRId64, s->step);
     (void)snprintf(text[3], NUMBER_SIZE, "%.17g", s->loss_sum);
-    (void)snprintf(text[4], NUMBER_SIZE, "%.17g", s->best_accuracy);
+    (void)snprintf(text[4], NUMBER_SIZE, "%.17g", isnan(s->best_score) ? -1 : s->best_score);
     (void)snprintf(text[5], NUMBER_SIZE, "%d", c->ranks);
     (void)snprintf(text[6], NUMBER_SIZE, "%d", wk_threads());
-    (void)snprintf(text[7], NUMBER_SIZE, "%" PRId64, c->config->batch_size);
+    (void)snprintf(text[7], NUMBER_SIZE, "%" PRId64, c->batch_size);
     (void)snprintf(text[8], NUMBER_SIZE, "%.17g", s->window_loss);
     (void)snprintf(text[9], NUMBER_SIZE, "%" PRId64, s->window_steps);
-    const wk_metadata metadata[] = {
+    (void)snprintf(text[10], NUMBER_SIZE, "%d", !isnan(s->best_score));
+    wk_metadata metadata[MOST_METADATA] = {
         { "format", "pt" },
         { "wick_version", wk_version() },
-        { "model", c->config->model.name },
+        { "model", c->model_name },
         { "optimizer", wk_optim_name(c->optimizer) },
         { "epoch", text[0] },
         { "batch", text[1] },
@@ -128,15 +149,16 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
         { "window_loss", text[8] },
         { "window_steps", text[9] },
         { "instruction_set", instruction_set() },
+        { "has_best", text[10] },
     };
-    named all = { 0 };
-    wk_tensor *random = random_tensor(s);
-    wk_status status = random ? collect(c, random, &all) : wk_error_code();
-    if (status == WK_OK) {
-        wk_named_tensors list = { all.tensor, (const char *const *)all.name, all.count };
-        status = wk_safetensors_save(path, list, metadata, (int)WK_COUNT(metadata));
-    }
-    named_free(&all);
+    int count = 16, notes = 0;
+    wk__note note[WK__MOST_SECTIONS];
+    wk_status status = wk__state_notes(c->trainer, note, &notes);
+    for (int i = 0; i < notes; i++) metadata[count++] = (wk_metadata){ note[i].key, note[i].text };
+    wk_tensor *random = status == WK_OK ? random_tensor(s) : NULL;
+    if (status == WK_OK && !random) status = wk_error_code();
+    if (status == WK_OK) status = write_all(path, c, random, metadata, count);
+    for (int i = 0; i < notes; i++) wk_free(note[i].text);
     wk_release(random);
     return status;
 }
@@ -179,9 +201,10 @@ static wk_status convert_batch(wk_safetensors *file, const char *path, const wk_
     if (batch_size < 1 || batch_size > 1 << 20 || ranks < 1 || ranks > 1 << 20)
         return wk_fail(WK_FORMAT, "%s: batches of %" PRId64 " on %" PRId64 " ranks in its metadata", path, batch_size,
                        ranks);
-    int64_t then = batch_size * ranks, now = c->config->batch_size * c->ranks;
+    int64_t then = batch_size * ranks, now = c->batch_size * c->ranks;
     int64_t batch = then == now ? s->batch : (int64_t)((double)s->batch * (double)then / (double)now);
-    if (batch > c->batches) batch = c->batches; /* there is less data now */
+    if (batch < c->batches) batch -= batch % c->accumulate; /* gradients of a window under way are in no file */
+    if (batch > c->batches) batch = c->batches;             /* there is less data now */
     if (batch == s->batch) return WK_OK;
     s->loss_sum *= (double)batch / (double)s->batch; /* keeps the mean */
     s->batch = batch;
@@ -196,15 +219,17 @@ static wk_status read_standing(wk_safetensors *file, const char *path, const wk_
     WK_TRY(whole(file, path, "window_steps", &s->window_steps));
     WK_TRY(number(file, path, "window_loss", &s->window_loss));
     WK_TRY(number(file, path, "loss_sum", &s->loss_sum));
-    WK_TRY(number(file, path, "best_accuracy", &s->best_accuracy));
+    WK_TRY(number(file, path, "best_accuracy", &s->best_score));
+    const char *has_best = wk_safetensors_metadata(file, "has_best");
+    if (has_best ? strcmp(has_best, "0") == 0 : s->best_score < 0) s->best_score = NAN;
     return convert_batch(file, path, c, s);
 }
 
 static void warn_of_changes(wk_safetensors *file, const wk__checkpoint_context *c) {
     char now[32];
-    warn_if(file, "model", c->config->model.name);
+    warn_if(file, "model", c->model_name);
     warn_if(file, "optimizer", wk_optim_name(c->optimizer));
-    (void)snprintf(now, sizeof now, "%" PRId64, c->config->batch_size);
+    (void)snprintf(now, sizeof now, "%" PRId64, c->batch_size);
     warn_if(file, "batch_size", now);
     (void)snprintf(now, sizeof now, "%d", c->ranks);
     warn_if(file, "ranks", now);
@@ -250,28 +275,49 @@ static wk_status load_shared_step(wk_safetensors *file, wk_named_tensors state, 
     return status;
 }
 
-static wk_status load_optimizer(wk_safetensors *file, wk_optim *optimizer, bool check_only) {
-    wk_named_tensors state = wk_optim_state(optimizer);
-    if (wk_safetensors_has(file, "optimizer.step")) return load_shared_step(file, state, check_only);
-    return check_only ? wk_check_named(file, "optimizer.", state, "the optimizer")
-                      : wk_load_named(file, "optimizer.", state, "the optimizer");
+static bool has_prefix(wk_safetensors *file, const char *prefix) {
+    size_t size = strlen(prefix);
+    for (int i = 0; i < wk_safetensors_count(file); i++)
+        if (strncmp(wk_safetensors_name(file, i), prefix, size) == 0) return true;
+    return false;
+}
+
+static wk_status load_section(wk_safetensors *file, const wk__section *section, bool check_only) {
+    const bool is_optimizer = strcmp(section->prefix, "optimizer.") == 0;
+    if (section->optional && !has_prefix(file, section->prefix)) return WK_OK;
+    if (is_optimizer && wk_safetensors_has(file, "optimizer.step"))
+        return load_shared_step(file, section->tensors, check_only);
+    const char *what = is_optimizer ? "the optimizer" : section->prefix;
+    return check_only ? wk_check_named(file, section->prefix, section->tensors, what)
+                      : wk_load_named(file, section->prefix, section->tensors, what);
+}
+
+static wk_status load_sections(wk_safetensors *file, const wk__checkpoint_context *c, bool check_only) {
+    wk__section section[WK__MOST_SECTIONS];
+    int count = wk__state_sections(c->trainer, section);
+    for (int i = 0; i < count; i++) WK_TRY(load_section(file, &section[i], check_only));
+    return WK_OK;
+}
+
+static const char *note_of(void *file, const char *key) {
+    return wk_safetensors_metadata(file, key);
 }
 
 static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
     wk__standing read = { 0 };
     WK_TRY(read_standing(file, path, c, &read));
     if (c->rank == 0) warn_of_changes(file, c);
-    /* Check both parts before either is changed. */
+    /* Check all parts before one is changed. */
     wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
     const char *const state_name = "state";
     wk_named_tensors one = { &random, &state_name, 1 };
     wk_status status = random ? wk_load_named(file, "random.", one, "the random state") : wk_error_code();
     if (status == WK_OK) status = wk_check_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = load_optimizer(file, c->optimizer, true);
+    if (status == WK_OK) status = load_sections(file, c, true);
     if (status == WK_OK) status = take_random(random, path, &read);
     if (status == WK_OK) status = wk_load_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = load_optimizer(file, c->optimizer, false);
-    if (status == WK_OK) status = wk_optim_state_changed(c->optimizer);
+    if (status == WK_OK) status = load_sections(file, c, false);
+    if (status == WK_OK) status = wk__state_loaded(c->trainer, note_of, file);
     if (status == WK_OK) *s = read;
     wk_release(random);
     return status;
@@ -285,10 +331,20 @@ wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *c,
     return status;
 }
 
-wk_status wk__checkpoint_load_model(const char *path, wk_module *model) {
+wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c, wk__standing *s) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
-    wk_status status = wk_load_named(file, "model.", wk_state(model), "the model");
+    wk_status status = read_standing(file, path, c, s);
+    wk_safetensors_close(file);
+    return status;
+}
+
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict) {
+    wk_safetensors *file = wk_safetensors_open(path);
+    if (!file) return wk_error_code();
+    const char *prefix = has_prefix(file, "model.") ? "model." : "";
+    wk_named_tensors state = wk_state(model);
+    wk_status status = strict ? wk_load_named(file, prefix, state, "the model") : wk__load_present(file, prefix, state);
     wk_safetensors_close(file);
     return status;
 }

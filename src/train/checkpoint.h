@@ -10,27 +10,56 @@ typedef struct wk__standing {
     double loss_sum;    /* of this epoch so far, on rank 0 */
     double window_loss; /* of the `window_steps` since the last row of metrics */
     int64_t window_steps;
-    double best_accuracy;                 /* < 0: none yet */
+    double best_score;                    /* of the metric that decides what is best, larger is better; NAN: none yet */
     uint64_t random_seed, random_counter; /* of the counter-based stream, as on rank 0 */
 } wk__standing;
 
+/* What a checkpoint holds under a prefix besides the model. */
+typedef struct wk__section {
+    char prefix[80];
+    wk_named_tensors tensors;
+    bool optional; /* a file without it is fine */
+} wk__section;
+/* Text that it holds besides the numbers. */
+typedef struct wk__note {
+    char key[80];
+    char *text;
+} wk__note;
+enum { WK__MOST_SECTIONS = 64 };
+
 typedef struct wk__checkpoint_context {
     const wk__run_config *config;
+    wk_trainer *trainer;
     wk_module *model;
-    wk_optim *optimizer;
+    const char *model_name;
+    wk_optim *optimizer; /* the first, or NULL */
     int rank, ranks;
-    int64_t batches; /* an epoch */
+    int64_t batches, batch_size; /* an epoch's; a rank's */
+    int64_t accumulate;
 } wk__checkpoint_context;
 
 /* Parameters, buffers, optimizer state, random state and standing, atomically.  Errors: WK_STATE for a parameter that
  * is not finite (the file from before is worth more), WK_IO. */
-WK_API wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context,
-                                     const wk__standing *standing);
+wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
+/* Parameters and buffers alone, as "model.…". */
+wk_status wk__checkpoint_save_model(const char *path, const wk__checkpoint_context *context);
 /* The reverse; nothing is changed if anything does not fit.  Where the number of ranks or the batch size has changed,
  * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
  * differ. */
-WK_API wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
-/* Parameters and buffers alone. */
-WK_API wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
+wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+/* The standing alone, of the file as wk__checkpoint_load would convert it. */
+wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+/* Parameters and buffers alone, of a run's checkpoint or of a file of weights; not `strict`: those that fit by name. */
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict);
+
+/* state.c: the targets that the file has with the same shape; warns of those that it has not, and fails if there are
+ * none. */
+wk_status wk__load_present(wk_safetensors *file, const char *prefix, wk_named_tensors targets);
+
+/* state.c: sections and notes of a trainer: optimizers, scaler, schedules, callbacks.  Notes' text is to be freed. */
+int wk__state_sections(wk_trainer *trainer, wk__section sections[WK__MOST_SECTIONS]);
+wk_status wk__state_notes(wk_trainer *trainer, wk__note notes[WK__MOST_SECTIONS], int *count);
+/* After the sections were read; `get` gives a note by its key, or NULL. */
+wk_status wk__state_loaded(wk_trainer *trainer, const char *(*get)(void *file, const char *key), void *file);
 
 #endif

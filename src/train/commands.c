@@ -1,5 +1,7 @@
 /* commands.c: `wick train` and `wick eval`: parse, call, print. */
 #include "train/agree.h"
+#include "train/ranks.h"
+#include "train/registry.h"
 #include "train/trainer.h"
 
 #include <signal.h>
@@ -10,19 +12,23 @@
 enum { EXIT_USAGE = 2, MOST_OVERRIDES = 64 };
 
 typedef struct command_line {
-    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES];
+    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *schema[2];
     int n_overrides;
+    bool wants_schema;
     wk__start start;
     bool wants_help;
 } command_line;
 
 static const char train_help[] =
     "usage: wick train -c FILE [-o key=value]... [--resume | --overwrite]\n"
+    "       wick train --schema [KIND [NAME]]\n"
     "\n"
     "  -c, --config FILE   the run, as YAML; a path or a URL\n"
     "  -o key=value        change one setting, e.g. -o trainer.max_epochs=5 -o output=runs/try\n"
     "  --resume            go on from the last checkpoint in the run directory, if there is one\n"
     "  --overwrite         start anew in a run directory that holds a run\n"
+    "  --name NAME         the run directory is save/NAME; --tag TAG: save/NAME_TAG, or save/_FILE_TAG\n"
+    "  --schema            print what may stand in the file: names, args, defaults; of one KIND or NAME alone\n"
     "\n"
     "example: wick train -c examples/fashion_mnist/config.yaml -o optimizer.args.lr=2e-3\n";
 static const char eval_help[] = "usage: wick eval RUN_DIRECTORY [--checkpoint last|best|FILE] [-o key=value]...\n"
@@ -60,12 +66,8 @@ static wk_group *open_run(const command_line *line, wk__run_config *config, wk_s
     if (!group) return NULL;
     *status = wk__agree(group, *status);
     if (*status != WK_OK) return group;
-    char *text = wk__yaml_dump(config->document->root);
-    *status = wk__agree(group, text ? WK_OK : wk_error_code());
-    if (*status == WK_OK)
-        *status = wk__same(group, wk__hash(0, text) + (uint64_t)line->start, "the configuration",
-                           ": give every rank the same file and options");
-    wk_free(text);
+    *status = wk__same(group, wk__hash(0, config->text) + (uint64_t)line->start, "the configuration",
+                       ": give every rank the same file and options");
     return group;
 }
 
@@ -158,6 +160,12 @@ static int parse_train(int argc, char **argv, command_line *line) {
             if (!line->file) return EXIT_USAGE;
         } else if (strcmp(word, "-o") == 0) {
             if (!add_override(line, value_of(argc, argv, &i, train_help, "key=value"), train_help)) return EXIT_USAGE;
+        } else if (strcmp(word, "--name") == 0 || strcmp(word, "--tag") == 0) {
+            const char **into = word[2] == 'n' ? &line->name : &line->tag;
+            if (!(*into = value_of(argc, argv, &i, train_help, "a word"))) return EXIT_USAGE;
+        } else if (strcmp(word, "--schema") == 0) {
+            line->wants_schema = true;
+            for (int k = 0; k < 2 && i + 1 < argc && argv[i + 1][0] != '-'; k++) line->schema[k] = argv[++i];
         } else if (strcmp(word, "--resume") == 0) {
             line->start = WK__START_RESUME;
         } else if (strcmp(word, "--overwrite") == 0) {
@@ -167,7 +175,30 @@ static int parse_train(int argc, char **argv, command_line *line) {
         }
     }
     if (is_restart()) line->start = WK__START_RESUME; /* the first attempt has overwritten what was there */
-    return line->file ? 0 : usage(train_help, "train: -c FILE is missing", "");
+    return line->file || line->wants_schema ? 0 : usage(train_help, "train: -c FILE is missing", "");
+}
+
+/* --name and --tag, as the LIIF-style trainers take them: one more override; free it with wk_free. */
+static char *output_override(command_line *line) {
+    const char *slash = strrchr(line->file, '/'), *base = slash ? slash + 1 : line->file;
+    size_t size = strlen(base);
+    if (size > 5 && strcmp(base + size - 5, ".yaml") == 0) size -= 5;
+    char *word =
+        line->name
+            ? wk_format("output=save/%s%s%s", line->name, line->tag ? "_" : "", line->tag ? line->tag : "")
+            : wk_format("output=save/_%.*s%s%s", (int)size, base, line->tag ? "_" : "", line->tag ? line->tag : "");
+    if (word && line->n_overrides < MOST_OVERRIDES) line->overrides[line->n_overrides++] = word;
+    return word;
+}
+
+static int print_schema(const command_line *line) {
+    wk__run_config config = { 0 };
+    wk_status status =
+        line->file ? wk__run_config_load(&config, line->file, line->overrides, line->n_overrides) : WK_OK;
+    if (status == WK_OK) status = wk__schema_print(stdout, line->schema[0], line->schema[1]);
+    (void)wk_report(stderr);
+    wk__run_config_free(&config);
+    return status != WK_OK;
 }
 
 int wk_train_main(int argc, char **argv) {
@@ -175,9 +206,12 @@ int wk_train_main(int argc, char **argv) {
     int code = parse_train(argc, argv, &line);
     if (line.wants_help) (void)fputs(train_help, stdout);
     if (line.wants_help || code != 0) return code;
+    if (line.wants_schema) return print_schema(&line);
+    char *output = line.name || line.tag ? output_override(&line) : NULL;
     wk__run_config config;
     wk_status status;
     wk_group *group = open_run(&line, &config, &status);
+    if (group && status == WK_OK && wk__ranks_wanted(&config, group)) wk__ranks_start(&config, argc, argv, group);
     if (!group) {
         code = report_once();
     } else {
@@ -186,6 +220,7 @@ int wk_train_main(int argc, char **argv) {
         code = finish(group, status);
     }
     wk__run_config_free(&config);
+    wk_free(output);
     return status == WK_CANCELLED && stop_signal ? ended_by(stop_signal) : code;
 }
 
@@ -221,10 +256,8 @@ static int parse_eval(int argc, char **argv, command_line *line) {
 
 static wk_status evaluate(const command_line *line, const wk__run_config *config, wk_group *group) {
     char *checkpoint = checkpoint_of(line);
-    double loss = 0, accuracy = 0;
     wk_status status = wk__agree(group, checkpoint ? WK_OK : wk_error_code());
-    if (status == WK_OK) status = wk__evaluate_checkpoint(config, group, checkpoint, &loss, &accuracy);
-    if (status == WK_OK && wk_group_rank(group) == 0) (void)printf("loss %.6f\naccuracy %.4f\n", loss, accuracy);
+    if (status == WK_OK) status = wk__evaluate_checkpoint(config, group, checkpoint, stdout);
     wk_free(checkpoint);
     return status;
 }

@@ -12,43 +12,66 @@ struct wk_config {
 
 /* { name, args } of one section. */
 typedef struct wk__spec {
-    const char *name;
+    const char *name; /* NULL: the section is not there */
     wk_config args;
     wk_config section;
 } wk__spec;
 
+/* A number of batches: a whole number of them, or a part of all. */
+typedef struct wk__limit {
+    bool is_fraction;
+    double value;
+} wk__limit;
+
+typedef enum wk__precision { WK__PRECISION_32, WK__PRECISION_BF16_MIXED, WK__PRECISION_F16_MIXED } wk__precision;
+
+/* The section `trainer`. */
+typedef struct wk__params {
+    int64_t max_epochs, min_epochs, max_steps, min_steps; /* max_steps, min_steps 0: none */
+    double max_seconds;                                   /* 0: none */
+    wk__limit limit_train, limit_val, overfit, val_check;
+    int64_t val_every_n_epochs, sanity_steps, accumulate, log_every_n_steps;
+    double clip;
+    bool clip_by_value, recompute, skip_nan, fast_dev_run, progress_bar, summary;
+    wk__precision precision;
+    int64_t devices;  /* ranks to start on this host; 0: as many as there are */
+    bool split_batch; /* dp: the batch size is that of all ranks together */
+} wk__params;
+
+enum { WK__MOST_PARTS = 32 };
 typedef struct wk__run_config {
     wk__yaml *document;
+    char *text; /* the file as run: merged, keys in their order and under the names that were used */
     uint64_t seed;
-    const char *output, *device;
-    wk__spec data, model, loss, optimizer, schedule;
-    bool has_schedule;
+    const char *output, *device, *load_path, *final_path;
+    bool load_strict;
+    wk_config root;
+    wk__spec data, wrapper, callback[WK__MOST_PARTS], logger[WK__MOST_PARTS];
+    int callbacks, loggers;
     int64_t batch_size, workers;
-    int64_t max_epochs, max_steps, log_every_n_steps;
-    double gradient_clip;
-    bool recompute;
+    wk__params params;
     int64_t every_n_epochs, every_n_steps;
 } wk__run_config;
 
-/* Load, apply "key=value" overrides, check every key and resolve every name.  Free with wk__run_config_free. */
+/* Load, take in what it includes, fill in the environment, apply "key=value" overrides, check every key and resolve
+ * every name.  Free with wk__run_config_free. */
 WK_API wk_status wk__run_config_load(wk__run_config *config, const char *path, const char *const *overrides,
                                      int n_overrides);
 WK_API void wk__run_config_free(wk__run_config *config);
 
-WK_API wk_module *wk__build_model(const wk__run_config *config);
-wk_status wk__build_data(const wk__run_config *config, wk_dataset **train, wk_dataset **evaluation);
-wk_optim *wk__build_optimizer(const wk__run_config *config, wk_module *model);
-wk_status wk__build_schedule(const wk__run_config *config, const wk_optim *optimizer, int64_t total_steps,
-                             wk_schedule *schedule);
-/* Cross-entropy options of the loss section. */
-wk_status wk__build_loss(const wk__run_config *config, wk_cross_entropy_opts *opts);
+/* merge.c: the file with everything that it includes; `${NAME}` filled in. */
+wk__yaml *wk__config_read(const char *path);
+wk_status wk__config_environment(wk__yaml *document);
+/* layouts.c: the two layouts of other trainers' files in the words of this one. */
+wk_status wk__config_translate(wk__yaml *document);
+/* params.c */
+wk_status wk__params_read(wk__run_config *config);
+int64_t wk__limit_of(wk__limit limit, int64_t batches);
+/* The trainer's keys, for --schema and `wick config explain`. */
+extern const wk_arg wk__trainer_args[], wk__checkpoint_args[];
 
-/* Fail at a section with the names that exist and the nearest one. */
-wk_status wk__unknown_name(const wk__spec *spec, const char *kind, const char *const *names, size_t count);
-wk_status wk__check_args(const wk__spec *spec, const char *kind, const char *const *args);
-WK_API const wk_model_entry *wk__find_model(const char *name);
-const wk_data_entry *wk__find_data(const char *name);
-size_t wk__model_names(const char **names, size_t most);
-size_t wk__data_names(const char **names, size_t most);
+/* { name, args } under a key of a mapping, or the node itself with key NULL. */
+wk_status wk__spec_read(const wk_config *config, const char *key, bool required, wk__spec *spec);
+wk_status wk__spec_of(const wk__yaml *document, const wk__yaml_node *node, const char *what, wk__spec *spec);
 
 #endif

@@ -12,12 +12,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+/* What every run has; what else is logged gets columns behind these as it comes. */
 static const char csv_header[] = "step,epoch,lr,train_loss,images_per_second,val_loss,val_accuracy\n";
 
 char *wk__checkpoint_path(const char *folder, const char *name) {
@@ -50,7 +50,12 @@ static wk_status cut_csv(const char *path, int64_t last_step) {
         return wk__write_file(path, csv_header, sizeof csv_header - 1);
     }
     wk_text kept = { 0 };
-    wk_text_puts(&kept, csv_header);
+    const char *first_end = strchr(old, '\n');
+    bool is_ours = first_end && strncmp(old, csv_header, sizeof csv_header - 2) == 0;
+    if (is_ours)
+        wk_text_add(&kept, old, (size_t)(first_end - old + 1));
+    else
+        wk_text_puts(&kept, csv_header);
     for (char *line = strchr(old, '\n'); line && line[1]; line = strchr(line, '\n')) {
         line++;
         char *end = strchr(line, '\n');
@@ -105,18 +110,35 @@ static FILE *open_in(const char *folder, const char *name, const char *mode) {
     return file;
 }
 
+/* The names in the first line of metrics.csv, behind step and epoch. */
+static wk_status read_columns(wk__folder *f, const char *path) {
+    size_t size;
+    char *text = wk__read_file(path, (size_t)1 << 30, &size), *at = text ? text : NULL;
+    if (!text) return wk_error_code();
+    at[strcspn(at, "\n")] = '\0';
+    f->columns = 0;
+    for (int skipped = 0; at; skipped++) {
+        char *comma = strchr(at, ',');
+        if (comma) *comma++ = '\0';
+        if (skipped >= 2 && f->columns < WK__MOST_COLUMNS && !(f->column[f->columns++] = wk_strdup(at))) break;
+        at = comma;
+    }
+    wk_free(text);
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
 wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t resumed_step) {
-    char *checkpoints = wk_format("%s/checkpoints", f->path), *csv = wk_format("%s/metrics.csv", f->path), *yaml = NULL;
+    char *checkpoints = wk_format("%s/checkpoints", f->path), *csv = wk_format("%s/metrics.csv", f->path);
     wk_status status = checkpoints && csv ? wk__make_folder(checkpoints) : WK_NO_MEMORY;
     if (status == WK_OK) {
         remove_temporaries(checkpoints);
-        yaml = wk__yaml_dump(config->document->root);
-        status = yaml ? write_text(f->path, "config.yaml", yaml) : wk_error_code();
+        status = write_text(f->path, "config.yaml", config->text);
     }
     if (status == WK_OK) status = write_build(f->path);
     if (status == WK_OK)
         status =
             resumed_step >= 0 ? cut_csv(csv, resumed_step) : wk__write_file(csv, csv_header, sizeof csv_header - 1);
+    if (status == WK_OK) status = read_columns(f, csv);
     if (status == WK_OK) {
         f->log = open_in(f->path, "log.txt", resumed_step >= 0 ? "ae" : "we");
         f->csv = f->log ? open_in(f->path, "metrics.csv", "ae") : NULL;
@@ -125,7 +147,6 @@ wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t r
     }
     /* Later steps in older event files did not happen; in a new run none did. */
     if (status == WK_OK) status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
-    wk_free(yaml);
     wk_free(csv);
     wk_free(checkpoints);
     return status;
@@ -136,6 +157,7 @@ void wk__folder_close(wk__folder *f) {
     if (f->csv) (void)fclose(f->csv);
     wk__event_file_close(f->events);
     if (f->is_locked) (void)close(f->lock);
+    for (int i = 0; i < f->columns; i++) wk_free(f->column[i]);
     wk_free(f->path);
     *f = (wk__folder){ 0 };
 }
@@ -160,30 +182,72 @@ void wk__folder_note(wk__folder *f, const char *line) {
     (void)fflush(f->log);
 }
 
-static void cell(wk_text *row, double value, const char *end) {
-    if (!isnan(value)) wk_text_printf(row, "%.9g", value);
-    wk_text_puts(row, end);
+/* A new column: the file is written anew, each row with one more empty cell. */
+static wk_status add_column(wk__folder *f, const char *name) {
+    if (f->columns == WK__MOST_COLUMNS)
+        return wk_fail(WK_INVALID, "metrics.csv: more than %d columns, with \"%s\"", WK__MOST_COLUMNS, name);
+    if (!(f->column[f->columns] = wk_strdup(name))) return WK_NO_MEMORY;
+    f->columns++;
+    char *path = wk_format("%s/metrics.csv", f->path);
+    size_t size;
+    char *old = path ? wk__read_file(path, (size_t)1 << 30, &size) : NULL;
+    wk_text all = { 0 };
+    for (const char *line = old; line && *line;) {
+        const char *end = strchr(line, '\n');
+        size_t length = end ? (size_t)(end - line) : strlen(line);
+        wk_text_add(&all, line, length);
+        wk_text_printf(&all, ",%s\n", line == old ? name : "");
+        line += length + (end != NULL);
+    }
+    wk_status status = !old ? wk_error_code() : all.failed ? WK_NO_MEMORY : wk__write_file(path, all.data, all.size);
+    if (status == WK_OK) { /* the old descriptor is that of the file before */
+        (void)fclose(f->csv);
+        f->csv = open_in(f->path, "metrics.csv", "ae");
+        if (!f->csv) status = wk_error_code();
+    }
+    wk_text_free(&all);
+    wk_free(old);
+    wk_free(path);
+    return status;
 }
 
-wk_status wk__folder_metrics(wk__folder *f, const wk__metrics *m) {
-    if (!f->csv) return WK_OK;
-    const struct {
-        const char *tag;
-        double value;
-    } scalars[] = { { "lr", m->lr },
-                    { "train/loss", m->train_loss },
-                    { "train/images_per_second", m->images_per_second },
-                    { "val/loss", m->val_loss },
-                    { "val/accuracy", m->val_accuracy } };
+/* "val_loss" is the scalar "val/loss": TensorBoard groups by what is before the slash. */
+void wk__metric_tag(const char *name, char *tag, size_t size) {
+    static const char *const groups[] = { "train", "val", "test" };
+    (void)snprintf(tag, size, "%s%s", strcmp(name, "images_per_second") == 0 ? "train/" : "", name);
+    for (size_t i = 0; i < WK_COUNT(groups); i++) {
+        size_t length = strlen(groups[i]);
+        if (strncmp(tag, groups[i], length) == 0 && tag[length] == '_') tag[length] = '/';
+    }
+}
+
+static wk_status write_row(wk__folder *f, int64_t step, int64_t epoch, const wk_logged *values, int count) {
     wk_text row = { 0 };
-    wk_text_printf(&row, "%lld,%lld,", (long long)m->step, (long long)m->epoch);
-    for (size_t i = 0; i < WK_COUNT(scalars); i++) cell(&row, scalars[i].value, i + 1 < WK_COUNT(scalars) ? "," : "\n");
+    wk_text_printf(&row, "%lld,%lld", (long long)step, (long long)epoch);
+    for (int c = 0; c < f->columns; c++) {
+        wk_text_puts(&row, ",");
+        for (int i = 0; i < count; i++)
+            if (strcmp(values[i].name, f->column[c]) == 0) wk_text_printf(&row, "%.9g", values[i].value);
+    }
+    wk_text_puts(&row, "\n");
     bool written = !row.failed && fputs(wk_text_get(&row), f->csv) >= 0 && fflush(f->csv) == 0;
     wk_text_free(&row);
-    if (!written) return wk_fail(WK_IO, "%s/metrics.csv: cannot write: %s", f->path, strerror(errno));
+    return written ? WK_OK : wk_fail(WK_IO, "%s/metrics.csv: cannot write: %s", f->path, strerror(errno));
+}
+
+wk_status wk__folder_metrics(wk__folder *f, int64_t step, int64_t epoch, const wk_logged *values, int count) {
+    if (!f->csv) return WK_OK;
+    for (int i = 0; i < count; i++) {
+        int c = 0;
+        while (c < f->columns && strcmp(f->column[c], values[i].name) != 0) c++;
+        if (c == f->columns) WK_TRY(add_column(f, values[i].name));
+    }
+    WK_TRY(write_row(f, step, epoch, values, count));
     double now = wk_wall_time();
-    for (size_t i = 0; i < WK_COUNT(scalars); i++)
-        if (!isnan(scalars[i].value))
-            WK_TRY(wk__event_file_scalar(f->events, now, m->step, scalars[i].tag, (float)scalars[i].value));
+    for (int i = 0; i < count; i++) {
+        char tag[100];
+        wk__metric_tag(values[i].name, tag, sizeof tag);
+        WK_TRY(wk__event_file_scalar(f->events, now, step, tag, (float)values[i].value));
+    }
     return wk__event_file_flush(f->events);
 }

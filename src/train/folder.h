@@ -6,19 +6,16 @@
 #include "io/event_file.h"
 #include "train/checkpoint.h"
 
+enum { WK__MOST_COLUMNS = 96 };
 typedef struct wk__folder {
     char *path;
     bool is_locked;
     int lock; /* a descriptor of the directory */
     FILE *log, *csv;
+    char *column[WK__MOST_COLUMNS]; /* of metrics.csv, behind step and epoch */
+    int columns;
     wk__event_file *events;
 } wk__folder;
-
-/* One row of metrics; NAN where a value is not known at this step. */
-typedef struct wk__metrics {
-    int64_t step, epoch;
-    double lr, train_loss, images_per_second, val_loss, val_accuracy;
-} wk__metrics;
 
 /* PATH/checkpoints/NAME.safetensors; free with wk_free. */
 WK_API char *wk__checkpoint_path(const char *folder, const char *name);
@@ -34,6 +31,9 @@ void wk__folder_close(wk__folder *folder);
 void wk__folder_say(wk__folder *folder, const char *format, ...) WK_PRINTF(2, 3);
 /* The same to log.txt alone. */
 void wk__folder_note(wk__folder *folder, const char *line);
-wk_status wk__folder_metrics(wk__folder *folder, const wk__metrics *metrics);
+/* A row of metrics.csv and of the event file. */
+wk_status wk__folder_metrics(wk__folder *folder, int64_t step, int64_t epoch, const wk_logged *values, int count);
+/* The name of a metric's scalar in event files. */
+void wk__metric_tag(const char *name, char *tag, size_t size);
 
 #endif

@@ -1,148 +1,213 @@
 /* registry.c: names in a run's file, and what they build. */
-#include "train/builtin.h"
-#include "train/config.h"
+#include "train/registry.h"
 
-#include <float.h>
+#include "train/builtin.h"
+
 #include <string.h>
 #include <strings.h>
 
-enum { MOST = 256 };
-static const wk_model_entry *models[MOST];
-static const wk_data_entry *datas[MOST];
-static size_t model_count, data_count;
+enum { MOST = 512, MOST_ARGS = 64 };
+const char *const wk__kind_names[WK__KINDS] = { "model",    "data",     "loss",   "optimizer",
+                                                "schedule", "callback", "logger", "wrapper" };
+/* Names of things where a file may write either case, as torch.optim's. */
+static const bool any_case[WK__KINDS] = { [WK__KIND_OPTIMIZER] = true, [WK__KIND_SCHEDULE] = true };
+static const wk_entry *table[WK__KINDS][MOST];
+static size_t counts[WK__KINDS];
 
-__attribute__((constructor)) static void add_builtin(void) {
-    for (size_t i = 0; wk__builtin_models[i].name; i++) models[model_count++] = &wk__builtin_models[i];
-    for (size_t i = 0; wk__builtin_data[i].name; i++) datas[data_count++] = &wk__builtin_data[i];
+static void add_builtin(wk__kind kind, const void *entries, size_t size) {
+    const char *at = entries;
+    for (; ((const wk_entry *)(const void *)at)->name; at += size)
+        table[kind][counts[kind]++] = (const wk_entry *)(const void *)at;
 }
 
-const wk_model_entry *wk__find_model(const char *name) {
-    for (size_t i = 0; i < model_count; i++)
-        if (strcmp(models[i]->name, name) == 0) return models[i];
+__attribute__((constructor)) static void add_all_builtin(void) {
+    add_builtin(WK__KIND_MODEL, wk__builtin_models, sizeof wk__builtin_models[0]);
+    add_builtin(WK__KIND_DATA, wk__builtin_data, sizeof wk__builtin_data[0]);
+    add_builtin(WK__KIND_LOSS, wk__builtin_losses, sizeof wk__builtin_losses[0]);
+    add_builtin(WK__KIND_OPTIMIZER, wk__builtin_optimizers, sizeof wk__builtin_optimizers[0]);
+    add_builtin(WK__KIND_SCHEDULE, wk__builtin_schedules, sizeof wk__builtin_schedules[0]);
+    add_builtin(WK__KIND_CALLBACK, wk__builtin_callbacks, sizeof wk__builtin_callbacks[0]);
+    add_builtin(WK__KIND_LOGGER, wk__builtin_loggers, sizeof wk__builtin_loggers[0]);
+    add_builtin(WK__KIND_WRAPPER, wk__builtin_wrappers, sizeof wk__builtin_wrappers[0]);
+}
+
+const wk_entry *wk__entry_find(wk__kind kind, const char *name) {
+    for (size_t i = 0; i < counts[kind]; i++) {
+        const char *known = table[kind][i]->name;
+        if (strcmp(known, name) == 0 || (any_case[kind] && strcasecmp(known, name) == 0)) return table[kind][i];
+    }
     return NULL;
 }
 
-const wk_data_entry *wk__find_data(const char *name) {
-    for (size_t i = 0; i < data_count; i++)
-        if (strcmp(datas[i]->name, name) == 0) return datas[i];
-    return NULL;
+size_t wk__entry_count(wk__kind kind) {
+    return counts[kind];
 }
 
-size_t wk__model_names(const char **names, size_t most) {
-    size_t n = 0;
-    for (; n < model_count && n < most; n++) names[n] = models[n]->name;
-    return n;
+const wk_entry *wk__entry_at(wk__kind kind, size_t i) {
+    return table[kind][i];
 }
 
-size_t wk__data_names(const char **names, size_t most) {
-    size_t n = 0;
-    for (; n < data_count && n < most; n++) names[n] = datas[n]->name;
-    return n;
-}
-
-wk_status wk_register_model(const wk_model_entry *entry) {
-    if (wk__find_model(entry->name)) return wk_fail(WK_EXISTS, "a model \"%s\" is registered already", entry->name);
-    if (model_count == MOST) return wk_fail(WK_STATE, "the table of models is full (%d)", MOST);
-    models[model_count++] = entry;
+static wk_status add(wk__kind kind, int api, const wk_entry *entry) {
+    if (api != WK_TRAIN_API)
+        return wk_fail(WK_FORMAT, "%s \"%s\" was compiled for version %d of wick/train, this is %d: compile it again",
+                       wk__kind_names[kind], entry->name, api, WK_TRAIN_API);
+    if (wk__entry_find(kind, entry->name))
+        return wk_fail(WK_EXISTS, "%s \"%s\" is registered already", wk__kind_names[kind], entry->name);
+    if (counts[kind] == MOST)
+        return wk_fail(WK_STATE, "the table of %s names is full (%d)", wk__kind_names[kind], MOST);
+    table[kind][counts[kind]++] = entry;
     return WK_OK;
 }
 
-wk_status wk_register_data(const wk_data_entry *entry) {
-    if (wk__find_data(entry->name)) return wk_fail(WK_EXISTS, "data \"%s\" is registered already", entry->name);
-    if (data_count == MOST) return wk_fail(WK_STATE, "the table of data is full (%d)", MOST);
-    datas[data_count++] = entry;
-    return WK_OK;
+#define REGISTER(lower, UPPER)                                                      \
+    wk_status wk_register_##lower##_for(int api, const wk_##lower##_entry *entry) { \
+        return add(WK__KIND_##UPPER, api, &entry->about);                           \
+    }
+REGISTER(model, MODEL)
+REGISTER(data, DATA)
+REGISTER(loss, LOSS)
+REGISTER(optimizer, OPTIMIZER)
+REGISTER(schedule, SCHEDULE)
+REGISTER(callback, CALLBACK)
+REGISTER(logger, LOGGER)
+REGISTER(wrapper, WRAPPER)
+
+/* ---- checking a spec ---- */
+
+static wk_status unknown_name(wk__kind kind, const wk__spec *spec) {
+    const char *names[MOST];
+    wk_text known = { 0 };
+    for (size_t i = 0; i < counts[kind]; i++) {
+        names[i] = table[kind][i]->name;
+        wk_text_printf(&known, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *near = wk__nearest(spec->name, names, counts[kind]);
+    const wk__yaml_node *at = wk__yaml_find(spec->section.node, "name");
+    wk_status status = wk__yaml_fail(spec->section.document, at, "unknown %s \"%s\"%s%s%s (known: %s)",
+                                     wk__kind_names[kind], spec->name, near ? "; did you mean \"" : "",
+                                     near ? near : "", near ? "\"?" : "", wk_text_get(&known));
+    wk_text_free(&known);
+    return status;
+}
+
+static wk_status check_args(wk__kind kind, const wk_entry *entry, const wk__spec *spec) {
+    static const char *const of_data[] = { "batch_size", "workers" }; /* the trainer reads them */
+    const char *names[MOST_ARGS];
+    size_t count = 0;
+    for (const wk_arg *arg = entry->args; arg && arg->name && count < MOST_ARGS - WK_COUNT(of_data); arg++) {
+        names[count++] = arg->name;
+        if (!arg->otherwise && !wk_config_has(&spec->args, arg->name))
+            return wk__yaml_fail(spec->section.document, spec->section.node, "%s \"%s\" needs the arg \"%s\"%s%s",
+                                 wk__kind_names[kind], entry->name, arg->name, arg->what ? ": " : "",
+                                 arg->what ? arg->what : "");
+    }
+    for (size_t i = 0; kind == WK__KIND_DATA && i < WK_COUNT(of_data); i++) names[count++] = of_data[i];
+    if (!spec->args.node) return WK_OK;
+    char where[200];
+    (void)snprintf(where, sizeof where, "the args of %s \"%s\"", wk__kind_names[kind], spec->name);
+    return wk__yaml_known(spec->args.document, spec->args.node, where, names, count);
+}
+
+const wk_entry *wk__entry_of(wk__kind kind, const wk__spec *spec) {
+    const wk_entry *entry = wk__entry_find(kind, spec->name);
+    if (!entry) {
+        (void)unknown_name(kind, spec);
+        return NULL;
+    }
+    return check_args(kind, entry, spec) == WK_OK ? entry : NULL;
 }
 
 /* ---- building ---- */
 
-wk_module *wk__build_model(const wk__run_config *c) {
-    const wk_model_entry *entry = wk__find_model(c->model.name);
-    wk_module *model = entry->build(&c->model.args);
-    if (model && !wk_failed()) return model;
+/* The struct of the entry that a spec names. */
+#define ENTRY(type, entry) ((const type *)(const void *)(entry))
+
+static const wk_entry *entry_under(wk__kind kind, const wk_config *config, const char *key, wk__spec *spec) {
+    if (wk_failed() || wk__spec_read(config, key, true, spec) != WK_OK) return NULL;
+    return wk__entry_of(kind, spec);
+}
+
+/* What a builder gave, unless it left an error. */
+static bool is_built(wk__kind kind, const wk__spec *spec, const void *built) {
+    if (built && !wk_failed()) return true;
+    if (!wk_failed())
+        (void)wk__yaml_fail(spec->section.document, spec->section.node, "%s \"%s\": its builder gave nothing",
+                            wk__kind_names[kind], spec->name);
+    else if (kind == WK__KIND_MODEL || wk_error_code() != WK_CONFIG)
+        wk_error_prefix("%s \"%s\"", wk__kind_names[kind], spec->name);
+    return false;
+}
+
+wk_module *wk_make_model(const wk_config *config, const char *key) {
+    wk__spec spec;
+    const wk_entry *entry = entry_under(WK__KIND_MODEL, config, key, &spec);
+    wk_module *model = entry ? ENTRY(wk_model_entry, entry)->build(&spec.args) : NULL;
+    if (!entry || is_built(WK__KIND_MODEL, &spec, model)) return model;
     wk_module_destroy(model);
-    wk_error_prefix("model \"%s\"", c->model.name);
     return NULL;
 }
 
-wk_status wk__build_data(const wk__run_config *c, wk_dataset **train, wk_dataset **evaluation) {
-    *train = *evaluation = NULL;
-    const wk_data_entry *entry = wk__find_data(c->data.name);
-    wk_status status = entry->build(&c->data.args, train, evaluation);
+wk_loss *wk_make_loss(const wk_config *config, const char *key) {
+    wk__spec spec;
+    const wk_entry *entry = entry_under(WK__KIND_LOSS, config, key, &spec);
+    wk_loss *loss = entry ? ENTRY(wk_loss_entry, entry)->build(&spec.args) : NULL;
+    if (!entry || is_built(WK__KIND_LOSS, &spec, loss)) return loss;
+    wk_loss_destroy(loss);
+    return NULL;
+}
+
+wk_optim *wk_make_optimizer(const wk_config *config, const char *key, wk_named_tensors parameters) {
+    wk__spec spec;
+    const wk_entry *entry = entry_under(WK__KIND_OPTIMIZER, config, key, &spec);
+    wk_optim *optim = entry ? ENTRY(wk_optimizer_entry, entry)->build(&spec.args, parameters) : NULL;
+    if (!entry || is_built(WK__KIND_OPTIMIZER, &spec, optim)) return optim;
+    wk_optim_destroy(optim);
+    return NULL;
+}
+
+wk_status wk_make_schedule(const wk_config *config, const char *key, const wk_schedule_site *site,
+                           wk_built_schedule *built) {
+    wk__spec spec;
+    *built = (wk_built_schedule){ 0 };
+    const wk_entry *entry = entry_under(WK__KIND_SCHEDULE, config, key, &spec);
+    if (!entry) return wk_error_code();
+    wk_status status = ENTRY(wk_schedule_entry, entry)->build(&spec.args, site, built);
     return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }
 
-static const char *const optimizer_names[] = { "SGD", "Adam", "AdamW" };
-
-wk_optim *wk__build_optimizer(const wk__run_config *c, wk_module *model) {
-    static const char *const sgd_args[] = { "lr", "momentum", "dampening", "weight_decay", "nesterov", NULL };
-    static const char *const adam_args[] = { "lr", "beta1", "beta2", "eps", "weight_decay", NULL };
-    const wk__spec *spec = &c->optimizer;
-    const wk_config *args = &spec->args;
-    wk_named_tensors parameters = model ? wk_parameters(model) : (wk_named_tensors){ 0 };
-    double decay = wk_config_double(args, "weight_decay", 0, DBL_MAX, -1);
-    double lr = wk_config_double(args, "lr", DBL_MIN, DBL_MAX, 1e-3);
-    bool has_decay = decay >= 0;
-    if (strcasecmp(spec->name, "SGD") == 0) {
-        if (wk__check_args(spec, "optimizer", sgd_args) != WK_OK) return NULL;
-        wk_sgd_opts opts = { .lr = lr,
-                             .momentum = wk_config_double(args, "momentum", 0, DBL_MAX, 0),
-                             .dampening = wk_config_double(args, "dampening", 0, DBL_MAX, 0),
-                             .weight_decay = has_decay ? decay : 0,
-                             .nesterov = wk_config_bool(args, "nesterov", false) };
-        return wk_sgd(parameters, opts);
-    }
-    bool is_adamw = strcasecmp(spec->name, "AdamW") == 0;
-    if (!is_adamw && strcasecmp(spec->name, "Adam") != 0) {
-        (void)wk__unknown_name(spec, "optimizer", optimizer_names, WK_COUNT(optimizer_names));
-        return NULL;
-    }
-    if (wk__check_args(spec, "optimizer", adam_args) != WK_OK) return NULL;
-    wk_optional beta1 = WK_SET(wk_config_double(args, "beta1", 0, 1, 0.9)),
-                beta2 = WK_SET(wk_config_double(args, "beta2", 0, 1, 0.999));
-    double eps = wk_config_double(args, "eps", DBL_MIN, DBL_MAX, 1e-8);
-    const wk_adamw_opts adamw = {
-        .lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = { has_decay, decay }
-    };
-    const wk_adam_opts adam = {
-        .lr = lr, .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = has_decay ? decay : 0
-    };
-    return is_adamw ? wk_adamw(parameters, adamw) : wk_adam(parameters, adam);
+wk_status wk_make_data(const wk_config *config, const char *key, wk_dataset **train, wk_dataset **evaluation) {
+    wk__spec spec;
+    *train = *evaluation = NULL;
+    const wk_entry *entry = entry_under(WK__KIND_DATA, config, key, &spec);
+    if (!entry) return wk_error_code();
+    wk_status status = ENTRY(wk_data_entry, entry)->build(&spec.args, train, evaluation);
+    if (status == WK_OK && is_built(WK__KIND_DATA, &spec, *train)) return WK_OK;
+    wk_dataset_destroy(*train);
+    wk_dataset_destroy(*evaluation);
+    *train = *evaluation = NULL;
+    return wk_failed() ? wk_error_code() : status;
 }
 
-wk_status wk__build_schedule(const wk__run_config *c, const wk_optim *optimizer, int64_t total_steps,
-                             wk_schedule *schedule) {
-    static const char *const names[] = { "constant", "StepLR", "cosine" };
-    static const char *const step_args[] = { "step_size", "gamma", NULL },
-                             *const cosine_args[] = { "warmup_steps", "min_lr", NULL }, *const none[] = { NULL };
-    *schedule = (wk_schedule){ .base_lr = wk_optim_lr(optimizer) };
-    if (!c->has_schedule) return WK_OK;
-    const wk__spec *spec = &c->schedule;
-    if (strcasecmp(spec->name, "constant") == 0) return wk__check_args(spec, "schedule", none);
-    if (strcasecmp(spec->name, "StepLR") == 0) {
-        WK_TRY(wk__check_args(spec, "schedule", step_args));
-        schedule->kind = WK_SCHEDULE_STEP;
-        schedule->step_size = wk_config_int(&spec->args, "step_size", 1, INT64_MAX, 1);
-        schedule->gamma = WK_SET(wk_config_double(&spec->args, "gamma", 0, DBL_MAX, 0.1));
-    } else if (strcasecmp(spec->name, "cosine") == 0) {
-        WK_TRY(wk__check_args(spec, "schedule", cosine_args));
-        schedule->kind = WK_SCHEDULE_COSINE;
-        schedule->warmup_steps = wk_config_int(&spec->args, "warmup_steps", 0, INT64_MAX, 0);
-        schedule->min_lr = wk_config_double(&spec->args, "min_lr", 0, DBL_MAX, 0);
-        schedule->total_steps = total_steps;
-    } else {
-        return wk__unknown_name(spec, "schedule", names, WK_COUNT(names));
-    }
-    return wk_failed() ? wk_error_code() : WK_OK;
+wk_callback *wk__make_callback(const wk__spec *spec) {
+    const wk_entry *entry = wk__entry_of(WK__KIND_CALLBACK, spec);
+    wk_callback *callback = entry ? ENTRY(wk_callback_entry, entry)->build(&spec->args) : NULL;
+    if (!entry || is_built(WK__KIND_CALLBACK, spec, callback)) return callback;
+    wk_callback_destroy(callback);
+    return NULL;
 }
 
-wk_status wk__build_loss(const wk__run_config *c, wk_cross_entropy_opts *opts) {
-    static const char *const names[] = { "cross_entropy" };
-    static const char *const args[] = { "label_smoothing", NULL };
-    *opts = (wk_cross_entropy_opts){ 0 };
-    if (!c->loss.name) return WK_OK;
-    if (strcmp(c->loss.name, "cross_entropy") != 0) return wk__unknown_name(&c->loss, "loss", names, 1);
-    WK_TRY(wk__check_args(&c->loss, "loss", args));
-    opts->label_smoothing = wk_config_double(&c->loss.args, "label_smoothing", 0, 0.999, 0);
-    return wk_failed() ? wk_error_code() : WK_OK;
+wk_logger *wk__make_logger(const wk__spec *spec) {
+    const wk_entry *entry = wk__entry_of(WK__KIND_LOGGER, spec);
+    wk_logger *logger = entry ? ENTRY(wk_logger_entry, entry)->build(&spec->args) : NULL;
+    if (!entry || is_built(WK__KIND_LOGGER, spec, logger)) return logger;
+    wk_logger_destroy(logger);
+    return NULL;
+}
+
+wk_wrapper *wk__make_wrapper(const wk__spec *spec, const wk_config *run) {
+    const wk_entry *entry = wk__entry_of(WK__KIND_WRAPPER, spec);
+    wk_wrapper *wrapper = entry ? ENTRY(wk_wrapper_entry, entry)->build(&spec->args, run) : NULL;
+    if (!entry || is_built(WK__KIND_WRAPPER, spec, wrapper)) return wrapper;
+    wk_wrapper_destroy(wrapper);
+    return NULL;
 }

@@ -13,8 +13,7 @@ typedef enum wk__start { WK__START_NEW, WK__START_OVERWRITE, WK__START_RESUME } 
  * number of a signal, rank 0 saves after the step under way and the run ends with WK_CANCELLED; an alarm that guards
  * the end of the step is taken back first. */
 wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start, const volatile sig_atomic_t *stop);
-/* Loss and accuracy of a checkpoint on the evaluation data. */
-wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, double *loss,
-                                  double *accuracy);
+/* Validate a checkpoint and print what that logs, "loss 0.25", on rank 0. */
+wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group, const char *checkpoint, FILE *out);
 
 #endif

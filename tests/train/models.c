@@ -29,7 +29,7 @@ static wk_module *build(const char *model) {
     write_bytes(path, text, (size_t)size);
     wk__run_config config;
     if (wk__run_config_load(&config, path, NULL, 0) != WK_OK) return NULL;
-    wk_module *module = wk__build_model(&config);
+    wk_module *module = wk_make_model(&config.root, "model");
     wk__run_config_free(&config);
     return module;
 }

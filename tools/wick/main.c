@@ -56,6 +56,8 @@ static const command commands[] = {
     { "tracker", wk_tracker_main, NULL, "what runs noted about themselves", "wick tracker list jobs", false },
     { "train", NULL, "wk_train_main", "train a model", "wick train -c examples/fashion_mnist/config.yaml", false },
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
+    { "config", NULL, "wk_config_main", "where the values of a run's file come from",
+      "wick config explain trainer.max_epochs -c examples/fashion_mnist/config.yaml", false },
     { "ckpt", NULL, "wk_ckpt_main", "look at checkpoints, compare and convert them",
       "wick ckpt convert model.pt model.safetensors", false },
     { "tokenize", NULL, "wk_tokenize_main", "text as tokens, and back", "wick tokenize bert/ \"Hello, world!\"",

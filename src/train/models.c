@@ -1,4 +1,4 @@
-/* builtin.c: the models and data that come with Wick. */
+/* models.c: the models that come with Wick, by the names that a run's file gives them. */
 #include "train/builtin.h"
 
 #include "base/base.h"
@@ -7,9 +7,29 @@
 #include <float.h>
 #include <string.h>
 
-/* ---- models ---- */
+/* in_dim, out_dim, hidden_list: as many hidden layers as the list is long. */
+static wk_module *build_listed_mlp(const wk_config *args) {
+    int64_t widths[32], in = wk_config_int(args, "in_dim", 1, 1 << 24, 784);
+    int64_t out = wk_config_int(args, "out_dim", 1, 1 << 20, 10);
+    int count = wk_config_ints(args, "hidden_list", widths, (int)WK_COUNT(widths));
+    for (int i = 0; i < count && !wk_failed(); i++)
+        if (widths[i] < 1)
+            (void)wk_config_fail(args, "hidden_list", "a width is %lld, expected at least 1", (long long)widths[i]);
+    wk_module *all = wk_failed() ? NULL : wk_nn_sequential_of(NULL, 0);
+    const wk_layer_opts plain = { 0 };
+    (void)wk_module_append(all, wk_nn_flatten());
+    for (int i = 0; i < count && all; i++) {
+        (void)wk_module_append(all, wk_nn_linear(in, widths[i], plain));
+        (void)wk_module_append(all, wk_nn_relu());
+        in = widths[i];
+    }
+    if (all) (void)wk_module_append(all, wk_nn_linear(in, out, plain));
+    return all;
+}
 
 static wk_module *build_mlp(const wk_config *args) {
+    if (wk_config_has(args, "in_dim") || wk_config_has(args, "out_dim") || wk_config_has(args, "hidden_list"))
+        return build_listed_mlp(args);
     const wk_mlp_opts opts = { .in_features = wk_config_int(args, "in_features", 1, 1 << 24, 784),
                                .hidden = wk_config_int(args, "hidden", 1, 1 << 20, 128),
                                .classes = wk_config_int(args, "classes", 1, 1 << 20, 10) };
@@ -85,6 +105,14 @@ static wk_module *build_resnet(const wk_config *args) {
     return wk_failed() ? NULL : wk_resnet(opts);
 }
 
+/* The grey-scale network of the LIIF-style trainers: torchvision's, but for its first convolution's channels. */
+static wk_module *build_resnet18(const wk_config *args) {
+    const wk_resnet_opts opts = { .depth = 18,
+                                  .in_channels = wk_config_int(args, "in_channels", 1, 1 << 16, 1),
+                                  .classes = wk_config_int(args, "num_classes", 1, 1 << 20, 10) };
+    return wk_failed() ? NULL : wk_resnet(opts);
+}
+
 static wk_module *build_mobilenet_v2(const wk_config *args) {
     const wk_mobilenet_v2_opts opts = { .in_channels = size_of(args, "in_channels"),
                                         .classes = size_of(args, "classes"),
@@ -128,74 +156,87 @@ static wk_module *build_vit(const wk_config *args) {
     return wk_fail_null(WK_INVALID, "size is \"%s\", expected b_16, b_32, l_16, l_32 or h_14", size);
 }
 
-static const char *const mlp_args[] = { "in_features", "hidden", "classes", NULL };
-static const char *const cnn_args[] = { "in_channels", "image_size", "classes", "dropout", NULL };
-static const char *const cnn_bn_args[] = { "in_channels", "image_size", "classes", NULL };
-static const char *const vgg_args[] = { "depth", "batch_norm", "in_channels", "classes", "hidden", "dropout", NULL };
-static const char *const resnet_args[] = {
-    "depth", "in_channels", "classes", "zero_init_residual", "small_images", NULL
+static const wk_arg mlp_args[] = {
+    { "in_features", WK_ARG_INT, "784", NULL },
+    { "hidden", WK_ARG_INT, "128", NULL },
+    { "classes", WK_ARG_INT, "10", NULL },
+    { "in_dim", WK_ARG_INT, "784", "with hidden_list: features" },
+    { "out_dim", WK_ARG_INT, "10", "and classes" },
+    { "hidden_list", WK_ARG_LIST, "", "widths of hidden layers, as many as wanted" },
+    { NULL, WK_ARG_INT, NULL, NULL },
 };
-static const char *const mobilenet_v2_args[] = { "in_channels", "classes", "width_mult", "dropout", NULL };
-static const char *const convnext_args[] = {
-    "size", "in_channels", "classes", "stochastic_depth", "layer_scale", NULL
+static const wk_arg cnn_args[] = {
+    { "in_channels", WK_ARG_INT, "1", NULL }, { "image_size", WK_ARG_INT, "28", NULL },
+    { "classes", WK_ARG_INT, "10", NULL },    { "dropout", WK_ARG_BOOL, "true", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
 };
-static const char *const vit_args[] = { "size",       "patch",       "layers",  "heads",   "width", "feedforward",
-                                        "image_size", "in_channels", "classes", "dropout", NULL };
+static const wk_arg cnn_bn_args[] = {
+    { "in_channels", WK_ARG_INT, "1", NULL },
+    { "image_size", WK_ARG_INT, "28", NULL },
+    { "classes", WK_ARG_INT, "10", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg lenet_args[] = {
+    { "in_channels", WK_ARG_INT, "1", NULL },
+    { "image_size", WK_ARG_INT, "28", NULL },
+    { "classes", WK_ARG_INT, "10", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg vgg_args[] = {
+    { "depth", WK_ARG_INT, "16", NULL },      { "batch_norm", WK_ARG_BOOL, "false", NULL },
+    { "in_channels", WK_ARG_INT, "3", NULL }, { "classes", WK_ARG_INT, "1000", NULL },
+    { "hidden", WK_ARG_INT, "4096", NULL },   { "dropout", WK_ARG_NUMBER, "0.5", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg resnet_args[] = {
+    { "depth", WK_ARG_INT, "50", NULL },
+    { "in_channels", WK_ARG_INT, "3", NULL },
+    { "classes", WK_ARG_INT, "1000", NULL },
+    { "zero_init_residual", WK_ARG_BOOL, "false", NULL },
+    { "small_images", WK_ARG_BOOL, "false", "a first convolution of 3 x 3 and no pooling" },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg resnet18_args[] = {
+    { "num_classes", WK_ARG_INT, "10", NULL },
+    { "in_channels", WK_ARG_INT, "1", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg mobilenet_v2_args[] = {
+    { "in_channels", WK_ARG_INT, "3", NULL },   { "classes", WK_ARG_INT, "1000", NULL },
+    { "width_mult", WK_ARG_NUMBER, "1", NULL }, { "dropout", WK_ARG_NUMBER, "0.2", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg convnext_args[] = {
+    { "size", WK_ARG_TEXT, "tiny", "tiny, small, base, large" },
+    { "in_channels", WK_ARG_INT, "3", NULL },
+    { "classes", WK_ARG_INT, "1000", NULL },
+    { "stochastic_depth", WK_ARG_NUMBER, "", NULL },
+    { "layer_scale", WK_ARG_NUMBER, "", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+static const wk_arg vit_args[] = {
+    { "size", WK_ARG_TEXT, "b_16", "b_16, b_32, l_16, l_32, h_14" },
+    { "patch", WK_ARG_INT, "", NULL },
+    { "layers", WK_ARG_INT, "", NULL },
+    { "heads", WK_ARG_INT, "", NULL },
+    { "width", WK_ARG_INT, "", NULL },
+    { "feedforward", WK_ARG_INT, "", NULL },
+    { "image_size", WK_ARG_INT, "", NULL },
+    { "in_channels", WK_ARG_INT, "", NULL },
+    { "classes", WK_ARG_INT, "", NULL },
+    { "dropout", WK_ARG_NUMBER, "0", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
 const wk_model_entry wk__builtin_models[] = {
-    { "mlp", mlp_args, build_mlp },
-    { "cnn", cnn_args, build_cnn },
-    { "cnn_bn", cnn_bn_args, build_cnn_bn },
-    { "lenet", cnn_bn_args, build_lenet },
-    { "vgg", vgg_args, build_vgg },
-    { "resnet", resnet_args, build_resnet },
-    { "mobilenet_v2", mobilenet_v2_args, build_mobilenet_v2 },
-    { "convnext", convnext_args, build_convnext },
-    { "vit", vit_args, build_vit },
-    { NULL, NULL, NULL },
-};
-
-/* ---- data ---- */
-
-static wk_dataset *open_split(const wk_config *args, const char *split, int64_t limit) {
-    const char *root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist");
-    double mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
-           deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1);
-    int64_t classes = wk_config_int(args, "classes", 1, 256, 10);
-    if (wk_failed()) return NULL;
-    static const char *const endings[] = { "", ".gz" };
-    wk_dataset *dataset = NULL;
-    for (size_t i = 0; i < WK_COUNT(endings) && !dataset; i++) {
-        char *images = wk_format("%s/%s-images-idx3-ubyte%s", root, split, endings[i]);
-        char *labels = wk_format("%s/%s-labels-idx1-ubyte%s", root, split, endings[i]);
-        FILE *there = images && labels ? fopen(images, "rb") : NULL;
-        if (there) (void)fclose(there);
-        if (there || i + 1 == WK_COUNT(endings)) {
-            wk_idx_opts opts = { images, labels, mean, deviation, (int)classes, limit };
-            dataset = wk_idx_dataset(opts);
-            if (!dataset && wk_error_code() == WK_IO)
-                wk_error_prefix("data \"idx\" (root %s; Fashion-MNIST comes with the package dataset-fashion-mnist, "
-                                "see tools/install-deps)",
-                                root);
-        }
-        wk_free(images);
-        wk_free(labels);
-        if (there) break;
-    }
-    return dataset;
-}
-
-static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
-    int64_t limit = wk_config_int(args, "limit", 0, INT64_MAX, 0);
-    *train = open_split(args, "train", limit);
-    *evaluation = *train ? open_split(args, "t10k", limit) : NULL;
-    if (*evaluation) return WK_OK;
-    wk_dataset_destroy(*train);
-    *train = NULL;
-    return wk_failed() ? wk_error_code() : WK_INTERNAL;
-}
-
-static const char *const idx_args[] = { "root", "mean", "std", "classes", "limit", "batch_size", "workers", NULL };
-const wk_data_entry wk__builtin_data[] = {
-    { "idx", idx_args, build_idx },
-    { NULL, NULL, NULL },
+    { { "mlp", "fully connected", mlp_args }, build_mlp },
+    { { "cnn", "two convolutions, two linear layers, dropout", cnn_args }, build_cnn },
+    { { "cnn_bn", "the same with batch normalisation", cnn_bn_args }, build_cnn_bn },
+    { { "lenet", "LeNet-5", lenet_args }, build_lenet },
+    { { "vgg", "VGG", vgg_args }, build_vgg },
+    { { "resnet", "ResNet", resnet_args }, build_resnet },
+    { { "resnet18", "ResNet-18 for grey images", resnet18_args }, build_resnet18 },
+    { { "mobilenet_v2", "MobileNetV2", mobilenet_v2_args }, build_mobilenet_v2 },
+    { { "convnext", "ConvNeXt", convnext_args }, build_convnext },
+    { { "vit", "vision transformer", vit_args }, build_vit },
+    { { NULL, NULL, NULL }, NULL },
 };

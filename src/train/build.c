@@ -1,0 +1,176 @@
+/* build.c: from a run's configuration to data, model, optimizers and the lengths of its loops. */
+#include "train/run.h"
+
+#include "train/device.h"
+#include "wick/step.h"
+
+#include <string.h>
+
+static bool same_dims(wk_dims a, wk_dims b) {
+    bool same = a.rank == b.rank;
+    for (int i = 0; same && i < a.rank; i++) same = a.size[i] == b.size[i];
+    return same;
+}
+
+static wk_status check_data(const wk_trainer *t) {
+    const wk_dataset *a = t->train_data, *b = t->val_data;
+    if (!b || (same_dims(a->input_dims, b->input_dims) && a->input_dtype == b->input_dtype && a->classes == b->classes))
+        return WK_OK;
+    return wk_fail(WK_CONFIG,
+                   "data \"%s\": the items to evaluate on are not of the shape, dtype and classes of those to train on",
+                   t->config->data.name);
+}
+
+/* The model is drawn on the CPU: equal seeds, equal weights. */
+static wk_status choose_device(wk_trainer *t) {
+    char own[WK__DEVICE_NAME];
+    if (wk_device_parse(wk__own_device(t->config->device, own), &t->device) == WK_OK)
+        return wk_module_to_device(t->model, t->device);
+    wk_error_prefix("device");
+    return wk_error_code();
+}
+
+static wk_status build_model(wk_trainer *t) {
+    wk_manual_seed(t->config->seed);
+    t->wrapper = wk__make_wrapper(&t->config->wrapper, &t->config->root);
+    if (!t->wrapper) return wk_error_code();
+    t->model = t->wrapper->module;
+    if (!t->model) return wk_fail(WK_CONFIG, "wrapper \"%s\" made no module", t->wrapper->class_->name);
+    WK_TRY(choose_device(t));
+    if (t->config->load_path) WK_TRY(wk__checkpoint_load_model(t->config->load_path, t->model, t->config->load_strict));
+    if (t->wrapper->class_->steps_itself && (t->params->accumulate > 1 || t->params->skip_nan))
+        return wk_fail(WK_CONFIG, "wrapper \"%s\" steps by itself: trainer.%s is not possible with it",
+                       t->wrapper->class_->name, t->params->accumulate > 1 ? "accumulate_grad_batches" : "nan: skip");
+    if (t->wrapper->class_->setup) WK_TRY(t->wrapper->class_->setup(t->wrapper, t));
+    if (t->params->recompute && wk_module_recompute(t->model, true) == 0) {
+        wk__spec model;
+        WK_TRY(wk__spec_read(&t->config->root, "model", false, &model));
+        return wk_fail(WK_CONFIG, "trainer.recompute: model \"%s\" has no blocks that could be run again",
+                       model.name ? model.name : t->wrapper->class_->name);
+    }
+    return WK_OK;
+}
+
+/* ---- loops ---- */
+
+static wk_loader *make_loader(const wk_trainer *t, const wk_dataset *dataset, bool shuffle) {
+    wk_loader_opts opts = {
+        .batch_size = t->batch_size,
+        .sampler = { .rank = t->rank, .ranks = t->ranks, .shuffle = shuffle, .seed = t->config->seed },
+        .workers = (int)t->config->workers,
+    };
+    return wk_loader_create(dataset, opts);
+}
+
+/* dp: what the file calls a batch is that of all ranks together. */
+static wk_status choose_batch_size(wk_trainer *t) {
+    t->batch_size = t->config->batch_size;
+    if (!t->params->split_batch || t->ranks < 2) return WK_OK;
+    if (t->batch_size % t->ranks)
+        return wk_fail(WK_CONFIG, "trainer.strategy dp: a batch of %lld cannot be split among %d ranks",
+                       (long long)t->batch_size, t->ranks);
+    t->batch_size /= t->ranks;
+    return WK_OK;
+}
+
+static wk_status make_loaders(wk_trainer *t) {
+    const wk__params *p = t->params;
+    bool overfits = p->overfit.value > 0;
+    WK_TRY(choose_batch_size(t));
+    t->loader = make_loader(t, t->train_data, !overfits && wk_config_bool(&t->config->data.args, "shuffle", true));
+    if (!t->loader) return wk_error_code();
+    int64_t all = wk_loader_batches(t->loader);
+    t->batches = wk__limit_of(overfits ? p->overfit : p->limit_train, all);
+    t->steps_an_epoch = (t->batches + p->accumulate - 1) / p->accumulate;
+    t->val_interval = p->val_check.is_fraction ? wk__limit_of(p->val_check, t->batches) : (int64_t)p->val_check.value;
+    if (!p->val_check.is_fraction && t->val_interval > t->batches)
+        return wk_fail(WK_CONFIG,
+                       "trainer.val_check_interval is %lld batches, an epoch has %lld: give a part of it, as 0.5",
+                       (long long)t->val_interval, (long long)t->batches);
+    if (!t->val_data || !t->wrapper->class_->validation_step) return WK_OK;
+    t->val_loader = make_loader(t, overfits ? t->train_data : t->val_data, false);
+    if (!t->val_loader) return wk_error_code();
+    t->val_batches = wk__limit_of(overfits ? p->overfit : p->limit_val, wk_loader_batches(t->val_loader));
+    return WK_OK;
+}
+
+static int64_t run_length(const wk_trainer *t) {
+    const wk__standing *s = &t->standing;
+    int64_t epochs = t->params->max_epochs - s->epoch;
+    int64_t left = epochs > 0 ? epochs * t->steps_an_epoch - s->batch / t->params->accumulate : 0;
+    int64_t total = s->step + left;
+    return t->params->max_steps && t->params->max_steps < total ? t->params->max_steps : total;
+}
+
+/* ---- optimizers ---- */
+
+static wk_status default_optimizer(wk_trainer *t) {
+    const wk_config *run = &t->config->root;
+    wk_built_schedule schedule = { 0 };
+    wk_optim *optimizer = wk_make_optimizer(run, "optimizer", wk_parameters(t->model));
+    if (!optimizer) return wk_error_code();
+    const wk_schedule_site site = wk_trainer_schedule_site(t, optimizer);
+    wk_status status = wk_config_has(run, "schedule") ? wk_make_schedule(run, "schedule", &site, &schedule) : WK_OK;
+    if (status == WK_OK) return wk_trainer_add_optimizer(t, optimizer, schedule);
+    wk_optim_destroy(optimizer);
+    return status;
+}
+
+static void drop_optimizers(wk_trainer *t) {
+    for (int i = 0; i < t->optimizers; i++) {
+        wk_lr_destroy(t->driven[i].schedule.lr);
+        wk_free(t->driven[i].schedule.context);
+        wk_optim_destroy(t->driven[i].optimizer);
+    }
+    t->optimizers = 0;
+}
+
+static wk_status make_optimizers(wk_trainer *t) {
+    t->total_steps = run_length(t);
+    t->epochs = t->params->max_epochs;
+    if (t->steps_an_epoch > 0 && t->total_steps / t->steps_an_epoch + 1 < t->epochs)
+        t->epochs = (t->total_steps + t->steps_an_epoch - 1) / t->steps_an_epoch;
+    WK_TRY(t->wrapper->class_->configure_optimizers
+               ? t->wrapper->class_->configure_optimizers(t->wrapper, t, &t->config->root)
+               : default_optimizer(t));
+    if (t->optimizers == 0)
+        return wk_fail(WK_CONFIG, "wrapper \"%s\" configured no optimizer", t->wrapper->class_->name);
+    if (t->params->precision == WK__PRECISION_F16_MIXED) t->scaler = wk_grad_scaler_create((wk_grad_scaler_opts){ 0 });
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* The steps of the whole run, for schedules and the time left; the number of ranks may have changed on the way. */
+wk_status wk__plan_steps(wk_trainer *t) {
+    const wk__standing *s = &t->standing;
+    t->total_steps = run_length(t);
+    if (s->step > 0) wk__schedules_advance(t, s->step - 1, s->epoch); /* an evaluation may come before the next step */
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+wk_status wk__build(wk_trainer *t) {
+    WK_TRY(wk_make_data(&t->config->root, "data", &t->train_data, &t->val_data));
+    WK_TRY(check_data(t));
+    WK_TRY(build_model(t));
+    return make_loaders(t);
+}
+
+wk_status wk__build_optimizers(wk_trainer *t) {
+    WK_TRY(make_optimizers(t));
+    WK_TRY(wk__callbacks_make(t));
+    return WK__HOOK(t, setup);
+}
+
+void wk__tear_down(wk_trainer *t) {
+    wk__callbacks_destroy(t);
+    for (int i = 0; i < t->loggers; i++) wk_logger_destroy(t->logger[i]);
+    wk_ddp_destroy(t->ddp);
+    wk_loader_destroy(t->loader);
+    wk_loader_destroy(t->val_loader);
+    wk_step_forget(NULL); /* plans hold parameters */
+    wk_grad_scaler_destroy(t->scaler);
+    drop_optimizers(t);
+    wk_wrapper_destroy(t->wrapper);
+    wk_dataset_destroy(t->train_data);
+    wk_dataset_destroy(t->val_data);
+    wk__folder_close(&t->folder);
+}

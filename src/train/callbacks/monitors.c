@@ -1,0 +1,101 @@
+/* monitors.c: callbacks that only look: learning rates; memory and processor time.  Lightning's LearningRateMonitor and
+ * DeviceStatsMonitor. */
+#include "train/callbacks/callbacks.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+/* ---- LearningRateMonitor ---- */
+
+const wk_arg wk__lr_monitor_args[] = {
+    { "logging_interval", WK_ARG_TEXT, "step", "step or epoch" },
+    { "log_momentum", WK_ARG_BOOL, "false", NULL },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+
+typedef struct lr_monitor {
+    wk_callback base;
+    bool per_epoch, momentum;
+} lr_monitor;
+
+/* "lr-SGD", "lr-SGD-1" for a second one of the class, "lr-SGD/pg2" for its second group. */
+static wk_status log_one(wk_trainer *t, int i, const char *what, const char *option) {
+    wk_optim *optimizer = wk_trainer_optimizer(t, i);
+    const char *class_name = wk_optim_name(optimizer);
+    int same = 0;
+    for (int k = 0; k < i; k++) same += strcmp(wk_optim_name(wk_trainer_optimizer(t, k)), class_name) == 0;
+    if (!wk_optim_has(optimizer, option)) return WK_OK;
+    for (int group = 0; group < wk_optim_groups(optimizer); group++) {
+        char name[60], number[16] = "", part[16] = "";
+        if (same) (void)snprintf(number, sizeof number, "-%d", same);
+        if (wk_optim_groups(optimizer) > 1) (void)snprintf(part, sizeof part, "/pg%d", group + 1);
+        (void)snprintf(name, sizeof name, "%s-%.20s%s%s", what, class_name, number, part);
+        WK_TRY(wk_trainer_log(t, name, wk_optim_get(optimizer, group, option), (wk_log_opts){ 0 }));
+    }
+    return WK_OK;
+}
+
+static wk_status log_all(const lr_monitor *m, wk_trainer *t) {
+    for (int i = 0; i < wk_trainer_optimizers(t); i++) {
+        const char *momentum = wk_optim_has(wk_trainer_optimizer(t, i), "momentum") ? "momentum" : "beta1";
+        WK_TRY(log_one(t, i, "lr", "lr"));
+        if (m->momentum) WK_TRY(log_one(t, i, "momentum", momentum));
+    }
+    return WK_OK;
+}
+static wk_status after_batch(wk_callback *self, wk_trainer *t) {
+    const lr_monitor *m = (const lr_monitor *)self;
+    return m->per_epoch ? WK_OK : log_all(m, t);
+}
+static wk_status after_epoch(wk_callback *self, wk_trainer *t) {
+    const lr_monitor *m = (const lr_monitor *)self;
+    return m->per_epoch ? log_all(m, t) : WK_OK;
+}
+
+static const wk_callback_class lr_class = { .name = "LearningRateMonitor",
+                                            .size = sizeof(lr_monitor),
+                                            .train_batch_end = after_batch,
+                                            .train_epoch_end = after_epoch,
+                                            .never_stops = true };
+
+wk_callback *wk__lr_monitor_build(const wk_config *args) {
+    static const char *const intervals[] = { "step", "epoch", NULL };
+    lr_monitor *m = (lr_monitor *)wk_callback_create(&lr_class);
+    if (!m) return NULL;
+    m->per_epoch = wk_config_choice(args, "logging_interval", intervals, 0) == 1;
+    m->momentum = wk_config_bool(args, "log_momentum", false);
+    return &m->base;
+}
+
+/* ---- DeviceStatsMonitor ---- */
+
+const wk_arg wk__device_stats_args[] = { { NULL, WK_ARG_INT, NULL, NULL } };
+
+static double seconds(struct timeval t) {
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static wk_status log_stats(wk_callback *self, wk_trainer *t) {
+    (void)self;
+    struct rusage usage;
+    const wk_memory memory = wk_memory_of(wk_trainer_model(t), wk_trainer_optimizer(t, 0));
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return WK_OK;
+    const wk_logged values[] = {
+        { "cpu_seconds", seconds(usage.ru_utime) + seconds(usage.ru_stime) },
+        { "memory_peak_mib", (double)usage.ru_maxrss / 1024 },
+        { "memory_steps_mib", (double)memory.steps / 1048576 },
+        { "memory_cache_mib", (double)memory.cache / 1048576 },
+    };
+    for (size_t i = 0; i < WK_COUNT(values); i++)
+        WK_TRY(wk_trainer_log(t, values[i].name, values[i].value, (wk_log_opts){ 0 }));
+    return WK_OK;
+}
+
+static const wk_callback_class stats_class = {
+    .name = "DeviceStatsMonitor", .size = sizeof(wk_callback), .train_batch_end = log_stats, .never_stops = true
+};
+
+wk_callback *wk__device_stats_build(const wk_config *args) {
+    (void)args;
+    return wk_callback_create(&stats_class);
+}

@@ -1,0 +1,191 @@
+/* datasets.c: the data that comes with Wick, by the names that a run's file gives it. */
+#include "train/builtin.h"
+#include "train/config.h"
+
+#include <float.h>
+#include <string.h>
+
+/* ---- idx: MNIST and its kin ---- */
+
+typedef struct idx_from {
+    const char *who, *root, *hint;
+    double mean, deviation;
+    int classes;
+    int64_t limit;
+} idx_from;
+
+/* The files of a split, raw or gzip; an error that says where they were looked for. */
+static wk_dataset *open_split(const idx_from *from, const char *split) {
+    static const char *const endings[] = { "", ".gz" };
+    wk_dataset *dataset = NULL;
+    for (size_t i = 0; i < WK_COUNT(endings) && !dataset; i++) {
+        char *images = wk_format("%s/%s-images-idx3-ubyte%s", from->root, split, endings[i]);
+        char *labels = wk_format("%s/%s-labels-idx1-ubyte%s", from->root, split, endings[i]);
+        FILE *there = images && labels ? fopen(images, "rb") : NULL;
+        if (there) (void)fclose(there);
+        if (there || i + 1 == WK_COUNT(endings)) {
+            wk_idx_opts opts = { images, labels, from->mean, from->deviation, from->classes, from->limit };
+            dataset = wk_idx_dataset(opts);
+            if (!dataset && wk_error_code() == WK_IO)
+                wk_error_prefix("data \"%s\" (root %s; %s)", from->who, from->root, from->hint);
+        }
+        wk_free(images);
+        wk_free(labels);
+        if (there) break;
+    }
+    return dataset;
+}
+
+static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    const idx_from from = { .who = "idx",
+                            .root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist"),
+                            .hint =
+                                "Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps",
+                            .mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
+                            .deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1),
+                            .classes = (int)wk_config_int(args, "classes", 1, 256, 10),
+                            .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
+    *train = wk_failed() ? NULL : open_split(&from, "train");
+    *evaluation = *train ? open_split(&from, "t10k") : NULL;
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* ---- a part of a dataset's items ---- */
+
+typedef struct part {
+    wk_dataset base;
+    wk_dataset *whole; /* owned by the first part that was made of it */
+    bool owns;
+    int64_t *item;
+} part;
+
+static wk_status part_fetch(const wk_dataset *self, const int64_t *indices, int64_t n, void *input, void *target) {
+    const part *p = (const part *)self;
+    enum { AT_ONCE = 256 };
+    int64_t mapped[AT_ONCE];
+    size_t in = wk_dtype_size(self->input_dtype), out = wk_dtype_size(self->target_dtype);
+    for (int i = 0; i < self->input_dims.rank; i++) in *= (size_t)self->input_dims.size[i];
+    for (int i = 0; i < self->target_dims.rank; i++) out *= (size_t)self->target_dims.size[i];
+    for (int64_t done = 0; done < n; done += AT_ONCE) {
+        int64_t now = n - done < AT_ONCE ? n - done : AT_ONCE;
+        for (int64_t i = 0; i < now; i++) mapped[i] = p->item[indices[done + i]];
+        WK_TRY(p->whole->class_->fetch(p->whole, mapped, now, (char *)input + (size_t)done * in,
+                                       (char *)target + (size_t)done * out));
+    }
+    return WK_OK;
+}
+
+static void part_destroy(wk_dataset *self) {
+    const part *p = (const part *)self;
+    if (p->owns) wk_dataset_destroy(p->whole);
+    wk_free(p->item);
+}
+
+static const wk_dataset_class part_class = { "part", sizeof(part), part_fetch, part_destroy };
+
+static wk_dataset *part_of(wk_dataset *whole, const int64_t *items, int64_t count, bool owns) {
+    part *p = (part *)wk_dataset_create(&part_class);
+    int64_t *copy = p ? wk_alloc((size_t)count * sizeof *copy) : NULL;
+    if (!copy) {
+        wk_dataset_destroy((wk_dataset *)p);
+        return NULL;
+    }
+    memcpy(copy, items, (size_t)count * sizeof *copy);
+    p->base = *whole;
+    p->base.class_ = &part_class;
+    p->base.count = count;
+    p->whole = whole;
+    p->owns = owns;
+    p->item = copy;
+    return &p->base;
+}
+
+/* ---- mnist-ds, mnist-dm: the data of the LIIF-style trainers ---- */
+
+static wk_dataset *open_mnist(const wk_config *args, bool train) {
+    const char *root = wk_config_string(args, "root_dir", NULL);
+    if (!root) return NULL;
+    char *raw = wk_format("%s/MNIST/raw", root);
+    idx_from from = { .who = "mnist",
+                      .root = raw,
+                      .hint = "train-images-idx3-ubyte and its fellows, raw or .gz, are expected there",
+                      .mean = 0.1307,
+                      .deviation = 0.3081,
+                      .classes = 10,
+                      .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
+    wk_dataset *dataset = raw && !wk_failed() ? open_split(&from, train ? "train" : "t10k") : NULL;
+    wk_free(raw);
+    return dataset;
+}
+
+static wk_status build_mnist_ds(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    *evaluation = NULL;
+    *train = open_mnist(args, wk_config_bool(args, "train", true));
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* A twelfth of the training images, drawn by chance, is kept for validation: 5,000 of 60,000. */
+static wk_status build_mnist_dm(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    uint64_t seed = (uint64_t)wk_config_int(args, "split_seed", 0, INT64_MAX, 0);
+    wk_dataset *whole = open_mnist(args, true);
+    if (!whole) return wk_error_code();
+    int64_t kept = whole->count - whole->count / 12, *order = wk_alloc((size_t)whole->count * sizeof *order);
+    wk_generator *generator = order ? wk_alloc(sizeof *generator) : NULL;
+    if (generator && kept < whole->count) {
+        wk_generator_seed(generator, seed);
+        wk_random_permutation(generator, order, whole->count);
+        *evaluation = part_of(whole, order + kept, whole->count - kept, false);
+        *train = *evaluation ? part_of(whole, order, kept, true) : NULL;
+    } else if (generator) {
+        (void)wk_config_fail(args, "root_dir", "%lld images are too few to keep a twelfth for validation",
+                             (long long)whole->count);
+    }
+    if (!*train) wk_dataset_destroy(whole);
+    wk_free(generator);
+    wk_free(order);
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* ---- datasets: one spec to train on, another to evaluate on ---- */
+
+static wk_status build_datasets(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    wk_dataset *unused = NULL;
+    WK_TRY(wk_make_data(args, "train", train, &unused));
+    wk_dataset_destroy(unused);
+    if (!wk_config_has(args, "val")) return WK_OK;
+    WK_TRY(wk_make_data(args, "val", evaluation, &unused));
+    wk_dataset_destroy(unused);
+    return WK_OK;
+}
+
+/* Common to all data: batch_size, workers, and shuffle, which the trainer reads. */
+#define COMMON                                                                        \
+    { "batch_size", WK_ARG_INT, "64", "items a rank takes at a time" },               \
+        { "workers", WK_ARG_INT, "1", "threads that fetch batches" },                 \
+        { "shuffle", WK_ARG_BOOL, "true", "train in another order in each epoch" }, { \
+        NULL, WK_ARG_INT, NULL, NULL                                                  \
+    }
+static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/fashion-mnist", "folder of IDX files" },
+                                   { "mean", WK_ARG_NUMBER, "0", "inputs are (value / 255 - mean) / std" },
+                                   { "std", WK_ARG_NUMBER, "1", NULL },
+                                   { "classes", WK_ARG_INT, "10", NULL },
+                                   { "limit", WK_ARG_INT, "0", "the first items alone; 0: all" },
+                                   COMMON };
+static const wk_arg mnist_ds_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },
+                                        { "train", WK_ARG_BOOL, "true", "the training images; else the test images" },
+                                        { "limit", WK_ARG_INT, "0", NULL },
+                                        COMMON };
+static const wk_arg mnist_dm_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },
+                                        { "limit", WK_ARG_INT, "0", NULL },
+                                        { "split_seed", WK_ARG_INT, "0", "draws the images kept for validation" },
+                                        COMMON };
+static const wk_arg datasets_args[] = { { "train", WK_ARG_SPEC, NULL, "data to train on" },
+                                        { "val", WK_ARG_SPEC, "", "data whose training items are evaluated on" },
+                                        COMMON };
+const wk_data_entry wk__builtin_data[] = {
+    { { "idx", "images and labels in IDX files: train to train, t10k to evaluate", idx_args }, build_idx },
+    { { "mnist-dm", "MNIST, a twelfth of it kept for validation", mnist_dm_args }, build_mnist_dm },
+    { { "mnist-ds", "one half of MNIST", mnist_ds_args }, build_mnist_ds },
+    { { "datasets", "two data specs", datasets_args }, build_datasets },
+    { { NULL, NULL, NULL }, NULL },
+};

@@ -1,0 +1,114 @@
+/* layouts.c: the layouts of the LIIF-style trainers' files, in the words of this one.
+ *
+ *   data_module, train_wrapper { base: model_spec, loss_spec, optim_spec, scheduler_spec }, trainer_params
+ *   train_dataset, val_dataset { dataset, batch_size, shuffle }, model, optimizer, scheduler, loss, epoch_max,
+ *   epoch_val, epoch_save, load_optimizer, run_step, resume
+ *
+ * Nodes are moved, not copied, so messages still name the line where somebody wrote them.
+ */
+#include "train/config.h"
+
+#include <string.h>
+
+/* Take a member out of its mapping. */
+static wk__yaml_node *detach(wk__yaml_node *parent, const char *key) {
+    wk__yaml_node *before = NULL, *child = parent ? parent->first : NULL;
+    for (; child && strcmp(child->key, key) != 0; child = child->next) before = child;
+    if (!child) return NULL;
+    if (before)
+        before->next = child->next;
+    else
+        parent->first = child->next;
+    if (parent->last == child) parent->last = before;
+    parent->count--;
+    child->next = NULL;
+    return child;
+}
+
+static wk_status move(wk__yaml *document, wk__yaml_node *from, const char *key, wk__yaml_node *to, const char *name) {
+    wk__yaml_node *node = detach(from, key);
+    if (!node) return WK_OK;
+    if (wk__yaml_find(to, name))
+        return wk__yaml_fail_key(document, node, "\"%s\" and \"%s\" say the same thing: keep one", key, name);
+    int line = node->key_line, column = node->key_column;
+    WK_TRY(wk__yaml_append(document, to, name, node));
+    node->key_line = line, node->key_column = column;
+    return WK_OK;
+}
+
+static wk__yaml_node *mapping_in(wk__yaml *document, wk__yaml_node *parent, const char *key) {
+    wk__yaml_node *node = wk__yaml_find(parent, key);
+    if (node) return node->kind == WK__YAML_MAPPING ? node : NULL;
+    node = wk__yaml_new(document, WK__YAML_MAPPING, NULL);
+    return node && wk__yaml_append(document, parent, key, node) == WK_OK ? node : NULL;
+}
+
+static wk_status from_wrapper(wk__yaml *document, wk__yaml_node *root) {
+    static const char *const parts[][2] = { { "model_spec", "model" },
+                                            { "loss_spec", "loss" },
+                                            { "optim_spec", "optimizer" },
+                                            { "scheduler_spec", "schedule" } };
+    WK_TRY(move(document, root, "data_module", root, "data"));
+    WK_TRY(move(document, root, "train_wrapper", root, "wrapper"));
+    WK_TRY(move(document, root, "trainer_params", root, "trainer"));
+    const wk__yaml_node *wrapper = wk__yaml_find(root, "wrapper"), *name = wk__yaml_find(wrapper, "name");
+    wk__yaml_node *args = wk__yaml_find(wrapper, "args");
+    if (!args || !name || name->kind != WK__YAML_SCALAR || strcmp(name->text, "base") != 0) return WK_OK;
+    for (size_t i = 0; i < WK_COUNT(parts); i++) WK_TRY(move(document, args, parts[i][0], root, parts[i][1]));
+    return WK_OK;
+}
+
+/* data: { name: datasets, args: { train: spec, val: spec, batch_size } } */
+static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
+    static const char *const known[] = { "dataset", "batch_size", "shuffle" };
+    wk__yaml_node *train = detach(root, "train_dataset"), *val = detach(root, "val_dataset");
+    if (!train) return val ? wk__yaml_fail_key(document, val, "val_dataset without train_dataset") : WK_OK;
+    WK_TRY(wk__yaml_map(document, train, "train_dataset"));
+    WK_TRY(wk__yaml_known(document, train, "train_dataset", known, WK_COUNT(known)));
+    wk__yaml_node *data = mapping_in(document, root, "data");
+    wk__yaml_node *name = data ? wk__yaml_new(document, WK__YAML_SCALAR, "datasets") : NULL;
+    if (!name || wk__yaml_append(document, data, "name", name) != WK_OK) return wk_error_code();
+    wk__yaml_node *args = mapping_in(document, data, "args");
+    if (!args) return wk_error_code();
+    WK_TRY(move(document, train, "dataset", args, "train"));
+    WK_TRY(move(document, train, "batch_size", args, "batch_size"));
+    WK_TRY(move(document, train, "shuffle", args, "shuffle"));
+    if (!val || wk__yaml_is_null(val)) return WK_OK;
+    WK_TRY(wk__yaml_map(document, val, "val_dataset"));
+    WK_TRY(wk__yaml_known(document, val, "val_dataset", known, WK_COUNT(known)));
+    return move(document, val, "dataset", args, "val"); /* its batch size changes no mean: the trainer's is used */
+}
+
+static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
+    bool is_plain = wk__yaml_find(root, "train_dataset") || wk__yaml_find(root, "epoch_max");
+    if (!is_plain) return WK_OK;
+    WK_TRY(from_datasets(document, root));
+    WK_TRY(move(document, root, "scheduler", root, "schedule"));
+    wk__yaml_node *trainer = mapping_in(document, root, "trainer"),
+                  *checkpoint = mapping_in(document, root, "checkpoint");
+    if (!trainer || !checkpoint) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
+    WK_TRY(move(document, root, "epoch_max", trainer, "max_epochs"));
+    WK_TRY(move(document, root, "epoch_val", trainer, "check_val_every_n_epoch"));
+    WK_TRY(move(document, root, "epoch_save", checkpoint, "every_n_epochs"));
+    /* A checkpoint here always brings optimizer and schedule back: false would be another run. */
+    static const char *const always[] = { "load_optimizer", "run_step" };
+    for (size_t i = 0; i < WK_COUNT(always); i++) {
+        wk__yaml_node *node = detach(root, always[i]);
+        bool value = true;
+        if (node) WK_TRY(wk__yaml_bool(document, node, always[i], &value));
+        if (!value)
+            return wk__yaml_fail_key(document, node,
+                                     "%s: false is not possible: --resume goes on exactly; load_path takes the weights "
+                                     "alone",
+                                     always[i]);
+    }
+    return WK_OK;
+}
+
+wk_status wk__config_translate(wk__yaml *document) {
+    wk__yaml_node *root = document->root;
+    if (!root || root->kind != WK__YAML_MAPPING) return WK_OK;
+    (void)detach(root, "cmd_args"); /* what those trainers add to the file themselves */
+    WK_TRY(from_wrapper(document, root));
+    return from_plain(document, root);
+}

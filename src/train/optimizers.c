@@ -1,0 +1,158 @@
+/* optimizers.c: the optimizers by PyTorch's names, with PyTorch's args. */
+#include "train/builtin.h"
+
+#include "base/base.h"
+
+#include <float.h>
+
+static double number(const wk_config *args, const char *key, double otherwise) {
+    return wk_config_double(args, key, 0, DBL_MAX, otherwise);
+}
+/* What must be more than 0; 0 stays "not given". */
+static double positive(const wk_config *args, const char *key) {
+    return wk_config_double(args, key, DBL_MIN, DBL_MAX, 0);
+}
+static wk_optional optional(const wk_config *args, const char *key) {
+    return (wk_optional){ wk_config_has(args, key), wk_config_double(args, key, 0, DBL_MAX, 0) };
+}
+
+/* betas: [0.9, 0.999], or beta1 and beta2. */
+static void betas(const wk_config *args, wk_optional *first, wk_optional *second) {
+    double both[2];
+    int count = wk_config_doubles(args, "betas", both, 2);
+    *first = (wk_optional){ wk_config_has(args, "beta1"), wk_config_double(args, "beta1", 0, 1, 0.9) };
+    *second = (wk_optional){ wk_config_has(args, "beta2"), wk_config_double(args, "beta2", 0, 1, 0.999) };
+    if (count == 1) (void)wk_config_fail(args, "betas", "betas has one number, expected two");
+    if (count < 2) return;
+    for (int i = 0; i < 2; i++)
+        if (!(both[i] >= 0 && both[i] < 1))
+            (void)wk_config_fail(args, "betas", "betas holds %g, expected 0 to 1", both[i]);
+    *first = WK_SET(both[0]);
+    *second = WK_SET(both[1]);
+}
+
+static wk_optim *build_sgd(const wk_config *args, wk_named_tensors p) {
+    const wk_sgd_opts opts = { .lr = wk_config_double(args, "lr", DBL_MIN, DBL_MAX, 1e-3),
+                               .momentum = number(args, "momentum", 0),
+                               .dampening = number(args, "dampening", 0),
+                               .weight_decay = number(args, "weight_decay", 0),
+                               .nesterov = wk_config_bool(args, "nesterov", false) };
+    return wk_failed() ? NULL : wk_sgd(p, opts);
+}
+static wk_optim *build_adam(const wk_config *args, wk_named_tensors p) {
+    wk_adam_opts opts = { .lr = positive(args, "lr"),
+                          .eps = positive(args, "eps"),
+                          .weight_decay = number(args, "weight_decay", 0),
+                          .amsgrad = wk_config_bool(args, "amsgrad", false) };
+    betas(args, &opts.beta1, &opts.beta2);
+    return wk_failed() ? NULL : wk_adam(p, opts);
+}
+static wk_optim *build_adamw(const wk_config *args, wk_named_tensors p) {
+    wk_adamw_opts opts = { .lr = positive(args, "lr"),
+                           .eps = positive(args, "eps"),
+                           .weight_decay = optional(args, "weight_decay"),
+                           .amsgrad = wk_config_bool(args, "amsgrad", false) };
+    betas(args, &opts.beta1, &opts.beta2);
+    return wk_failed() ? NULL : wk_adamw(p, opts);
+}
+/* Those whose options are lr, betas, eps and weight_decay. */
+#define LIKE_ADAM(name)                                                              \
+    static wk_optim *build_##name(const wk_config *args, wk_named_tensors p) {       \
+        wk_##name##_opts opts = { .lr = positive(args, "lr"),                        \
+                                  .eps = positive(args, "eps"),                      \
+                                  .weight_decay = number(args, "weight_decay", 0) }; \
+        betas(args, &opts.beta1, &opts.beta2);                                       \
+        return wk_failed() ? NULL : wk_##name(p, opts);                              \
+    }
+LIKE_ADAM(adamax)
+LIKE_ADAM(nadam)
+LIKE_ADAM(radam)
+LIKE_ADAM(lamb)
+static wk_optim *build_lion(const wk_config *args, wk_named_tensors p) {
+    wk_lion_opts opts = { .lr = positive(args, "lr"), .weight_decay = number(args, "weight_decay", 0) };
+    betas(args, &opts.beta1, &opts.beta2);
+    return wk_failed() ? NULL : wk_lion(p, opts);
+}
+static wk_optim *build_adagrad(const wk_config *args, wk_named_tensors p) {
+    const wk_adagrad_opts opts = { .lr = positive(args, "lr"),
+                                   .lr_decay = number(args, "lr_decay", 0),
+                                   .weight_decay = number(args, "weight_decay", 0),
+                                   .initial_accumulator_value = number(args, "initial_accumulator_value", 0),
+                                   .eps = positive(args, "eps") };
+    return wk_failed() ? NULL : wk_adagrad(p, opts);
+}
+static wk_optim *build_adadelta(const wk_config *args, wk_named_tensors p) {
+    const wk_adadelta_opts opts = { .lr = positive(args, "lr"),
+                                    .rho = optional(args, "rho"),
+                                    .eps = positive(args, "eps"),
+                                    .weight_decay = number(args, "weight_decay", 0) };
+    return wk_failed() ? NULL : wk_adadelta(p, opts);
+}
+static wk_optim *build_rmsprop(const wk_config *args, wk_named_tensors p) {
+    const wk_rmsprop_opts opts = { .lr = positive(args, "lr"),
+                                   .alpha = optional(args, "alpha"),
+                                   .eps = positive(args, "eps"),
+                                   .weight_decay = number(args, "weight_decay", 0),
+                                   .momentum = number(args, "momentum", 0),
+                                   .centered = wk_config_bool(args, "centered", false) };
+    return wk_failed() ? NULL : wk_rmsprop(p, opts);
+}
+static wk_optim *build_adafactor(const wk_config *args, wk_named_tensors p) {
+    const wk_adafactor_opts opts = { .lr = positive(args, "lr"),
+                                     .d = optional(args, "d"),
+                                     .weight_decay = number(args, "weight_decay", 0) };
+    return wk_failed() ? NULL : wk_adafactor(p, opts);
+}
+
+#define LR(text) \
+    { "lr", WK_ARG_NUMBER, text, "learning rate" }
+#define DECAY(text) \
+    { "weight_decay", WK_ARG_NUMBER, text, NULL }
+#define EPS(text) \
+    { "eps", WK_ARG_NUMBER, text, NULL }
+#define BETAS                                                                                               \
+    { "betas", WK_ARG_LIST, "[0.9, 0.999]", "or beta1 and beta2" }, { "beta1", WK_ARG_NUMBER, "", NULL }, { \
+        "beta2", WK_ARG_NUMBER, "", NULL                                                                    \
+    }
+#define END \
+    { NULL, WK_ARG_INT, NULL, NULL }
+static const wk_arg sgd_args[] = {
+    LR("1e-3"), { "momentum", WK_ARG_NUMBER, "0", NULL },   { "dampening", WK_ARG_NUMBER, "0", NULL },
+    DECAY("0"), { "nesterov", WK_ARG_BOOL, "false", NULL }, END
+};
+static const wk_arg adam_args[] = {
+    LR("1e-3"), BETAS, EPS("1e-8"), DECAY("0"), { "amsgrad", WK_ARG_BOOL, "false", NULL }, END
+};
+static const wk_arg adamw_args[] = {
+    LR("1e-3"), BETAS, EPS("1e-8"), DECAY("0.01"), { "amsgrad", WK_ARG_BOOL, "false", NULL }, END
+};
+static const wk_arg adamax_args[] = { LR("2e-3"), BETAS, EPS("1e-8"), DECAY("0"), END };
+static const wk_arg radam_args[] = { LR("1e-3"), BETAS, EPS("1e-8"), DECAY("0"), END };
+static const wk_arg lamb_args[] = { LR("1e-3"), BETAS, EPS("1e-6"), DECAY("0"), END };
+static const wk_arg lion_args[] = { LR("1e-4"), BETAS, DECAY("0"), END };
+static const wk_arg adagrad_args[] = { LR("1e-2"),   { "lr_decay", WK_ARG_NUMBER, "0", NULL },
+                                       DECAY("0"),   { "initial_accumulator_value", WK_ARG_NUMBER, "0", NULL },
+                                       EPS("1e-10"), END };
+static const wk_arg adadelta_args[] = { LR("1"), { "rho", WK_ARG_NUMBER, "0.9", NULL }, EPS("1e-6"), DECAY("0"), END };
+static const wk_arg rmsprop_args[] = {
+    LR("1e-2"), { "alpha", WK_ARG_NUMBER, "0.99", NULL }, EPS("1e-8"),
+    DECAY("0"), { "momentum", WK_ARG_NUMBER, "0", NULL }, { "centered", WK_ARG_BOOL, "false", NULL },
+    END
+};
+static const wk_arg adafactor_args[] = { LR("1e-2"), { "d", WK_ARG_NUMBER, "1", NULL }, DECAY("0"), END };
+
+const wk_optimizer_entry wk__builtin_optimizers[] = {
+    { { "SGD", NULL, sgd_args }, build_sgd },
+    { { "Adam", NULL, adam_args }, build_adam },
+    { { "AdamW", NULL, adamw_args }, build_adamw },
+    { { "Adamax", NULL, adamax_args }, build_adamax },
+    { { "NAdam", NULL, adamax_args }, build_nadam },
+    { { "RAdam", NULL, radam_args }, build_radam },
+    { { "Adagrad", NULL, adagrad_args }, build_adagrad },
+    { { "Adadelta", NULL, adadelta_args }, build_adadelta },
+    { { "RMSprop", NULL, rmsprop_args }, build_rmsprop },
+    { { "Adafactor", NULL, adafactor_args }, build_adafactor },
+    { { "LAMB", NULL, lamb_args }, build_lamb },
+    { { "Lion", NULL, lion_args }, build_lion },
+    { { NULL, NULL, NULL }, NULL },
+};

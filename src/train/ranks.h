@@ -1,0 +1,13 @@
+/* ranks.h: a run that starts its own ranks. */
+#ifndef WICK_SRC_TRAIN_RANKS_H
+#define WICK_SRC_TRAIN_RANKS_H
+
+#include "train/config.h"
+
+/* Whether trainer.devices asks for ranks and nobody has started any. */
+bool wk__ranks_wanted(const wk__run_config *config, const wk_group *group);
+/* Become mpirun with so many times this command line; comes back, with an error pending, only where that fails.  The
+ * group, of one rank, is of no use after it. */
+void wk__ranks_start(const wk__run_config *config, int argc, char **argv, wk_group *group);
+
+#endif

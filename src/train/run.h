@@ -1,0 +1,126 @@
+/* run.h: the inside of a run, for the files that make up the trainer. */
+#ifndef WICK_SRC_TRAIN_RUN_H
+#define WICK_SRC_TRAIN_RUN_H
+
+#include "train/checkpoint.h"
+#include "train/folder.h"
+#include "train/progress.h"
+#include "train/registry.h"
+#include "train/trainer.h"
+
+enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64 };
+
+/* An optimizer, its schedule, and the time that the schedule has been set to. */
+typedef struct wk__driven {
+    wk_optim *optimizer;
+    wk_built_schedule schedule;
+    int64_t time;
+} wk__driven;
+
+typedef struct wk__value {
+    char name[WK__NAME];
+    double value;
+    bool is_fresh; /* goes with the next row */
+    bool in_bar;
+} wk__value;
+/* What is averaged over an epoch, or a validation. */
+typedef struct wk__sum {
+    char name[WK__NAME];
+    double sum, weight;
+} wk__sum;
+typedef struct wk__sums {
+    wk__sum item[WK__MOST_METRICS];
+    int count;
+} wk__sums;
+
+struct wk_trainer {
+    const wk__run_config *config;
+    const wk__params *params;
+    wk_group *group;
+    const volatile sig_atomic_t *stop;
+    int rank, ranks;
+    wk_dataset *train_data, *val_data;
+    wk_loader *loader, *val_loader;
+    wk_wrapper *wrapper;
+    wk_module *model; /* the wrapper's */
+    wk_device device;
+    wk__driven driven[WK__MOST_OPTIMIZERS];
+    int optimizers;
+    wk_ddp *ddp;
+    wk_grad_scaler *scaler;
+    wk_callback *callback[WK__MOST_PARTS];
+    int callbacks;
+    bool asks_after_batches; /* a callback may stop the run from there on one rank alone */
+    wk_logger *logger[WK__MOST_PARTS];
+    int loggers;
+    int64_t batch_size, batches, steps_an_epoch, val_batches, val_interval, total_steps, epochs;
+    wk__standing standing;
+    wk__folder folder;
+    wk__progress progress;
+    double started; /* of this process's part of the run */
+    int64_t first_step;
+    double window_start; /* since the last row of metrics, or this process's start */
+    int64_t timed_steps; /* since then */
+    /* What callbacks see. */
+    wk_stage stage;
+    int64_t epoch;
+    const wk_batch *batch;
+    wk_tensor *loss;
+    double loss_value;
+    bool in_step, stepped, skips_window;
+    int64_t skipped; /* in a row */
+    bool should_stop;
+    char stop_reason[200];
+    wk__value value[WK__MOST_METRICS];
+    int values;
+    wk__sums train_sums, val_sums;
+};
+
+/* callbacks/timer.c: for trainer.max_time. */
+wk_callback *wk__timer_create(double seconds);
+
+/* hooks.c */
+wk_status wk__callbacks_make(wk_trainer *t);
+void wk__callbacks_destroy(wk_trainer *t);
+wk_status wk__hook(wk_trainer *t, size_t offset);
+#define WK__HOOK(t, name) wk__hook((t), offsetof(wk_callback_class, name))
+/* Whether any rank was asked to stop. */
+wk_status wk__stop_agreed(wk_trainer *t, bool *stops);
+
+/* log.c */
+wk_status wk__metric_set(wk_trainer *t, const char *name, double value, bool in_bar);
+/* For those who ask by name; in no row. */
+wk_status wk__metric_note(wk_trainer *t, const char *name, double value);
+wk_status wk__sums_add(wk__sums *sums, const char *name, double value, double weight);
+/* The means over all ranks become values. */
+wk_status wk__sums_reduce(wk_trainer *t, wk__sums *sums);
+/* A row of what is fresh. */
+wk_status wk__row(wk_trainer *t);
+
+/* step.c */
+wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts);
+void wk__schedules_advance(wk_trainer *t, int64_t step, int64_t epoch);
+wk_status wk__schedules_metric(wk_trainer *t);
+wk_autocast wk__autocast(const wk_trainer *t);
+/* layers.c: the first module whose result is not finite for this batch, in words; "" where there is none. */
+void wk__blame_layer(wk_trainer *t, const wk_batch *batch, char *words, size_t size);
+
+/* validate.c */
+wk_status wk__validate(wk_trainer *t, int64_t most_batches);
+
+/* build.c: data, model and loaders that the configuration describes; optimizers and callbacks, where the standing says
+ * how far the run is. */
+wk_status wk__build(wk_trainer *t);
+wk_status wk__build_optimizers(wk_trainer *t);
+/* After a checkpoint was read. */
+wk_status wk__plan_steps(wk_trainer *t);
+void wk__tear_down(wk_trainer *t);
+
+/* save.c */
+wk__checkpoint_context wk__context_of(wk_trainer *t);
+wk_status wk__save(wk_trainer *t, const char *name);
+
+/* trainer.c: for finders, which train a few batches and take them back. */
+wk_status wk__next_batch(wk_trainer *t, wk_batch *batch);
+
+#endif

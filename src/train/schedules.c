@@ -1,0 +1,186 @@
+/* schedules.c: learning-rate schedules by PyTorch's names.
+ *
+ * A schedule counts epochs, as those of the LIIF-style trainers do, unless `interval: step` says otherwise; cosine and
+ * OneCycleLR, whose length follows from the run, count steps.
+ */
+#include "train/builtin.h"
+
+#include "base/base.h"
+
+#include <float.h>
+#include <math.h>
+
+static wk_status made(const wk_config *args, wk_lr *lr, bool per_step, wk_built_schedule *built) {
+    static const char *const intervals[] = { "epoch", "step", NULL };
+    *built = (wk_built_schedule){ .lr = lr, .per_step = wk_config_choice(args, "interval", intervals, per_step) == 1 };
+    if (!wk_failed()) return WK_OK;
+    wk_lr_destroy(lr);
+    built->lr = NULL;
+    return wk_error_code();
+}
+static double number(const wk_config *args, const char *key, double otherwise) {
+    return wk_config_double(args, key, 0, DBL_MAX, otherwise);
+}
+static wk_optional optional(const wk_config *args, const char *key) {
+    return (wk_optional){ wk_config_has(args, key), wk_config_double(args, key, 0, DBL_MAX, 0) };
+}
+static int64_t count(const wk_config *args, const char *key, int64_t otherwise) {
+    return wk_config_int(args, key, 1, INT64_MAX, otherwise);
+}
+
+static wk_status build_constant(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    (void)args, (void)site;
+    *built = (wk_built_schedule){ 0 };
+    return WK_OK;
+}
+static wk_status build_step(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_step_lr_opts opts = { count(args, "step_size", 1), optional(args, "gamma") };
+    return made(args, wk_step_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_cosine(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_schedule schedule = { .kind = WK_SCHEDULE_COSINE,
+                                   .base_lr = wk_optim_lr(site->optimizer),
+                                   .warmup_steps = wk_config_int(args, "warmup_steps", 0, INT64_MAX, 0),
+                                   .total_steps = site->total_steps,
+                                   .min_lr = number(args, "min_lr", 0) };
+    *built = (wk_built_schedule){ .lr = wk_failed() ? NULL : wk_schedule_as_lr(site->optimizer, schedule),
+                                  .per_step = true };
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+static wk_status build_multi_step(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    int64_t milestones[64];
+    const wk_multi_step_lr_opts opts = { milestones, wk_config_ints(args, "milestones", milestones, 64),
+                                         optional(args, "gamma") };
+    return made(args, wk_multi_step_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_exponential(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    return made(args, wk_exponential_lr(site->optimizer, number(args, "gamma", 0.1)), false, built);
+}
+static wk_status build_constant_factor(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_constant_lr_opts opts = { optional(args, "factor"), count(args, "total_iters", 5) };
+    return made(args, wk_constant_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_linear(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_linear_lr_opts opts = { optional(args, "start_factor"), optional(args, "end_factor"),
+                                     count(args, "total_iters", 5) };
+    return made(args, wk_linear_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_polynomial(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_polynomial_lr_opts opts = { count(args, "total_iters", 5), optional(args, "power") };
+    return made(args, wk_polynomial_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_cosine_annealing(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_cosine_lr_opts opts = { count(args, "T_max", site->epochs), number(args, "eta_min", 0) };
+    return made(args, wk_cosine_annealing_lr(site->optimizer, opts), false, built);
+}
+static wk_status build_restarts(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_warm_restarts_opts opts = { count(args, "T_0", 1), count(args, "T_mult", 1), number(args, "eta_min", 0) };
+    return made(args, wk_cosine_annealing_warm_restarts(site->optimizer, opts), false, built);
+}
+static wk_status build_one_cycle(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    const wk_one_cycle_lr_opts opts = { .max_lr = wk_config_double(args, "max_lr", DBL_MIN, DBL_MAX, 0.1),
+                                        .total_steps = count(args, "total_steps", site->total_steps),
+                                        .pct_start = optional(args, "pct_start"),
+                                        .no_cycle_momentum = !wk_config_bool(args, "cycle_momentum", true),
+                                        .div_factor = optional(args, "div_factor"),
+                                        .final_div_factor = optional(args, "final_div_factor"),
+                                        .three_phase = wk_config_bool(args, "three_phase", false) };
+    return made(args, wk_one_cycle_lr(site->optimizer, opts), true, built);
+}
+static wk_status build_plateau(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    static const char *const modes[] = { "min", "max", NULL };
+    const wk_plateau_opts opts = { .max = wk_config_choice(args, "mode", modes, 0) == 1,
+                                   .factor = optional(args, "factor"),
+                                   .patience = optional(args, "patience"),
+                                   .threshold = optional(args, "threshold"),
+                                   .cooldown = wk_config_int(args, "cooldown", 0, INT64_MAX, 0),
+                                   .min_lr = number(args, "min_lr", 0) };
+    *built = (wk_built_schedule){ .lr = wk_failed() ? NULL : wk_reduce_lr_on_plateau(site->optimizer, opts),
+                                  .wants_metric = true,
+                                  .monitor = wk_config_string(args, "monitor", "val_loss") };
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* warmup_lr of the LIIF-style trainers: linear from `start` to `end` over total_iters epochs, then · exp_gamma each. */
+typedef struct warmup {
+    double start, end, gamma;
+    int64_t total;
+} warmup;
+static double warmup_at(void *context, int64_t t) {
+    const warmup *w = context;
+    if (t + 1 >= w->total) return w->end * pow(w->gamma, (double)(t + 1 - w->total));
+    return (double)t / (double)(w->total - 1) * (w->end - w->start) + w->start;
+}
+static wk_status build_warmup(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    warmup *w = wk_alloc(sizeof *w);
+    if (!w) return WK_NO_MEMORY;
+    *w = (warmup){ number(args, "start", 0), number(args, "end", 1), number(args, "exp_gamma", 1),
+                   count(args, "total_iters", 5) };
+    wk_status status = made(args, wk_lambda_lr(site->optimizer, warmup_at, w), false, built);
+    if (status == WK_OK)
+        built->context = w;
+    else
+        wk_free(w);
+    return status;
+}
+
+/* LambdaLR of the LIIF-style trainers: its function is a spec. */
+static wk_status build_lambda(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    return wk_make_schedule(args, "lr_lambda", site, built);
+}
+
+#define INTERVAL \
+    { "interval", WK_ARG_TEXT, "epoch", "what it counts: epoch or step" }
+#define END \
+    { NULL, WK_ARG_INT, NULL, NULL }
+#define N(name, otherwise) \
+    { name, WK_ARG_NUMBER, otherwise, NULL }
+#define I(name, otherwise) \
+    { name, WK_ARG_INT, otherwise, NULL }
+static const wk_arg step_args[] = { I("step_size", "1"), N("gamma", "0.1"), INTERVAL, END };
+static const wk_arg cosine_args[] = { I("warmup_steps", "0"), N("min_lr", "0"), END };
+static const wk_arg multi_step_args[] = { { "milestones", WK_ARG_LIST, NULL, NULL }, N("gamma", "0.1"), INTERVAL, END };
+static const wk_arg exponential_args[] = { N("gamma", "0.1"), INTERVAL, END };
+static const wk_arg constant_args[] = { N("factor", "0.333"), I("total_iters", "5"), INTERVAL, END };
+static const wk_arg linear_args[] = { N("start_factor", "0.333"), N("end_factor", "1"), I("total_iters", "5"), INTERVAL,
+                                      END };
+static const wk_arg polynomial_args[] = { I("total_iters", "5"), N("power", "1"), INTERVAL, END };
+static const wk_arg annealing_args[] = { { "T_max", WK_ARG_INT, "", "max_epochs" }, N("eta_min", "0"), INTERVAL, END };
+static const wk_arg restarts_args[] = { I("T_0", NULL), I("T_mult", "1"), N("eta_min", "0"), INTERVAL, END };
+static const wk_arg one_cycle_args[] = { N("max_lr", NULL),
+                                         { "total_steps", WK_ARG_INT, "", "the run's" },
+                                         N("pct_start", "0.3"),
+                                         { "cycle_momentum", WK_ARG_BOOL, "true", NULL },
+                                         N("div_factor", "25"),
+                                         N("final_div_factor", "1e4"),
+                                         { "three_phase", WK_ARG_BOOL, "false", NULL },
+                                         { "interval", WK_ARG_TEXT, "step", NULL },
+                                         END };
+static const wk_arg plateau_args[] = { { "monitor", WK_ARG_TEXT, "val_loss", "the metric that is to get better" },
+                                       { "mode", WK_ARG_TEXT, "min", "min or max" },
+                                       N("factor", "0.1"),
+                                       I("patience", "10"),
+                                       N("threshold", "1e-4"),
+                                       I("cooldown", "0"),
+                                       N("min_lr", "0"),
+                                       END };
+static const wk_arg warmup_args[] = { N("start", NULL),    N("end", "1"), I("total_iters", "5"),
+                                      N("exp_gamma", "1"), INTERVAL,      END };
+static const wk_arg lambda_args[] = { { "lr_lambda", WK_ARG_SPEC, NULL, "{ name: warmup_lr, args: { … } }" }, END };
+const wk_schedule_entry wk__builtin_schedules[] = {
+    { { "constant", "the optimizer's rate", NULL }, build_constant },
+    { { "StepLR", NULL, step_args }, build_step },
+    { { "cosine", "warm-up in steps, then a half cosine to the run's end", cosine_args }, build_cosine },
+    { { "MultiStepLR", NULL, multi_step_args }, build_multi_step },
+    { { "ExponentialLR", NULL, exponential_args }, build_exponential },
+    { { "ConstantLR", NULL, constant_args }, build_constant_factor },
+    { { "LinearLR", NULL, linear_args }, build_linear },
+    { { "PolynomialLR", NULL, polynomial_args }, build_polynomial },
+    { { "CosineAnnealingLR", NULL, annealing_args }, build_cosine_annealing },
+    { { "CosineAnnealingWarmRestarts", NULL, restarts_args }, build_restarts },
+    { { "OneCycleLR", NULL, one_cycle_args }, build_one_cycle },
+    { { "ReduceLROnPlateau", NULL, plateau_args }, build_plateau },
+    { { "warmup_lr", "linear from start to end, then exponential", warmup_args }, build_warmup },
+    { { "LambdaLR", "a function of the epoch", lambda_args }, build_lambda },
+    { { NULL, NULL, NULL }, NULL },
+};

@@ -1,0 +1,122 @@
+/* state.c: what a checkpoint holds besides the model: optimizers, loss scale, schedules that look at metrics,
+ * callbacks.
+ *
+ *   optimizer.NAME   the first optimizer's   optimizer1.NAME   the next one's
+ *   scaler.NAME      scheduleN.NAME          callback.CLASS.N.NAME, and "callback.CLASS.N" as text
+ */
+#include "train/run.h"
+
+#include "base/base.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* "callback.EarlyStopping.0": the class and a number among its own kind, so other callbacks may come and go. */
+static void callback_key(const wk_trainer *t, int i, char *key, size_t size) {
+    const char *name = t->callback[i]->class_->name;
+    int number = 0;
+    for (int k = 0; k < i; k++) number += strcmp(t->callback[k]->class_->name, name) == 0;
+    (void)snprintf(key, size, "callback.%.40s.%d", name, number);
+}
+
+int wk__state_sections(wk_trainer *t, wk__section section[WK__MOST_SECTIONS]) {
+    int count = 0;
+    for (int i = 0; i < t->optimizers; i++) {
+        wk__section *s = &section[count++];
+        *s = (wk__section){ .prefix = "optimizer.", .tensors = wk_optim_state(t->driven[i].optimizer) };
+        if (i > 0) (void)snprintf(s->prefix, sizeof s->prefix, "optimizer%d.", i);
+    }
+    for (int i = 0; i < t->optimizers; i++) {
+        if (!t->driven[i].schedule.lr || !t->driven[i].schedule.wants_metric) continue;
+        section[count] = (wk__section){ .tensors = wk_lr_state(t->driven[i].schedule.lr), .optional = true };
+        (void)snprintf(section[count++].prefix, sizeof section[0].prefix, "schedule%d.", i);
+    }
+    if (t->scaler)
+        section[count++] =
+            (wk__section){ .prefix = "scaler.", .tensors = wk_grad_scaler_state(t->scaler), .optional = true };
+    for (int i = 0; i < t->callbacks; i++) {
+        if (!t->callback[i]->class_->tensors) continue;
+        section[count] = (wk__section){ .tensors = t->callback[i]->class_->tensors(t->callback[i]), .optional = true };
+        char key[72];
+        callback_key(t, i, key, sizeof key);
+        if (section[count].tensors.count > 0)
+            (void)snprintf(section[count++].prefix, sizeof section[0].prefix, "%s.", key);
+    }
+    return count;
+}
+
+wk_status wk__state_notes(wk_trainer *t, wk__note note[WK__MOST_SECTIONS], int *count) {
+    *count = 0;
+    for (int i = 0; i < t->callbacks; i++) {
+        wk_callback *callback = t->callback[i];
+        char *text = callback->class_->state ? callback->class_->state(callback) : NULL;
+        if (wk_failed()) return wk_error_code();
+        if (!text) continue;
+        callback_key(t, i, note[*count].key, sizeof note[0].key);
+        note[(*count)++].text = text;
+    }
+    return WK_OK;
+}
+
+static wk_status callbacks_loaded(wk_trainer *t, const char *(*get)(void *file, const char *key), void *file) {
+    for (int i = 0; i < t->callbacks; i++) {
+        wk_callback *callback = t->callback[i];
+        char key[72];
+        callback_key(t, i, key, sizeof key);
+        const char *text = callback->class_->load_state ? get(file, key) : NULL;
+        if (text && callback->class_->load_state(callback, text) != WK_OK) {
+            wk_error_prefix("the checkpoint's %s", key);
+            return wk_error_code();
+        }
+        if (callback->class_->tensors_loaded) WK_TRY(callback->class_->tensors_loaded(callback));
+    }
+    return WK_OK;
+}
+
+wk_status wk__state_loaded(wk_trainer *t, const char *(*get)(void *file, const char *key), void *file) {
+    for (int i = 0; i < t->optimizers; i++) {
+        WK_TRY(wk_optim_state_changed(t->driven[i].optimizer));
+        if (t->driven[i].schedule.lr && t->driven[i].schedule.wants_metric)
+            WK_TRY(wk_lr_state_changed(t->driven[i].schedule.lr));
+    }
+    if (t->scaler) WK_TRY(wk_grad_scaler_state_changed(t->scaler));
+    return callbacks_loaded(t, get, file);
+}
+
+static bool fits(wk_safetensors *file, const char *name, const wk_tensor *target) {
+    if (!wk_safetensors_has(file, name)) return false;
+    wk_scope scope = wk_scope_begin();
+    const wk_tensor *there = wk_safetensors_get(file, name);
+    bool same = there && wk_rank(there) == wk_rank(target) && wk_dtype_get(there) == wk_dtype_get(target);
+    for (int i = 0; same && i < wk_rank(target); i++) same = wk_size(there, i) == wk_size(target, i);
+    wk_scope_end(scope);
+    return same;
+}
+
+wk_status wk__load_present(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
+    wk_tensor **tensor = wk_alloc(((size_t)targets.count + 1) * sizeof *tensor);
+    const char **name = wk_alloc(((size_t)targets.count + 1) * sizeof *name);
+    wk_named_tensors list = { tensor, name, 0 };
+    wk_text missing = { 0 };
+    for (int i = 0; tensor && name && i < targets.count; i++) {
+        char full[600];
+        (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
+        if (!fits(file, full, targets.tensor[i])) {
+            if (missing.size < 300) wk_text_printf(&missing, "%s%s", missing.size ? ", " : "", targets.name[i]);
+            continue;
+        }
+        tensor[list.count] = targets.tensor[i];
+        name[list.count++] = targets.name[i];
+    }
+    wk_status status = tensor && name ? WK_OK : wk_error_code();
+    if (status == WK_OK && list.count == 0)
+        status = wk_fail(WK_FORMAT, "load_path: the file has no tensor with the name and shape of one of the model's");
+    if (status == WK_OK && missing.size)
+        wk_log_write(WK_LOG_WARNING, "load_path: %d of %d tensors are taken; not in the file, or of another shape: %s",
+                     list.count, targets.count, wk_text_get(&missing));
+    if (status == WK_OK) status = wk_load_matching(file, prefix, list, "the model");
+    wk_text_free(&missing);
+    wk_free(tensor);
+    wk_free(name);
+    return status;
+}

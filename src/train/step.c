@@ -1,0 +1,203 @@
+/* step.c: one batch of training: forward, backward, and, where a window of accumulated batches ends, the optimizers. */
+#include "train/run.h"
+
+#include "base/base.h"
+#include "wick/step.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_SKIPPED = 100 };
+
+/* ---- schedules ---- */
+
+/* Rates as they are for this step (counted from 0) of this epoch: also after a resume, when a schedule begins at 0. */
+void wk__schedules_advance(wk_trainer *t, int64_t step, int64_t epoch) {
+    for (int i = 0; i < t->optimizers; i++) {
+        wk__driven *d = &t->driven[i];
+        int64_t time = d->schedule.per_step ? step : epoch;
+        if (!d->schedule.lr || d->schedule.wants_metric) continue;
+        for (; d->time < time && !wk_failed(); d->time++) (void)wk_lr_step(d->schedule.lr);
+    }
+}
+
+wk_status wk__schedules_metric(wk_trainer *t) {
+    for (int i = 0; i < t->optimizers; i++) {
+        const wk_built_schedule *s = &t->driven[i].schedule;
+        double value;
+        if (!s->lr || !s->wants_metric) continue;
+        if (!wk_trainer_metric(t, s->monitor, &value))
+            return wk_fail(WK_CONFIG, "schedule: there is no metric \"%s\" to monitor after validation", s->monitor);
+        WK_TRY(wk_lr_step_metric(s->lr, value));
+    }
+    return WK_OK;
+}
+
+/* ---- the parts of a step ---- */
+
+wk_autocast wk__autocast(const wk_trainer *t) {
+    const wk_dtype dtype = t->params->precision == WK__PRECISION_F16_MIXED ? WK_F16 : WK_BF16;
+    return wk_autocast_begin(dtype, t->params->precision != WK__PRECISION_32);
+}
+
+static wk_status check_index(const wk_trainer *t, const char *who, int i) {
+    if (i >= 0 && i < t->optimizers) return WK_OK;
+    return wk_fail(WK_INVALID, "%s: optimizer %d of %d", who, i, t->optimizers);
+}
+
+wk_status wk_trainer_zero_grad(wk_trainer *t, int i) {
+    WK_TRY(check_index(t, "wk_trainer_zero_grad", i));
+    WK_TRY(WK__HOOK(t, before_zero_grad));
+    wk_zero_grad(t->driven[i].optimizer);
+    return WK_OK;
+}
+
+wk_status wk_trainer_backward(wk_trainer *t, wk_tensor *loss) {
+    if (!loss) return wk_failed() ? wk_error_code() : wk_fail(WK_INVALID, "wk_trainer_backward: there is no loss");
+    t->loss = loss;
+    WK_TRY(WK__HOOK(t, before_backward));
+    if (t->params->accumulate > 1) loss = wk_affine(loss, (wk_affine_opts){ 1 / (double)t->params->accumulate, 0 });
+    if (t->scaler) loss = wk_grad_scaler_scale(t->scaler, loss);
+    if (!loss) return wk_error_code();
+    WK_TRY(wk_backward(loss));
+    return WK__HOOK(t, after_backward);
+}
+
+static wk_status clip(wk_trainer *t, wk_optim *optimizer) {
+    const wk__params *p = t->params;
+    if (!(p->clip > 0)) return WK_OK;
+    return p->clip_by_value ? wk_clip_grad_value(optimizer, p->clip) : wk_clip_grad_norm(optimizer, p->clip, NULL);
+}
+
+wk_status wk_trainer_optimizer_step(wk_trainer *t, int i) {
+    WK_TRY(check_index(t, "wk_trainer_optimizer_step", i));
+    wk_optim *optimizer = t->driven[i].optimizer;
+    if (t->scaler) WK_TRY(wk_grad_scaler_unscale(t->scaler, optimizer));
+    WK_TRY(WK__HOOK(t, before_optimizer_step));
+    WK_TRY(clip(t, optimizer));
+    wk__schedules_advance(t, t->standing.step, t->standing.epoch);
+    t->stepped = true;
+    return t->scaler ? wk_grad_scaler_step(t->scaler, optimizer) : wk_optim_step(optimizer);
+}
+
+/* ---- a loss that is not finite ---- */
+
+static wk_status any_rank(wk_trainer *t, bool *flag) {
+    double number = *flag;
+    if (t->ranks < 2) return WK_OK;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *any = wk_from_array(WK_F64, WK_DIMS(1), &number);
+    wk_status status = any ? wk_all_reduce(t->group, any, WK_REDUCE_MAX, NULL) : wk_error_code();
+    if (status == WK_OK) *flag = *(const double *)wk_data(any) > 0;
+    wk_scope_end(scope);
+    return status;
+}
+
+/* Stop with what is known, or leave the window of this batch out, on all ranks. */
+static wk_status handle_nan(wk_trainer *t, const wk_batch *batch, double loss) {
+    bool bad = !isfinite(loss);
+    if (t->params->skip_nan) WK_TRY(any_rank(t, &bad));
+    if (!bad) {
+        t->skipped = 0;
+        return WK_OK;
+    }
+    char words[300] = "";
+    if (!isfinite(loss)) wk__blame_layer(t, batch, words, sizeof words);
+    const char *what = isnan(loss) ? "not a number" : isfinite(loss) ? "not finite on another rank" : "infinite";
+    if (!t->params->skip_nan)
+        return wk_fail(WK_STATE,
+                       "the loss is %s at step %lld%s%s: a smaller learning rate or gradient clipping may help", what,
+                       (long long)t->standing.step + 1, *words ? "; " : "", words);
+    t->skips_window = true;
+    wk_trainer_say(t, "step %lld is skipped: the loss is %s%s%s", (long long)t->standing.step + 1, what,
+                   *words ? "; " : "", words);
+    if (++t->skipped < MOST_SKIPPED) return WK_OK;
+    return wk_fail(WK_STATE, "%d steps in a row had a loss that is not finite: the run goes nowhere", MOST_SKIPPED);
+}
+
+/* ---- steps ---- */
+
+static wk_status zero_all(wk_trainer *t) {
+    WK_TRY(WK__HOOK(t, before_zero_grad));
+    for (int i = 0; i < t->optimizers; i++) wk_zero_grad(t->driven[i].optimizer);
+    return WK_OK;
+}
+
+static wk_tensor *forward(wk_trainer *t, const wk_batch *batch) {
+    wk_autocast was = wk__autocast(t);
+    wk_tensor *loss = t->wrapper->class_->training_step(t->wrapper, t, batch);
+    wk_autocast_end(was);
+    if (!loss && !wk_failed()) (void)wk_fail(WK_INVALID, "wrapper \"%s\" gave no loss", t->wrapper->class_->name);
+    return loss;
+}
+
+/* The trainer runs backward and the optimizers. */
+static wk_status step_for_wrapper(wk_trainer *t, const wk_batch *batch, bool first, bool last, double *value) {
+    if (first) WK_TRY(zero_all(t)); /* before forward: a loss may write gradients into their memory */
+    wk_tensor *loss = forward(t, batch);
+    if (!loss) return wk_error_code();
+    *value = wk_item(loss);
+    /* Before backward: no rank's weights have taken anything from this step yet. */
+    WK_TRY(handle_nan(t, batch, *value));
+    if (t->skips_window) return WK_OK;
+    if (t->ddp) wk_ddp_no_sync(t->ddp, !last);
+    WK_TRY(wk_trainer_backward(t, loss));
+    for (int i = 0; i < t->optimizers && last; i++) WK_TRY(wk_trainer_optimizer_step(t, i));
+    return WK_OK;
+}
+
+static wk_status wrapper_steps(wk_trainer *t, const wk_batch *batch, double *value) {
+    wk_tensor *loss = forward(t, batch);
+    if (!loss) return wk_error_code();
+    t->loss = loss;
+    *value = wk_item(loss);
+    if (isfinite(*value)) return WK_OK;
+    return wk_fail(WK_STATE, "the loss is %s at step %lld, and wrapper \"%s\" has stepped already",
+                   isnan(*value) ? "not a number" : "infinite", (long long)t->standing.step + 1,
+                   t->wrapper->class_->name);
+}
+
+static wk_status in_scope(wk_trainer *t, const wk_batch *batch, bool first, bool last, double *value) {
+    wk_batch here = *batch;
+    here.input = wk_to_device(batch->input, t->device);
+    here.target = wk_to_device(batch->target, t->device);
+    if (!here.input || !here.target) return wk_error_code();
+    t->batch = &here;
+    t->in_step = true;
+    wk_status status = t->wrapper->class_->steps_itself ? wrapper_steps(t, &here, value)
+                                                        : step_for_wrapper(t, &here, first, last, value);
+    if (status == WK_OK && t->scaler && t->stepped) status = wk_grad_scaler_update(t->scaler);
+    t->in_step = false;
+    t->batch = NULL;
+    t->loss = NULL;
+    return status;
+}
+
+/* Batches of a window do different things: each place in it is a step that repeats. */
+static const char *step_name(int64_t window, bool first, bool last) {
+    if (window == 1) return "train";
+    return first && last ? "train, alone" : first ? "train, first" : last ? "train, last" : "train, between";
+}
+
+wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts) {
+    int64_t k = t->params->accumulate, at = t->standing.batch % k;
+    bool first = at == 0, last = at == k - 1 || t->standing.batch + 1 == t->batches;
+    if (first) t->skips_window = false;
+    *counts = false;
+    if (t->skips_window) return WK_OK;
+    wk__sums *kept = t->params->skip_nan ? wk_alloc(sizeof *kept) : NULL;
+    if (kept) *kept = t->train_sums;
+    t->stepped = false;
+    t->batch = batch;
+    wk_scope scope = wk_scope_begin();
+    wk_status status = WK__HOOK(t, train_batch_start);
+    if (status == WK_OK) status = wk_step_begin(step_name(k, first, last));
+    if (status == WK_OK) status = in_scope(t, batch, first, last, loss);
+    if (status == WK_OK) status = wk_step_end();
+    wk_scope_end(scope);
+    t->batch = NULL;
+    if (kept && t->skips_window) t->train_sums = *kept;
+    wk_free(kept);
+    *counts = !t->skips_window;
+    return status == WK_OK && wk_failed() ? wk_error_code() : status;
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Makes events.txt: events as TensorBoard's own messages write them, a name and hexadecimal bytes a line.
+
+    python3 -m venv venv && venv/bin/pip install tensorboard && venv/bin/python tests/golden/events.py
+"""
+import os
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, histogram_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+
+out = {}
+
+
+def event(value, step):
+    e = event_pb2.Event(wall_time=1.5, step=step, summary=summary_pb2.Summary(value=[value]))
+    return e.SerializeToString()
+
+
+def meta(plugin, content=b""):
+    return summary_pb2.SummaryMetadata(plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=plugin, content=content))
+
+
+shape = tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=1)])
+out["text"] = event(summary_pb2.Summary.Value(
+    tag="note/text_summary", metadata=meta("text"),
+    tensor=tensor_pb2.TensorProto(dtype=7, tensor_shape=shape, string_val=[b"*hello*"])), 3)
+
+limits = []
+value = 1e-12
+while value < 1e20:
+    limits.append(value)
+    value *= 1.1
+limits = np.array([-x for x in limits[::-1]] + [0] + limits)
+values = np.array([0.5, 0.51, -2.0, 3.0, 3.0, 1e-3])
+counts, _ = np.histogram(values, bins=limits)
+cumulative = np.cumsum(counts)
+start, end = np.searchsorted(cumulative, [0, len(values) - 1], side="right")
+end += 1
+counts = counts[start - 1:end]  # one empty bucket on the left, as tensorboardX writes it
+edges = limits[start:end + 1]
+out["histogram"] = event(summary_pb2.Summary.Value(tag="w", histo=histogram_pb2.HistogramProto(
+    min=values.min(), max=values.max(), num=len(values), sum=values.sum(), sum_squares=values.dot(values),
+    bucket_limit=edges, bucket=counts)), 7)
+
+info = api_pb2.HParamInfo
+experiment = api_pb2.Experiment(
+    hparam_infos=[info(name="lr", type=api_pb2.DATA_TYPE_FLOAT64)],
+    metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag="hp_metric"))])
+begin = plugin_data_pb2.SessionStartInfo(start_time_secs=1.5)
+begin.hparams["lr"].number_value = 0.25
+finish = plugin_data_pb2.SessionEndInfo(status=1, end_time_secs=1.5)
+for key, data in [("experiment", plugin_data_pb2.HParamsPluginData(experiment=experiment)),
+                  ("session_start_info", plugin_data_pb2.HParamsPluginData(session_start_info=begin)),
+                  ("session_end_info", plugin_data_pb2.HParamsPluginData(session_end_info=finish))]:
+    out[key] = event(summary_pb2.Summary.Value(tag="_hparams_/" + key, metadata=meta("hparams", data.SerializeToString())), 0)
+
+with open(os.path.join(os.path.dirname(__file__), "events.txt"), "w") as file:
+    for name, data in out.items():
+        file.write(f"{name} {data.hex()}\n")

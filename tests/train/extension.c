@@ -1,0 +1,167 @@
+/* extension.c: a run made of a plug-in's parts, of specs in specs, and what --schema tells of them. */
+#include "train/support.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void set_up(void) {
+    run_set_up("train_extension", 0);
+}
+TestSuite(extension, .init = set_up, .fini = run_tear_down);
+
+/* The example's own file, with what a test adds. */
+static void write_example(const char *more) {
+    char text[2000];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s ]\nseed: 1\n"
+                   "data: { name: rings, args: { points: 256, batch_size: 64 } }\n"
+                   "wrapper: { name: confident, args: { loss_spec: { name: margin, args: { margin: 0.5 } } } }\n"
+                   "model: { name: rings-net, args: { width: 16 } }\n"
+                   "optimizer: { name: Adam, args: { lr: 0.02 } }\n"
+                   "output: %s\n%s",
+                   WICK_OWN_TRAINER, run_output, more);
+    run_write_all(text);
+}
+
+/* Model, data, loss, wrapper and its own validation, from YAML. */
+Test(extension, a_plug_in_trains) {
+    write_example("trainer: { max_epochs: 20 }\n");
+    free(run_succeeds(NULL));
+    char *csv = run_text("metrics.csv");
+    cr_expect_eq(strncmp(csv, "step,epoch,lr,train_loss,images_per_second,val_loss,val_accuracy,", 65), 0, "%s", csv);
+    cr_expect_not_null(strstr(csv, ",val_right"), "%s", csv);
+    cr_expect_not_null(strstr(csv, ",val_confidence"), "%s", csv);
+    cr_expect_not_null(strstr(csv, ",margin"), "%s", csv);
+    free(csv);
+    char *argv[] = { WICK_PROGRAM, "eval", run_output, "--checkpoint", "last", NULL };
+    program p = start(run_folder, argv, NULL);
+    cr_expect_eq(finish(&p, 30), 0);
+    char *out = read_bytes(p.out, NULL), *at = strstr(out, "right ");
+    cr_assert_not_null(at, "%s", out);
+    cr_expect_gt(strtod(at + 6, NULL), 0.9, "two rings are easy: %s", out);
+    free(out);
+}
+
+Test(extension, a_spec_within_a_spec) {
+    write_example("trainer: { max_epochs: 1 }\n");
+    char *err =
+        run_succeeds(WORDS("-o", "model={name: bounded, args: {inner_spec: {name: rings-net, args: {width: 3}}}}"));
+    cr_expect_not_null(strstr(err, "model bounded: 17 parameters"), "%s", err);
+    free(err);
+    run_refused("unknown model \"rings-ned\"; did you mean \"rings-net\"?",
+                WORDS("--overwrite", "-o", "model={name: bounded, args: {inner_spec: {name: rings-ned}}}"));
+    run_refused("model \"bounded\" needs the arg \"inner_spec\"", WORDS("--overwrite", "-o", "model={name: bounded}"));
+    run_refused("width", WORDS("--overwrite", "-o",
+                               "model={name: bounded, args: {inner_spec: {name: rings-net, args: {widht: 3}}}}"));
+}
+
+Test(extension, hooks_come_in_the_documented_order) {
+    write_example("trainer: { max_epochs: 1, max_steps: 2 }\ncallbacks: [ { name: Teller } ]\n");
+    char *err = run_succeeds(NULL);
+    free(err);
+    /* setup comes before there is a log. */
+    static const char *const order[] = { "fit_start",
+                                         "sanity_check_start",
+                                         "validation_start",
+                                         "validation_epoch_start",
+                                         "validation_batch_start",
+                                         "validation_batch_end",
+                                         "validation_epoch_end",
+                                         "validation_end",
+                                         "sanity_check_end",
+                                         "train_start",
+                                         "train_epoch_start",
+                                         "train_batch_start",
+                                         "before_zero_grad",
+                                         "before_backward",
+                                         "after_backward",
+                                         "before_optimizer_step",
+                                         "train_batch_end",
+                                         "train_batch_start",
+                                         "before_zero_grad",
+                                         "before_backward",
+                                         "after_backward",
+                                         "before_optimizer_step",
+                                         "train_batch_end",
+                                         "validation_start",
+                                         "validation_epoch_start",
+                                         "validation_batch_start",
+                                         "validation_batch_end",
+                                         "validation_epoch_end",
+                                         "validation_end",
+                                         "train_epoch_end",
+                                         "save_checkpoint",
+                                         "train_end",
+                                         "fit_end",
+                                         "teardown" };
+    char *log = run_text("log.txt"), *at = log;
+    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+        at = strstr(at, "hook ");
+        cr_assert_not_null(at, "\"%s\" is missing (number %zu) in:\n%s", order[i], i, log);
+        size_t size = strlen(order[i]);
+        cr_expect(strncmp(at + 5, order[i], size) == 0 && at[5 + size] == '\n', "number %zu: expected %s, found %.30s",
+                  i, order[i], at + 5);
+        at += 5;
+    }
+    cr_expect_null(strstr(at, "hook "), "more hooks:\n%s", at);
+    free(log);
+}
+
+Test(extension, a_callback_stops_the_run) {
+    write_example(
+        "trainer: { max_epochs: 50 }\ncallbacks: [ { name: Teller, args: { tells: false, stop_after: 6 } } ]\n");
+    char *err = run_succeeds(NULL);
+    cr_expect_not_null(strstr(err, "stopped after step 6: the teller has told enough"), "%s", err);
+    free(err);
+    err = run_succeeds(WORDS("--overwrite", "-o", "trainer.min_steps=9"));
+    cr_expect_not_null(strstr(err, "stopped after step 9: "), "%s", err);
+    free(err);
+}
+
+Test(extension, plug_ins_that_cannot_be_used) {
+    write_example("");
+    run_refused("plugins: wk_plugin_open: ", WORDS("-o", "plugins=[/nowhere.so]"));
+    run_refused("plugins", WORDS("-o", "plugins=[/lib/x86_64-linux-gnu/libm.so.6]"));
+}
+
+static char *schema(char *const words[]) {
+    char *argv[10] = { WICK_PROGRAM, "train" };
+    for (int i = 0; words[i]; i++) argv[2 + i] = words[i];
+    program p = start(run_folder, argv, NULL);
+    int code = finish(&p, 30);
+    char *out = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL);
+    cr_expect_eq(code, strstr(err, "wick: ") ? 1 : 0, "%s", err);
+    if (!*err) {
+        free(err);
+        return out;
+    }
+    free(out);
+    return err;
+}
+
+Test(extension, schema_tells_what_registration_knows) {
+    char *text = schema(WORDS("--schema", "optimizer", "adamw"));
+    cr_expect_str_eq(text, "optimizer:\n  AdamW:\n    lr: { type: number, default: 1e-3 }  # learning rate\n"
+                           "    betas: { type: list, default: [0.9, 0.999] }  # or beta1 and beta2\n"
+                           "    beta1: { type: number }\n    beta2: { type: number }\n"
+                           "    eps: { type: number, default: 1e-8 }\n"
+                           "    weight_decay: { type: number, default: 0.01 }\n"
+                           "    amsgrad: { type: bool, default: false }\n");
+    free(text);
+    text = schema(WORDS("--schema"));
+    static const char *const parts[] = { "trainer:\n", "checkpoint:\n", "model:\n",        "data:\n",
+                                         "loss:\n",    "optimizer:\n",  "schedule:\n",     "callback:\n",
+                                         "logger:\n",  "wrapper:\n",    "  EarlyStopping:" };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) cr_expect(strstr(text, parts[i]), "%s", parts[i]);
+    free(text);
+    text = schema(WORDS("--schema", "modl"));
+    cr_expect(strstr(text, "there is no kind \"modl\"; did you mean \"model\"?"), "%s", text);
+    free(text);
+    write_example("");
+    text = schema(WORDS("-c", run_file, "--schema", "model", "rings-net"));
+    cr_expect(strstr(text, "width: { type: int, default: 16 }"), "%s", text);
+    free(text);
+}

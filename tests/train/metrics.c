@@ -1,0 +1,188 @@
+/* metrics.c: metrics against scikit-learn's numbers (tests/golden/metrics.py), however the items are cut into batches,
+ * and over ranks. */
+#include "train/support.h"
+#include "wick/train.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *golden;
+
+static void set_up(void) {
+    json_error_t error;
+    golden = json_load_file(WICK_SOURCE_DIR "/tests/golden/metrics.json", 0, &error);
+    cr_assert_not_null(golden, "%s", error.text);
+}
+static void tear_down(void) {
+    json_decref(golden);
+}
+TestSuite(metrics, .init = set_up, .fini = tear_down);
+
+static wk_tensor *part(const char *key, wk_dtype dtype, int64_t columns, int64_t first, int64_t count) {
+    const json_t *list = json_object_get(golden, key);
+    wk_tensor *all = wk_zeros(WK_F64, columns ? WK_DIMS(count, columns) : WK_DIMS(count));
+    int64_t width = columns ? columns : 1;
+    double *data = wk_data(all);
+    for (int64_t i = 0; i < count * width; i++)
+        data[i] = json_number_value(json_array_get(list, (size_t)(first * width + i)));
+    return wk_cast(all, dtype);
+}
+
+/* All 60 items in batches of `size`. */
+static void feed(wk_metric *m, const char *prediction, int64_t columns, const char *target, wk_dtype dtype,
+                 int64_t size) {
+    for (int64_t first = 0; first < 60; first += size) {
+        int64_t count = first + size < 60 ? size : 60 - first;
+        wk_scope scope = wk_scope_begin();
+        cr_assert_eq(
+            wk_metric_update(m, part(prediction, WK_F64, columns, first, count), part(target, dtype, 0, first, count)),
+            WK_OK, "%s", wk_message());
+        wk_scope_end(scope);
+    }
+}
+
+static void expect(const char *key, wk_metric *m) {
+    double values[16];
+    cr_assert_eq(wk_metric_compute(m, NULL, values, 16), WK_OK, "%s", wk_message());
+    const json_t *expected = json_object_get(json_object_get(golden, "expected"), key);
+    cr_assert_not_null(expected, "%s", key);
+    for (int64_t i = 0; i < wk_metric_count(m); i++) {
+        const double wanted =
+            json_number_value(json_is_array(expected) ? json_array_get(expected, (size_t)i) : expected);
+        cr_expect_float_eq(values[i], wanted, 1e-12, "%s[%lld]: %.15g, expected %.15g", key, (long long)i, values[i],
+                           wanted);
+    }
+}
+
+Test(metrics, of_classes_are_those_of_scikit_learn) {
+    static const struct {
+        const char *key, *name;
+        wk_metric_opts opts;
+    } cases[] = {
+        { "accuracy", "accuracy", { .classes = 4 } },
+        { "accuracy_top2", "accuracy", { .classes = 4, .top_k = 2 } },
+        { "precision_macro", "precision", { .classes = 4 } },
+        { "precision_micro", "precision", { .classes = 4, .average = WK_AVERAGE_MICRO } },
+        { "precision_weighted", "precision", { .classes = 4, .average = WK_AVERAGE_WEIGHTED } },
+        { "precision_none", "precision", { .classes = 4, .average = WK_AVERAGE_NONE } },
+        { "recall_macro", "recall", { .classes = 4 } },
+        { "recall_micro", "recall", { .classes = 4, .average = WK_AVERAGE_MICRO } },
+        { "recall_weighted", "recall", { .classes = 4, .average = WK_AVERAGE_WEIGHTED } },
+        { "recall_none", "recall", { .classes = 4, .average = WK_AVERAGE_NONE } },
+        { "f1_macro", "f1", { .classes = 4 } },
+        { "f1_micro", "f1", { .classes = 4, .average = WK_AVERAGE_MICRO } },
+        { "f1_weighted", "f1", { .classes = 4, .average = WK_AVERAGE_WEIGHTED } },
+        { "f1_none", "f1", { .classes = 4, .average = WK_AVERAGE_NONE } },
+        { "confusion_matrix", "confusion_matrix", { .classes = 4 } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int64_t size = 7; size <= 60; size += 53) {
+            wk_metric *m = wk_metric_create(cases[i].name, cases[i].opts);
+            cr_assert_not_null(m, "%s", wk_message());
+            feed(m, "scores", 4, "target", WK_I64, size);
+            expect(cases[i].key, m);
+            wk_metric_reset(m);
+            double values[16];
+            cr_expect_eq(wk_metric_compute(m, NULL, values, 16), WK_OK);
+            if (m && wk_metric_count(m) < 16)
+                cr_expect(isnan(values[0]), "%s: of nothing nothing is known", cases[i].key);
+            wk_metric_destroy(m);
+        }
+}
+
+Test(metrics, of_numbers_are_those_of_scikit_learn) {
+    static const char *const names[] = { "mse", "mae", "r2" };
+    for (int i = 0; i < 3; i++) {
+        wk_metric *m = wk_metric_create(names[i], (wk_metric_opts){ 0 });
+        feed(m, "estimate", 0, "truth", WK_F64, 13);
+        expect(names[i], m);
+        wk_metric_destroy(m);
+    }
+    wk_metric *m = wk_metric_create("auroc", (wk_metric_opts){ 0 });
+    feed(m, "risk", 0, "binary", WK_I64, 11);
+    expect("auroc", m);
+    wk_metric_destroy(m);
+    m = wk_metric_create("perplexity", (wk_metric_opts){ 0 });
+    feed(m, "scores", 4, "target", WK_I64, 60);
+    expect("perplexity", m);
+    wk_metric_destroy(m);
+    m = wk_metric_create("mean", (wk_metric_opts){ 0 });
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *weight = part("estimate", WK_F64, 0, 0, 60);
+    cr_expect_eq(wk_metric_update(m, part("truth", WK_F64, 0, 0, 60), wk_mul(weight, weight)), WK_OK);
+    wk_scope_end(scope);
+    expect("mean", m);
+    wk_metric_destroy(m);
+}
+
+Test(metrics, the_report_is_that_of_scikit_learn) {
+    wk_metric *m = wk_metric_create("confusion_matrix", (wk_metric_opts){ .classes = 4 });
+    double matrix[16];
+    feed(m, "scores", 4, "target", WK_I64, 60);
+    cr_assert_eq(wk_metric_compute(m, NULL, matrix, 16), WK_OK);
+    char *text = wk_classification_report(matrix, 4, NULL);
+    /* The same numbers in the same order; spaces are scikit-learn's own business. */
+    const char *wanted = json_string_value(json_object_get(json_object_get(golden, "expected"), "report"));
+    char a[2000], b[2000], *save_a = NULL, *save_b = NULL;
+    (void)snprintf(a, sizeof a, "%s", text);
+    (void)snprintf(b, sizeof b, "%s", wanted);
+    char *x = strtok_r(a, " \n", &save_a), *y = strtok_r(b, " \n", &save_b);
+    for (; x && y; x = strtok_r(NULL, " \n", &save_a), y = strtok_r(NULL, " \n", &save_b)) cr_expect_str_eq(x, y);
+    cr_expect(!x && !y);
+    wk_free(text);
+    wk_metric_destroy(m);
+}
+
+Test(metrics, what_is_refused) {
+    cr_expect_null(wk_metric_create("acuracy", (wk_metric_opts){ .classes = 3 }));
+    cr_expect_str_eq(wk_message(), "there is no metric \"acuracy\"; did you mean \"accuracy\"?");
+    wk_clear_error();
+    cr_expect_null(wk_metric_create("f1", (wk_metric_opts){ 0 }));
+    wk_clear_error();
+    wk_metric *m = wk_metric_create("accuracy", (wk_metric_opts){ .classes = 3 });
+    wk_scope scope = wk_scope_begin();
+    cr_expect_eq(wk_metric_update(m, wk_zeros(WK_F32, WK_DIMS(2, 3)), wk_full(WK_I64, WK_DIMS(2), 3)), WK_INVALID);
+    cr_expect_not_null(strstr(wk_message(), "item 0 has target 3 and prediction 0, expected 0 to 2"), "%s",
+                       wk_message());
+    wk_clear_error();
+    cr_expect_eq(wk_metric_update(m, wk_zeros(WK_F32, WK_DIMS(2, 4)), wk_zeros(WK_I64, WK_DIMS(2))), WK_SHAPE);
+    wk_clear_error();
+    wk_scope_end(scope);
+    wk_metric_destroy(m);
+}
+
+Test(metrics, a_smoothed_loss_forgets_its_beginning) {
+    wk_smoothed s = { .beta = 0.5 };
+    cr_expect_float_eq(wk_smoothed_add(&s, 4), 4, 1e-15);
+    cr_expect_float_eq(wk_smoothed_add(&s, 1), 2, 1e-15); /* (0.25 · 4 + 0.5 · 1) / 0.75 */
+}
+
+/* Columns of a run: on one rank and on two the same numbers, but for what the ranks' own batches round. */
+Test(metrics, in_a_run_on_one_rank_and_two) {
+    run_set_up("train_metrics", 160);
+    run_write("seed: 7\nmodel: { name: mlp, args: { hidden: 16 } }\noptimizer: { name: SGD, args: { lr: 1e-30 } }\n"
+              "wrapper: { name: base, args: { metrics: [ f1, recall_weighted, precision_micro ] } }\n"
+              "trainer: { max_steps: 1 }\n");
+    free(run_succeeds(NULL));
+    char *one = run_text("metrics.csv"), *err = NULL;
+    cr_expect_not_null(strstr(one, ",val_f1,val_recall_weighted,val_precision_micro\n"), "%s", one);
+    cr_assert_eq(run_ranks(&err, WORDS("--overwrite")), 0, "%s", err);
+    char *two = run_text("metrics.csv");
+    double a[3], b[3];
+    const char *row_one = strstr(one, "\n1,1,"), *row_two = strstr(two, "\n1,1,");
+    cr_assert(row_one && row_two, "%s%s", one, two);
+    for (int c = 0; c < 7; c++) row_one = strchr(row_one, ',') + 1, row_two = strchr(row_two, ',') + 1;
+    cr_assert_eq(sscanf(row_one, "%lf,%lf,%lf", &a[0], &a[1], &a[2]), 3, "%s", one);
+    cr_assert_eq(sscanf(row_two, "%lf,%lf,%lf", &b[0], &b[1], &b[2]), 3, "%s", two);
+    for (int i = 0; i < 3; i++) cr_expect_float_eq(a[i], b[i], 1e-9, "%g %g", a[i], b[i]);
+    free(err);
+    free(one);
+    free(two);
+    run_refused("wrapper.args.metrics: there is no metric \"f2\"",
+                WORDS("--overwrite", "-o", "wrapper.args.metrics=[f2]"));
+    run_tear_down();
+}

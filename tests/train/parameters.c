@@ -1,0 +1,205 @@
+/* parameters.c: the section trainer: what each key does to a run. */
+#include "train/support.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define USUAL                                                                                                         \
+    "seed: 7\nmodel: { name: mlp, args: { hidden: 16 } }\noptimizer: { name: SGD, args: { lr: 0.05, momentum: 0.9 } " \
+    "}\n"
+
+static void set_up(void) {
+    run_set_up("train_parameters", 160); /* ten batches of 16; 40 items to validate */
+    run_write(USUAL);
+}
+TestSuite(parameters, .init = set_up, .fini = run_tear_down);
+
+/* How many rows of metrics.csv begin so that column `column` (from 0) is not empty. */
+static int filled(int column) {
+    char *csv = run_text("metrics.csv"), *save = NULL;
+    int count = 0;
+    (void)strtok_r(csv, "\n", &save);
+    for (char *line; (line = strtok_r(NULL, "\n", &save));) {
+        for (int i = 0; i < column && line; i++) line = strchr(line, ',') ? strchr(line, ',') + 1 : NULL;
+        count += line && *line && *line != ',';
+    }
+    free(csv);
+    return count;
+}
+enum { TRAIN_LOSS = 3, VAL_LOSS = 5 };
+
+static void expect_log(const char *part) {
+    char *log = run_text("log.txt");
+    cr_expect_not_null(strstr(log, part), "expected \"%s\" in:\n%s", part, log);
+    free(log);
+}
+
+Test(parameters, limits_of_batches) {
+    free(run_succeeds(WORDS("-o", "trainer.limit_train_batches=3", "-o", "trainer.max_epochs=2", "-o",
+                            "trainer.log_every_n_steps=1")));
+    cr_expect_eq(filled(TRAIN_LOSS), 6);
+    expect_log("step 6/6");
+    free(run_succeeds(
+        WORDS("--overwrite", "-o", "trainer.limit_train_batches=0.5", "-o", "trainer.log_every_n_steps=1")));
+    cr_expect_eq(filled(TRAIN_LOSS), 5);
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.limit_val_batches=0")));
+    cr_expect_eq(filled(VAL_LOSS), 0);
+    run_refused("limit_train_batches is 1.5, expected 0 to 1",
+                WORDS("--overwrite", "-o", "trainer.limit_train_batches=1.5"));
+}
+
+Test(parameters, when_to_validate) {
+    free(run_succeeds(WORDS("-o", "trainer.val_check_interval=0.3", "-o", "trainer.max_epochs=2")));
+    cr_expect_eq(filled(VAL_LOSS), 6, "batches 3, 6 and 9 of each epoch");
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.val_check_interval=5")));
+    cr_expect_eq(filled(VAL_LOSS), 2);
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.check_val_every_n_epoch=2", "-o", "trainer.max_epochs=5")));
+    cr_expect_eq(filled(VAL_LOSS), 2);
+    run_refused("trainer.val_check_interval is 11 batches, an epoch has 10",
+                WORDS("--overwrite", "-o", "trainer.val_check_interval=11"));
+}
+
+static double column_of_last_row(int column) {
+    char *csv = run_text("metrics.csv"), *at = csv + strlen(csv) - 1;
+    while (at > csv && at[-1] != '\n') at--;
+    for (int i = 0; i < column; i++) at = strchr(at, ',') + 1;
+    double value = strtod(at, NULL);
+    free(csv);
+    return value;
+}
+
+/* Two batches of 8, accumulated, are one of 16: the same losses to rounding; fewer optimizer steps. */
+Test(parameters, accumulated_batches_are_a_larger_one) {
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=2")));
+    double whole = column_of_last_row(VAL_LOSS);
+    run_set_aside("whole");
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=2", "-o", "data.args.batch_size=8", "-o",
+                            "trainer.accumulate_grad_batches=2")));
+    cr_expect_float_eq(column_of_last_row(VAL_LOSS), whole, 1e-4);
+    cr_expect_eq((int)column_of_last_row(0), 20, "optimizer steps");
+    run_set_aside("two");
+    /* 20 batches in windows of three: six and a shorter one. */
+    free(run_succeeds(WORDS("-o", "data.args.batch_size=8", "-o", "trainer.accumulate_grad_batches=3")));
+    cr_expect_eq((int)column_of_last_row(0), 7, "optimizer steps");
+}
+
+Test(parameters, accumulation_resumes_with_the_same_bytes) {
+    char *const words[] = {
+        "-o", "trainer.accumulate_grad_batches=3", "-o", "trainer.max_steps=6", "-o", "model={name: cnn}", NULL
+    };
+    char *const first[] = {
+        "-o", "trainer.accumulate_grad_batches=3", "-o", "trainer.max_steps=2", "-o", "model={name: cnn}", NULL
+    };
+    char *const second[] = {
+        "--resume",          "-o", "trainer.accumulate_grad_batches=3", "-o", "trainer.max_steps=6", "-o",
+        "model={name: cnn}", NULL
+    };
+    free(run_succeeds(words));
+    run_set_aside("whole");
+    free(run_succeeds(first));
+    free(run_succeeds(second));
+    run_same_checkpoint("whole", "checkpoints/last.safetensors");
+}
+
+Test(parameters, clipping_by_norm_and_by_value) {
+    free(run_succeeds(WORDS("-o", "trainer.gradient_clip_val=1e-9")));
+    double start = column_of_last_row(VAL_LOSS);
+    free(run_succeeds(
+        WORDS("--overwrite", "-o", "trainer.gradient_clip_val=1e-9", "-o", "trainer.gradient_clip_algorithm=value")));
+    cr_expect_float_eq(column_of_last_row(VAL_LOSS), start, 1e-3, "neither moves the weights");
+    free(run_succeeds(WORDS("--overwrite")));
+    cr_expect_lt(column_of_last_row(VAL_LOSS), start - 0.02);
+    run_refused("gradient_clip_algorithm is \"both\", expected one of: norm, value",
+                WORDS("--overwrite", "-o", "trainer.gradient_clip_algorithm=both"));
+}
+
+Test(parameters, mixed_precision_trains_and_resumes) {
+    static char *const kinds[] = { "trainer.precision=bf16-mixed", "trainer.precision=16-mixed" };
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=3")));
+    double full = column_of_last_row(VAL_LOSS);
+    run_set_aside("full");
+    for (int i = 0; i < 2; i++) {
+        free(run_succeeds(WORDS("-o", kinds[i], "-o", "trainer.max_epochs=3")));
+        double mixed = column_of_last_row(VAL_LOSS);
+        cr_expect(mixed != full, "%s changes nothing", kinds[i]);
+        cr_expect_float_eq(mixed, full, 0.05, "%s", kinds[i]);
+        run_set_aside(i ? "f16" : "bf16");
+        free(run_succeeds(WORDS("-o", kinds[i], "-o", "trainer.max_epochs=2")));
+        free(run_succeeds(WORDS("--resume", "-o", kinds[i], "-o", "trainer.max_epochs=3")));
+        run_same_checkpoint(i ? "f16" : "bf16", "checkpoints/last.safetensors");
+        run_set_aside(i ? "f16_resumed" : "bf16_resumed");
+    }
+}
+
+Test(parameters, overfit_and_fast_dev_run) {
+    free(run_succeeds(WORDS("-o", "trainer.overfit_batches=1", "-o", "trainer.max_epochs=60")));
+    cr_expect_lt(column_of_last_row(VAL_LOSS), 0.05, "one batch is learned by heart, and validated");
+    run_set_aside("overfit");
+    char *err = run_succeeds(WORDS("-o", "trainer.fast_dev_run=true", "-o", "trainer.max_epochs=60"));
+    cr_expect_not_null(strstr(err, "fast_dev_run: a few batches, and nothing is saved"), "%s", err);
+    cr_expect_not_null(strstr(err, "epoch 1/1"), "%s", err);
+    free(err);
+    cr_expect_neq(access(run_path("checkpoints/last.safetensors"), F_OK), 0);
+}
+
+Test(parameters, max_time_stops) {
+    char *err = run_succeeds(WORDS("-o", "trainer.max_time=00:00:00:01"));
+    cr_expect_not_null(strstr(err, ": its time of 1 s is over"), "%s", err);
+    free(err);
+    run_refused("max_time is \"soon\", expected DD:HH:MM:SS", WORDS("--overwrite", "-o", "trainer.max_time=soon"));
+}
+
+/* Weights that explode: the layer is named; or the batch is left out. */
+Test(parameters, a_loss_that_is_no_number) {
+    char *err = NULL;
+    cr_expect_eq(run_train(&err, WORDS("-o", "optimizer.args.lr=1e30")), 1);
+    cr_expect(
+        strstr(err, "the loss is ")
+            && (strstr(err, "the first layer whose result is not finite is \"fc") || strstr(err, "is not finite")),
+        "%s", err);
+    free(err);
+    err = run_succeeds(WORDS("--overwrite", "-o", "optimizer.args.lr=1e30", "-o", "trainer.nan=skip", "-o",
+                             "trainer.max_epochs=1", "-o", "checkpoint.every_n_epochs=1", "-o",
+                             "trainer.limit_train_batches=1"));
+    free(err);
+    (void)run_train(&err, WORDS("--overwrite", "-o", "optimizer.args.lr=1e30", "-o", "trainer.nan=skip"));
+    cr_expect_not_null(strstr(err, " is skipped: the loss is "), "%s", err);
+    free(err);
+}
+
+/* Weights alone, from a run or a file of weights; what does not fit is told. */
+Test(parameters, weights_of_another_run) {
+    char from[800], word[900];
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=3")));
+    double trained = column_of_last_row(VAL_LOSS);
+    run_set_aside("first");
+    (void)snprintf(from, sizeof from, "%s/first/checkpoints/last.safetensors", run_folder);
+    (void)snprintf(word, sizeof word, "load_path=%s", from);
+    free(run_succeeds(WORDS("-o", word, "-o", "optimizer.args.lr=1e-30")));
+    cr_expect_float_eq(column_of_last_row(VAL_LOSS), trained, 1e-6);
+    run_refused("it belongs to another model", WORDS("--overwrite", "-o", word, "-o", "model.args.hidden=8"));
+    (void)snprintf(from, sizeof from, "final_path=%s/final.safetensors", run_folder);
+    free(run_succeeds(WORDS("--overwrite", "-o", from)));
+    (void)snprintf(word, sizeof word, "load_path=%s/final.safetensors", run_folder);
+    free(run_succeeds(WORDS("--overwrite", "-o", word)));
+}
+
+Test(parameters, ranks_that_the_run_starts_itself) {
+    char *argv[] = {
+        WICK_PROGRAM, "train", "-c", run_file, "-o", "trainer.devices=2", "-o", "trainer.strategy=dp", NULL
+    };
+    char *environment[] = {
+        "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+        "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=20",     NULL
+    };
+    program p = start(run_folder, argv, environment);
+    cr_expect_eq(finish(&p, 60), 0);
+    char *err = read_bytes(p.err, NULL);
+    cr_expect_not_null(strstr(err, "2 ranks"), "%s", err);
+    cr_expect_not_null(strstr(err, "strategy dp: the batch of 16 is split, 8 items a rank"), "%s", err);
+    free(err);
+}
