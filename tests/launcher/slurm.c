@@ -37,7 +37,7 @@ Test(slurm, roles_are_groups) {
     assert_contains(o.err, "a/0 a 0/2 local 0/2 arg <0> tok hush, '0' v 1,2 omp 1\n");
     assert_contains(o.err, "a/1 a 1/2 local 1/2 arg <1> tok hush, '1' v 1,2 omp 1\n");
     assert_contains(o.err, "a/1 oops\n");
-    assert_contains(o.err, "a/0 master n1 id two-");
+    assert_contains(o.err, "a/0 master 127.0.0.1 id two-");
     assert_contains(o.err, "b/0 hello two-");
     outcome status = WICK("status", handle);
     cr_assert_str_eq(status.out, "AppStatus:\n    State: SUCCEEDED\n    Num Restarts: 0\n    Roles: \n"
@@ -73,6 +73,30 @@ Test(slurm, hostile_strings) {
         forget(&o);
     }
     wk_text_free(&expected);
+}
+
+/* The AppDef of the README as it stands, by each scheduler; where it runs, the configuration is that of a short run. */
+Test(slurm, the_main_job_trains_by_each_scheduler) {
+    static const char *const schedulers[] = { "local", "mpi", "slurm" };
+    outcome o = run_program((const char *const[]){
+        "sh", "-c",
+        "mkdir -p \"$1/examples/fashion_mnist\" && sed 's/max_epochs: 4/max_steps: 4, limit_val_batches: 2/' "
+        "\"$2/examples/fashion_mnist/config.yaml\" >\"$1/examples/fashion_mnist/config.yaml\"",
+        "sh", state_dir(), WICK_SOURCE_DIR, NULL });
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    forget(&o);
+    cr_assert_eq(chdir(state_dir()), 0);
+    (void)setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    (void)setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    for (size_t i = 0; i < WK_COUNT(schedulers); i++) {
+        if (i == 2) cluster_needed();
+        o = WICK("run", WICK_SOURCE_DIR "/examples/fashion_mnist/app.yaml", "-s", schedulers[i], "--wait", "--log");
+        cr_assert_eq(o.code, 0, "%s: %s", schedulers[i], o.err);
+        assert_contains(o.err, "2 ranks × 1 thread");
+        assert_contains(o.err, "rank 1 of 2: training");
+        assert_contains(o.err, "done in");
+        forget(&o);
+    }
 }
 
 Test(slurm, one_failure_ends_the_gang) {

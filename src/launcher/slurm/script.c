@@ -123,12 +123,16 @@ static wk_status put_head(wk_text *out, const wk_request *r, const wk_appdef *ap
                    "\nexport WICK_APP_ID='%s' TORCHELASTIC_RUN_ID='%s' TORCHX_JOB_ID='slurm://%s/%s'\n"
                    "export PYTHONUNBUFFERED=1 SLURM_UNBUFFEREDIO=1 TORCHX_MAX_RETRIES=%d\n",
                    r->app_id, r->app_id, WK__SESSION, r->app_id, least_retries(r));
+    wk_text_puts(out, "first_node() { # its name, or its address where Slurm alone knows the name\n"
+                      "  local name; name=$(scontrol show hostnames \"$1\" | head -n 1)\n"
+                      "  getent hosts \"$name\" >/dev/null && { echo \"$name\"; return; }\n"
+                      "  scontrol show node \"$name\" | sed -n 's/.*NodeAddr=\\([^ ]*\\).*/\\1/p'\n"
+                      "}\n");
     for (size_t i = 0; i < r->role_count; i++)
-        wk_text_printf(
-            out,
-            "WICK_MASTER_%zu=$(scontrol show hostnames \"${SLURM_JOB_NODELIST_HET_GROUP_%zu:-$SLURM_JOB_NODELIST}\""
-            " | head -n 1)\nexport WICK_MASTER_%zu\n",
-            i, i, i);
+        wk_text_printf(out,
+                       "WICK_MASTER_%zu=$(first_node \"${SLURM_JOB_NODELIST_HET_GROUP_%zu:-$SLURM_JOB_NODELIST}\")\n"
+                       "export WICK_MASTER_%zu\n",
+                       i, i, i);
     return WK_OK;
 }
 
