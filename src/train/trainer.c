@@ -274,7 +274,7 @@ static bool is_validation_due(const wk_trainer *t) {
 
 /* Within an epoch; its end validates by itself. */
 static wk_status validate_between(wk_trainer *t) {
-    bool is_best;
+    bool is_best = false;
     WK_TRY(validate(t, &is_best));
     WK_TRY(wk__row(t));
     return is_best ? wk__save(t, "best") : WK_OK;
