@@ -46,7 +46,7 @@ wk_status wk__leaf_rows_to_whole(wk_tensor *leaf) {
     if (!state->row_index) return WK_OK;
     wk_context *context = wk__context();
     if (!context) return WK_NO_MEMORY;
-    const uint32_t mode = context->mode;
+    const uint32_t kept = context->mode & WK__MODE_NO_GRAD;
     context->mode |= WK__MODE_NO_GRAD;
     wk_scope scope = wk_scope_begin();
     wk_tensor *index = state->row_index, *values = state->row_values;
@@ -61,7 +61,7 @@ wk_status wk__leaf_rows_to_whole(wk_tensor *leaf) {
         state->row_values = values;
     }
     wk_scope_end(scope);
-    context->mode = mode;
+    context->mode = (context->mode & ~(uint32_t)WK__MODE_NO_GRAD) | kept; /* a replay may have ended inside */
     return status;
 }
 

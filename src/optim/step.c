@@ -179,15 +179,15 @@ wk_status wk_optim_step(wk_optim *o) {
     if (!o) return wk_fail(WK_INVALID, "wk_optim_step: the optimizer is NULL");
     if (o->lbfgs) return wk_fail(WK_INVALID, "%s steps by wk_optim_step_closure", o->plan.name);
     wk_context *context = wk__context();
-    uint32_t mode = context->mode;
-    context->mode = (mode | WK__MODE_NO_GRAD) & ~(uint32_t)WK__MODE_AUTOCAST;
+    const uint32_t switched = WK__MODE_NO_GRAD | WK__MODE_AUTOCAST, kept = context->mode & switched;
+    context->mode = (context->mode | WK__MODE_NO_GRAD) & ~(uint32_t)WK__MODE_AUTOCAST;
     wk_note_call("wk_optim_step"); /* what a backward says that comes too late */
     wk_status status = follow_parameters(o);
     if (status == WK_OK && o->row)
         for (int i = 0; i < o->groups && status == WK_OK; i++) status = step_by_row(o, &o->group[i]);
     else if (status == WK_OK)
         status = step_by_parts(o);
-    context->mode = mode;
+    context->mode = (context->mode & ~switched) | kept; /* the replay of a step may have ended here */
     if (status != WK_OK) wk__backward_ended(status);
     wk__optim_reset_factor(o);
     wk__optim_set_found_inf(o, false);

@@ -120,7 +120,10 @@ void wk__tear_down(wk_trainer *t);
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);
 
-/* trainer.c: for finders, which train a few batches and take them back. */
-wk_status wk__next_batch(wk_trainer *t, wk_batch *batch);
+/* start.c */
+wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed);
+bool wk__has_epochs(const wk_trainer *t);
+void wk__say_memory(wk_trainer *t);
+void wk__say_end(wk_trainer *t, bool had_work);
 
 #endif

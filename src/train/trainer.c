@@ -1,161 +1,20 @@
 /* trainer.c: the training loop.
  *
- * Every decision that all ranks must share (may the run start, is it resumed) is agreed on before anything else
- * happens.  Once training runs, a rank that fails ends the others.  Rank 0 holds all that a checkpoint needs, so it can
- * save at the end of any step without asking anybody.
+ * Once training runs, a rank that fails ends the others.  Rank 0 holds all that a checkpoint needs, so it can save at
+ * the end of any step without asking anybody.
  *
- * What a step is: step.c.  What validation is: validate.c.  Callbacks: hooks.c.
+ * How a run begins: start.c.  What a step is: step.c.  What validation is: validate.c.  Callbacks: hooks.c.
  */
 #include "train/run.h"
 
-#include "tensor/backend.h"
 #include "train/agree.h"
-#include "train/machine.h"
 
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- setting up ---- */
-
-static bool has_checkpoint(const wk_trainer *t, const char *name) {
-    char *path = wk__checkpoint_path(t->config->output, name);
-    bool exists = path && access(path, F_OK) == 0;
-    wk_free(path);
-    return exists;
-}
-
-/* Whether the run goes on from its last checkpoint, and where that stands: lengths of schedules depend on it. */
-static wk_status look_for_last(wk_trainer *t, wk__start start, bool *resumed) {
-    *resumed = false;
-    if (start == WK__START_NEW && (has_checkpoint(t, "last") || has_checkpoint(t, "best")))
-        return wk_fail(
-            WK_EXISTS,
-            "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY",
-            t->config->output);
-    if (start != WK__START_RESUME || !has_checkpoint(t, "last")) return WK_OK;
-    char *path = wk__checkpoint_path(t->config->output, "last");
-    const wk__checkpoint_context context = wk__context_of(t);
-    wk_status status = path ? wk__checkpoint_look(path, &context, &t->standing) : WK_NO_MEMORY;
-    *resumed = status == WK_OK;
-    wk_free(path);
-    return status;
-}
-
-static wk_status load_last(wk_trainer *t) {
-    char *path = wk__checkpoint_path(t->config->output, "last");
-    const wk__checkpoint_context context = wk__context_of(t);
-    wk_status status = path ? wk__checkpoint_load(path, &context, &t->standing) : WK_NO_MEMORY;
-    wk_free(path);
-    return status == WK_OK ? WK__HOOK(t, load_checkpoint) : status;
-}
-
-/* All ranks train on the same data from the same standing. */
-static wk_status check_ranks(const wk_trainer *t) {
-    char standing[100], data[100];
-    (void)snprintf(standing, sizeof standing, "%lld %lld %lld", (long long)t->standing.epoch,
-                   (long long)t->standing.batch, (long long)t->standing.step);
-    (void)snprintf(data, sizeof data, "%lld %lld", (long long)t->train_data->count,
-                   (long long)(t->val_data ? t->val_data->count : 0));
-    WK_TRY(wk__same(t->group, wk__hash(0, data), "the number of items in the data", ""));
-    return wk__same(t->group, wk__hash(0, standing), "the last checkpoint",
-                    ": the output directory must be on a file system that all ranks share");
-}
-
-/* Each rank draws its own masks: the same counter under a seed of its own. */
-static void set_random(const wk_trainer *t) {
-    wk_generator *generator = wk_default_generator();
-    generator->seed = t->standing.random_seed + UINT64_C(0x9E3779B97F4A7C15) * (uint64_t)t->rank;
-    generator->counter = t->standing.random_counter;
-}
 
 static bool has_steps(const wk_trainer *t) {
     return t->standing.batch < t->batches && (!t->params->max_steps || t->standing.step < t->params->max_steps);
-}
-
-static bool has_epochs(const wk_trainer *t) {
-    return t->standing.epoch < t->params->max_epochs
-           && (!t->params->max_steps || t->standing.step < t->params->max_steps);
-}
-
-static wk_status find_start(wk_trainer *t, wk__start start, bool *resumed) {
-    t->standing = (wk__standing){ .best_score = NAN, .random_seed = t->config->seed };
-    wk_status status = wk__build(t);
-    if (status == WK_OK && t->rank == 0) status = wk__folder_lock(&t->folder, t->config->output);
-    WK_TRY(wk__agree(t->group, status));
-    WK_TRY(wk__agree(t->group, look_for_last(t, start, resumed)));
-    WK_TRY(wk__agree(t->group, wk__build_optimizers(t)));
-    if (*resumed) WK_TRY(wk__agree(t->group, load_last(t)));
-    WK_TRY(check_ranks(t));
-    return wk__plan_steps(t);
-}
-
-static wk_status open_folder(wk_trainer *t, wk__start start, bool resumed) {
-    int64_t from = resumed ? t->standing.step : -1;
-    if (t->rank != 0) return WK_OK;
-    if (start == WK__START_OVERWRITE) WK_TRY(wk__folder_clear(&t->folder));
-    WK_TRY(wk__folder_open(&t->folder, t->config, from));
-    for (; t->loggers < t->config->loggers; t->loggers++) {
-        wk_logger *logger = wk__make_logger(&t->config->logger[t->loggers]);
-        if (!logger) return wk_error_code();
-        t->logger[t->loggers] = logger;
-        wk_status status = logger->class_->start(logger, t->config->output, t->config->text, from);
-        if (status != WK_OK) {
-            t->loggers++; /* destroyed with the others */
-            return status;
-        }
-    }
-    return WK_OK;
-}
-
-static void say_device(wk_trainer *t) {
-    wk_device_info info;
-    if (t->device != WK_CPU && wk_device_describe(t->device, &info) == WK_OK)
-        wk__folder_say(&t->folder, "training on %s: %s, %.1f GiB", wk_device_name(t->device), info.name,
-                       (double)info.memory / 1073741824);
-}
-
-static void say_model(wk_trainer *t) {
-    const wk__checkpoint_context context = wk__context_of(t);
-    wk__folder_say(&t->folder,
-                   "model %s: %lld parameters; %lld training and %lld evaluation items; %d rank%s × %d thread%s",
-                   context.model_name, (long long)wk_parameter_count(t->model), (long long)t->train_data->count,
-                   (long long)(t->val_data ? t->val_data->count : 0), t->ranks, t->ranks == 1 ? "" : "s", wk_threads(),
-                   wk_threads() == 1 ? "" : "s");
-    char *summary = t->params->summary ? wk_module_summary(t->model) : NULL;
-    if (summary) wk__folder_say(&t->folder, "%s", summary);
-    wk_free(summary);
-}
-
-static void say_start(wk_trainer *t, wk__start start, bool resumed) {
-    /* Each rank's own log tells that it took part. */
-    if (t->rank != 0) (void)fprintf(stderr, "rank %d of %d: training; rank 0 reports\n", t->rank, t->ranks);
-    say_model(t);
-    char machine[160];
-    wk__folder_say(&t->folder, "each rank may use %s", wk__processors_describe(machine, sizeof machine));
-    say_device(t);
-    if (t->params->split_batch && t->ranks > 1)
-        wk__folder_say(&t->folder, "strategy dp: the batch of %lld is split, %lld items a rank",
-                       (long long)t->config->batch_size, (long long)t->batch_size);
-    if (t->params->fast_dev_run) wk__folder_say(&t->folder, "fast_dev_run: a few batches, and nothing is saved");
-    if (resumed && has_epochs(t))
-        wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
-                       (long long)t->standing.epoch + 1);
-    if (!resumed && start == WK__START_RESUME)
-        wk__folder_say(&t->folder, "%s holds no checkpoint to resume from: starting anew", t->config->output);
-}
-
-static wk_status set_up(wk_trainer *t, wk__start start, bool *resumed) {
-    WK_TRY(find_start(t, start, resumed));
-    WK_TRY(wk__agree(t->group, open_folder(t, start, *resumed)));
-    set_random(t);
-    if (t->ranks > 1) {
-        t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
-        WK_TRY(wk__agree(t->group, t->ddp ? WK_OK : wk_error_code()));
-    }
-    say_start(t, start, *resumed);
-    return WK_OK;
 }
 
 /* ---- signals ---- */
@@ -274,7 +133,7 @@ static bool is_validation_due(const wk_trainer *t) {
 
 /* Within an epoch; its end validates by itself. */
 static wk_status validate_between(wk_trainer *t) {
-    bool is_best;
+    bool is_best = false;
     WK_TRY(validate(t, &is_best));
     WK_TRY(wk__row(t));
     return is_best ? wk__save(t, "best") : WK_OK;
@@ -351,13 +210,13 @@ static wk_status run_batches(wk_trainer *t, bool *ends) {
 
 static wk_status run_epochs(wk_trainer *t) {
     bool ends = false;
-    while (has_epochs(t) && !ends) {
+    while (wk__has_epochs(t) && !ends) {
         t->epoch = t->standing.epoch;
         WK_TRY(WK__HOOK(t, train_epoch_start));
         WK_TRY(run_batches(t, &ends));
         WK_TRY(end_epoch(t));
         if (!ends) WK_TRY(wk__stop_agreed(t, &ends));
-        bool last = ends || !has_epochs(t);
+        bool last = ends || !wk__has_epochs(t);
         if (last || t->standing.epoch % t->config->every_n_epochs == 0) WK_TRY(wk__save(t, "last"));
     }
     if (ends)
@@ -371,7 +230,7 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     t->started = t->window_start = wk_now();
     t->first_step = t->standing.step;
     WK_TRY(WK__HOOK(t, fit_start));
-    if (!resumed && has_epochs(t)) WK_TRY(sanity_check(t));
+    if (!resumed && wk__has_epochs(t)) WK_TRY(sanity_check(t));
     WK_TRY(WK__HOOK(t, train_start));
     t->started = t->window_start = wk_now();
     t->first_step = t->standing.step;
@@ -380,35 +239,6 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     WK_TRY(WK__HOOK(t, fit_end));
     if (!t->config->final_path || t->rank != 0) return WK_OK;
     return wk_module_save(t->model, t->config->final_path);
-}
-
-static double mib(int64_t bytes) {
-    return (double)bytes / 1048576;
-}
-
-/* One rank's, and the batch that would fill this machine's. */
-static void say_memory(wk_trainer *t) {
-    const wk_memory m = wk_memory_of(t->model, t->driven[0].optimizer);
-    wk_device_info device;
-    wk__folder_say(&t->folder, "memory in MiB: parameters %.1f, gradients %.1f, optimizer %.1f, steps %.1f, cache %.1f",
-                   mib(m.parameters), mib(m.gradients), mib(m.optimizer), mib(m.steps), mib(m.cache));
-    if (wk__cpu_device_info(&device) != WK_OK) return;
-    int64_t largest = wk_memory_largest_batch(m, t->batch_size, device.memory / t->ranks);
-    if (largest > 0)
-        wk__folder_say(&t->folder, "the %.1f GiB of this machine hold batches of about %lld items a rank",
-                       mib(device.memory) / 1024, (long long)largest);
-}
-
-static void say_end(wk_trainer *t, bool had_work) {
-    char duration[16], best[60] = "";
-    double accuracy;
-    wk__duration(wk_now() - t->started, duration);
-    if (wk_trainer_metric(t, "val_accuracy", &accuracy))
-        (void)snprintf(best, sizeof best, "best test accuracy %.4f; ", t->standing.best_score);
-    if (had_work)
-        wk__folder_say(&t->folder, "done in %s; %srun directory %s", duration, best, t->config->output);
-    else
-        wk__folder_say(&t->folder, "nothing is left to do: the run has ended before");
 }
 
 /* The run cannot go on here: leave the reason in its log, and let no other rank wait. */
@@ -441,14 +271,14 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
     t->ranks = wk_group_size(group);
     t->loss_value = NAN;
     bool resumed = false;
-    wk_status status = set_up(t, start, &resumed);
+    wk_status status = wk__set_up(t, start, &resumed);
     if (status == WK_OK) {
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);
-        bool had_work = has_epochs(t);
+        bool had_work = wk__has_epochs(t);
         status = had_work ? fit(t, resumed) : WK_OK;
-        if (status == WK_OK && had_work) say_memory(t);
+        if (status == WK_OK && had_work) wk__say_memory(t);
         if (status == WK_OK)
-            say_end(t, had_work);
+            wk__say_end(t, had_work);
         else
             give_up(t);
     }

@@ -64,6 +64,10 @@ static wk_status ema_out(wk_callback *self, wk_trainer *t) {
     averager *a = (averager *)self;
     return a->swapped ? swap(a) : WK_OK;
 }
+/* A signal within a validation has the run saved there: its own weights belong into the checkpoint. */
+static wk_status ema_before_save(wk_callback *self, wk_trainer *t) {
+    return ema_out(self, t);
+}
 /* The run's result is the average. */
 static wk_status ema_end(wk_callback *self, wk_trainer *t) {
     averager *a = (averager *)self;
@@ -105,6 +109,7 @@ static const wk_callback_class ema_class = { .name = "EMA",
                                              .train_batch_end = ema_after_batch,
                                              .validation_start = ema_in,
                                              .validation_end = ema_out,
+                                             .save_checkpoint = ema_before_save,
                                              .train_end = ema_end,
                                              .tensors = average_tensors,
                                              .state = ema_state,
