@@ -225,6 +225,8 @@ Test(tcp, memory_of_devices) {
     if (access(WICK_BUILD_DIR "/lib/wick_cudaemu.so", R_OK) != 0) cr_skip_test("built without the emulated device");
     wish("WICK_TEST_DEVICE=cudaemu");
     expect_success(2, "collectives", NULL);
+    expect_success(2, "train", NULL);
+    expect_same("", 0, "", 1);
 }
 
 /* ---- meeting ---- */
