@@ -8,7 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(agent, .init = state_begin, .fini = state_end);
+/* An agent that is killed leaves its files where temporary ones lie. */
+static void agent_begin(void) {
+    state_begin();
+    (void)setenv("TMPDIR", state_dir(), 1);
+}
+
+TestSuite(agent, .init = agent_begin, .fini = state_end);
 
 enum { MOST_WORDS = 40 };
 

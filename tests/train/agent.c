@@ -18,6 +18,7 @@ static void set_up(void) {
     (void)snprintf(data, sizeof data, "data.args.root=%s", folder);
     (void)snprintf(id, sizeof id, "train-%ld", (long)getpid());
     (void)setenv("WICK_STATE_DIR", folder, 1);
+    (void)setenv("TMPDIR", folder, 1); /* an agent that is killed leaves its files */
     (void)setenv("WICK_CONFIG", "", 1);
     (void)setenv("TORCHXCONFIG", "", 1);
     (void)setenv("OMP_NUM_THREADS", "1", 1);
