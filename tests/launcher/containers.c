@@ -98,17 +98,19 @@ Test(containers, replicas_run) {
  * configuration is that of a short run. */
 Test(containers, the_main_job_trains) {
     containers_needed();
-    outcome o = shell(
-        "set -e; cd \"$1\"; mkdir -p job/lib64 job/usr/share job/tmp job/examples/fashion_mnist; cp -r root/bin job/bin\n"
-        "for f in bin/wick lib; do cp -r \"" WICK_BUILD_DIR "/$f\" \"job/$(dirname $f)\"; done; rm -rf job/lib/counting "
-        "job/lib/watched\n"
-        "for f in $(ldd job/bin/wick job/lib/*.so | sed -n 's/.*=> \\(\\/[^ ]*\\) .*/\\1/p' | sort -u); do\n"
-        "  case $f in */job/*) ;; *) [ -e job/lib/${f##*/} ] || cp -L $f job/lib ;; esac\n"
-        "done\n"
-        "cp -L /lib64/ld-linux-x86-64.so.2 job/lib64; cp -r /usr/share/datasets job/usr/share\n"
-        "sed 's/max_epochs: 4/max_steps: 4, limit_val_batches: 2/' \"" WICK_SOURCE_DIR
-        "/examples/fashion_mnist/config.yaml\" >job/examples/fashion_mnist/config.yaml\n"
-        "tar -C job -cf job.tar . && podman import -c 'ENV LD_LIBRARY_PATH=/lib' job.tar localhost/job:1");
+    outcome o =
+        shell("set -e; cd \"$1\"; mkdir -p job/lib64 job/usr/share job/tmp job/examples/fashion_mnist; cp -r root/bin "
+              "job/bin\n"
+              "for f in bin/wick lib; do cp -r \"" WICK_BUILD_DIR
+              "/$f\" \"job/$(dirname $f)\"; done; rm -rf job/lib/counting "
+              "job/lib/watched\n"
+              "for f in $(ldd job/bin/wick job/lib/*.so | sed -n 's/.*=> \\(\\/[^ ]*\\) .*/\\1/p' | sort -u); do\n"
+              "  case $f in */job/*) ;; *) [ -e job/lib/${f##*/} ] || cp -L $f job/lib ;; esac\n"
+              "done\n"
+              "cp -L /lib64/ld-linux-x86-64.so.2 job/lib64; cp -r /usr/share/datasets job/usr/share\n"
+              "sed 's/max_epochs: 4/max_steps: 4, limit_val_batches: 2/' \"" WICK_SOURCE_DIR
+              "/examples/fashion_mnist/config.yaml\" >job/examples/fashion_mnist/config.yaml\n"
+              "tar -C job -cf job.tar . && podman import -c 'ENV LD_LIBRARY_PATH=/lib' job.tar localhost/job:1");
     cr_assert_eq(o.code, 0, "%s", o.err);
     forget(&o);
     o = WICK("run", WICK_SOURCE_DIR "/examples/fashion_mnist/app.yaml", "-s", "podman", "-cfg", "image=localhost/job:1",
