@@ -3,7 +3,8 @@
  *
  * The choice of a product does not depend on the number of threads, and OpenBLAS, whose order of sums does, stays on
  * one thread: so `matmul` gives the same bits for every number of them.  What is large enough for the team never goes
- * to OpenBLAS therefore, whatever a table says.
+ * to OpenBLAS therefore, whatever a table says; nor, on a processor without AVX-512, to oneDNN, which splits sums
+ * between threads there (512³ and 2048 × 768 × 3072 on Zen 3, 1 and 2 threads: as fast as Wick's own, within noise).
  *
  * All figures: AMD EPYC 9004 (Zen 4, AVX-512), oneDNN 2.6.3, OpenBLAS 0.3.21 (OpenMP), f32, best of many, GFLOP/s.
  *
@@ -45,6 +46,8 @@
  */
 #include "cpu/choice.h"
 
+#include "cpu/processor/processor.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -83,21 +86,41 @@ static wk_by noted(wk__forced *force, wk_by wish, wk_by by) {
     return force->last = by;
 }
 
+/* ---- what is known of the machine ---- */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool winograd_allowed, has_avx512;
+
+static void look_around(void) {
+    wk_processor processor;
+    const char *wish = getenv("WICK_WINOGRAD");
+    winograd_allowed = !wish || strcmp(wish, "0") != 0;
+    wk__processor_read(&processor);
+    has_avx512 = processor.has_v4;
+}
+
 /* ---- products ---- */
+
+/* Whether oneDNN's order of sums is the same for every number of threads. */
+static bool onednn_repeats(wk_dtype dtype) {
+    (void)pthread_once(&once, look_around);
+    return has_avx512 || dtype != WK_F32;
+}
 
 static wk_by product_by_rule(wk_dtype dtype, const wk_product_shape *s) {
     int64_t work = s->m * s->n * s->k;
     if (dtype == WK_F32 && (s->n == 1 || s->k == 1)) return WK_BY_OWN;
     if (dtype == WK_F32 && s->count == 1 && work <= SMALL_PRODUCT) return WK_BY_OPENBLAS;
-    if (dtype == WK_F32 || dtype == WK_BF16) return s->count * work <= TINY_PRODUCT ? WK_BY_OWN : WK_BY_ONEDNN;
-    return WK_BY_OWN;
+    if (dtype != WK_F32 && dtype != WK_BF16) return WK_BY_OWN;
+    return s->count * work <= TINY_PRODUCT || !onednn_repeats(dtype) ? WK_BY_OWN : WK_BY_ONEDNN;
 }
 
 static wk_by product_by_table(wk_dtype dtype, const wk_product_shape *s, bool own) {
     wk__bucket bucket = wk__bucket_of_product(dtype, s);
     wk_by by = wk__tuning_of(&bucket, own);
     bool for_team = s->count * s->m * s->n * s->k >= WK_TEAM_PRODUCT;
-    return by == WK_BY_OPENBLAS && for_team ? WK_BY_CHOICE : by;
+    bool repeats = by == WK_BY_OPENBLAS ? false : by == WK_BY_ONEDNN ? onednn_repeats(dtype) : true;
+    return for_team && !repeats ? WK_BY_CHOICE : by;
 }
 
 wk_by wk__choose_product(wk_dtype dtype, const wk_product_shape *shape) {
@@ -110,17 +133,9 @@ wk_by wk__choose_product(wk_dtype dtype, const wk_product_shape *shape) {
 
 /* ---- convolutions ---- */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool winograd_allowed;
-
-static void read_environment(void) {
-    const char *wish = getenv("WICK_WINOGRAD");
-    winograd_allowed = !wish || strcmp(wish, "0") != 0;
-}
-
 /* Whether the library has it for this shape, and the image does not waste most of its tiles. */
 static bool winograd_fits(wk_dtype dtype, const wk_convolution_shape *s) {
-    (void)pthread_once(&once, read_environment);
+    (void)pthread_once(&once, look_around);
     if (!winograd_allowed || dtype != WK_F32) return false;
     if (s->axes != 2) return false;
     for (int i = 1; i < 3; i++)

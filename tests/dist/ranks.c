@@ -362,12 +362,13 @@ Test(cards, hanging_rank_is_named) {
 Test(cards, killed_rank_is_named) {
     use_cards();
     wishes[1] = "OMPI_MCA_orte_enable_recovery=1";
+    wishes[2] = "WICK_DIST_TIMEOUT=12"; /* that it is gone is told before that it is late, on a busy machine too */
     program p = start_ranks("2", "large_loop", NULL);
     (void)pid_of(0);
     pid_t victim = pid_of(1);
     pause_seconds(0.2);
     cr_assert_eq(kill(victim, SIGKILL), 0);
-    int code = finish(&p, 15);
+    int code = finish(&p, 30);
     char *err = read_bytes(p.err, NULL);
     cr_expect_neq(code, -1, "the job did not end");
     cr_expect_not_null(strstr(err, "wick: rank 0 of 2 ends the job: all_reduce "), "%s", err);

@@ -265,6 +265,7 @@ static bool same_bits(const wk_tensor *a, const wk_tensor *b) {
 }
 
 Test(tuning, a_convolution_is_computed_as_the_table_says) {
+    if (!__builtin_cpu_supports("avx512f")) cr_skip_test("oneDNN has no Winograd here: a processor without AVX-512");
     wk_set_threads(1);
     wk_scope scope = wk_scope_begin();
     wk_tensor *chosen = convolve(WK_BY_CHOICE), *direct = convolve(WK_BY_DIRECT), *winograd = convolve(WK_BY_WINOGRAD);
@@ -303,8 +304,9 @@ Test(tuning, a_table_that_says_winograd_is_heard) {
 /* A bucket reaches from one side of the bound to the other: 64³ is 2^18, 90³ is more than 2^19. */
 Test(tuning, what_the_team_shares_never_goes_to_openblas) {
     write_table(HEAD "product f32 nn batch=1 m=46-90 n=46-90 k=46-90: openblas\nend\n");
+    wk_by team = __builtin_cpu_supports("avx512f") ? WK_BY_ONEDNN : WK_BY_OWN;
     wk_scope scope = wk_scope_begin();
-    cr_expect(same_bits(multiply(WK_BY_CHOICE, 90, 2), multiply(WK_BY_ONEDNN, 90, 2)));
+    cr_expect(same_bits(multiply(WK_BY_CHOICE, 90, 2), multiply(team, 90, 2)));
     cr_expect(same_bits(multiply(WK_BY_CHOICE, 64, 2), multiply(WK_BY_OPENBLAS, 64, 2)));
     wk_scope_end(scope);
 }

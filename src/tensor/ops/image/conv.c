@@ -264,7 +264,9 @@ static void conv3d_backward_weight_samples(wk_sampler *s) {
         { "groups", WK_ATTR_INT, base + offsetof(wk_conv_opts, groups), 0, NULL, 0, "0 means 1" }, {               \
         "pad", WK_ATTR_ENUM, base + offsetof(wk_conv_opts, pad), 0, "padding|valid|same", 0, "instead of a number" \
     }
-#define BY_THREADS "sums over the batch (of the weight's gradient) and over channels (Winograd) are split between them"
+#define BY_THREADS                                                                                                \
+    "sums over the batch (of the weight's gradient) and over channels (Winograd; without AVX-512 of the input's " \
+    "gradient) are split between them"
 #define ROWS(id, axes)                                                                                     \
     static const wk_attr_def id##_attrs[] = {                                                              \
         CONV_ATTRS(0, axes),                                                                               \
