@@ -44,7 +44,9 @@ TestSuite(tcp_hosts, .init = set_up, .fini = tear_down, .timeout = 100);
 /* The agent of each host, with two ranks of a scenario. */
 static void start_agents(program agents[2], char *scenario, char *extra) {
     char endpoint[64];
-    char *environment[] = { "OMP_NUM_THREADS=1", "WICK_DIST_TIMEOUT=20", "WICK_LOG=info", NULL };
+    char temporary[500]; /* an agent that is killed leaves its files */
+    char *environment[] = { "OMP_NUM_THREADS=1", "WICK_DIST_TIMEOUT=20", "WICK_LOG=info", temporary, NULL };
+    (void)snprintf(temporary, sizeof temporary, "TMPDIR=%s", folder);
     (void)snprintf(endpoint, sizeof endpoint, "--rdzv-endpoint=%s:29500", host[0]);
     for (int i = 1; i >= 0; i--)
         agents[i] =
