@@ -218,7 +218,7 @@ static wk_status truncate(const wk__finisher *f, wk__row *first, wk__row *second
     if (a + b <= room) return WK_OK;
     uint32_t over = a + b - room;
     wk__row *one = how == WK_TRUNCATE_ONLY_SECOND ? second : first;
-    if (how == WK_TRUNCATE_LONGEST_FIRST) {
+    if (how == WK_TRUNCATE_LONGEST_FIRST || room == 0) {
         if (second) share(room, &a, &b);
         cut(first, second ? a : room, f->cut_left);
         if (second) cut(second, b, f->cut_left);

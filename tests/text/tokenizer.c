@@ -69,6 +69,7 @@ Test(tokenizer_use, cuts_to_a_length) {
     expect_numbers(t, "a b c d e", NULL, (wk_encode_opts){ .max_length = 5 }, "2 5 6 7 3");
     expect_numbers(t, "a b c d e", NULL, (wk_encode_opts){ .max_length = 5, .plain = true }, "5 6 7 8 9");
     expect_numbers(t, "a b c d e", NULL, (wk_encode_opts){ .max_length = 2 }, "2 3");
+    expect_numbers(t, "a b", NULL, (wk_encode_opts){ .max_length = 2, .truncation = WK_TRUNCATE_ONLY_FIRST }, "2 3");
     expect_numbers(t, "a b c d e", "a b", (wk_encode_opts){ .max_length = 8 }, "2 5 6 7 3 5 6 3");
     expect_numbers(t, "a b", "a b c d e", (wk_encode_opts){ .max_length = 7 }, "2 5 6 3 5 6 3");
     expect_numbers(t, "a b", "a b c d e", (wk_encode_opts){ .max_length = 4 }, "2 3 5 3");
