@@ -65,7 +65,7 @@ static program start_rank(int rank, int ranks, const char *scenario, const char 
     all[count++] = run;
     all[count++] = "MASTER_ADDR=127.0.0.1";
     all[count++] = "OMP_NUM_THREADS=1";
-    all[count++] = "WICK_DIST_TIMEOUT=3";
+    all[count++] = "WICK_DIST_TIMEOUT=45";
     for (size_t i = 0; wishes[i]; i++) all[count++] = (char *)(uintptr_t)wishes[i];
     all[count] = NULL;
     char *argv[] = { WORKER, (char *)(uintptr_t)scenario, file, (char *)(uintptr_t)extra, NULL };
@@ -434,6 +434,7 @@ Test(tcp, killed_rank_is_named_on_both_hosts) {
 }
 
 static void expect_name_of_hanging_rank(const char *scenario) {
+    wish("WICK_DIST_TIMEOUT=3");
     start_ranks(2, scenario, NULL);
     wait_for_pids(2);
     cr_assert_eq(kill(p[1].pid, SIGSTOP), 0);

@@ -115,7 +115,7 @@ Test(bench_command, says_what_the_machine_can_do_and_how_near_a_row_comes) {
     free(err);
     char *const argv[] = { WICK_PROGRAM, "bench", "roofs", "--threads", "1", NULL };
     program p = start(folder, argv, NULL);
-    cr_assert_eq(finish(&p, 60), 0);
+    cr_assert_eq(finish(&p, 120), 0);
     char *out = read_bytes(p.out, NULL);
     cr_expect(out && strstr(out, "threads: 1\nroofs: ") && strstr(out, "fork and join"), "%s", out ? out : "");
     free(out);
@@ -166,7 +166,7 @@ Test(bench_command, compares_with_an_earlier_file) {
         char *const argv[] = { WICK_PROGRAM, "bench",   "ops",       "exp",   "--min-time", "0.01",
                                "--mode",     "forward", "--compare", earlier, NULL };
         program p = start(folder, argv, NULL);
-        cr_assert_eq(finish(&p, 60), 0);
+        cr_assert_eq(finish(&p, 120), 0);
         char *out = read_bytes(p.out, NULL);
         cr_assert_not_null(out);
         cr_expect_not_null(strstr(out, cases[i].verdict), "%s", out);
@@ -248,7 +248,7 @@ static program start_comm(char *const words[]) {
 
 Test(bench_command, comm_times_each_algorithm_and_writes_json) {
     program p = start_comm((char *const[]){ "--ranks", "4", "--sizes", "4K,300004", "--json", json, NULL });
-    int code = finish(&p, 60);
+    int code = finish(&p, 120);
     char *err = read_bytes(p.err, NULL);
     cr_assert_eq(code, 0, "%d: %s", code, err);
     json_t *all = json_load_file(json, 0, NULL), *lines = json_object_get(all, "lines");
@@ -276,7 +276,7 @@ Test(bench_command, comm_times_ranks_of_an_agent) {
                      "comm",       "--sizes", "4K,300004",          "--json",     json,
                      NULL };
     program p = start(folder, argv, (char *const[]){ "ASAN_OPTIONS=detect_leaks=0", "OMP_NUM_THREADS=1", NULL });
-    int code = finish(&p, 60);
+    int code = finish(&p, 120);
     char *err = read_bytes(p.err, NULL);
     cr_assert_eq(code, 0, "%d: %s", code, err);
     free(err);

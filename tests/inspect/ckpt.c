@@ -29,7 +29,7 @@ static int run_ckpt(char *const words[]) {
     char *argv[10] = { WICK_PROGRAM, "ckpt" };
     for (int n = 2, i = 0; words[i]; i++) argv[n++] = words[i];
     program p = start(folder, argv, NULL);
-    const int code = finish(&p, 30);
+    const int code = finish(&p, 120);
     size_t size;
     free(printed);
     free(err);

@@ -152,7 +152,7 @@ Test(profile, of_any_program) {
     char *const argv[] = { WICK_PROGRAM, "profile", "-o",         out,     "--",     WICK_PROGRAM, "bench",
                            "ops",        "softmax", "--min-time", "0.001", "--mode", "forward",    NULL };
     program p = start(folder, argv, NULL);
-    cr_assert_eq(finish(&p, 60), 0);
+    cr_assert_eq(finish(&p, 120), 0);
     char *text = read_bytes(p.out, NULL);
     cr_assert_not_null(text);
     cr_expect_not_null(strstr(text, "softmax                      forward"), "%s", text);

@@ -1,5 +1,6 @@
 /* `wick bench steps` and `wick bench plot` as a person runs them: lines, JSON, pictures, errors, and that no process
  * stays behind; never times. */
+#include "support/brief.h"
 #include "support/program.h"
 
 #include <criterion/criterion.h>
@@ -30,7 +31,7 @@ static int bench_in(const char *place, const char *words, char **out, char **err
                    WICK_PROGRAM, words);
     char *const shell[] = { "sh", "-c", command, NULL };
     program p = start(folder, shell, NULL);
-    int code = finish(&p, 60);
+    int code = finish(&p, 200);
     *out = read_bytes(p.out, NULL);
     *err = read_bytes(p.err, NULL);
     return code;
@@ -64,6 +65,7 @@ static void write_peer(const char *lines) {
 /* ---- steps ---- */
 
 Test(bench_steps, measures_a_workload_and_compares_it_with_itself) {
+    if (tests_are_brief()) cr_skip_test("times a workload");
     char *out, *err, words[1200];
     (void)snprintf(words, sizeof words, "steps mlp --rounds 1 --threads 1 --json '%s'", json);
     cr_assert_eq(bench_in(folder, words, &out, &err), 0, "%s", err);
@@ -97,6 +99,7 @@ Test(bench_steps, measures_a_workload_and_compares_it_with_itself) {
 
 /* The peer's process prints whatever comes to its mind, and a line with a step of a thousand seconds. */
 Test(bench_steps, sets_the_peer_beside_it) {
+    if (tests_are_brief()) cr_skip_test("times a workload");
     char *out, *err, words[1200];
     write_peer("echo a warning >&2; mode=${5}\n"
                "echo \"{\\\"peer\\\": \\\"torch 0.0 $mode\\\", \\\"step_s\\\": 1000, \\\"first_step_s\\\": 2,"
@@ -124,6 +127,7 @@ Test(bench_steps, sets_the_peer_beside_it) {
 
 /* A frozen network, and ONNX Runtime as a line of its own where it infers. */
 Test(bench_steps, sets_two_peers_beside_inference) {
+    if (tests_are_brief()) cr_skip_test("times a workload");
     char *out, *err, words[1200];
     write_peer("case $1 in *onnx_runtime.py) name=onnxruntime;; *) name=torch;; esac\n"
                "echo \"{\\\"peer\\\": \\\"$name\\\", \\\"step_s\\\": 1000, \\\"first_step_s\\\": 2,"

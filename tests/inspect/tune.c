@@ -27,7 +27,7 @@ static int run_bench(char **out, char *const words[]) {
     int n = 2;
     for (int i = 0; words[i]; i++) argv[n++] = words[i];
     program p = start(folder, argv, NULL);
-    int code = finish(&p, 60);
+    int code = finish(&p, 120);
     char *printed = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL);
     cr_assert(printed && err);
     *out = malloc(strlen(printed) + strlen(err) + 1);

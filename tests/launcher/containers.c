@@ -97,6 +97,7 @@ Test(containers, replicas_run) {
 /* The AppDef of the README as it stands, in an image of wick, its libraries and the data; in the image the
  * configuration is that of a short run. */
 Test(containers, the_main_job_trains) {
+    if (tests_are_brief()) cr_skip_test("trains");
     containers_needed();
     outcome o =
         shell("set -e; cd \"$1\"; mkdir -p job/lib64 job/usr/share job/tmp job/examples/fashion_mnist; cp -r root/bin "

@@ -3,6 +3,7 @@
 #define WICK_TESTS_LAUNCHER_HARNESS_H
 
 #include "base/base.h"
+#include "support/brief.h"
 #include "wick/launcher.h"
 
 #include <criterion/criterion.h>

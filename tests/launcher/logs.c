@@ -16,8 +16,11 @@ static size_t count_lines(const char *text) {
 }
 
 /* 200 replicas write 1,000 numbered lines each while they are followed: every line is there, whole, in its order. */
-Test(logs, follow_200_replicas_of_1000_lines, .timeout = 100) {
-    outcome o = WICK("run", "utils.sh", "-j", "200", "--",
+Test(logs, follow_200_replicas_of_1000_lines, .timeout = 300) {
+    const int replicas = tests_are_brief() ? 20 : 200;
+    char count[8];
+    (void)snprintf(count, sizeof count, "%d", replicas);
+    outcome o = WICK("run", "utils.sh", "-j", count, "--",
                      "i=0; while [ $i -lt 1000 ]; do echo \"line $i of $RANK\"; i=$((i+1)); done");
     const char *handle = handle_of(&o);
     outcome log = WICK("log", "-f", handle);
@@ -28,30 +31,33 @@ Test(logs, follow_200_replicas_of_1000_lines, .timeout = 100) {
         int line = -1;
         int rank = -1;
         cr_assert_eq(sscanf(at, "sh/%d line %d of %d\n", &replica, &line, &rank), 3, "%.80s", at);
-        cr_assert(replica == rank && rank >= 0 && rank < 200);
+        cr_assert(replica == rank && rank >= 0 && rank < replicas);
         cr_assert_eq(line, next[rank]++, "%.80s", at);
     }
-    for (int k = 0; k < 200; k++) cr_assert_eq(next[k], 1000);
-    cr_assert_eq(count_lines(log.out), 200000);
+    for (int k = 0; k < replicas; k++) cr_assert_eq(next[k], 1000);
+    cr_assert_eq(count_lines(log.out), replicas * 1000);
     forget(&log);
     log = WICK("log", handle); /* and again from the files */
-    cr_assert_eq(count_lines(log.out), 200000);
+    cr_assert_eq(count_lines(log.out), replicas * 1000);
     forget(&log);
     forget(&o);
 }
 
 /* A thousand replicas, all followed by one process from before they start: each says its line, in less than 10 s as the
  * launcher promises for two cores (the sanitizers' builds have longer), within 100 MiB. */
-Test(logs, follow_1000_replicas, .timeout = 110) {
-    outcome o = WICK("run", "utils.sh", "-j", "1000", "--wait", "--log", "--", "echo $RANK");
+Test(logs, follow_1000_replicas, .timeout = 300) {
+    const int replicas = tests_are_brief() ? 100 : 1000;
+    char count[8];
+    (void)snprintf(count, sizeof count, "%d", replicas);
+    outcome o = WICK("run", "utils.sh", "-j", count, "--wait", "--log", "--", "echo $RANK");
     cr_assert_eq(o.code, 0, "%.400s", o.err);
     int there = 0;
-    for (int k = 0; k < 1000; k++) {
+    for (int k = 0; k < replicas; k++) {
         char line[48];
         (void)snprintf(line, sizeof line, "sh/%d %d\n", k, k);
         there += strstr(o.err, line) != NULL;
     }
-    cr_expect_eq(there, 1000);
+    cr_expect_eq(there, replicas);
     forget(&o);
 #ifndef __SANITIZE_ADDRESS__
     struct rusage usage;

@@ -112,6 +112,7 @@ Test(pipeline, prepares_trains_and_evaluates) {
     const bool has_engine = engine.code == 0;
     forget(&engine);
     if (!has_engine) cr_skip_test("built without the engine");
+    if (tests_are_brief()) cr_skip_test("trains");
     cr_assert_eq(chdir(WICK_SOURCE_DIR), 0);
     outcome o =
         WICK("pipeline", "run", "examples/pipeline/prepare-train-evaluate.yaml", "-p", "limit=640", "-p", "epochs=1");

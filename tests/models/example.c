@@ -1,5 +1,6 @@
 /* example.c: examples/char_lstm learns, from a text of this tree; examples/infer answers. */
 #define WK_NO_CALL_SITES
+#include "support/brief.h"
 #include "support/program.h"
 #include "wick/io.h"
 #include "wick/models.h"
@@ -9,6 +10,7 @@
 #include <string.h>
 
 Test(example, char_lstm_learns_a_text) {
+    if (tests_are_brief()) cr_skip_test("trains");
     char folder[512];
     (void)snprintf(folder, sizeof folder, "%s", fresh_folder("char_lstm"));
     program p = start(folder,

@@ -2,6 +2,7 @@
 #define WK_NO_CALL_SITES
 #include "models/check.h"
 #include "support/allocator.h"
+#include "support/brief.h"
 #include "support/refused.h"
 
 #include <math.h>
@@ -108,7 +109,7 @@ Test(image, replayed_steps) {
         { "resnet18", resnet18, four, NULL, 0, 0 }, { "mobilenet_v2", mobilenet_v2, four, NULL, 0, 0 },
         { "convnext", convnext, two, NULL, 0, 0 },  { "unet", unet, gray, NULL, 0, 0 },
     };
-    model_check_replay(cases, (int)(sizeof cases / sizeof cases[0]));
+    model_check_replay(cases, tests_are_brief() ? 1 : (int)(sizeof cases / sizeof cases[0]));
 }
 
 Test(image, frozen_for_inference) {
@@ -123,7 +124,7 @@ Test(image, frozen_for_inference) {
         { "convnext", convnext, two, NULL, MODEL_REFILL, 0 },
         { "unet", unet, gray, NULL, MODEL_REFILL, 0 },
     };
-    model_check_frozen(cases, (int)(sizeof cases / sizeof cases[0]));
+    model_check_frozen(cases, tests_are_brief() ? 1 : (int)(sizeof cases / sizeof cases[0]));
 }
 
 /* ---- what is refused ---- */

@@ -1,5 +1,6 @@
 /* pool.c: large blocks: none overlaps another, what is given back serves any size, pages return to the system. */
 #include "support/allocator.h"
+#include "support/brief.h"
 #include "wick/base.h"
 #include "wick/tensor.h"
 
@@ -47,7 +48,8 @@ static void check_and_give(held *h) {
 static void *take_and_give(void *argument) {
     uint64_t state = *(uint64_t *)argument;
     held all[HELD] = { 0 };
-    for (uint64_t round = 1; round <= 2000; round++) {
+    const uint64_t rounds = tests_are_brief() ? 300 : 2000;
+    for (uint64_t round = 1; round <= rounds; round++) {
         state = state * 6364136223846793005u + 1442695040888963407u;
         held *h = &all[(state >> 33) % HELD];
         if (h->data) check_and_give(h);

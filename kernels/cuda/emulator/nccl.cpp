@@ -13,12 +13,13 @@
 
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <new>
+#include <poll.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace {
@@ -58,6 +59,7 @@ struct ncclComm {
     bool joined, given;
     std::atomic<bool> aborted;
     Job job;
+    pollfd peers[most_ranks]; // their processes, once looked at; readable when one has ended
     char said[160];
 };
 
@@ -161,15 +163,28 @@ bool all_have(const ncclComm &c, std::atomic<uint64_t> Slot::*what, uint64_t chu
 
 // ---- progress
 
+// One that nobody has waited for yet has ended, too: kill() would still find it.
+bool has_ended(ncclComm &c, int rank) {
+    const int pid = c.segment->slots[rank].pid;
+    pollfd &peer = c.peers[rank];
+    if (!pid) return false;
+    if (peer.events == 0) {
+        peer.fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+        if (peer.fd < 0) return errno == ESRCH;
+        peer.events = POLLIN;
+    }
+    return poll(&peer, 1, 0) == 1;
+}
+
 ncclResult_t look_at_peers(ncclComm &c) {
     if (c.aborted || c.segment->aborted) {
         std::snprintf(c.said, sizeof c.said, "the communicator was aborted");
         return ncclRemoteError;
     }
     for (int rank = 0; rank < c.ranks; rank++) {
-        const int pid = c.segment->slots[rank].pid;
-        if (!pid || kill(pid, 0) == 0 || errno != ESRCH) continue;
-        std::snprintf(c.said, sizeof c.said, "rank %d of %d (process %d) is gone", rank, c.ranks, pid);
+        if (!has_ended(c, rank)) continue;
+        std::snprintf(c.said, sizeof c.said, "rank %d of %d (process %d) is gone", rank, c.ranks,
+                      c.segment->slots[rank].pid.load());
         return ncclRemoteError;
     }
     return ncclInProgress;
@@ -245,6 +260,8 @@ ncclResult_t comm_finalize(ncclComm_t c) {
 ncclResult_t comm_destroy(ncclComm_t c) {
     if (c->rank == 0) shm_unlink(c->name); // where not all have joined
     munmap(c->segment, sizeof(Segment));
+    for (const pollfd &peer : c->peers)
+        if (peer.events) ::close(peer.fd);
     delete c;
     return ncclSuccess;
 }
