@@ -16,7 +16,7 @@ typedef struct bpe {
     int32_t fallback[256];
 } bpe;
 
-enum { NO_PAIR = UINT32_MAX };
+static const uint32_t NO_PAIR = UINT32_MAX;
 
 static merge *find(const bpe *m, int32_t first, int32_t second) {
     uint64_t pair = ((uint64_t)(uint32_t)first + 1) << 32 | (uint32_t)second;

@@ -62,7 +62,7 @@ static int32_t number_of(const json_t *value) {
 }
 
 /* The tokens that a name of the template stands for. */
-static wk_status add_named(wk__piece **list, uint32_t *count, const json_t *root, const char *name, int8_t type) {
+static wk_status add_named(wk__piece **list, uint32_t *count, const json_t *root, const char *name, uint8_t type) {
     const json_t *ids = json_object_get(json_object_get(json_object_get(root, "special_tokens"), name), "ids");
     if (json_array_size(ids) == 0)
         return wk_fail(WK_FORMAT, "post_processor TemplateProcessing: \"%s\" is not among its special_tokens", name);
@@ -77,7 +77,7 @@ static wk_status read_template(wk__piece **list, uint32_t *count, const json_t *
         const json_t *item = json_array_get(items, i);
         const json_t *special = json_object_get(item, "SpecialToken");
         const json_t *part = special ? special : json_object_get(item, "Sequence");
-        int8_t type = (int8_t)whole(part, "type_id", INT8_MAX, 0);
+        uint8_t type = (uint8_t)whole(part, "type_id", UINT8_MAX, 0);
         const char *name = wk__json_word(part, "id", NULL);
         if (!name) return wk_fail(WK_FORMAT, "post_processor TemplateProcessing: item %zu of \"%s\" has no id", i, key);
         if (special)
@@ -96,7 +96,7 @@ static int32_t token_of(const json_t *value, const char *key) {
 static wk_status read_around(wk__finisher *f, const json_t *value, bool roberta) {
     int32_t sep = token_of(value, "sep");
     int32_t cls = token_of(value, "cls");
-    int8_t second = (int8_t)!roberta;
+    uint8_t second = (int8_t)!roberta;
     const wk__piece single[] = { { cls, -1, 0 }, { -1, 0, 0 }, { sep, -1, 0 } };
     const wk__piece pair[] = { { sep, -1, 0 }, { -1, 1, second }, { sep, -1, second } };
     for (size_t i = 0; i < WK_COUNT(single); i++) {

@@ -212,7 +212,8 @@ const wk__added *wk__added_by_id(const wk__added_list *list, int32_t id);
 
 typedef struct wk__piece {
     int32_t id; /* of the token put in; -1: a text */
-    int8_t sequence, type;
+    int8_t sequence;
+    uint8_t type;
 } wk__piece;
 typedef struct wk__finisher {
     wk__piece *single, *pair;

@@ -74,11 +74,14 @@ static bool ends(const char *path, const char *with) {
 
 static wk_tokenizer *open_file(const char *path) {
     json_error_t error;
-    json_t *root = ends(path, ".txt") ? wk__older_vocabulary(path, NULL) : json_load_file(path, JSON_ALLOW_NUL, &error);
-    if (!root && !wk_failed() && error.line <= 0) return wk_fail_null(WK_IO, "%s", error.text);
-    if (!root && !wk_failed())
-        return wk_fail_null(WK_FORMAT, "line %d, column %d: %s", error.line, error.column, error.text);
-    return root ? wk__tokenizer_make(root) : NULL;
+    if (ends(path, ".txt")) {
+        json_t *older = wk__older_vocabulary(path, NULL);
+        return older ? wk__tokenizer_make(older) : NULL;
+    }
+    json_t *root = json_load_file(path, JSON_ALLOW_NUL, &error);
+    if (!root && error.line <= 0) return wk_fail_null(WK_IO, "%s", error.text);
+    if (!root) return wk_fail_null(WK_FORMAT, "line %d, column %d: %s", error.line, error.column, error.text);
+    return wk__tokenizer_make(root);
 }
 
 static wk_tokenizer *open_folder(const char *path) {

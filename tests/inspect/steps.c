@@ -170,6 +170,7 @@ static bool stays(long pid) {
 }
 
 Test(bench_steps, a_peer_that_fails_ends_the_run_and_leaves_nothing) {
+    if (tests_are_brief()) cr_skip_test("times a workload");
     char *out, *err, lines[1000], left[520];
     (void)snprintf(left, sizeof left, "%s/left", folder);
     (void)snprintf(lines, sizeof lines, "sleep 100 & echo $! >'%s'; echo no such thing; exit 3", left);
