@@ -96,7 +96,7 @@ static int32_t token_of(const json_t *value, const char *key) {
 static wk_status read_around(wk__finisher *f, const json_t *value, bool roberta) {
     int32_t sep = token_of(value, "sep");
     int32_t cls = token_of(value, "cls");
-    uint8_t second = (int8_t)!roberta;
+    uint8_t second = (uint8_t)!roberta;
     const wk__piece single[] = { { cls, -1, 0 }, { -1, 0, 0 }, { sep, -1, 0 } };
     const wk__piece pair[] = { { sep, -1, 0 }, { -1, 1, second }, { sep, -1, second } };
     for (size_t i = 0; i < WK_COUNT(single); i++) {
