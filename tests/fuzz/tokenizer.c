@@ -2,7 +2,6 @@
  *
  * Any bytes end in a message or in a tokenizer; whatever it encodes can be decoded.
  */
-#define _GNU_SOURCE
 #include "wick/text.h"
 
 #include <stdio.h>
