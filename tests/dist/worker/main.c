@@ -411,15 +411,21 @@ static int fail(wk_group *group, const char *file, int64_t call) {
     return status == WK_OK ? 0 : 4;
 }
 
-/* `count` elements again and again, with `pause` microseconds in between, until somebody ends it. */
-static int loop(wk_group *group, const char *file, int64_t count, unsigned pause) {
+static void tell_process(const wk_group *group, const char *file) {
     char path[600];
     (void)snprintf(path, sizeof path, "%s.pid.%d", file, wk_group_rank(group));
     FILE *mark = fopen(path, "w");
     (void)fprintf(mark, "%ld\n", (long)getpid());
     (void)fclose(mark);
+}
+
+/* `count` elements again and again, with `pause` microseconds in between, until somebody ends it: who that may be
+ * learns of this process when the ranks have met, over whatever carries the elements. */
+static int loop(wk_group *group, const char *file, int64_t count, unsigned pause) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *t = here(wk_zeros(WK_F32, WK_DIMS(count)));
+    CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
+    tell_process(group, file);
     for (int i = 0; i < 200000; i++) {
         CHECK(wk_all_reduce(group, t, WK_REDUCE_SUM, NULL) == WK_OK);
         if (pause) (void)usleep(pause);
