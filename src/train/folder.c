@@ -2,6 +2,7 @@
  *
  *   config.yaml   the configuration as run, overrides included     build.txt   what ran it
  *   log.txt       what was said                                     metrics.csv, events.out.tfevents.*
+ *   run.json      how it stands, on what (record.c)                 evaluation.json, report.html
  *   checkpoints/last.safetensors, best.safetensors
  */
 #include "train/folder.h"
@@ -28,6 +29,13 @@ static wk_status write_text(const char *folder, const char *name, const char *te
     char *path = wk_format("%s/%s", folder, name);
     wk_status status = path ? wk__write_file(path, text, strlen(text)) : WK_NO_MEMORY;
     wk_free(path);
+    return status;
+}
+
+wk_status wk__folder_json(const wk__folder *f, const char *name, const json_t *value) {
+    char *text = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
+    wk_status status = text ? write_text(f->path, name, text) : wk_fail(WK_NO_MEMORY, "no memory for %s", name);
+    free(text);
     return status;
 }
 
