@@ -135,18 +135,20 @@ static void print_text(const comparison *c) {
 }
 
 static wk_status print_json(const comparison *c) {
-    json_t *runs = json_array(), *settings = json_object(), *metrics = json_object();
+    json_t *runs = json_array(), *settings = json_array(), *metrics = json_array();
     for (int r = 0; r < c->runs; r++) (void)json_array_append_new(runs, wk__run_json(&c->run[r]));
     for (int i = 0; i < c->keys; i++) {
         json_t *values = json_array();
         for (int r = 0; r < c->runs; r++) (void)json_array_append_new(values, wk__json_text(value_of(c, r, c->key[i])));
-        (void)json_object_set_new(settings, c->key[i], values);
+        (void)json_array_append_new(settings,
+                                    json_pack("{s:o, s:o}", "name", wk__json_text(c->key[i]), "values", values));
     }
     for (int i = 0; i < c->columns; i++) {
         json_t *values = json_array();
         for (int r = 0; r < c->runs; r++)
             (void)json_array_append_new(values, wk__json_number(last_of(c, r, c->column[i])));
-        (void)json_object_set_new(metrics, c->column[i], values);
+        (void)json_array_append_new(metrics,
+                                    json_pack("{s:o, s:o}", "name", wk__json_text(c->column[i]), "values", values));
     }
     json_t *all = json_pack("{s:o, s:o, s:o}", "runs", runs, "settings", settings, "metrics", metrics);
     bool written = all && json_dumpf(all, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;

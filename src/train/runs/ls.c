@@ -105,9 +105,8 @@ static void sort(const choice *c, wk__run_list *list) {
 /* ---- printing ---- */
 
 json_t *wk__run_json(const wk__run *r) {
-    json_t *best = r->metric[0] ? json_pack("{s:o, s:o, s:s}", "metric", wk__json_text(r->metric), "value",
-                                            wk__json_number(r->best), "mode", r->largest ? "max" : "min")
-                                : json_null();
+    json_t *best = json_pack("{s:o, s:o, s:s}", "metric", wk__json_text(r->metric[0] ? r->metric : NULL), "value",
+                             wk__json_number(r->best), "mode", r->largest ? "max" : "min");
     json_t *object = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "name", wk__json_text(r->name), "path",
                                wk__json_text(r->path), "state", wk__run_state_names[r->state], "reason",
                                r->reason[0] ? wk__json_text(r->reason) : json_null(), "model", wk__json_text(r->model),

@@ -88,16 +88,16 @@ static json_t *config_json(const wk__yaml_node *node) {
 }
 
 static wk_status print_json(const wk__run *r) {
-    json_t *object = wk__run_json(r), *metrics = json_object();
+    json_t *object = wk__run_json(r), *metrics = json_array();
     for (int c = 0; c < r->table.columns; c++) {
         int64_t row;
         const char *name = r->table.column[c];
         if (strcmp(name, "step") == 0 || strcmp(name, "epoch") == 0) continue;
         double best = wk__run_table_best(&r->table, c, wk__metric_is_large(name), &row);
         if (row < 0) continue;
-        json_t *values = json_pack("{s:o, s:o}", "last", wk__json_number(wk__run_table_last(&r->table, c)), "best",
-                                   wk__json_number(best));
-        (void)json_object_set_new(metrics, name, values);
+        (void)json_array_append_new(metrics, json_pack("{s:o, s:o, s:o}", "name", wk__json_text(name), "last",
+                                                       wk__json_number(wk__run_table_last(&r->table, c)), "best",
+                                                       wk__json_number(best)));
     }
     (void)json_object_set_new(object, "metrics", metrics);
     (void)json_object_set_new(object, "config", config_json(r->config ? r->config->root : NULL));
