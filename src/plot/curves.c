@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { TITLE = 34, BELOW = 58, ROW = 20 };
+enum { TITLE = 34, BELOW = 58, ROW = 20, MOST_POINTS = 1600 };
 
 double wk__chart_height(double width, int curves) {
     int rows = (curves + 1) / 2;
@@ -38,6 +38,25 @@ static bool set_scales(frame *f) {
     return true;
 }
 
+/* Of more points than a chart has dots across, the lowest and the highest of each neighbourhood: what is seen stays,
+ * and a run of a million steps has a page of ordinary size. */
+static int thin(wk__point *line, int count) {
+    const int each = (count + MOST_POINTS / 2 - 1) / (MOST_POINTS / 2);
+    int kept = 0;
+    if (count <= MOST_POINTS) return count;
+    for (int from = 0; from < count; from += each) {
+        int low = from, high = from, end = from + each < count ? from + each : count;
+        for (int i = from; i < end; i++) {
+            if (line[i].y > line[low].y) low = i;
+            if (line[i].y < line[high].y) high = i;
+        }
+        wk__point first = line[low < high ? low : high], second = line[low < high ? high : low];
+        line[kept++] = first;
+        if (low != high) line[kept++] = second;
+    }
+    return kept;
+}
+
 static void draw_curve(const frame *f, const wk__curve *curve) {
     const wk__colour colour = wk__plot_colours[curve->colour % WK__PLOT_COLOURS];
     wk__point *line = wk_alloc((size_t)(curve->count + 1) * sizeof *line);
@@ -46,6 +65,7 @@ static void draw_curve(const frame *f, const wk__curve *curve) {
         if (is_drawn(f->chart, curve->points[i]))
             line[count++] =
                 (wk__point){ wk__scale_at(&f->x, curve->points[i].x), wk__scale_at(&f->y, curve->points[i].y) };
+    count = thin(line, count);
     if (count > 1) f->p->ops->stroke(f->p->canvas, line, count, colour, 1.8, curve->dashed);
     /* Few points are shown as such: a curve of one would be none. */
     for (int i = 0; i < count && count <= 40; i++)

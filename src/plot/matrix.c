@@ -1,5 +1,5 @@
 /* matrix.c: a confusion matrix as pytorch-quik draws it: a cell a pair of classes, dark where there are few, white
- * numbers in it, names along both sides, rows "Actual", columns "Predicted". */
+ * numbers in it (black in the brightest), names along both sides, rows "Actual", columns "Predicted". */
 #include "plot/plot.h"
 
 #include <math.h>
@@ -44,10 +44,12 @@ static void name_of(const wk__matrix *m, int c, char *text, size_t size) {
 
 static void draw_cell(wk__picture *p, wk__point at, double side, double count, double most) {
     char text[32];
+    const double share = most > 0 ? count / most : 0;
     const wk__point corners[] = { at, { at.x + side, at.y }, { at.x + side, at.y + side }, { at.x, at.y + side } };
-    p->ops->fill(p->canvas, corners, 4, heat(most > 0 ? count / most : 0));
+    p->ops->fill(p->canvas, corners, 4, heat(share));
     (void)snprintf(text, sizeof text, "%.0f", count);
     wk__text_style style = { .size = side > 40 ? 14 : 9, .anchor = WK__CENTRE, .colour = { 254, 254, 254 } };
+    if (share > 0.75) style.colour = (wk__colour){ 20, 20, 20 }; /* white on the brightest cells cannot be read */
     style.size *= fmin(1, (side - 2) / p->ops->text_width(p->canvas, text, &style));
     if (count > 0 || side > 40) wk__picture_text(p, (wk__point){ at.x + side / 2, at.y + side / 2 }, text, style);
 }

@@ -187,6 +187,22 @@ Test(runs_looking, draws_curves) {
     expect(1, "plot runs/large", true, "large has logged no numbers to draw", NULL);
 }
 
+Test(runs_looking, long_runs_have_pictures_of_ordinary_size) {
+    enum { ROWS = 20000 };
+    static char rows[ROWS * 40];
+    size_t size = (size_t)snprintf(rows, sizeof rows, "step,epoch,train_loss\n");
+    for (int i = 0; i < ROWS; i++)
+        size += (size_t)snprintf(rows + size, sizeof rows - size, "%d,1,%g\n", i, i == 12345 ? 77.0 : 1.0 + i % 3);
+    put("large", "metrics.csv", rows);
+    expect(0, "plot runs/large -o long.svg --json", false, "\"points\": 20000", NULL);
+    char path[500], *svg;
+    (void)snprintf(path, sizeof path, "%s/long.svg", folder);
+    svg = read_bytes(path, NULL);
+    cr_expect_lt(strlen(svg), 60000);
+    cr_expect_not_null(strstr(svg, ">70</text>"), "the outlier is on the axis: %.600s", svg);
+    free(svg);
+}
+
 Test(runs_looking, refuses_what_makes_no_sense) {
     static const struct {
         const char *words, *message;

@@ -80,7 +80,7 @@ static wk_status draw(const wish *w, const wk__source *sources) {
 int wk__runs_plot_main(int argc, char **argv) {
     wish w = { 0 };
     wk__run run[MOST_RUNS];
-    wk__source sources[MOST_RUNS];
+    wk__source sources[MOST_RUNS] = { { NULL, NULL } };
     int code = parse(argc, argv, &w), opened = 0;
     if (code) return code;
     wk_status status = WK_OK;
