@@ -167,5 +167,5 @@ wk_status wk__report_write(const char *folder) {
     wk_text_free(&page);
     wk_free(path);
     wk__run_close(&run);
-    return status;
+    return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }

@@ -21,6 +21,7 @@ typedef struct wk__run_table {
 } wk__run_table;
 
 /* metrics.csv or metrics.jsonl.  An error names file and line. */
+WK_API wk_status wk__run_table_parse(wk__run_table *table, const char *text, bool lines_of_json);
 WK_API wk_status wk__run_table_read(wk__run_table *table, const char *path);
 WK_API void wk__run_table_free(wk__run_table *table);
 /* -1: there is none. */

@@ -152,15 +152,20 @@ static wk_status read_jsonl(wk__run_table *t, const char *text) {
     return each_line(text, fill_line, t);
 }
 
+wk_status wk__run_table_parse(wk__run_table *t, const char *text, bool lines_of_json) {
+    *t = (wk__run_table){ .column = wk_alloc(MOST_COLUMNS * sizeof(char *)) };
+    wk_status status = !t->column ? WK_NO_MEMORY : lines_of_json ? read_jsonl(t, text) : read_csv(t, text);
+    if (status != WK_OK) wk__run_table_free(t);
+    return status;
+}
+
 wk_status wk__run_table_read(wk__run_table *t, const char *path) {
     size_t size, length = strlen(path);
-    *t = (wk__run_table){ .column = wk_alloc(MOST_COLUMNS * sizeof(char *)) };
-    char *text = t->column ? wk__read_file(path, (size_t)1 << 30, &size) : NULL;
-    wk_status status = !text                                                    ? wk_error_code()
-                       : length > 6 && strcmp(path + length - 6, ".jsonl") == 0 ? read_jsonl(t, text)
-                                                                                : read_csv(t, text);
-    if (text && status != WK_OK) wk_error_prefix("%s", path);
+    char *text = wk__read_file(path, (size_t)1 << 30, &size);
+    *t = (wk__run_table){ 0 };
+    if (!text) return wk_error_code();
+    wk_status status = wk__run_table_parse(t, text, length > 6 && strcmp(path + length - 6, ".jsonl") == 0);
+    if (status != WK_OK) wk_error_prefix("%s", path);
     wk_free(text);
-    if (status != WK_OK) wk__run_table_free(t);
     return status;
 }
