@@ -27,16 +27,18 @@ struct wk_dataset {
     int64_t count;
     wk_dims input_dims, target_dims; /* of one item */
     wk_dtype input_dtype, target_dtype;
-    int classes; /* targets are in [0, classes); 0: not a classification */
+    int classes;                    /* targets are in [0, classes); 0: not a classification */
+    const char *const *class_names; /* (classes), as long as the dataset; NULL: their numbers */
 };
 WK_API wk_dataset *wk_dataset_create(const wk_dataset_class *class_);
 WK_API void wk_dataset_destroy(wk_dataset *dataset);
 
 typedef struct wk_idx_opts {
-    const char *images, *labels; /* paths of IDX files, raw (mapped) or gzip */
-    double mean, deviation;      /* inputs become (value / 255 − mean) / deviation; deviation 0 means 1 */
-    int classes;                 /* 0 means 10; a label outside is an error naming its position */
-    int64_t limit;               /* use the first `limit` items; 0: all */
+    const char *images, *labels;    /* paths of IDX files, raw (mapped) or gzip */
+    double mean, deviation;         /* inputs become (value / 255 − mean) / deviation; deviation 0 means 1 */
+    int classes;                    /* 0 means 10; a label outside is an error naming its position */
+    int64_t limit;                  /* use the first `limit` items; 0: all */
+    const char *const *class_names; /* (classes), copied; NULL: they have numbers alone */
 } wk_idx_opts;
 /* Images (N, H, W) of u8 as f32 (1, H, W), labels as i64.  Errors: missing, truncated or foreign files, counts that
  * differ. */

@@ -41,6 +41,8 @@ WK_API int wk_train_main(int argc, char **argv);
 WK_API int wk_eval_main(int argc, char **argv);
 /* config dump|explain -c FILE [KEY] [-o key=value …]: the file as a run would take it, and where each value is from. */
 WK_API int wk_config_main(int argc, char **argv);
+/* runs ls|show|compare|plot|report: what the directories of runs hold (docs/runs.md). */
+WK_API int wk_runs_main(int argc, char **argv);
 
 #ifdef __cplusplus
 }

@@ -118,6 +118,8 @@ static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n
 static void destroy(wk_dataset *self) {
     wk__idx_close(&((idx_dataset *)self)->images);
     wk__idx_close(&((idx_dataset *)self)->labels);
+    for (int c = 0; self->class_names && c < self->classes; c++) wk_free((void *)(uintptr_t)self->class_names[c]);
+    wk_free((void *)(uintptr_t)self->class_names);
 }
 
 static const wk_dataset_class idx_class = { "idx", sizeof(idx_dataset), fetch, destroy };
@@ -135,6 +137,16 @@ static wk_status check(const idx_dataset *d, const wk_idx_opts *opts, int classe
         if (d->labels.data[i] >= classes)
             return wk_fail(WK_FORMAT, "%s: label %lld is %d, expected 0 to %d", opts->labels, (long long)i,
                            d->labels.data[i], classes - 1);
+    return WK_OK;
+}
+
+static wk_status keep_names(wk_dataset *d, const char *const *names) {
+    if (!names) return WK_OK;
+    const char **kept = wk_alloc((size_t)d->classes * sizeof *kept);
+    if (!kept) return WK_NO_MEMORY;
+    d->class_names = kept;
+    for (int c = 0; c < d->classes; c++)
+        if (!(kept[c] = wk_strdup(names[c]))) return WK_NO_MEMORY;
     return WK_OK;
 }
 
@@ -162,5 +174,7 @@ wk_dataset *wk_idx_dataset(wk_idx_opts opts) {
     d->base.input_dtype = WK_F32;
     d->base.target_dtype = WK_I64;
     d->base.classes = classes;
-    return &d->base;
+    if (keep_names(&d->base, opts.class_names) == WK_OK) return &d->base;
+    wk_dataset_destroy(&d->base);
+    return NULL;
 }

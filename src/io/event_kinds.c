@@ -7,10 +7,11 @@
  */
 #include "io/event_file.h"
 
+#include "io/png.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 static void text_field(wk_text *out, int field, const char *text) {
     wk__proto_bytes(out, field, text, strlen(text));
@@ -124,54 +125,10 @@ void wk__event_histogram(wk_text *out, double wall_time, int64_t step, const cha
 
 /* ---- image ---- */
 
-static void big(wk_text *out, uint32_t value) {
-    for (int i = 3; i >= 0; i--) wk__proto_little(out, value >> (8 * i) & 255, 1);
-}
-
-static void chunk(wk_text *png, const char *kind, const unsigned char *data, size_t size) {
-    uLong crc = crc32(crc32(0, (const Bytef *)kind, 4), data, (uInt)size);
-    big(png, (uint32_t)size);
-    wk_text_add(png, kind, 4);
-    wk_text_add(png, (const char *)data, size);
-    big(png, (uint32_t)crc);
-}
-
-/* PNG: a header, the rows deflated as they are (filter 0), an end. */
-static wk_status encode_png(wk_text *png, const unsigned char *pixels, int height, int width, int channels) {
-    static const char signature[] = "\x89PNG\r\n\x1a\n";
-    const unsigned char color = channels == 1 ? 0 : channels == 3 ? 2 : 6;
-    const unsigned char header[13] = { (unsigned char)(width >> 24),
-                                       (unsigned char)(width >> 16),
-                                       (unsigned char)(width >> 8),
-                                       (unsigned char)width,
-                                       (unsigned char)(height >> 24),
-                                       (unsigned char)(height >> 16),
-                                       (unsigned char)(height >> 8),
-                                       (unsigned char)height,
-                                       8,
-                                       color };
-    size_t row = (size_t)width * (size_t)channels, size = (row + 1) * (size_t)height;
-    uLongf packed_size = compressBound((uLong)size);
-    unsigned char *rows = wk_alloc(size), *deflated = wk_alloc(packed_size);
-    for (int y = 0; rows && y < height; y++) memcpy(rows + (size_t)y * (row + 1) + 1, pixels + (size_t)y * row, row);
-    wk_status status = rows && deflated ? WK_OK : WK_NO_MEMORY;
-    if (status == WK_OK && compress2(deflated, &packed_size, rows, (uLong)size, 6) != Z_OK)
-        status = wk_fail(WK_INTERNAL, "an image of %d × %d could not be deflated", width, height);
-    if (status == WK_OK) {
-        wk_text_add(png, signature, 8);
-        chunk(png, "IHDR", header, sizeof header);
-        chunk(png, "IDAT", deflated, packed_size);
-        chunk(png, "IEND", header, 0);
-    }
-    wk_free(deflated);
-    wk_free(rows);
-    return status;
-}
-
 wk_status wk__event_image(wk_text *out, double wall_time, int64_t step, const char *tag, const unsigned char *pixels,
                           int height, int width, int channels) {
     wk_text value = { 0 }, image = { 0 }, png = { 0 };
-    WK_TRY(encode_png(&png, pixels, height, width, channels));
+    WK_TRY(wk__png_encode(&png, pixels, height, width, channels));
     text_field(&value, 1, tag);
     number_field(&image, 1, (uint64_t)height);
     number_field(&image, 2, (uint64_t)width);

@@ -170,6 +170,8 @@ void wk__tear_down(wk_trainer *t) {
     wk_grad_scaler_destroy(t->scaler);
     drop_optimizers(t);
     wk_wrapper_destroy(t->wrapper);
+    wk__evaluation_free(&t->evaluation);
+    json_decref(t->record);
     wk_dataset_destroy(t->train_data);
     wk_dataset_destroy(t->val_data);
     wk__folder_close(&t->folder);

@@ -7,11 +7,13 @@
 
 /* ---- idx: MNIST and its kin ---- */
 
+enum { MOST_CLASSES = 256 };
 typedef struct idx_from {
     const char *who, *root, *hint;
     double mean, deviation;
     int classes;
     int64_t limit;
+    const char *const *names;
 } idx_from;
 
 /* The files of a split, raw or gzip; an error that says where they were looked for. */
@@ -24,7 +26,7 @@ static wk_dataset *open_split(const idx_from *from, const char *split) {
         FILE *there = images && labels ? fopen(images, "rb") : NULL;
         if (there) (void)fclose(there);
         if (there || i + 1 == WK_COUNT(endings)) {
-            wk_idx_opts opts = { images, labels, from->mean, from->deviation, from->classes, from->limit };
+            wk_idx_opts opts = { images, labels, from->mean, from->deviation, from->classes, from->limit, from->names };
             dataset = wk_idx_dataset(opts);
             if (!dataset && wk_error_code() == WK_IO)
                 wk_error_prefix("data \"%s\" (root %s; %s)", from->who, from->root, from->hint);
@@ -36,15 +38,28 @@ static wk_dataset *open_split(const idx_from *from, const char *split) {
     return dataset;
 }
 
+/* As many as there are classes, or none at all. */
+static wk_status read_names(const wk_config *args, int classes, const char **names, const char *const **found) {
+    *found = NULL;
+    int count = wk_config_has(args, "class_names") ? wk_config_strings(args, "class_names", names, MOST_CLASSES) : 0;
+    if (wk_failed() || count == 0) return wk_failed() ? wk_error_code() : WK_OK;
+    if (count != classes)
+        return wk_config_fail(args, "class_names", "class_names has %d names, expected one for each of the %d classes",
+                              count, classes);
+    *found = names;
+    return WK_OK;
+}
+
 static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
-    const idx_from from = { .who = "idx",
-                            .root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist"),
-                            .hint =
-                                "Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps",
-                            .mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
-                            .deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1),
-                            .classes = (int)wk_config_int(args, "classes", 1, 256, 10),
-                            .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
+    const char *names[MOST_CLASSES];
+    idx_from from = { .who = "idx",
+                      .root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist"),
+                      .hint = "Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps",
+                      .mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
+                      .deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1),
+                      .classes = (int)wk_config_int(args, "classes", 1, MOST_CLASSES, 10),
+                      .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
+    WK_TRY(read_names(args, from.classes, names, &from.names));
     *train = wk_failed() ? NULL : open_split(&from, "train");
     *evaluation = *train ? open_split(&from, "t10k") : NULL;
     return wk_failed() ? wk_error_code() : WK_OK;
@@ -169,6 +184,7 @@ static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/f
                                    { "mean", WK_ARG_NUMBER, "0", "inputs are (value / 255 - mean) / std" },
                                    { "std", WK_ARG_NUMBER, "1", NULL },
                                    { "classes", WK_ARG_INT, "10", NULL },
+                                   { "class_names", WK_ARG_LIST, "", "what reports call them" },
                                    { "limit", WK_ARG_INT, "0", "the first items alone; 0: all" },
                                    COMMON };
 static const wk_arg mnist_ds_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },

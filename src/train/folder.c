@@ -2,6 +2,7 @@
  *
  *   config.yaml   the configuration as run, overrides included     build.txt   what ran it
  *   log.txt       what was said                                     metrics.csv, events.out.tfevents.*
+ *   run.json      how it stands, on what (record.c)                 evaluation.json, report.html
  *   checkpoints/last.safetensors, best.safetensors
  */
 #include "train/folder.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What every run has; what else is logged gets columns behind these as it comes. */
@@ -28,6 +30,13 @@ static wk_status write_text(const char *folder, const char *name, const char *te
     char *path = wk_format("%s/%s", folder, name);
     wk_status status = path ? wk__write_file(path, text, strlen(text)) : WK_NO_MEMORY;
     wk_free(path);
+    return status;
+}
+
+wk_status wk__folder_json(const wk__folder *f, const char *name, const json_t *value) {
+    char *text = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
+    wk_status status = text ? write_text(f->path, name, text) : wk_fail(WK_NO_MEMORY, "no memory for %s", name);
+    free(text);
     return status;
 }
 
@@ -74,8 +83,12 @@ wk_status wk__folder_lock(wk__folder *f, const char *path) {
     f->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->lock < 0) return wk_fail(WK_IO, "%s: cannot open the folder: %s", path, strerror(errno));
     f->is_locked = true;
-    /* Not every file system can lock a folder (NFS cannot): then nobody is kept out. */
-    if (flock(f->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return WK_OK;
+    /* Not every file system can lock a folder (NFS cannot): then nobody is kept out.  `wick runs` holds a lock for the
+     * moment that it takes to ask for one. */
+    for (int tries = 0; tries < 10; tries++) {
+        if (flock(f->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return WK_OK;
+        (void)nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+    }
     return wk_fail(WK_EXISTS,
                    "%s: another process is training in this directory: wait for its end, or pass -o output=DIRECTORY",
                    path);

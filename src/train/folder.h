@@ -6,6 +6,8 @@
 #include "io/event_file.h"
 #include "train/checkpoint.h"
 
+#include <jansson.h>
+
 enum { WK__MOST_COLUMNS = 96 };
 typedef struct wk__folder {
     char *path;
@@ -31,6 +33,8 @@ void wk__folder_close(wk__folder *folder);
 void wk__folder_say(wk__folder *folder, const char *format, ...) WK_PRINTF(2, 3);
 /* The same to log.txt alone. */
 void wk__folder_note(wk__folder *folder, const char *line);
+/* A file of the directory, whole or not at all. */
+wk_status wk__folder_json(const wk__folder *folder, const char *name, const json_t *value);
 /* A row of metrics.csv and of the event file. */
 wk_status wk__folder_metrics(wk__folder *folder, int64_t step, int64_t epoch, const wk_logged *values, int count);
 /* The name of a metric's scalar in event files. */

@@ -10,11 +10,15 @@
 #include <string.h>
 #include <unistd.h>
 
-bool wk__ranks_wanted(const wk__run_config *config, const wk_group *group) {
+bool wk__is_rank(void) {
     static const char *const started[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "RANK", "SLURM_PROCID" };
     for (size_t i = 0; i < WK_COUNT(started); i++)
-        if (getenv(started[i])) return false;
-    return config->params.devices > 1 && wk_group_size(group) == 1;
+        if (getenv(started[i])) return true;
+    return false;
+}
+
+bool wk__ranks_wanted(const wk__run_config *config, const wk_group *group) {
+    return !wk__is_rank() && config->params.devices > 1 && wk_group_size(group) == 1;
 }
 
 void wk__ranks_start(const wk__run_config *config, int argc, char **argv, wk_group *group) {

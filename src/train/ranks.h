@@ -4,6 +4,8 @@
 
 #include "train/config.h"
 
+/* Whether somebody started this process as one of several ranks. */
+bool wk__is_rank(void);
 /* Whether trainer.devices asks for ranks and nobody has started any. */
 bool wk__ranks_wanted(const wk__run_config *config, const wk_group *group);
 /* Become mpirun with so many times this command line; comes back, with an error pending, only where that fails.  The

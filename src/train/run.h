@@ -3,6 +3,7 @@
 #define WICK_SRC_TRAIN_RUN_H
 
 #include "train/checkpoint.h"
+#include "train/evaluation.h"
 #include "train/folder.h"
 #include "train/progress.h"
 #include "train/registry.h"
@@ -74,6 +75,9 @@ struct wk_trainer {
     wk__value value[WK__MOST_METRICS];
     int values;
     wk__sums train_sums, val_sums;
+    wk__evaluation evaluation;
+    json_t *record;      /* run.json, on rank 0 while the run is under way */
+    double part_started; /* this process's part of it */
 };
 
 /* callbacks/timer.c: for trainer.max_time. */

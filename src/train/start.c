@@ -9,6 +9,7 @@
 #include "tensor/backend.h"
 #include "train/agree.h"
 #include "train/machine.h"
+#include "train/record.h"
 
 #include <math.h>
 #include <string.h>
@@ -144,6 +145,7 @@ wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed) {
         t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
         WK_TRY(wk__agree(t->group, t->ddp ? WK_OK : wk_error_code()));
     }
+    WK_TRY(wk__agree(t->group, wk__record_start(t, *resumed)));
     say_start(t, start, *resumed);
     return WK_OK;
 }

@@ -8,6 +8,7 @@
 #include "train/run.h"
 
 #include "train/agree.h"
+#include "train/record.h"
 
 #include <math.h>
 #include <string.h>
@@ -252,6 +253,16 @@ static void give_up(wk_trainer *t) {
     wk_group_abort(t->group, wk_message());
 }
 
+/* What the run leaves to be read; an earlier error counts before one of its writing. */
+static wk_status record_end(wk_trainer *t, wk_status status) {
+    wk__error kept = *wk__error_slot();
+    wk_clear_error();
+    wk_status written = wk__record_end(t, status, kept.code != WK_OK ? kept.message : "");
+    if (status == WK_OK) return written;
+    *wk__error_slot() = kept;
+    return status;
+}
+
 static void finish(wk_trainer *t) {
     wk__error kept = *wk__error_slot();
     wk_clear_error();
@@ -282,6 +293,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
         else
             give_up(t);
     }
+    status = record_end(t, status);
     finish(t);
     wk_free(t);
     return status == WK_OK && wk_failed() ? wk_error_code() : status;

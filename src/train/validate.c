@@ -58,6 +58,7 @@ wk_status wk__validate(wk_trainer *t, int64_t most_batches) {
     wk_stage before = t->stage;
     t->stage = before == WK_STAGE_SANITY ? before : WK_STAGE_VALIDATE;
     t->val_sums.count = 0;
+    WK_TRY(wk__evaluation_start(t));
     WK_TRY(WK__HOOK(t, validation_start));
     WK_TRY(WK__HOOK(t, validation_epoch_start));
     const wk_wrapper_class *wrapper = t->wrapper->class_;
@@ -73,6 +74,7 @@ wk_status wk__validate(wk_trainer *t, int64_t most_batches) {
     } else {
         WK_TRY(wk__sums_reduce(t, &t->val_sums));
         if (wrapper->validation_end) WK_TRY(wrapper->validation_end(t->wrapper, t));
+        WK_TRY(wk__evaluation_end(t));
     }
     WK_TRY(WK__HOOK(t, validation_epoch_end));
     WK_TRY(WK__HOOK(t, validation_end));

@@ -82,6 +82,7 @@ static wk_status base_validation_step(wk_wrapper *self, wk_trainer *t, const wk_
     WK_TRY(wk_trainer_log(t, "val_loss", wk_item(loss), (wk_log_opts){ 0 }));
     for (int i = 0; i < w->metrics; i++) WK_TRY(wk_metric_update(w->metric[i], scores, batch->target));
     if (!w->classifies) return wk_failed() ? wk_error_code() : WK_OK;
+    WK_TRY(wk_trainer_log_predictions(t, scores, batch->target));
     wk_tensor *hits = wk_sum(wk_eq(wk_argmax(scores, (wk_axis_opts){ { 0 } }), batch->target), (wk_reduce_opts){ 0 });
     if (!hits) return wk_error_code();
     return wk_trainer_log(t, "val_accuracy", wk_item(hits) / (double)batch->size, (wk_log_opts){ 0 });

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Makes metrics.json: predictions, targets, and what scikit-learn says of them.
+"""Makes metrics.json: predictions, targets, and what scikit-learn says of them; losses.json: tables as pandas prints them.
 
-    python3 -m venv venv && venv/bin/pip install scikit-learn && venv/bin/python tests/golden/metrics.py
+    python3 -m venv venv && venv/bin/pip install scikit-learn pandas && venv/bin/python tests/golden/metrics.py
 """
 import json
 import os
 
 import numpy as np
+import pandas as pd
 from sklearn import metrics as m
 
 rng = np.random.default_rng(7)
@@ -39,6 +40,23 @@ e["r2"] = m.r2_score(truth, estimate)
 e["perplexity"] = float(np.exp(-log_p[np.arange(N), target].mean()))
 e["mean"] = float(np.average(truth, weights=estimate ** 2))
 e["report"] = m.classification_report(target, guess, labels=range(C), zero_division=0)
+e["report_named"] = m.classification_report(target, guess, labels=range(C), zero_division=0,
+                                            target_names=["été", "a name that is long", "b", "c"])
 with open(os.path.join(os.path.dirname(__file__), "metrics.json"), "w") as file:
     json.dump(out, file, indent=1)
+    file.write("\n")
+
+# pytorch-quik's table is a data frame of these columns.
+tables = []
+for train, valid, seconds in [([0.6435, 0.5281], [0.0, 0.0], [303, 380]), ([2.30258509, 1.5, 0.25], [1.25, 1.1234567, 1.0], [1, 61, 3605]),
+                              ([0.5], [float("nan")], [59]), ([1e-7, 0.5], [1e6, 12.5], [0, 1]), ([float("inf"), 1.0], [123456.5, 1.0], [0, 1]),
+                              ([1.0 / k for k in range(1, 12)], [float(k) for k in range(11)], list(range(11)))]:
+    frame = pd.DataFrame()
+    for i in range(len(train)):
+        time = f"{seconds[i] // 60 % 60:02d}:{seconds[i] % 60:02d}"
+        row = {"epoch": i, "train_loss": train[i], "valid_loss": valid[i], "time": time}
+        frame = pd.concat([frame, pd.DataFrame(row, index=[i])])
+    tables.append({"train": [str(x) for x in train], "valid": [str(x) for x in valid], "seconds": seconds, "text": frame.to_string() + "\n"})
+with open(os.path.join(os.path.dirname(__file__), "losses.json"), "w") as file:
+    json.dump(tables, file, indent=1)
     file.write("\n")

@@ -218,6 +218,26 @@ Test(json_page, pipelines) {
     forget(&o);
 }
 
+/* A run's directory as it is left; without a record where that is NULL. */
+static const char *make_run(const char *name, const char *rate, const char *record) {
+    static char folder[600];
+    char file[700], config[200];
+    (void)snprintf(folder, sizeof folder, "%s/%s", state_dir(), name);
+    cr_assert_eq(mkdir(folder, 0755), 0);
+    (void)snprintf(config, sizeof config,
+                   "model: { name: mlp }\noptimizer: { name: SGD, args: { lr: %s } }\ntrainer: { max_epochs: 2 }\n",
+                   rate);
+    (void)snprintf(file, sizeof file, "%s/config.yaml", name);
+    (void)write_file(file, config);
+    (void)snprintf(file, sizeof file, "%s/metrics.csv", name);
+    (void)write_file(file, "step,epoch,lr,train_loss\n5,1,0.1,2.5\n10,2,0.1,1.5\n");
+    (void)snprintf(file, sizeof file, "%s/log.txt", name);
+    (void)write_file(file, "done in 0:01\n");
+    (void)snprintf(file, sizeof file, "%s/run.json", name);
+    if (record) (void)write_file(file, record);
+    return folder;
+}
+
 Test(json_page, the_engine) {
     if (access(WICK_BUILD_DIR "/lib/libwickrun.so", F_OK) != 0) cr_skip_test("this build has no engine");
     outcome o = WICK("copy", WICK_SOURCE_DIR "/tests/fuzz/corpus/safetensors/two", state_dir());
@@ -228,5 +248,16 @@ Test(json_page, the_engine) {
     forget(&o);
     PAGE("wick ckpt ls --json", "ckpt", "ls", named, "--json");
     PAGE("wick devices --json", "devices", "--json");
+    char run[600], other[600], picture[600];
+    (void)snprintf(run, sizeof run, "%s",
+                   make_run("one", "1e-3",
+                            "{\"state\": \"failed\", \"reason\": \"no\", "
+                            "\"started\": 1, \"ended\": 2, \"seconds\": 1}"));
+    (void)snprintf(other, sizeof other, "%s", make_run("two", "1e-2", NULL));
+    (void)snprintf(picture, sizeof picture, "%s/curves.svg", state_dir());
+    PAGE("wick runs ls --json", "runs", "ls", state_dir(), "--json");
+    PAGE("wick runs show --json", "runs", "show", run, "--json");
+    PAGE("wick runs compare --json", "runs", "compare", run, other, "--json");
+    PAGE("wick runs plot --json", "runs", "plot", run, "-o", picture, "--json");
     PAGE("wick op --list --json", "op", "--list", "--json");
 }

@@ -58,6 +58,7 @@ static const command commands[] = {
     { "eval", NULL, "wk_eval_main", "evaluate a trained model", "wick eval runs/fashion_mnist", false },
     { "config", NULL, "wk_config_main", "where the values of a run's file come from",
       "wick config explain trainer.max_epochs -c examples/fashion_mnist/config.yaml", false },
+    { "runs", NULL, "wk_runs_main", "list, compare and draw trained runs", "wick runs ls --sort best", false },
     { "ckpt", NULL, "wk_ckpt_main", "look at checkpoints, compare and convert them",
       "wick ckpt convert model.pt model.safetensors", false },
     { "tokenize", NULL, "wk_tokenize_main", "text as tokens, and back", "wick tokenize bert/ \"Hello, world!\"",

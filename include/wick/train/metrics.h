@@ -62,6 +62,33 @@ typedef struct wk_smoothed {
 } wk_smoothed;
 WK_API double wk_smoothed_add(wk_smoothed *smoothed, double value);
 
+/* pytorch-quik's table of losses.  Zero-initialised it is empty, and its clock starts with the first loss:
+ *
+ *     for each batch: wk_loss_table_add(&table, loss);
+ *     wk_loss_table_add_valid(&table, losses, sizes, batches);
+ *     wk_loss_table_write(&table);                              a row an epoch
+ */
+typedef struct wk_loss_row {
+    int64_t epoch; /* from 0 */
+    double train_loss, valid_loss, seconds;
+} wk_loss_row;
+typedef struct wk_loss_table {
+    wk_smoothed smoothed; /* over all batches so far */
+    double train_loss, valid_loss, started;
+    wk_loss_row *row;
+    int64_t count, capacity;
+} wk_loss_table;
+WK_API void wk_loss_table_add(wk_loss_table *table, double loss);
+/* The mean of losses of batches, by their items; NAN without items. */
+WK_API void wk_loss_table_add_valid(wk_loss_table *table, const double *losses, const int64_t *sizes, int64_t count);
+/* A row of what stands there now; or any row. */
+WK_API wk_status wk_loss_table_write(wk_loss_table *table);
+WK_API wk_status wk_loss_table_put(wk_loss_table *table, wk_loss_row row);
+/* As pandas prints it: "   epoch  train_loss  valid_loss   time", minutes and seconds since the start; free with
+ * wk_free. */
+WK_API char *wk_loss_table_text(const wk_loss_table *table);
+WK_API void wk_loss_table_free(wk_loss_table *table);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,6 +61,10 @@ WK_API bool wk_trainer_metric(const wk_trainer *trainer, const char *name, doubl
 WK_API wk_status wk_trainer_log_text(wk_trainer *trainer, const char *tag, const char *text);
 WK_API wk_status wk_trainer_log_histogram(wk_trainer *trainer, const char *tag, wk_tensor *values);
 WK_API wk_status wk_trainer_log_image(wk_trainer *trainer, const char *tag, wk_tensor *image);
+/* For the run's report, of a validation_step whose batch is classified: scores (N, classes), any float type, and the
+ * classes (N) i64.  They are counted in a confusion matrix over all items and ranks; the first of rank 0 become
+ * examples. Nothing happens where the data has no classes, or more than 256.  Errors: WK_SHAPE; a class outside. */
+WK_API wk_status wk_trainer_log_predictions(wk_trainer *trainer, wk_tensor *scores, wk_tensor *targets);
 /* A line to the run's log and standard error, on rank 0. */
 WK_API void wk_trainer_say(wk_trainer *trainer, const char *format, ...) WK_PRINTF(2, 3);
 

@@ -3,12 +3,10 @@
 
 #include "base/base.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { WIDTH = 1100, HEIGHT = 720, MOST_PATH = 1024 };
-#define PLUGIN "wick_cairo.so"
 
 const char *wk__plot_text(const json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -17,42 +15,6 @@ const char *wk__plot_text(const json_t *object, const char *key) {
 
 double wk__plot_number(const json_t *object, const char *key) {
     return json_number_value(json_object_get(object, key));
-}
-
-/* ---- the plug-in ---- */
-
-static void *try_open(const char *folder, size_t length, const char *middle) {
-    char path[MOST_PATH];
-    if ((size_t)snprintf(path, sizeof path, "%.*s%s/" PLUGIN, (int)length, folder, middle) >= sizeof path) return NULL;
-    return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
-/* Where WICK_PLUGIN_PATH says, beside this library, or in the folder "wick" there. */
-static void *open_plugin(void) {
-    const char *wish = getenv("WICK_PLUGIN_PATH"), *slash;
-    Dl_info info;
-    void *handle = wish && *wish ? try_open(wish, strlen(wish), "") : NULL;
-    if (handle || !dladdr((void *)(uintptr_t)&wk__bench_plot, &info) || !info.dli_fname) return handle;
-    slash = strrchr(info.dli_fname, '/');
-    size_t length = slash ? (size_t)(slash - info.dli_fname) : 0;
-    const char *folder = slash ? info.dli_fname : ".";
-    handle = try_open(folder, slash ? length : 1, "");
-    return handle ? handle : try_open(folder, slash ? length : 1, "/wick");
-}
-
-static const wk__canvas_ops *find_canvas(void) {
-    void *handle = open_plugin();
-    wk__canvas_plugin_function entry = NULL;
-    if (!handle)
-        return wk_fail_null(
-            WK_NOT_FOUND, "plot needs the plug-in " PLUGIN " (%s); tools/install-deps installs cairo, then build again",
-            dlerror());
-    void *symbol = dlsym(handle, "wk_canvas_plugin");
-    memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from an object to a function pointer */
-    const wk__canvas_ops *ops = entry ? entry() : NULL;
-    if (!ops || ops->api_version != WK__CANVAS_API)
-        return wk_fail_null(WK_UNSUPPORTED, PLUGIN " is of another version than this engine: build both together");
-    return ops;
 }
 
 /* ---- files ---- */
@@ -102,16 +64,12 @@ static wk_status draw(const work *w, int first, const char *path) {
     return WK_OK;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), part = strlen(end);
-    return length > part && strcmp(text + length - part, end) == 0;
-}
-
 /* NAME.json gives NAME.svg and NAME.png. */
 static wk_status draw_beside(const work *w, int first) {
     static const char *const kinds[] = { "svg", "png" };
     const char *file = w->opts->file[first];
-    size_t length = strlen(file) - (ends_with(file, ".json") ? 5 : 0);
+    size_t length = strlen(file);
+    if (length > 5 && strcmp(file + length - 5, ".json") == 0) length -= 5;
     char path[MOST_PATH];
     for (size_t i = 0; i < WK_COUNT(kinds); i++) {
         if ((size_t)snprintf(path, sizeof path, "%.*s.%s", (int)length, file, kinds[i]) >= sizeof path)
@@ -126,7 +84,7 @@ static wk_status draw_all(work *w) {
     for (int i = 0; i < o->files; i++) WK_TRY(load(w, i));
     if (o->to && !w->steps && o->files > 1)
         return wk_fail(WK_CONFIG, "each file of ops is a picture of its own: -o takes one file");
-    w->ops = find_canvas();
+    w->ops = wk__cairo_canvas();
     if (!w->ops) return wk_error_code();
     if (o->to) return draw(w, 0, o->to);
     for (int i = 0; i < (w->steps ? 1 : o->files); i++) WK_TRY(draw_beside(w, i));
@@ -137,8 +95,8 @@ wk_status wk__bench_plot(const wk__plot_opts *opts) {
     work w = { .opts = opts };
     if (opts->files == 0)
         return wk_fail(WK_CONFIG, "plot: expected files of `wick bench ops --json` or `steps --json`");
-    if (opts->to && !ends_with(opts->to, ".svg") && !ends_with(opts->to, ".png"))
-        return wk_fail(WK_CONFIG, "-o is \"%s\", expected NAME.svg or NAME.png", opts->to);
+    bool png;
+    if (opts->to) WK_TRY(wk__picture_kind(opts->to, "-o", &png));
     wk_status status = draw_all(&w);
     for (int i = 0; i < opts->files; i++) json_decref(w.all[i]);
     return status;

@@ -16,6 +16,7 @@ WK__CALLBACK(timer)
 WK__CALLBACK(device_stats)
 WK__CALLBACK(freeze)
 WK__CALLBACK(lr_finder)
+WK__CALLBACK(plots)
 #undef WK__CALLBACK
 
 /* state_text.c: numbers of a callback in a checkpoint's text, "wait=3 best=0.25 …", exact. */

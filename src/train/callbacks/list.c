@@ -15,5 +15,7 @@ const wk_callback_entry wk__builtin_callbacks[] = {
     { { "DeviceStatsMonitor", "log memory and processor time", wk__device_stats_args }, wk__device_stats_build },
     { { "FreezeUnfreeze", "freeze parts of the model for some epochs", wk__freeze_args }, wk__freeze_build },
     { { "LearningRateFinder", "look for a good rate before training", wk__lr_finder_args }, wk__lr_finder_build },
+    { { "Plots", "draw learning curves and the confusion matrix into the run's directory", wk__plots_args },
+      wk__plots_build },
     { { NULL, NULL, NULL }, NULL },
 };

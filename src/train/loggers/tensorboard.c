@@ -5,6 +5,7 @@
 #include "io/event_file.h"
 #include "io/file.h"
 #include "io/yaml.h"
+#include "train/flatten.h"
 #include "train/folder.h"
 
 #include <stdlib.h>
@@ -17,7 +18,6 @@ const wk_arg wk__tensorboard_args[] = {
     { NULL, WK_ARG_INT, NULL, NULL },
 };
 
-enum { MOST = 256 };
 typedef struct tensorboard {
     wk_logger base;
     const char *name, *metric;
@@ -28,35 +28,22 @@ typedef struct tensorboard {
 
 /* ---- the file's scalars, as "model.args.width" ---- */
 
+static wk__hparam hparam_of(const wk__setting *setting) {
+    const wk__yaml_node *node = setting->node;
+    char *end = NULL;
+    wk__hparam h = { setting->name, node->text, WK__HPARAM_TEXT };
+    (void)strtod(node->text, &end);
+    bool is_plain = !node->quoted && *node->text;
+    if (is_plain && !*end) h.kind = WK__HPARAM_NUMBER;
+    if (is_plain && (strcmp(node->text, "true") == 0 || strcmp(node->text, "false") == 0)) h.kind = WK__HPARAM_BOOL;
+    return h;
+}
+
 typedef struct flat {
-    wk__hparam item[MOST];
+    wk__setting setting[WK__MOST_SETTINGS];
+    wk__hparam item[WK__MOST_SETTINGS];
     int count;
 } flat;
-
-static void flatten(wk__yaml *document, const wk__yaml_node *node, const char *path, flat *all) {
-    int index = 0;
-    for (const wk__yaml_node *child = node->first; child && all->count < MOST; child = child->next, index++) {
-        char name[300];
-        if (child->key)
-            (void)snprintf(name, sizeof name, "%s%s%s", path, *path ? "." : "", child->key);
-        else
-            (void)snprintf(name, sizeof name, "%s.%d", path, index);
-        if (child->kind != WK__YAML_SCALAR) {
-            flatten(document, child, name, all);
-            continue;
-        }
-        char *end = NULL, *kept = wk__arena_take(&document->arena, strlen(name) + 1);
-        if (!kept) return;
-        memcpy(kept, name, strlen(name) + 1);
-        wk__hparam *h = &all->item[all->count++];
-        *h = (wk__hparam){ kept, child->text, WK__HPARAM_TEXT };
-        (void)strtod(child->text, &end);
-        bool is_plain = !child->quoted && *child->text;
-        if (is_plain && !*end) h->kind = WK__HPARAM_NUMBER;
-        if (is_plain && (strcmp(child->text, "true") == 0 || strcmp(child->text, "false") == 0))
-            h->kind = WK__HPARAM_BOOL;
-    }
-}
 
 static wk_status write_hparams(tensorboard *t, const char *config) {
     static const char *const metrics[] = { "hp_metric" };
@@ -64,7 +51,8 @@ static wk_status write_hparams(tensorboard *t, const char *config) {
     flat *all = document ? wk_alloc(sizeof *all) : NULL;
     wk_text records = { 0 };
     if (all && document->root) {
-        flatten(document, document->root, "", all);
+        all->count = wk__settings(document, all->setting);
+        for (int i = 0; i < all->count; i++) all->item[i] = hparam_of(&all->setting[i]);
         wk__event_hparams(&records, wk_wall_time(), all->item, all->count, metrics, 1);
         wk__event_scalar(&records, wk_wall_time(), 0, "hp_metric", -1); /* until there is one */
     }

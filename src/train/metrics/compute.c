@@ -169,9 +169,15 @@ wk_status wk_metric_compute(wk_metric *m, wk_group *group, double *values, int64
 
 /* ---- the report ---- */
 
+static int letters(const char *text) {
+    int count = 0;
+    for (const char *c = text; *c; c++) count += ((unsigned char)*c & 0xc0) != 0x80;
+    return count;
+}
+
 static void report_row(wk_text *out, int width, const char *name, double precision, double recall, double f1,
                        double n) {
-    wk_text_printf(out, "%*s  %9.2f %9.2f %9.2f %9.0f\n", width, name, precision, recall, f1, n);
+    wk_text_printf(out, "%*s%s  %9.2f %9.2f %9.2f %9.0f\n", width - letters(name), "", name, precision, recall, f1, n);
 }
 
 char *wk_classification_report(const double *matrix, int64_t classes, const char *const *class_names) {
@@ -179,7 +185,7 @@ char *wk_classification_report(const double *matrix, int64_t classes, const char
     double all = 0, right = 0, macro[3] = { 0 }, weighted[3] = { 0 };
     int width = 12; /* of "weighted avg" */
     for (int64_t c = 0; class_names && c < classes; c++)
-        if ((int)strlen(class_names[c]) > width) width = (int)strlen(class_names[c]);
+        if (letters(class_names[c]) > width) width = letters(class_names[c]);
     wk_text_printf(&out, "%*s  %9s %9s %9s %9s\n\n", width, "", "precision", "recall", "f1-score", "support");
     for (int64_t c = 0; c < classes; c++) {
         static const wk__metric_kind kinds[] = { WK__METRIC_PRECISION, WK__METRIC_RECALL, WK__METRIC_F1 };

@@ -3,16 +3,14 @@
  * A label goes to the first of eight places around its point where it covers neither a marker nor another label; where
  * all are taken it is left out, so whoever labels begins with what matters most.
  */
-#include "bench/plot/plot.h"
-
-#include "base/base.h"
+#include "plot/plot.h"
 
 #include <math.h>
 
 const wk__colour wk__black = { 30, 30, 30 }, wk__grey = { 120, 120, 120 }, wk__pale = { 225, 225, 225 },
+                 wk__white = { 255, 255, 255 },
                  wk__plot_colours[] = { { 0, 114, 178 }, { 213, 94, 0 },   { 0, 158, 115 }, { 204, 121, 167 },
                                         { 230, 159, 0 }, { 86, 180, 233 }, { 30, 30, 30 } };
-static const wk__colour white = { 255, 255, 255 };
 
 /* ---- marks ---- */
 
@@ -79,7 +77,7 @@ bool wk__picture_label(wk__picture *p, wk__box frame, wk__point at, const char *
             { box.left, box.top }, { box.right, box.top }, { box.right, box.bottom }, { box.left, box.bottom }
         };
         wk__picture_take(p, box);
-        p->ops->fill(p->canvas, corners, 4, white); /* over lines alone: no marker lies there */
+        p->ops->fill(p->canvas, corners, 4, wk__white); /* over lines alone: no marker lies there */
         wk__picture_text(p, (wk__point){ box.left, (box.top + box.bottom) / 2 }, text, style);
         return true;
     }
@@ -95,7 +93,7 @@ void wk__picture_text_along(wk__picture *p, wk__point at, const char *text, wk__
                                   { at.x + along_x - across_x, at.y + along_y - across_y },
                                   { at.x + along_x + across_x, at.y + along_y + across_y },
                                   { at.x - along_x + across_x, at.y - along_y + across_y } };
-    p->ops->fill(p->canvas, corners, 4, white);
+    p->ops->fill(p->canvas, corners, 4, wk__white);
     style.anchor = WK__CENTRE;
     wk__picture_text(p, at, text, style);
     box.top -= high;

@@ -1,6 +1,6 @@
-/* canvas.h: what pictures are drawn with: the interface of the plug-in wick_cairo.so. */
-#ifndef WICK_SRC_BENCH_PLOT_CANVAS_H
-#define WICK_SRC_BENCH_PLOT_CANVAS_H
+/* canvas.h: what pictures are drawn with: the interface of the plug-in wick_cairo.so, which svg.c has too. */
+#ifndef WICK_SRC_PLOT_CANVAS_H
+#define WICK_SRC_PLOT_CANVAS_H
 
 #include <stdbool.h>
 #include <stdint.h>

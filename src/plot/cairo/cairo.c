@@ -1,8 +1,8 @@
-/* cairo.c: pictures through cairo: the plug-in wick_cairo.so, which `wick bench plot` opens.
+/* cairo.c: pictures through cairo: the plug-in wick_cairo.so, which pictures in PNG open.
  *
  * A plug-in, so that nothing else needs cairo, which brings a dozen libraries with it.
  */
-#include "bench/plot/canvas.h"
+#include "plot/canvas.h"
 
 #include <cairo-svg.h>
 #include <stdlib.h>
