@@ -173,7 +173,9 @@ typedef struct batch_norm {
     wk_batch_norm_opts opts;
     int64_t channels;
     bool cumulative;
-    bool folded; /* into the layer before it: nothing is left to do */
+    bool folded;                      /* into the layer before it: nothing is left to do */
+    wk__batch_norm_function together; /* with the other ranks; NULL: alone */
+    void *together_context;
 } batch_norm;
 
 static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *expected) {
@@ -189,7 +191,10 @@ static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *
     opts.training = m->base.training || !m->mean;
     if (tracks && m->cumulative && !opts.momentum.is_set)
         opts.momentum = WK_SET(1 / ((double)((int64_t *)m->batches->data)[0] + 1));
-    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, again ? NULL : m->mean, again ? NULL : m->variance, opts);
+    wk_tensor *mean = again ? NULL : m->mean, *variance = again ? NULL : m->variance;
+    wk_tensor *y = m->together && m->base.training
+                       ? m->together(m->together_context, x, m->weight, m->bias, mean, variance, opts)
+                       : wk_batch_norm(x, m->weight, m->bias, mean, variance, opts);
     if (y && tracks) ((int64_t *)m->batches->data)[0]++;
     return y;
 }
@@ -204,9 +209,9 @@ static wk_tensor *batch_norm3d_forward(wk_module *self, wk_tensor *x) {
 }
 static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
     const batch_norm *m = (const batch_norm *)self;
-    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g%s", (long long)m->channels,
+    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g%s%s", (long long)m->channels,
                    wk_optional_or(m->opts.eps, 1e-5), wk_optional_or(m->opts.momentum, 0.1),
-                   m->folded ? ", folded" : "");
+                   m->folded ? ", folded" : "", m->together ? ", over all ranks" : "");
 }
 static bool batch_norm_passes(const wk_module *self) {
     return ((const batch_norm *)self)->folded;
@@ -227,6 +232,14 @@ static batch_norm *batch_norm_of(wk_module *module) {
 wk_optional *wk__batch_norm_momentum(wk_module *module) {
     batch_norm *m = batch_norm_of(module);
     return m ? &m->opts.momentum : NULL;
+}
+
+bool wk__batch_norm_replace(wk_module *module, wk__batch_norm_function function, void *context) {
+    batch_norm *m = batch_norm_of(module);
+    if (!m) return false;
+    m->together = function;
+    m->together_context = context;
+    return true;
 }
 
 bool wk__batch_norm_affine(wk_module *module, wk_tensor **scale, wk_tensor **shift) {
