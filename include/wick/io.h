@@ -45,6 +45,10 @@ WK_API wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_name
 /* The same, but tensors of the file that no target asks for are left aside: a part of a model, a file with more. */
 WK_API wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 
+/* Only the checks of wk_load_matching. */
+WK_API wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets,
+                                   const char *what);
+
 /* ---- NumPy's files -------------------------------------------------------------------------------------------------
  */
 

@@ -423,6 +423,10 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
     return load_all(file, prefix, targets);
 }
 
+wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    return check_targets(file, prefix, targets, what);
+}
+
 wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     WK_TRY(check_targets(file, prefix, targets, what));
     load_all(file, prefix, targets);

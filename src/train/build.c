@@ -118,6 +118,7 @@ static wk_status default_optimizer(wk_trainer *t) {
 
 static void drop_optimizers(wk_trainer *t) {
     for (int i = 0; i < t->optimizers; i++) {
+        wk_zero_destroy(t->driven[i].zero);
         wk_lr_destroy(t->driven[i].schedule.lr);
         wk_free(t->driven[i].schedule.context);
         wk_optim_destroy(t->driven[i].optimizer);

@@ -288,6 +288,9 @@ static wk_status load_section(wk_safetensors *file, const wk__section *section, 
     if (is_optimizer && wk_safetensors_has(file, "optimizer.step"))
         return load_shared_step(file, section->tensors, check_only);
     const char *what = is_optimizer ? "the optimizer" : section->prefix;
+    if (section->partial)
+        return check_only ? wk_check_matching(file, section->prefix, section->tensors, what)
+                          : wk_load_matching(file, section->prefix, section->tensors, what);
     return check_only ? wk_check_named(file, section->prefix, section->tensors, what)
                       : wk_load_named(file, section->prefix, section->tensors, what);
 }

@@ -19,6 +19,7 @@ typedef struct wk__section {
     char prefix[80];
     wk_named_tensors tensors;
     bool optional; /* a file without it is fine */
+    bool partial;  /* the file has more of it: other ranks' */
 } wk__section;
 /* Text that it holds besides the numbers. */
 typedef struct wk__note {

@@ -31,7 +31,8 @@ const wk_arg wk__trainer_args[] = {
     { "enable_model_summary", WK_ARG_BOOL, "false", "print the model's layers" },
     { "devices", WK_ARG_INT, "0", "start so many ranks on this host; 0: those that there are" },
     { "gpus", WK_ARG_INT, "0", "an older name of devices" },
-    { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, ddp_spawn, ddp2, dp (one batch is split among the ranks)" },
+    { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, dp (one batch is split among the ranks), …; or { name, args }" },
+    { "sync_batchnorm", WK_ARG_BOOL, "false", "batch normalisation over the batches of all ranks" },
     { "accelerator", WK_ARG_TEXT, "auto", "auto, cpu, gpu, cuda: the section device decides" },
     { NULL, WK_ARG_INT, NULL, NULL },
 };
@@ -91,9 +92,8 @@ static void read_precision(const wk_config *trainer, wk__params *p) {
 }
 
 static void read_ranks(const wk_config *trainer, wk__params *p) {
-    static const char *const strategies[] = { "auto", "ddp", "ddp_spawn", "ddp2", "dp", "single_device", NULL };
     static const char *const accelerators[] = { "auto", "cpu", "gpu", "cuda", NULL };
-    p->split_batch = wk_config_choice(trainer, "strategy", strategies, 0) == 4;
+    wk__strategy_read(trainer, p);
     (void)wk_config_choice(trainer, "accelerator", accelerators, 0);
     const char *key = wk_config_has(trainer, "gpus") ? "gpus" : "devices",
                *text = wk_config_string(trainer, key, "auto");

@@ -15,6 +15,7 @@ typedef struct wk__driven {
     wk_optim *optimizer;
     wk_built_schedule schedule;
     int64_t time;
+    wk_zero *zero; /* where it is shared out among the ranks */
 } wk__driven;
 
 typedef struct wk__value {
@@ -119,6 +120,17 @@ void wk__tear_down(wk_trainer *t);
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);
+
+/* gather.c: with `shard_optimizer` and several ranks */
+bool wk__is_shared_out(const wk_trainer *t);
+/* Before state is loaded. */
+wk_status wk__share_out(wk_trainer *t);
+/* On rank 0, which is to write all state: the others are in wk__saves_end, or will be next. */
+wk_status wk__gather(wk_trainer *t);
+void wk__gathered(const wk_trainer *t);
+/* On every rank, wherever rank 0 alone may have saved: the others serve it, until it is here too. */
+wk_status wk__saves_end(wk_trainer *t);
+wk_status wk__say_shares(wk_trainer *t);
 
 /* start.c */
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed);

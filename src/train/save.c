@@ -21,17 +21,21 @@ wk__checkpoint_context wk__context_of(wk_trainer *t) {
 static wk_status save_at(wk_trainer *t, const char *path, bool weights_only) {
     if (t->rank != 0 || t->params->fast_dev_run) return WK_OK;
     WK_TRY(WK__HOOK(t, save_checkpoint));
+    if (!weights_only) WK_TRY(wk__gather(t));
     t->standing.random_seed = wk_default_generator()->seed;
     t->standing.random_counter = wk_default_generator()->counter;
     const wk__checkpoint_context context = wk__context_of(t);
-    return weights_only ? wk__checkpoint_save_model(path, &context) : wk__checkpoint_save(path, &context, &t->standing);
+    wk_status status =
+        weights_only ? wk__checkpoint_save_model(path, &context) : wk__checkpoint_save(path, &context, &t->standing);
+    wk__gathered(t);
+    return status;
 }
 
 wk_status wk__save(wk_trainer *t, const char *name) {
     char *path = wk__checkpoint_path(t->config->output, name);
     wk_status status = path ? save_at(t, path, false) : WK_NO_MEMORY;
     wk_free(path);
-    return status;
+    return status == WK_OK ? wk__saves_end(t) : status;
 }
 
 wk_status wk_trainer_save(wk_trainer *t, const char *path, bool weights_only) {

@@ -23,7 +23,9 @@ int wk__state_sections(wk_trainer *t, wk__section section[WK__MOST_SECTIONS]) {
     int count = 0;
     for (int i = 0; i < t->optimizers; i++) {
         wk__section *s = &section[count++];
-        *s = (wk__section){ .prefix = "optimizer.", .tensors = wk_optim_state(t->driven[i].optimizer) };
+        *s = (wk__section){ .prefix = "optimizer.",
+                            .tensors = wk_optim_state(t->driven[i].optimizer),
+                            .partial = wk__is_shared_out(t) };
         if (i > 0) (void)snprintf(s->prefix, sizeof s->prefix, "optimizer%d.", i);
     }
     for (int i = 0; i < t->optimizers; i++) {

@@ -157,6 +157,7 @@ static wk_status train_one(wk_trainer *t, const wk_batch *batch, bool *ends) {
     bool saves = t->config->every_n_steps && steps && s->step % t->config->every_n_steps == 0 && s->batch < t->batches;
     if (saves) WK_TRY(wk__save(t, "last"));
     if (closes && is_stopped(t)) return stop(t);
+    if (closes) WK_TRY(wk__saves_end(t)); /* where rank 0 stops, the others must serve it */
     return closes && t->asks_after_batches ? wk__stop_agreed(t, ends) : WK_OK;
 }
 
@@ -276,6 +277,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);
         bool had_work = wk__has_epochs(t);
         status = had_work ? fit(t, resumed) : WK_OK;
+        if (status == WK_OK && had_work) status = wk__say_shares(t);
         if (status == WK_OK && had_work) wk__say_memory(t);
         if (status == WK_OK)
             wk__say_end(t, had_work);

@@ -187,6 +187,10 @@ static bool epoch_is_due(const model_checkpoint *m, const wk_trainer *t) {
 static wk_status begin(wk_callback *self, wk_trainer *t) {
     model_checkpoint *m = (model_checkpoint *)self;
     m->last_time = wk_now();
+    if (m->on_exception && !m->weights_only && wk__is_shared_out(t))
+        return wk_fail(WK_CONFIG,
+                       "save_on_exception needs save_weights_only where the optimizer is shared out: the ranks "
+                       "that have its other parts are not there then");
     if (m->dirpath) return WK_OK;
     m->dirpath = m->dirpath_given ? wk_strdup(m->dirpath_given) : wk_format("%s/ckpt", wk_trainer_folder(t));
     return m->dirpath ? WK_OK : WK_NO_MEMORY;
