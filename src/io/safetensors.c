@@ -209,7 +209,8 @@ static bool is_index(const char *path) {
 /* The file of this name beside the index, opened once. */
 static wk_safetensors *shard_of(wk_safetensors *index, const char *tensor, const char *name) {
     if (!name || !*name || strchr(name, '/') || strcmp(name, "..") == 0) {
-        (void)wk_fail(WK_FORMAT, "%s: \"weight_map\" gives no file beside it for tensor \"%.80s\"", index->path, tensor);
+        (void)wk_fail(WK_FORMAT, "%s: \"weight_map\" gives no file beside it for tensor \"%.80s\"", index->path,
+                      tensor);
         return NULL;
     }
     const char *slash = strrchr(index->path, '/');
@@ -246,8 +247,8 @@ static wk_status read_index(wk_safetensors *index) {
         if (!shard) return wk_error_code();
         const entry *e = find(shard, name);
         if (!e)
-            return wk_fail(WK_FORMAT, "%s: tensor \"%.80s\" is not in %s, where the index says it is", index->path, name,
-                           shard->path);
+            return wk_fail(WK_FORMAT, "%s: tensor \"%.80s\" is not in %s, where the index says it is", index->path,
+                           name, shard->path);
         index->entries[index->count++] = *e;
     }
     sort_names(index);
@@ -259,7 +260,8 @@ wk_safetensors *wk_safetensors_open(const char *path) {
     if (!file) return NULL;
     if (is_index(path)) {
         if (read_index(file) == WK_OK) return file;
-    } else if (wk__map(file->path, &file->mapping) == WK_OK && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
+    } else if (wk__map(file->path, &file->mapping) == WK_OK
+               && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
         return file;
     wk_safetensors_close(file);
     return NULL;

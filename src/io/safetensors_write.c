@@ -38,8 +38,8 @@ static json_t *describe_item(const item *it, uint64_t begin, uint64_t end) {
             json_decref(shape);
             return NULL;
         }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", wk__safetensors_dtypes[it->tensor->dtype], "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)end);
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", wk__safetensors_dtypes[it->tensor->dtype], "shape", shape,
+                     "data_offsets", (json_int_t)begin, (json_int_t)end);
 }
 
 static wk_status add_metadata(json_t *root, const wk_metadata *metadata, int count) {
@@ -199,7 +199,8 @@ static wk_status write_index(const char *path, json_t *map, int64_t bytes) {
     json_t *index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)bytes, "weight_map", map);
     char *text = index ? json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     char *lines = text ? wk_format("%s\n", text) : NULL, *name = wk_format("%s.index.json", path);
-    wk_status status = lines && name ? wk__write_file(name, lines, strlen(lines)) : wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
+    wk_status status = lines && name ? wk__write_file(name, lines, strlen(lines))
+                                     : wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
     wk_free(name);
     wk_free(lines);
     free(text);

@@ -162,6 +162,7 @@ wk_status wk__build_optimizers(wk_trainer *t) {
 }
 
 void wk__tear_down(wk_trainer *t) {
+    wk__saver_destroy(t->saver);
     wk__callbacks_destroy(t);
     for (int i = 0; i < t->loggers; i++) wk_logger_destroy(t->logger[i]);
     wk_ddp_destroy(t->ddp);

@@ -39,11 +39,12 @@ typedef struct wk__checkpoint_context {
     int64_t accumulate;
 } wk__checkpoint_context;
 
-/* Parameters, buffers, optimizer state, random state and standing, atomically.  Errors: WK_STATE for a parameter that
- * is not finite (the file from before is worth more), WK_IO. */
+/* Parameters, buffers, optimizer state, random state and standing, atomically; with `standing` NULL parameters and
+ * buffers alone, as "model.…".  Errors: WK_STATE for a parameter that is not finite (the file from before is worth
+ * more), WK_IO. */
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
-/* Parameters and buffers alone, as "model.…". */
-wk_status wk__checkpoint_save_model(const char *path, const wk__checkpoint_context *context);
+/* The bytes of that file; free with wk_free. */
+char *wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__standing *standing, size_t *size);
 /* The reverse; nothing is changed if anything does not fit.  Where the number of ranks or the batch size has changed,
  * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
  * differ. */

@@ -54,6 +54,7 @@ typedef struct wk__run_config {
     int64_t batch_size, workers;
     wk__params params;
     int64_t every_n_epochs, every_n_steps;
+    bool saves_async;
 } wk__run_config;
 
 /* Load, take in what it includes, fill in the environment, apply "key=value" overrides, check every key and resolve

@@ -39,6 +39,7 @@ const wk_arg wk__trainer_args[] = {
 const wk_arg wk__checkpoint_args[] = {
     { "every_n_epochs", WK_ARG_INT, "1", "save the last checkpoint" },
     { "every_n_train_steps", WK_ARG_INT, "0", "and within epochs" },
+    { "async", WK_ARG_BOOL, "false", "checkpoints are copied, and written while training goes on" },
     { "monitor", WK_ARG_TEXT, "", "any of the keys from here on: a ModelCheckpoint with these args" },
     { "mode", WK_ARG_TEXT, "min", NULL },
     { "dirpath", WK_ARG_TEXT, "", NULL },
@@ -153,5 +154,6 @@ wk_status wk__params_read(wk__run_config *c) {
                               "0 batches: expected at least one, or a part of more than 0");
     c->every_n_epochs = wk_config_int(&checkpoint, "every_n_epochs", 1, 1000000, 1);
     c->every_n_steps = wk_config_int(&checkpoint, "every_n_train_steps", 0, INT64_MAX, 0);
+    c->saves_async = wk_config_bool(&checkpoint, "async", false);
     return wk_failed() ? wk_error_code() : WK_OK;
 }

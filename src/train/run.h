@@ -7,6 +7,7 @@
 #include "train/progress.h"
 #include "train/registry.h"
 #include "train/trainer.h"
+#include "train/writer.h"
 
 enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64 };
 
@@ -57,6 +58,9 @@ struct wk_trainer {
     int64_t batch_size, batches, steps_an_epoch, val_batches, val_interval, total_steps, epochs;
     wk__standing standing;
     wk__folder folder;
+    wk__saver *saver; /* on rank 0 */
+    char unsaved[1200];
+    bool told_unsaved;
     wk__progress progress;
     double started; /* of this process's part of the run */
     int64_t first_step;
@@ -120,6 +124,12 @@ void wk__tear_down(wk_trainer *t);
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);
+/* What a job of the saver has told: WK_IO is told once, and WK_OK. */
+wk_status wk__saved(wk_trainer *t, wk_status status);
+/* Until all that was saved is on the disk. */
+wk_status wk__saves_settle(wk_trainer *t);
+/* The same at the run's end.  Errors: WK_IO, where the last checkpoint could not be written. */
+wk_status wk__saves_finish(wk_trainer *t);
 
 /* gather.c: with `shard_optimizer` and several ranks */
 bool wk__is_shared_out(const wk_trainer *t);

@@ -51,7 +51,9 @@ static wk_status add_checkpoint(wk__run_config *c) {
     bool wants = false;
     for (const wk__yaml_node *child = node && node->kind == WK__YAML_MAPPING ? node->first : NULL; child;
          child = child->next)
-        wants = wants || (strcmp(child->key, "every_n_epochs") != 0 && strcmp(child->key, "every_n_train_steps") != 0);
+        wants = wants
+                || (strcmp(child->key, "every_n_epochs") != 0 && strcmp(child->key, "every_n_train_steps") != 0
+                    && strcmp(child->key, "async") != 0);
     if (!wants) return WK_OK;
     if (c->callbacks == WK__MOST_PARTS)
         return wk__yaml_fail(c->document, node, "more than %d callbacks", WK__MOST_PARTS - 1);

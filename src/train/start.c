@@ -140,6 +140,8 @@ static void say_start(wk_trainer *t, wk__start start, bool resumed) {
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed) {
     WK_TRY(find_start(t, start, resumed));
     WK_TRY(wk__agree(t->group, open_folder(t, start, *resumed)));
+    if (t->rank == 0) t->saver = wk__saver_create(t->config->saves_async);
+    WK_TRY(wk__agree(t->group, t->rank != 0 || t->saver ? WK_OK : wk_error_code()));
     set_random(t);
     if (t->ranks > 1) {
         if (t->params->sync_batch_norm) (void)wk_sync_batch_norm(t->model, t->group);

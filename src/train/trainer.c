@@ -26,6 +26,7 @@ static bool is_stopped(const wk_trainer *t) {
 static wk_status stop(wk_trainer *t) {
     (void)alarm(0); /* the step has ended */
     WK_TRY(wk__save(t, "last"));
+    WK_TRY(wk__saves_finish(t));
     return wk_fail(WK_CANCELLED, "%s after step %lld: the checkpoint is saved, --resume goes on from it",
                    strsignal(*t->stop), (long long)t->standing.step);
 }
@@ -238,6 +239,7 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     WK_TRY(run_epochs(t));
     WK_TRY(WK__HOOK(t, train_end));
     WK_TRY(WK__HOOK(t, fit_end));
+    WK_TRY(wk__saves_finish(t));
     if (!t->config->final_path || t->rank != 0) return WK_OK;
     return wk_module_save(t->model, t->config->final_path);
 }
@@ -249,6 +251,8 @@ static void give_up(wk_trainer *t) {
     wk__error kept = *wk__error_slot();
     wk_clear_error();
     (void)WK__HOOK(t, exception);
+    wk_clear_error();
+    (void)wk__saves_settle(t); /* what is under way: aborting waits for nobody */
     *wk__error_slot() = kept;
     wk_group_abort(t->group, wk_message());
 }
