@@ -364,12 +364,12 @@ wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c,
     return status;
 }
 
-wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict) {
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
     const char *prefix = has_prefix(file, "model.") ? "model." : "";
     wk_named_tensors state = wk_state(model);
-    wk_status status = strict ? wk_load_named(file, prefix, state, "the model") : wk__load_present(file, prefix, state);
+    wk_status status = wk_load_named(file, prefix, state, "the model");
     wk_safetensors_close(file);
     return status;
 }

@@ -51,12 +51,8 @@ char *wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__stand
 wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
 /* The standing alone, of the file as wk__checkpoint_load would convert it. */
 wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
-/* Parameters and buffers alone, of a run's checkpoint or of a file of weights; not `strict`: those that fit by name. */
-wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict);
-
-/* state.c: the targets that the file has with the same shape; warns of those that it has not, and fails if there are
- * none. */
-wk_status wk__load_present(wk_safetensors *file, const char *prefix, wk_named_tensors targets);
+/* Parameters and buffers alone, of a run's checkpoint or of a file of weights. */
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 
 /* state.c: sections and notes of a trainer: optimizers, scaler, schedules, callbacks.  Notes' text is to be freed. */
 int wk__state_sections(wk_trainer *trainer, wk__section sections[WK__MOST_SECTIONS]);

@@ -68,6 +68,9 @@ wk__yaml *wk__config_read(const char *path);
 wk_status wk__config_environment(wk__yaml *document);
 /* layouts.c: the two layouts of other trainers' files in the words of this one. */
 wk_status wk__config_translate(wk__yaml *document);
+/* load.c: the sections load_prefix_map, replace_head and lora, checked. */
+wk_status wk__tuning_check(const wk__run_config *config);
+bool wk__has_lora(const wk__run_config *config);
 /* params.c */
 wk_status wk__params_read(wk__run_config *config);
 int64_t wk__limit_of(wk__limit limit, int64_t batches);

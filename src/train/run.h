@@ -121,6 +121,10 @@ wk_status wk__build_optimizers(wk_trainer *t);
 wk_status wk__plan_steps(wk_trainer *t);
 void wk__tear_down(wk_trainer *t);
 
+/* load.c: load_path, load_prefix_map, replace_head, lora; the adapters as files at the end. */
+wk_status wk__tune(wk_trainer *t);
+wk_status wk__adapter_save(wk_trainer *t);
+
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);

@@ -8,9 +8,11 @@
 
 #include <string.h>
 
-static const char *const known[] = { "version",    "seed",      "device", "output",    "plugins",     "data",
-                                     "wrapper",    "model",     "loss",   "optimizer", "schedule",    "trainer",
-                                     "checkpoint", "callbacks", "logger", "load_path", "load_strict", "final_path" };
+static const char *const known[] = {
+    "version", "seed",      "device",      "output",     "plugins",         "data",         "wrapper",
+    "model",   "loss",      "optimizer",   "schedule",   "trainer",         "checkpoint",   "callbacks",
+    "logger",  "load_path", "load_strict", "final_path", "load_prefix_map", "replace_head", "lora"
+};
 
 /* Before any name is looked up. */
 static wk_status open_plugins(const wk__run_config *c) {
@@ -109,6 +111,7 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     WK_TRY(add_checkpoint(c));
     c->batch_size = wk_config_int(&c->data.args, "batch_size", 1, 1 << 20, 64);
     c->workers = wk_config_int(&c->data.args, "workers", 1, 64, 1);
+    WK_TRY(wk__tuning_check(c));
     return wk__params_read(c);
 }
 

@@ -240,7 +240,9 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     WK_TRY(WK__HOOK(t, train_end));
     WK_TRY(WK__HOOK(t, fit_end));
     WK_TRY(wk__saves_finish(t));
+    WK_TRY(wk__adapter_save(t));
     if (!t->config->final_path || t->rank != 0) return WK_OK;
+    if (wk__has_lora(t->config) && wk_lora_merge(t->model) == 0) return wk_error_code();
     return wk_module_save(t->model, t->config->final_path);
 }
 
@@ -304,7 +306,7 @@ wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group,
     wk_status status = wk__build(t);
     if (status == WK_OK && !t->val_loader)
         status = wk_fail(WK_CONFIG, "this run has no data to evaluate on, or its wrapper does not validate");
-    if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t->model, true);
+    if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t->model);
     status = wk__agree(group, status);
     if (status == WK_OK) status = wk__same(group, (uint64_t)t->val_data->count, "the number of items in the data", "");
     if (status == WK_OK && (status = wk__validate(t, t->val_batches)) != WK_OK) give_up(t);
