@@ -12,6 +12,7 @@
 #define WICK_DIST_H
 
 #include "wick/nn.h"
+#include "wick/optim.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,7 +50,8 @@ WK_API const char *wk_group_algorithm(const wk_group *group);
 /* End every rank of the group now, with a message that names this rank.  Does not return when there are other ranks. */
 WK_API void wk_group_abort(wk_group *group, const char *reason);
 
-/* Contiguous tensors, the same shape and dtype on every rank, on the CPU or on each rank's own device (NCCL carries
+/* Contiguous tensors, the same shape and dtype on every rank (f16 and bf16 are summed by wk_all_reduce, each sum
+ * rounded; everything else of them is carried only), on the CPU or on each rank's own device (NCCL carries
  * those; its id goes through the transport); they must stay alive until the work is done.  With work == NULL the call
  * waits. What is computed on a device before the call is waited for there; after the end of the work all see the
  * result. */
@@ -71,15 +73,22 @@ WK_API double wk_work_seconds(const wk_work *work);
  * ------------------------------------------------------------------------------------------ */
 
 typedef struct wk_ddp wk_ddp;
+/* What gradients are while they travel.  The half types halve the bytes: each rank divides its gradients by the number
+ * of ranks, rounds, and the sum is made in the half type (PyTorch's fp16_compress_hook and bf16_compress_hook). */
+typedef enum wk_ddp_compression { WK_DDP_PLAIN, WK_DDP_FP16, WK_DDP_BF16 } wk_ddp_compression;
 typedef struct wk_ddp_opts {
     int64_t first_bucket_bytes; /* 0 means 1 MiB */
     int64_t bucket_bytes;       /* 0 means 25 MiB */
+    int compress;               /* wk_ddp_compression */
+    const char *ignored;        /* a POSIX extended regular expression: parameters and buffers whose name it matches are
+                                   each rank's own, not copied and not averaged; NULL: none */
 } wk_ddp_opts;
 /* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and
  * buffers to all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns
  * they are complete and equal everywhere; that of a parameter which no rank used is empty.  Gradients become views of
  * buckets.  Both the group and the module must outlive it, and no parameter may be added meanwhile.  Errors: NULL;
- * WK_INVALID where models differ (on every rank), WK_DTYPE for parameters other than f32 and f64. */
+ * WK_INVALID where models differ (on every rank), or where all is ignored; WK_DTYPE for parameters other than f32 and
+ * f64. */
 WK_API wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts);
 WK_API void wk_ddp_destroy(wk_ddp *ddp);
 /* Copy rank 0's buffers to all ranks.  While training each rank gathers running statistics of its own; before an
@@ -88,8 +97,37 @@ WK_API void wk_ddp_destroy(wk_ddp *ddp);
 WK_API wk_status wk_ddp_broadcast_buffers(wk_ddp *ddp);
 /* Without exchange until set back: gradients accumulate locally; the next backward with exchange sends the sum. */
 WK_API void wk_ddp_no_sync(wk_ddp *ddp, bool no_sync);
+/* For ranks with unlike numbers of batches: every rank calls it before each step, saying whether it has a batch for it.
+ * While another rank has one *goes_on is true, and a rank without one takes part in the exchange from inside of this
+ * call: after it, it has the same gradients as the others (their mean over all ranks, its own counting as 0) and steps
+ * its optimizer as they do, so that all weights stay equal.  Not together with synchronised batch normalisation. */
+WK_API wk_status wk_ddp_join(wk_ddp *ddp, bool has_batch, bool *goes_on);
 /* Seconds of the last backward that its end waited for the exchange: what was not hidden. */
 WK_API double wk_ddp_exposed_seconds(const wk_ddp *ddp);
+
+/* From now on the BatchNorm modules of the tree normalise, while they train, with mean and variance over the batches of
+ * all ranks, which may differ in size (torch.nn.SyncBatchNorm.convert_sync_batchnorm); in evaluation nothing changes.
+ * Every rank must call it, run the same modules in the same order, and run backward through them.  Steps of such a
+ * model are not replayed, and there are no gradients of gradients.  Gives how many there are.  `group` NULL: each rank
+ * its own again. */
+WK_API int wk_sync_batch_norm(wk_module *module, wk_group *group);
+
+/* ---- ZeRO, stage 1 (Rajbhandari et al. 2020): the optimizer's state shared out among the ranks ---- */
+
+typedef struct wk_zero wk_zero;
+/* Each parameter belongs to one rank, largest first to the rank that has least (as torch's ZeroRedundancyOptimizer
+ * does); only there does it have state.  From now on wk_optim_step updates what belongs to this rank, and sends and
+ * receives parameters until all ranks have all: every rank must call it.  Gradients must be equal on all ranks
+ * (wk_ddp); the outcome then has the bits of the optimizer as it was.  wk_optim_state is what this rank has.  Both must
+ * outlive it, and no group may be added to the optimizer.  Errors: NULL; WK_UNSUPPORTED (L-BFGS, whose state is one
+ * vector; an optimizer that has stepped already). */
+WK_API wk_zero *wk_zero_create(wk_group *group, wk_optim *optim);
+/* The optimizer steps alone from then on: destroy it first. */
+WK_API void wk_zero_destroy(wk_zero *zero);
+/* All ranks call it: on rank `root` wk_optim_state is whole then, as if nothing were shared out, until
+ * wk_zero_gathered_release there; for checkpoints, from which any number of ranks can go on. */
+WK_API wk_status wk_zero_gather(wk_zero *zero, int root);
+WK_API void wk_zero_gathered_release(wk_zero *zero);
 
 #ifdef __cplusplus
 }

@@ -8,11 +8,12 @@
 extern "C" {
 #endif
 
-/* An open safetensors file, mapped read-only. */
+/* An open safetensors file, or several behind one index, mapped read-only. */
 typedef struct wk_safetensors wk_safetensors;
 
-/* Errors: WK_IO (missing, unreadable), WK_FORMAT (truncated, malformed; the message names the file and what is wrong).
- */
+/* A path that ends with ".index.json" is an index as Hugging Face writes it (model.safetensors.index.json): the files
+ * that it names, beside it, are opened, and their tensors are as those of one file.  Errors: WK_IO (missing,
+ * unreadable), WK_FORMAT (truncated, malformed; the message names the file and what is wrong). */
 WK_API wk_safetensors *wk_safetensors_open(const char *path);
 /* Tensors taken from it stay valid: they hold the mapping. */
 WK_API void wk_safetensors_close(wk_safetensors *file);
@@ -34,6 +35,13 @@ typedef struct wk_metadata {
 WK_API wk_status wk_safetensors_save(const char *path, wk_named_tensors tensors, const wk_metadata *metadata,
                                      int n_metadata);
 
+/* The same in files of at most `most_bytes` of tensors each (a larger tensor has a file to itself), in the order given:
+ * for DIR/model.safetensors these are DIR/model-00001-of-00003.safetensors, …, and last, when all are there,
+ * DIR/model.safetensors.index.json; a file DIR/model.safetensors from before goes.  Where one file is enough it is that
+ * one, without an index. */
+WK_API wk_status wk_safetensors_save_sharded(const char *path, wk_named_tensors tensors, const wk_metadata *metadata,
+                                             int n_metadata, int64_t most_bytes);
+
 /* Copy tensors of a file into a module's parameters and buffers.  Every one must be there with the same shape and
  * dtype; nothing is changed otherwise.  Errors name what is missing, unexpected, or of another shape or dtype. */
 WK_API wk_status wk_module_load(wk_module *module, const char *path);
@@ -44,6 +52,10 @@ WK_API wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_nam
 WK_API wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
 /* The same, but tensors of the file that no target asks for are left aside: a part of a model, a file with more. */
 WK_API wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what);
+
+/* Only the checks of wk_load_matching. */
+WK_API wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets,
+                                   const char *what);
 
 /* ---- NumPy's files -------------------------------------------------------------------------------------------------
  */

@@ -18,6 +18,7 @@
 #include "wick/nn/attention.h"
 #include "wick/nn/recurrent.h"
 #include "wick/nn/parametrise.h"
+#include "wick/nn/tune.h"
 #include "wick/ops.h"
 #include "wick/random.h"
 

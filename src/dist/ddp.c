@@ -7,11 +7,14 @@
  * has one number a parameter: 1 where this rank used it.  Where their mean is 0 no rank did, and the gradient is empty
  * again: weight decay and momentum then leave the parameter alone, as they do with one rank (and as PyTorch's
  * find_unused_parameters does).
+ *
+ * With a half type to compress to, what goes out is the bucket's rounding, in memory of its own.
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
 #include "dist/group.h"
 #include "tensor/tensor.h"
+#include "wick/optim.h"
 
 #include <string.h>
 
@@ -21,6 +24,7 @@ typedef struct bucket {
     wk_tensor *whole; /* flat: gradients, each padded; then `count` numbers that say which are used */
     int64_t used;     /* the first of those, in elements */
     wk_tensor *marks; /* (count), on the CPU: those numbers, where they lie or as they are sent to a device */
+    wk_tensor *half;  /* what is sent in place of `whole`; NULL: `whole` itself is */
     int first, count; /* of the parameters, in DDP's order */
     int ready;
     wk_work *work;
@@ -36,8 +40,8 @@ typedef struct slot {
 
 struct wk_ddp {
     wk_group *group;
-    wk_module *module;
-    slot *slots; /* parameters in reverse order of registration */
+    wk_named_tensors all; /* parameters and buffers, but for those that are ignored */
+    slot *slots;          /* parameters in reverse order of registration */
     int count;
     bucket *buckets;
     int bucket_count, next_to_send;
@@ -60,12 +64,34 @@ static wk_status copy_marks(const bucket *b, bool there) {
                  : wk__copy_bytes(b->marks->data, 0, behind, whole->device, bytes);
 }
 
+/* Outside of every graph and captured step: those who replay one come by here too. */
+static wk_status convert(wk_tensor *to, wk_tensor *from, double factor) {
+    wk_context *context = wk__context();
+    const bool captured = context->mode & WK__MODE_CAPTURE, was = wk_no_grad_begin();
+    if (captured) wk__capture_suspend(context, true);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *cast = wk_cast(from, (wk_dtype)to->dtype);
+    if (factor != 1) cast = wk_affine(cast, (wk_affine_opts){ .scale = factor });
+    wk_status status = cast ? wk__copy_bytes(to->data, to->device, cast->data, cast->device,
+                                             (size_t)to->count * wk_dtype_size((wk_dtype)to->dtype))
+                            : wk_error_code();
+    wk_scope_end(scope);
+    if (captured) wk__capture_suspend(context, false);
+    wk_no_grad_end(was);
+    return status;
+}
+
+static wk_status send(const wk_ddp *d, bucket *b) {
+    WK_TRY(copy_marks(b, true));
+    if (!b->half) return wk__group_all_reduce_in(d->group, d->region, b->whole, WK_REDUCE_MEAN, &b->work);
+    WK_TRY(convert(b->half, b->whole, 1.0 / wk_group_size(d->group))); /* before the sum: it might overflow */
+    return wk_all_reduce(d->group, b->half, WK_REDUCE_SUM, &b->work);
+}
+
 static void send_full_buckets(wk_ddp *d) {
     while (d->next_to_send < d->bucket_count) {
         bucket *b = &d->buckets[d->next_to_send];
-        if (b->ready < b->count) return;
-        if (copy_marks(b, true) != WK_OK) return;
-        if (wk__group_all_reduce_in(d->group, d->region, b->whole, WK_REDUCE_MEAN, &b->work) != WK_OK) return;
+        if (b->ready < b->count || send(d, b) != WK_OK) return;
         d->next_to_send++;
     }
 }
@@ -103,6 +129,7 @@ static void on_ready(void *context, wk_tensor *parameter) {
 
 /* The bucket has arrived: gradients that some rank has are there on all. */
 static void take_in(const wk_ddp *d, const bucket *b) {
+    if (b->half && convert(b->whole, b->half, 1) != WK_OK) return;
     if (copy_marks(b, false) != WK_OK) return;
     for (int i = 0; i < b->count; i++) d->slots[b->first + i].parameter->leaf->empty = element(b->marks, i) == 0;
 }
@@ -239,7 +266,7 @@ static wk_status share_memory(wk_ddp *d, size_t bytes) {
     return status;
 }
 
-static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place) {
+static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place, int compress) {
     wk_dtype dtype = (wk_dtype)d->slots[b->first].parameter->dtype;
     wk_dims dims = WK_DIMS(b->used + b->count);
     const int device = d->slots[b->first].parameter->device;
@@ -248,7 +275,8 @@ static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place) {
     b->marks = device
                    ? wk_kept_zeros(dtype, WK_DIMS(b->count))
                    : wk__kept_on(b->whole->storage, (size_t)b->used * wk_dtype_size(dtype), dtype, WK_DIMS(b->count));
-    if (!b->marks) return wk_error_code();
+    if (compress != WK_DDP_PLAIN) b->half = wk__kept_zeros_on(device, compress == WK_DDP_FP16 ? WK_F16 : WK_BF16, dims);
+    if (!b->marks || (compress != WK_DDP_PLAIN && !b->half)) return wk_error_code();
     size_t at = 0;
     for (int i = b->first; i < b->first + b->count; i++) {
         wk_tensor *p = d->slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
@@ -263,36 +291,52 @@ static wk_status make_buckets(wk_ddp *d, wk_ddp_opts opts) {
     size_t bytes = 0, place = 0;
     assign(d, opts);
     for (int i = 0; i < d->bucket_count; i++) bytes += measure(&d->buckets[i], d->slots);
-    if (!d->slots[0].parameter->device) WK_TRY(share_memory(d, bytes));
+    if (!d->slots[0].parameter->device && opts.compress == WK_DDP_PLAIN) WK_TRY(share_memory(d, bytes));
     for (int i = 0; i < d->bucket_count; i++) {
-        WK_TRY(lay_out(d, &d->buckets[i], place));
+        WK_TRY(lay_out(d, &d->buckets[i], place, opts.compress));
         place += measure(&d->buckets[i], d->slots);
     }
     return WK_OK;
 }
 
+/* What is not ignored: state, and the parameters among it, last first. */
+static wk_status choose(wk_ddp *d, wk_module *module, const char *ignored) {
+    wk_named_tensors all = wk_state(module);
+    d->all = ignored ? wk_named_matching(all, ignored, true) : wk_named_matching(all, "", false);
+    if (!d->all.tensor) return wk_error_code();
+    d->slots = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->slots);
+    d->buckets = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->buckets);
+    if (!d->slots || !d->buckets) return WK_NO_MEMORY;
+    wk_named_tensors parameters = wk_named_matching(wk_parameters(module), ignored ? ignored : "", ignored != NULL);
+    if (!parameters.tensor) return wk_error_code();
+    for (int i = parameters.count - 1; i >= 0; i--)
+        d->slots[d->count++] = (slot){ .ddp = d, .parameter = parameters.tensor[i] };
+    wk_status status = check_dtypes(parameters);
+    for (int i = 1; i < parameters.count && status == WK_OK; i++)
+        if (parameters.tensor[i]->device != parameters.tensor[0]->device)
+            status = wk_fail(WK_DEVICE, "ddp: \"%s\" is on %s and \"%s\" on %s; wk_module_to_device moves all",
+                             parameters.name[i], wk_device_name(parameters.tensor[i]->device), parameters.name[0],
+                             wk_device_name(parameters.tensor[0]->device));
+    wk_named_free(parameters);
+    if (status == WK_OK && d->count == 0)
+        status = wk_fail(WK_INVALID,
+                         ignored ? "ddp: every parameter is ignored by \"%s\""
+                                 : "ddp: a group and a module with parameters are needed%s",
+                         ignored ? ignored : "");
+    return status;
+}
+
 wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     if (wk_failed()) return NULL;
-    wk_named_tensors parameters = wk_parameters(module), all = wk_state(module);
-    if (!group || parameters.count == 0)
-        return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
-    for (int i = 0; i < parameters.count; i++)
-        if (parameters.tensor[i]->device != parameters.tensor[0]->device)
-            return wk_fail_null(WK_DEVICE, "ddp: \"%s\" is on %s and \"%s\" on %s; wk_module_to_device moves all",
-                                parameters.name[i], wk_device_name(parameters.tensor[i]->device), parameters.name[0],
-                                wk_device_name(parameters.tensor[0]->device));
+    if (!group || !module) return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
+    if (opts.compress < WK_DDP_PLAIN || opts.compress > WK_DDP_BF16)
+        return wk_fail_null(WK_INVALID, "ddp: compress is %d, expected one of wk_ddp_compression", opts.compress);
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;
-    d->module = module;
-    d->count = parameters.count;
-    d->slots = wk_alloc((size_t)d->count * sizeof *d->slots);
-    d->buckets = wk_alloc((size_t)d->count * sizeof *d->buckets);
-    wk_status status = d->slots && d->buckets ? check_dtypes(parameters) : wk_error_code();
-    if (status == WK_OK) status = check_replicas(group, all);
-    if (status == WK_OK) status = copy_from_first(group, all);
-    for (int i = 0; status == WK_OK && i < d->count; i++)
-        d->slots[i] = (slot){ .ddp = d, .parameter = parameters.tensor[d->count - 1 - i] };
+    wk_status status = choose(d, module, opts.ignored);
+    if (status == WK_OK) status = check_replicas(group, d->all);
+    if (status == WK_OK) status = copy_from_first(group, d->all);
     if (status == WK_OK) status = make_buckets(d, opts);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         if (!(d->slots[i].hook = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i])))
@@ -313,10 +357,12 @@ void wk_ddp_destroy(wk_ddp *d) {
     for (int i = 0; d->slots && i < d->count; i++) wk_unhook(d->slots[i].parameter, d->slots[i].hook);
     for (int i = 0; d->buckets && i < d->bucket_count; i++) {
         (void)wk_work_wait(d->buckets[i].work);
+        wk_release(d->buckets[i].half);
         wk_release(d->buckets[i].marks);
         wk_release(d->buckets[i].whole);
     }
     wk__storage_drop(d->memory);
+    wk_named_free(d->all);
     wk_free(d->buckets);
     wk_free(d->slots);
     wk_free(d);
@@ -324,10 +370,25 @@ void wk_ddp_destroy(wk_ddp *d) {
 
 wk_status wk_ddp_broadcast_buffers(wk_ddp *d) {
     if (!d) return WK_OK;
-    wk_named_tensors all = wk_state(d->module);
-    for (int i = 0; i < all.count; i++)
-        if (!all.tensor[i]->leaf) WK_TRY(wk_broadcast(d->group, all.tensor[i], 0, NULL));
+    for (int i = 0; i < d->all.count; i++)
+        if (!d->all.tensor[i]->leaf) WK_TRY(wk_broadcast(d->group, d->all.tensor[i], 0, NULL));
     return WK_OK;
+}
+
+wk_status wk_ddp_join(wk_ddp *d, bool has_batch, bool *goes_on) {
+    double flag = has_batch;
+    *goes_on = has_batch;
+    if (wk_failed()) return WK_PENDING;
+    if (!d) return WK_OK;
+    wk_scope scope = wk_scope_begin();
+    wk_device was = wk_device_use(WK_CPU);
+    wk_tensor *any = wk_from_array(WK_F64, WK_DIMS(1), &flag);
+    (void)wk_device_use(was);
+    wk_status status = any ? wk_all_reduce(d->group, any, WK_REDUCE_MAX, NULL) : wk_error_code();
+    if (status == WK_OK) *goes_on = *(const double *)any->data > 0;
+    wk_scope_end(scope);
+    if (status == WK_OK && *goes_on && !has_batch) on_backward_end(d, WK_OK); /* sends what is there: mostly nothing */
+    return status == WK_OK && wk_failed() ? wk_error_code() : status;
 }
 
 void wk_ddp_no_sync(wk_ddp *d, bool no_sync) {

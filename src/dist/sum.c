@@ -35,6 +35,50 @@ MOST(i16, int16_t)
 MOST(i8, int8_t)
 MOST(u8, uint8_t)
 
+/* ---- the half types: added as f32, and each sum rounded to the nearest, ties to even ---- */
+
+static uint32_t bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+static float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float from_bf16(uint16_t half) {
+    return float_of((uint32_t)half << 16);
+}
+static uint16_t to_bf16(float value) {
+    uint32_t bits = bits_of(value);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* stays no number */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float from_f16(uint16_t half) {
+    uint32_t rest = half & 0x7fff, sign = (uint32_t)(half & 0x8000) << 16;
+    if (rest >= 0x7c00) return float_of(sign | 0x7f800000 | rest << 13);
+    return float_of(sign | bits_of(float_of(rest << 13) * 0x1p112F)); /* also of those below the least normal one */
+}
+static uint16_t to_f16(float value) {
+    uint32_t bits = bits_of(value), rest = bits & 0x7fffffff;
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    if (rest > 0x7f800000) return sign | 0x7e00;
+    if (rest >= 0x477ff000) return sign | 0x7c00; /* 65520 and more */
+    if (rest < 0x38800000)                        /* below 2^-14: the addition rounds to multiples of 2^-24 */
+        return (uint16_t)(sign | (bits_of(float_of(rest) + 0.5F) - bits_of(0.5F)));
+    return (uint16_t)(sign | (rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13);
+}
+
+COMBINE(add_bf16, uint16_t, to_bf16(from_bf16(x[i]) + from_bf16(y[i])))
+COMBINE(add_f16, uint16_t, to_f16(from_f16(x[i]) + from_f16(y[i])))
+COMBINE(most_bf16, uint16_t, from_bf16(x[i]) > from_bf16(y[i]) ? x[i] : y[i])
+COMBINE(least_bf16, uint16_t, from_bf16(x[i]) < from_bf16(y[i]) ? x[i] : y[i])
+COMBINE(most_f16, uint16_t, from_f16(x[i]) > from_f16(y[i]) ? x[i] : y[i])
+COMBINE(least_f16, uint16_t, from_f16(x[i]) < from_f16(y[i]) ? x[i] : y[i])
+
 /* By WK_REDUCE_SUM, _MAX, _MIN. */
 typedef struct ways {
     combine *sum, *most, *least;
@@ -44,6 +88,8 @@ static ways ways_of(wk_dtype dtype) {
     switch (dtype) {
     case WK_F32: return (ways){ add_f32, most_f32, least_f32 };
     case WK_F64: return (ways){ add_f64, most_f64, least_f64 };
+    case WK_BF16: return (ways){ add_bf16, most_bf16, least_bf16 };
+    case WK_F16: return (ways){ add_f16, most_f16, least_f16 };
     case WK_I64: return (ways){ add_64, most_i64, least_i64 };
     case WK_I32: return (ways){ add_32, most_i32, least_i32 };
     case WK_I16: return (ways){ add_16, most_i16, least_i16 };

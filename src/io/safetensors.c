@@ -1,4 +1,4 @@
-/* safetensors.c: reading and writing the safetensors format.
+/* safetensors.c: reading the safetensors format, and models that lie in several such files.
  *
  * u64 header size, little endian | header, JSON, padded with spaces to 8 bytes | tensors, row major, without gaps.
  * Nothing of a file is believed: sizes, offsets, overlaps and dtypes are checked before a byte of data is handed out.
@@ -22,19 +22,23 @@ typedef struct entry {
     wk_dtype dtype;
     wk_dims dims;
     uint64_t begin, end;
+    wk_safetensors *file; /* that holds it */
 } entry;
 
 struct wk_safetensors {
-    atomic_uint references; /* the handle, and every tensor on the mapping */
+    atomic_uint references; /* the handle, every tensor on the mapping, and an index of several files */
     wk__mapping mapping;
     char *path;
     json_t *header;
-    entry *entries;
+    entry *entries; /* as they lie */
+    entry **sorted; /* by name */
     int count;
     const char *data;
+    wk_safetensors **shard; /* of an index: the files that it names */
+    int shards;
 };
 
-static const char *const stored_names[] = {
+const char *const wk__safetensors_dtypes[] = {
 #define STORED(name, text, type, bytes, stored) stored,
     WK_DTYPE_MAP(STORED)
 #undef STORED
@@ -45,7 +49,10 @@ static void drop(void *context, void *data) {
     wk_safetensors *file = context;
     if (atomic_fetch_sub(&file->references, 1) != 1) return;
     wk__unmap(&file->mapping);
+    for (int i = 0; i < file->shards; i++) drop(file->shard[i], NULL);
     json_decref(file->header);
+    wk_free(file->shard);
+    wk_free(file->sorted);
     wk_free(file->entries);
     wk_free(file->path);
     wk_free(file);
@@ -64,7 +71,7 @@ static wk_status bad(const wk_safetensors *file, const char *name, const char *w
 
 static bool find_dtype(const char *text, wk_dtype *dtype) {
     for (int i = 0; i < WK_DTYPE_COUNT; i++)
-        if (strcmp(stored_names[i], text) == 0) {
+        if (strcmp(wk__safetensors_dtypes[i], text) == 0) {
             *dtype = (wk_dtype)i;
             return true;
         }
@@ -111,9 +118,24 @@ static int by_offset(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(entry *const *)a)->name, (*(entry *const *)b)->name);
+}
+
+/* A name is looked for as often as there are names: not one after the other. */
+static void sort_names(wk_safetensors *file) {
+    for (int i = 0; i < file->count; i++) file->sorted[i] = &file->entries[i];
+    qsort(file->sorted, (size_t)file->count, sizeof(entry *), by_name);
+}
+
+static wk_status make_room(wk_safetensors *file, size_t count) {
+    file->entries = wk_alloc((count + 1) * sizeof *file->entries);
+    file->sorted = wk_alloc((count + 1) * sizeof(entry *));
+    return file->entries && file->sorted ? WK_OK : WK_NO_MEMORY;
+}
+
 static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
-    file->entries = wk_alloc((json_object_size(file->header) + 1) * sizeof *file->entries);
-    if (!file->entries) return WK_NO_MEMORY;
+    WK_TRY(make_room(file, json_object_size(file->header)));
     const char *name;
     json_t *value;
     json_object_foreach(file->header, name, value) {
@@ -127,6 +149,7 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
         }
         entry *e = &file->entries[file->count++];
         e->name = name;
+        e->file = file;
         WK_TRY(read_entry(file, value, e));
     }
     qsort(file->entries, (size_t)file->count, sizeof *file->entries, by_offset);
@@ -138,6 +161,7 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
     }
     if (at != data_size)
         return bad(file, NULL, at > data_size ? "the data is cut short" : "there are bytes after the last tensor");
+    sort_names(file);
     return WK_OK;
 }
 
@@ -167,10 +191,77 @@ static wk_safetensors *create(const char *path) {
     return NULL;
 }
 
+static const entry *find(const wk_safetensors *file, const char *name) {
+    const entry wanted = { .name = name }, *key = &wanted;
+    entry *const *found =
+        file->count ? bsearch(&key, file->sorted, (size_t)file->count, sizeof(entry *), by_name) : NULL;
+    return found ? *found : NULL;
+}
+
+/* ---- several files, and an index that says which tensor is in which ---- */
+
+static bool is_index(const char *path) {
+    static const char ending[] = ".index.json";
+    size_t size = strlen(path);
+    return size >= sizeof ending && strcmp(path + size - sizeof ending + 1, ending) == 0;
+}
+
+/* The file of this name beside the index, opened once. */
+static wk_safetensors *shard_of(wk_safetensors *index, const char *tensor, const char *name) {
+    if (!name || !*name || strchr(name, '/') || strcmp(name, "..") == 0) {
+        (void)wk_fail(WK_FORMAT, "%s: \"weight_map\" gives no file beside it for tensor \"%.80s\"", index->path,
+                      tensor);
+        return NULL;
+    }
+    const char *slash = strrchr(index->path, '/');
+    const int folder = slash ? (int)(slash - index->path) + 1 : 0;
+    char *path = wk_format("%.*s%s", folder, index->path, name);
+    wk_safetensors *found = NULL;
+    for (int i = 0; path && i < index->shards && !found; i++)
+        if (strcmp(index->shard[i]->path, path) == 0) found = index->shard[i];
+    if (path && !found && is_index(path))
+        (void)wk_fail(WK_FORMAT, "%s: an index inside of an index: \"%s\"", index->path, name);
+    else if (path && !found && (found = wk_safetensors_open(path)) != NULL)
+        index->shard[index->shards++] = found;
+    wk_free(path);
+    return found;
+}
+
+static wk_status read_index(wk_safetensors *index) {
+    size_t size;
+    char *text = wk__read_file(index->path, LARGEST_HEADER, &size);
+    if (!text) return wk_error_code();
+    json_error_t error;
+    index->header = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    wk_free(text);
+    const char *name;
+    json_t *map = json_object_get(index->header, "weight_map"), *value;
+    if (!json_is_object(map))
+        return wk_fail(WK_FORMAT, "%s: not an index of safetensors files: %s", index->path,
+                       index->header ? "it has no object \"weight_map\"" : error.text);
+    WK_TRY(make_room(index, json_object_size(map)));
+    index->shard = wk_alloc((json_object_size(map) + 1) * sizeof(wk_safetensors *));
+    if (!index->shard) return WK_NO_MEMORY;
+    json_object_foreach(map, name, value) {
+        wk_safetensors *shard = shard_of(index, name, json_string_value(value));
+        if (!shard) return wk_error_code();
+        const entry *e = find(shard, name);
+        if (!e)
+            return wk_fail(WK_FORMAT, "%s: tensor \"%.80s\" is not in %s, where the index says it is", index->path,
+                           name, shard->path);
+        index->entries[index->count++] = *e;
+    }
+    sort_names(index);
+    return WK_OK;
+}
+
 wk_safetensors *wk_safetensors_open(const char *path) {
     wk_safetensors *file = create(path);
     if (!file) return NULL;
-    if (wk__map(file->path, &file->mapping) == WK_OK && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
+    if (is_index(path)) {
+        if (read_index(file) == WK_OK) return file;
+    } else if (wk__map(file->path, &file->mapping) == WK_OK
+               && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
         return file;
     wk_safetensors_close(file);
     return NULL;
@@ -192,12 +283,6 @@ const char *wk_safetensors_name(const wk_safetensors *file, int i) {
     return i >= 0 && i < file->count ? file->entries[i].name : NULL;
 }
 
-static const entry *find(const wk_safetensors *file, const char *name) {
-    for (int i = 0; i < file->count; i++)
-        if (strcmp(file->entries[i].name, name) == 0) return &file->entries[i];
-    return NULL;
-}
-
 bool wk_safetensors_has(const wk_safetensors *file, const char *name) {
     return find(file, name) != NULL;
 }
@@ -213,13 +298,14 @@ static wk_status not_found(const wk_safetensors *file, const char *name) {
     return status;
 }
 
-wk_tensor *wk_safetensors_get(wk_safetensors *file, const char *name) {
+wk_tensor *wk_safetensors_get(wk_safetensors *handle, const char *name) {
     if (wk_failed()) return NULL;
-    const entry *e = find(file, name);
+    const entry *e = find(handle, name);
     if (!e) {
-        (void)not_found(file, name);
+        (void)not_found(handle, name);
         return NULL;
     }
+    wk_safetensors *file = e->file;
     void *data = (void *)(uintptr_t)(file->data + e->begin);
     /* Other writers need not pad the header: a tensor that is not aligned is copied. */
     if ((uintptr_t)data % wk_dtype_size(e->dtype) != 0) return wk_from_array(e->dtype, e->dims, data);
@@ -233,128 +319,11 @@ wk_tensor *wk_safetensors_get(wk_safetensors *file, const char *name) {
 }
 
 const char *wk_safetensors_metadata(const wk_safetensors *file, const char *key) {
+    if (file->shard) { /* an index has its own */
+        const char *own = json_string_value(json_object_get(json_object_get(file->header, "metadata"), key));
+        return own || !file->shards ? own : wk_safetensors_metadata(file->shard[0], key);
+    }
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
-}
-
-/* ---- writing ---- */
-
-/* The library's order: dtype from the widest down, then name. */
-static int dtype_rank(wk_dtype dtype) {
-    static const int ranks[WK_DTYPE_COUNT] = { [WK_BOOL] = 0, [WK_U8] = 1,  [WK_I8] = 2,  [WK_I16] = 3, [WK_F16] = 4,
-                                               [WK_BF16] = 5, [WK_I32] = 6, [WK_F32] = 7, [WK_F64] = 8, [WK_I64] = 9 };
-    return ranks[dtype];
-}
-
-typedef struct item {
-    const char *name;
-    wk_tensor *tensor;
-} item;
-
-static int in_file_order(const void *a, const void *b) {
-    const item *x = a, *y = b;
-    int rank_x = dtype_rank((wk_dtype)x->tensor->dtype), rank_y = dtype_rank((wk_dtype)y->tensor->dtype);
-    return rank_x != rank_y ? rank_y - rank_x : strcmp(x->name, y->name);
-}
-
-/* NULL where a text is not UTF-8 or memory ends; jansson does not tell which. */
-static json_t *describe_item(const item *it, uint64_t begin, uint64_t end) {
-    json_t *shape = json_array();
-    for (int i = 0; i < it->tensor->rank; i++)
-        if (json_array_append_new(shape, json_integer(it->tensor->shape[i])) != 0) {
-            json_decref(shape);
-            return NULL;
-        }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", stored_names[it->tensor->dtype], "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)end);
-}
-
-static wk_status add_metadata(json_t *root, const wk_metadata *metadata, int count) {
-    json_t *values = json_object();
-    for (int i = 0; i < count; i++)
-        if (json_object_set_new(values, metadata[i].key, json_string(metadata[i].value)) != 0) {
-            json_decref(values);
-            return wk_fail(WK_INVALID, "safetensors: metadata number %d is not valid UTF-8", i);
-        }
-    if (json_object_set_new(root, "__metadata__", values) != 0)
-        return wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
-    return WK_OK;
-}
-
-static wk_status add_items(json_t *root, const item *items, int count) {
-    uint64_t at = 0;
-    for (int i = 0; i < count; i++) {
-        uint64_t end = at + (uint64_t)items[i].tensor->count * wk_dtype_size((wk_dtype)items[i].tensor->dtype);
-        if (json_object_get(root, items[i].name) || strcmp(items[i].name, "__metadata__") == 0)
-            return wk_fail(WK_INVALID, "safetensors: two tensors have the name \"%s\", or it is reserved",
-                           items[i].name);
-        if (json_object_set_new(root, items[i].name, describe_item(&items[i], at, end)) != 0)
-            return wk_fail(WK_INVALID, "safetensors: the name of tensor number %d is not valid UTF-8", i);
-        at = end;
-    }
-    return WK_OK;
-}
-
-static char *make_header(const item *items, int count, const wk_metadata *metadata, int n_metadata) {
-    json_t *root = json_object();
-    wk_status status = n_metadata > 0 ? add_metadata(root, metadata, n_metadata) : WK_OK;
-    if (status == WK_OK) status = add_items(root, items, count);
-    char *text = status == WK_OK ? json_dumps(root, JSON_COMPACT) : NULL, *padded = NULL;
-    json_decref(root);
-    if (status == WK_OK && !text) (void)wk_fail(WK_NO_MEMORY, "safetensors: out of memory");
-    size_t size = text ? strlen(text) : 0;
-    if (text) padded = wk_alloc(size + 8);
-    if (padded) {
-        memcpy(padded, text, size);
-        memset(padded + size, ' ', (8 - size % 8) % 8);
-    }
-    free(text); /* jansson's own allocation */
-    return padded;
-}
-
-static wk_status write_items(wk__writer *writer, const char *header, const item *items, int count) {
-    unsigned char size[8];
-    uint64_t length = strlen(header);
-    for (int i = 0; i < 8; i++) size[i] = (unsigned char)(length >> (8 * i));
-    WK_TRY(wk__writer_add(writer, size, 8));
-    WK_TRY(wk__writer_add(writer, header, length));
-    for (int i = 0; i < count; i++) {
-        wk_scope scope = wk_scope_begin();
-        wk_tensor *whole = wk_contiguous(wk__on_host(items[i].tensor));
-        wk_status status =
-            whole ? wk__writer_add(writer, whole->data, (size_t)whole->count * wk_dtype_size((wk_dtype)whole->dtype))
-                  : wk_error_code();
-        wk_scope_end(scope);
-        WK_TRY(status);
-    }
-    return wk__writer_commit(writer);
-}
-
-wk_status wk_safetensors_save(const char *path, wk_named_tensors tensors, const wk_metadata *metadata, int n_metadata) {
-    if (wk_failed()) return WK_PENDING;
-    wk_status status = WK_OK;
-    char *header = NULL;
-    wk__writer writer = { 0 };
-    item *items = wk_alloc(((size_t)tensors.count + 1) * sizeof *items);
-    if (!items) return WK_NO_MEMORY;
-    for (int i = 0; i < tensors.count; i++)
-        if (!tensors.tensor[i]) {
-            status = wk_fail(WK_INVALID, "safetensors: tensor \"%s\" is NULL", tensors.name[i]);
-            goto done;
-        }
-    for (int i = 0; i < tensors.count; i++) items[i] = (item){ tensors.name[i], tensors.tensor[i] };
-    qsort(items, (size_t)tensors.count, sizeof *items, in_file_order);
-    header = make_header(items, tensors.count, metadata, n_metadata);
-    if (!header) {
-        status = wk_error_code();
-        goto done;
-    }
-    WK_TRY_DONE(wk__writer_open(&writer, path));
-    status = write_items(&writer, header, items, tensors.count);
-done:
-    wk__writer_abort(&writer);
-    wk_free(header);
-    wk_free(items);
-    return status;
 }
 
 /* ---- modules ---- */
@@ -378,12 +347,6 @@ static wk_status check_target(wk_safetensors *file, const char *full, const wk_t
                    wk_describe(&stored, one, sizeof one), what, wk_describe(target, other, sizeof other));
 }
 
-static bool is_wanted(const char *name, wk_named_tensors targets) {
-    for (int i = 0; i < targets.count; i++)
-        if (strcmp(targets.name[i], name) == 0) return true;
-    return false;
-}
-
 static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     char full[512];
     if (wk_failed()) return WK_PENDING;
@@ -394,16 +357,27 @@ static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_name
     return WK_OK;
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     size_t prefix_size = strlen(prefix);
     WK_TRY(check_targets(file, prefix, targets, what));
-    for (int i = 0; i < file->count; i++) {
-        const char *name = file->entries[i].name;
-        if (strncmp(name, prefix, prefix_size) == 0 && !is_wanted(name + prefix_size, targets))
-            return wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path,
-                           name, what);
+    const char **wanted = wk_alloc(((size_t)targets.count + 1) * sizeof *wanted);
+    if (!wanted) return WK_NO_MEMORY;
+    for (int i = 0; i < targets.count; i++) wanted[i] = targets.name[i];
+    qsort(wanted, (size_t)targets.count, sizeof *wanted, by_text);
+    wk_status status = WK_OK;
+    for (int i = 0; i < file->count && status == WK_OK; i++) {
+        const char *name = file->entries[i].name, *own = name + prefix_size;
+        if (strncmp(name, prefix, prefix_size) != 0) continue;
+        if (targets.count == 0 || !bsearch(&own, wanted, (size_t)targets.count, sizeof *wanted, by_text))
+            status = wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path,
+                             name, what);
     }
-    return WK_OK;
+    wk_free(wanted);
+    return status;
 }
 
 static wk_status load_all(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
@@ -412,7 +386,7 @@ static wk_status load_all(wk_safetensors *file, const char *prefix, wk_named_ten
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
         const entry *e = find(file, full);
         const wk_tensor *target = targets.tensor[i];
-        WK_TRY(wk__copy_bytes(target->data, target->device, file->data + e->begin, 0, (size_t)(e->end - e->begin)));
+        WK_TRY(wk__copy_bytes(target->data, target->device, e->file->data + e->begin, 0, (size_t)(e->end - e->begin)));
         wk__storage_changed(target->storage, "wk_load_named");
     }
     return WK_OK;
@@ -421,6 +395,10 @@ static wk_status load_all(wk_safetensors *file, const char *prefix, wk_named_ten
 wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
     WK_TRY(wk_check_named(file, prefix, targets, what));
     return load_all(file, prefix, targets);
+}
+
+wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    return check_targets(file, prefix, targets, what);
 }
 
 wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {

@@ -1,4 +1,4 @@
-/* safetensors.h: the parser alone, for bytes that come from elsewhere than a file. */
+/* safetensors.h: the parser and the writer alone, for bytes that come from elsewhere than a file or go elsewhere. */
 #ifndef WICK_SRC_IO_SAFETENSORS_H
 #define WICK_SRC_IO_SAFETENSORS_H
 
@@ -7,5 +7,9 @@
 /* Like wk_safetensors_open on bytes that stay the caller's and must outlive the handle and every tensor taken from it;
  * `name` stands in messages. */
 WK_API wk_safetensors *wk__safetensors_parse(const void *bytes, size_t size, const char *name);
+/* The bytes that wk_safetensors_save would write; free with wk_free.  NULL with an error pending. */
+WK_API char *wk__safetensors_pack(wk_named_tensors tensors, const wk_metadata *metadata, int n_metadata, size_t *size);
+/* A dtype's name in headers. */
+extern const char *const wk__safetensors_dtypes[];
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/base.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum format { UNKNOWN, SAFETENSORS, NPZ, TORCH } format;
@@ -35,19 +36,30 @@ static format by_first_bytes(const char *path) {
     return got == 2 && memcmp(first, "PK", 2) == 0 ? TORCH : SAFETENSORS;
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 wk_status wk__tensor_file_open(wk__tensor_file *file, const char *path) {
     format is = by_ending(path);
     if (is == UNKNOWN) is = by_first_bytes(path);
     if (is == SAFETENSORS) file->safetensors = wk_safetensors_open(path);
     if (is == NPZ) file->npz = wk_npz_open(path);
     if (is == TORCH) file->torch = wk_torch_open(path);
-    return wk_error_code();
+    if (wk_failed()) return wk_error_code();
+    const size_t count = (size_t)wk__tensor_file_count(file);
+    file->sorted = wk_alloc((count + 1) * sizeof *file->sorted);
+    if (!file->sorted) return WK_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) file->sorted[i] = wk__tensor_file_name(file, (int)i);
+    qsort(file->sorted, count, sizeof *file->sorted, by_text);
+    return WK_OK;
 }
 
 void wk__tensor_file_close(wk__tensor_file *file) {
     wk_safetensors_close(file->safetensors);
     wk_npz_close(file->npz);
     wk_torch_close(file->torch);
+    wk_free((void *)(uintptr_t)file->sorted);
     *file = (wk__tensor_file){ 0 };
 }
 
@@ -62,9 +74,8 @@ const char *wk__tensor_file_name(const wk__tensor_file *file, int i) {
 }
 
 bool wk__tensor_file_has(const wk__tensor_file *file, const char *name) {
-    for (int i = 0; i < wk__tensor_file_count(file); i++)
-        if (strcmp(wk__tensor_file_name(file, i), name) == 0) return true;
-    return false;
+    const size_t count = (size_t)wk__tensor_file_count(file);
+    return count > 0 && bsearch(&name, file->sorted, count, sizeof *file->sorted, by_text) != NULL;
 }
 
 wk_tensor *wk__tensor_file_get(wk__tensor_file *file, const char *name) {

@@ -9,6 +9,7 @@ typedef struct wk__tensor_file {
     wk_safetensors *safetensors;
     wk_npz *npz;
     wk_torch_file *torch;
+    const char **sorted; /* its names, to look for one */
 } wk__tensor_file;
 
 /* By the name's ending (.safetensors; .npz; .pt, .pth, .bin, .ckpt), where that says nothing by the first bytes.

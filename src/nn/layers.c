@@ -2,6 +2,7 @@
 #define WK_NO_CALL_SITES
 #include "nn/freeze.h"
 #include "nn/hooks.h"
+#include "nn/linear.h"
 #include "nn/nn.h"
 #include "nn/parametrise.h"
 #include "nn/support.h"
@@ -38,28 +39,31 @@ static bool positive(const char *who, const char *what, int64_t value) {
 
 /* ---- Linear ---- */
 
-typedef struct linear {
-    wk_module base;
-    wk_tensor *weight, *bias;
-    bool folded; /* with a normalisation whose channels were the last axis */
-} linear;
+typedef wk__linear linear;
 
 static wk_tensor *linear_activated(wk_module *self, wk_tensor *x, int activation) {
     const linear *m = (linear *)self;
     if (m->folded && x->rank != 2)
         return wk__bad_input(self, x, "(N, in_features): the BatchNorm1d behind it was folded into it");
-    return wk_linear(x, m->weight, m->bias, (wk_linear_opts){ .activation = activation });
+    if (!m->lora_a) return wk_linear(x, m->weight, m->bias, (wk_linear_opts){ .activation = activation });
+    const wk_linear_opts plain = { .activation = WK_ACTIVATION_NONE };
+    wk_tensor *low = wk_linear(wk_linear(x, m->lora_a, NULL, plain), m->lora_b, NULL, plain);
+    wk_tensor *y = wk_add(wk_linear(x, m->weight, m->bias, plain), wk_scale(low, m->lora_scale));
+    return activation == WK_ACTIVATION_RELU ? wk_relu(y) : y;
 }
 static wk_tensor *linear_forward(wk_module *self, wk_tensor *x) {
     return linear_activated(self, x, WK_ACTIVATION_NONE);
 }
 static void linear_describe(const wk_module *self, char *buffer, size_t size) {
     const linear *m = (const linear *)self;
-    (void)snprintf(buffer, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)wk_size(m->weight, 1),
-                   (long long)wk_size(m->weight, 0), m->bias ? "true" : "false");
+    int used = snprintf(buffer, size, "in_features=%lld, out_features=%lld, bias=%s", (long long)wk_size(m->weight, 1),
+                        (long long)wk_size(m->weight, 0), m->bias ? "true" : "false");
+    if (m->lora_a && used > 0 && (size_t)used < size)
+        (void)snprintf(buffer + used, size - (size_t)used, ", lora=%lld", (long long)wk_size(m->lora_a, 0));
 }
 static wk_status linear_freeze(wk_module *self, const wk_freeze_opts *opts) {
     linear *m = (linear *)self;
+    if (m->lora_a && wk_lora_merge(self) == 0) return wk_error_code();
     return wk__freeze_weights(self, &m->weight, &m->bias, opts);
 }
 static wk_status linear_fold(wk_module *self, wk_tensor *scale, wk_tensor *shift) {
@@ -76,6 +80,14 @@ static const wk_module_class linear_class = { .name = "Linear",
                                               .freeze = linear_freeze,
                                               .fold = linear_fold };
 
+wk__linear *wk__linear_of(wk_module *module) {
+    return module->class_ == &linear_class ? (linear *)module : NULL;
+}
+
+wk_tensor *wk__linear_draw(wk_dims dims, double fan_in, bool is_bias) {
+    return uniform(dims, is_bias ? bias_bound(fan_in) : kaiming_bound(fan_in));
+}
+
 /* ---- several that see the same x, as one ---- */
 
 static bool may_join(wk_module *const *layers, int count) {
@@ -84,7 +96,7 @@ static bool may_join(wk_module *const *layers, int count) {
         const linear *m = (const linear *)layers[i];
         if (layers[i]->class_ != &linear_class || *wk__module_hooks(layers[i]) || *wk__module_parametrised(layers[i]))
             return false;
-        if (!m->weight || !m->bias || m->weight->shape[1] != first->weight->shape[1]) return false;
+        if (!m->weight || !m->bias || m->lora_a || m->weight->shape[1] != first->weight->shape[1]) return false;
     }
     return true;
 }
@@ -173,7 +185,9 @@ typedef struct batch_norm {
     wk_batch_norm_opts opts;
     int64_t channels;
     bool cumulative;
-    bool folded; /* into the layer before it: nothing is left to do */
+    bool folded;                      /* into the layer before it: nothing is left to do */
+    wk__batch_norm_function together; /* with the other ranks; NULL: alone */
+    void *together_context;
 } batch_norm;
 
 static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *expected) {
@@ -189,7 +203,10 @@ static wk_tensor *normalise(batch_norm *m, wk_tensor *x, bool fits, const char *
     opts.training = m->base.training || !m->mean;
     if (tracks && m->cumulative && !opts.momentum.is_set)
         opts.momentum = WK_SET(1 / ((double)((int64_t *)m->batches->data)[0] + 1));
-    wk_tensor *y = wk_batch_norm(x, m->weight, m->bias, again ? NULL : m->mean, again ? NULL : m->variance, opts);
+    wk_tensor *mean = again ? NULL : m->mean, *variance = again ? NULL : m->variance;
+    wk_tensor *y = m->together && m->base.training
+                       ? m->together(m->together_context, x, m->weight, m->bias, mean, variance, opts)
+                       : wk_batch_norm(x, m->weight, m->bias, mean, variance, opts);
     if (y && tracks) ((int64_t *)m->batches->data)[0]++;
     return y;
 }
@@ -204,9 +221,9 @@ static wk_tensor *batch_norm3d_forward(wk_module *self, wk_tensor *x) {
 }
 static void batch_norm_describe(const wk_module *self, char *buffer, size_t size) {
     const batch_norm *m = (const batch_norm *)self;
-    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g%s", (long long)m->channels,
+    (void)snprintf(buffer, size, "%lld, eps=%g, momentum=%g%s%s", (long long)m->channels,
                    wk_optional_or(m->opts.eps, 1e-5), wk_optional_or(m->opts.momentum, 0.1),
-                   m->folded ? ", folded" : "");
+                   m->folded ? ", folded" : "", m->together ? ", over all ranks" : "");
 }
 static bool batch_norm_passes(const wk_module *self) {
     return ((const batch_norm *)self)->folded;
@@ -227,6 +244,14 @@ static batch_norm *batch_norm_of(wk_module *module) {
 wk_optional *wk__batch_norm_momentum(wk_module *module) {
     batch_norm *m = batch_norm_of(module);
     return m ? &m->opts.momentum : NULL;
+}
+
+bool wk__batch_norm_replace(wk_module *module, wk__batch_norm_function function, void *context) {
+    batch_norm *m = batch_norm_of(module);
+    if (!m) return false;
+    m->together = function;
+    m->together_context = context;
+    return true;
 }
 
 bool wk__batch_norm_affine(wk_module *module, wk_tensor **scale, wk_tensor **shift) {

@@ -64,28 +64,33 @@ static wk_status check_parameter(const wk_optim *o, const char *name, const wk_t
     return WK_OK;
 }
 
-static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_tensor *p) {
+wk_status wk__entry_state(const wk_optim *o, wk__entry *e) {
     const wk__optim_plan *plan = &o->plan;
+    const wk_tensor *p = e->parameter;
     bool is_half = p->dtype == WK_BF16 || p->dtype == WK_F16;
     wk_dtype dtype = is_half ? WK_F32 : (wk_dtype)p->dtype;
-    e->parameter = wk_keep(p);
     e->version = p->storage->version;
-    e->name = wk_strdup(name);
     e->step = wk_kept_zeros(WK_I64, WK_SCALAR);
-    if (!e->name || !e->step) return false;
+    if (!e->step) return wk_error_code();
     if (is_half) {
         e->master = wk__kept_zeros_on(p->device, WK_F32, wk__dims(p));
-        if (!e->master || wk_copy_into(e->master, p) != WK_OK) return false;
+        if (!e->master || wk_copy_into(e->master, e->parameter) != WK_OK) return wk_error_code();
     }
     for (int i = 0; i < WK_STEP_NUMBERS && plan->kind->number[i]; i++)
-        if (!fill(e->number[i] = wk_kept_zeros(WK_F64, WK_SCALAR), plan->initial_number[i])) return false;
+        if (!fill(e->number[i] = wk_kept_zeros(WK_F64, WK_SCALAR), plan->initial_number[i])) return wk_error_code();
     for (int i = 0; i < WK_STEP_STATES; i++) {
         if (!(plan->states >> i & 1)) continue;
         wk_dims dims = plan->kind->state_dims ? plan->kind->state_dims(p, i) : wk__dims(p);
         if (dims.rank >= 0 && !fill(e->state[i] = wk__kept_zeros_on(p->device, dtype, dims), plan->initial[i]))
-            return false;
+            return wk_error_code();
     }
-    return true;
+    return WK_OK;
+}
+
+static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_tensor *p) {
+    e->parameter = wk_keep(p);
+    e->name = wk_strdup(name);
+    return e->name && wk__entry_state(o, e) == WK_OK;
 }
 
 /* The longest call: scalars, and for each parameter all that a row may take. */
@@ -209,6 +214,7 @@ wk_status wk_optim_add_group(wk_optim *o, wk_named_tensors parameters, wk_group_
     if (wk_failed()) return WK_PENDING;
     if (!o) return wk_fail(WK_INVALID, "wk_optim_add_group: the optimizer is NULL");
     if (o->lbfgs) return wk_fail(WK_INVALID, "%s has one group only", o->plan.name);
+    if (o->stepped) return wk_fail(WK_STATE, "%s is shared out among ranks: groups come before that", o->plan.name);
     const struct {
         const char *name;
         wk_optional value;

@@ -53,6 +53,7 @@ struct wk__entry {
     wk_tensor *number[WK_STEP_NUMBERS], *state[WK_STEP_STATES];
     char *name;
     uint32_t version; /* of the parameter when the master was last in step with it */
+    bool elsewhere;   /* another rank steps it and has its state (shard.c): master, step, number and state are NULL */
 };
 
 struct wk__group {
@@ -76,6 +77,8 @@ typedef struct wk__staged {
     wk_tensor *rows; /* i64 (K): where the rows of source belong; NULL: source is the whole */
 } wk__staged;
 
+typedef wk_status (*wk__optim_stepped)(void *context, wk_optim *optim);
+
 struct wk_optim {
     wk__optim_plan plan;
     const wk_op_def *row, *norm_row, *finite_row, *adjust_row;
@@ -89,10 +92,14 @@ struct wk_optim {
     wk__staged *staged;
     int staged_count;
     struct wk__lbfgs *lbfgs;
+    wk__optim_stepped stepped; /* of an optimizer that is shared out (shard.h), or NULL */
+    void *stepped_context;
 };
 
 /* Make the optimizer with its group 0; the plan's scalars are checked against the kind's ranges. */
 wk_optim *wk__optim_create(const wk__optim_plan *plan, wk_named_tensors parameters);
+/* Make an entry's state, as at the beginning, for the parameter that it has. */
+wk_status wk__entry_state(const wk_optim *o, wk__entry *entry);
 /* Rebuild the list that wk_optim_state gives. */
 wk_status wk__optim_name_state(wk_optim *o);
 /* Replace target's values by source's (of its count and dtype) when the whole step has been computed. */

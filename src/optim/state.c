@@ -65,6 +65,7 @@ wk_status wk_optim_state_changed(wk_optim *o) {
     if (!o) return wk_fail(WK_INVALID, "wk_optim_state_changed: the optimizer is NULL");
     for (int i = 0; i < o->count; i++) {
         wk__entry *e = &o->entry[i];
+        if (!e->step) continue;
         int64_t step = *(const int64_t *)e->step->data;
         if (step < 0)
             return wk_fail(WK_FORMAT, "%s: the stored step count of \"%s\" is %lld", o->plan.name, e->name,

@@ -11,7 +11,7 @@
 
 /* A parameter that was written by somebody else since the last step is the master from now on. */
 static wk_status refresh_master(wk__entry *e) {
-    if (!e->master || e->version == e->parameter->storage->version) return WK_OK;
+    if (e->elsewhere || !e->master || e->version == e->parameter->storage->version) return WK_OK;
     WK_TRY(wk_copy_into(e->master, e->parameter));
     e->version = e->parameter->storage->version;
     return WK_OK;
@@ -40,6 +40,11 @@ static wk_status follow_parameters(wk_optim *o) {
     return moved ? wk__optim_name_state(o) : WK_OK;
 }
 
+/* Whether this rank is to step it now. */
+static bool is_due(const wk__entry *e) {
+    return !e->elsewhere && wk__has_gradient(e->parameter);
+}
+
 /* Fill the call's list with the group's parameters that have a gradient; gives their number, -1 with an error
  * pending. */
 static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *attrs) {
@@ -47,13 +52,13 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
     int64_t n = 0;
     bool masters = false;
     for (int i = 0; i < group->count; i++)
-        if (wk__has_gradient(entries[i].parameter)) n++, masters = masters || entries[i].master;
+        if (is_due(&entries[i])) n++, masters = masters || entries[i].master;
     *attrs = (wk_step_attrs){ .count = n, .states = o->plan.states, .masters = masters };
     o->list[0] = group->scalars;
     int64_t k = 1;
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &entries[i];
-        if (!wk__has_gradient(e->parameter)) continue;
+        if (!is_due(e)) continue;
         wk_tensor *gradient = wk_gradient(e->parameter);
         if (!gradient) return -1;
         int64_t at = k++;
@@ -120,7 +125,7 @@ static wk_status compute_entry(wk_optim *o, const wk__group *group, wk__entry *e
 static wk_status compute_group(wk_optim *o, const wk__group *group) {
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &o->entry[group->first + i];
-        if (!wk__has_gradient(e->parameter)) continue;
+        if (!is_due(e)) continue;
         WK_TRY(refresh_master(e));
         wk_scope scope = wk_scope_begin();
         const int from = o->staged_count;
@@ -153,7 +158,7 @@ static wk_status commit(wk_optim *o) {
     }
     for (int i = 0; i < o->count; i++) {
         wk__entry *e = &o->entry[i];
-        if (!wk__has_gradient(e->parameter)) continue;
+        if (!is_due(e)) continue;
         ++*(int64_t *)e->step->data;
         e->version = e->parameter->storage->version;
     }
@@ -187,6 +192,8 @@ wk_status wk_optim_step(wk_optim *o) {
         for (int i = 0; i < o->groups && status == WK_OK; i++) status = step_by_row(o, &o->group[i]);
     else if (status == WK_OK)
         status = step_by_parts(o);
+    if (status == WK_OK && o->stepped) status = o->stepped(o->stepped_context, o);
+    for (int i = 0; i < o->count && o->stepped; i++) o->entry[i].version = o->entry[i].parameter->storage->version;
     context->mode = (context->mode & ~switched) | kept; /* the replay of a step may have ended here */
     if (status != WK_OK) wk__backward_ended(status);
     wk__optim_reset_factor(o);
@@ -217,7 +224,7 @@ void wk_zero_grad(wk_optim *o) {
 int64_t wk_optim_steps(const wk_optim *o) {
     int64_t most = 0;
     for (int i = 0; o && i < o->count; i++) {
-        int64_t steps = *(const int64_t *)o->entry[i].step->data;
+        int64_t steps = o->entry[i].step ? *(const int64_t *)o->entry[i].step->data : 0;
         if (steps > most) most = steps;
     }
     return most;

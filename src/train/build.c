@@ -37,7 +37,7 @@ static wk_status build_model(wk_trainer *t) {
     t->model = t->wrapper->module;
     if (!t->model) return wk_fail(WK_CONFIG, "wrapper \"%s\" made no module", t->wrapper->class_->name);
     WK_TRY(choose_device(t));
-    if (t->config->load_path) WK_TRY(wk__checkpoint_load_model(t->config->load_path, t->model, t->config->load_strict));
+    WK_TRY(wk__tune(t));
     if (t->wrapper->class_->steps_itself && (t->params->accumulate > 1 || t->params->skip_nan))
         return wk_fail(WK_CONFIG, "wrapper \"%s\" steps by itself: trainer.%s is not possible with it",
                        t->wrapper->class_->name, t->params->accumulate > 1 ? "accumulate_grad_batches" : "nan: skip");
@@ -104,10 +104,11 @@ static int64_t run_length(const wk_trainer *t) {
 
 /* ---- optimizers ---- */
 
-static wk_status default_optimizer(wk_trainer *t) {
+/* An optimizer of some of the parameters, with the run's schedule. */
+static wk_status add_optimizer(wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors parameters) {
     const wk_config *run = &t->config->root;
     wk_built_schedule schedule = { 0 };
-    wk_optim *optimizer = wk_make_optimizer(run, "optimizer", wk_parameters(t->model));
+    wk_optim *optimizer = wk_make_optimizer(config, key, parameters);
     if (!optimizer) return wk_error_code();
     const wk_schedule_site site = wk_trainer_schedule_site(t, optimizer);
     wk_status status = wk_config_has(run, "schedule") ? wk_make_schedule(run, "schedule", &site, &schedule) : WK_OK;
@@ -116,8 +117,71 @@ static wk_status default_optimizer(wk_trainer *t) {
     return status;
 }
 
+/* Muon is for matrices: with `others` what is none has an optimizer of its own. */
+static wk_status matrices_and_others(wk_trainer *t, const wk_config *args) {
+    wk_named_tensors all = wk_parameters(t->model);
+    wk_tensor **tensor[2];
+    const char **name[2];
+    int count[2] = { 0, 0 };
+    wk_status status = WK_OK;
+    for (int k = 0; k < 2; k++) {
+        tensor[k] = wk_alloc(((size_t)all.count + 1) * sizeof(wk_tensor *));
+        name[k] = wk_alloc(((size_t)all.count + 1) * sizeof(char *));
+        if (!tensor[k] || !name[k]) status = WK_NO_MEMORY;
+    }
+    for (int i = 0; i < all.count && status == WK_OK; i++) {
+        const int k = wk_rank(all.tensor[i]) != 2;
+        tensor[k][count[k]] = all.tensor[i];
+        name[k][count[k]++] = all.name[i];
+    }
+    for (int k = 0; k < 2 && status == WK_OK; k++) {
+        const wk_named_tensors some = { tensor[k], name[k], count[k] };
+        if (count[k])
+            status = k ? add_optimizer(t, args, "others", some) : add_optimizer(t, &t->config->root, "optimizer", some);
+    }
+    for (int k = 0; k < 2; k++) {
+        wk_free(tensor[k]);
+        wk_free(name[k]);
+    }
+    return status;
+}
+
+/* What never learns needs no state. */
+static wk_status learning_alone(wk_trainer *t) {
+    wk_named_tensors all = wk_parameters(t->model);
+    wk_tensor **tensor = wk_alloc(((size_t)all.count + 1) * sizeof(wk_tensor *));
+    const char **name = wk_alloc(((size_t)all.count + 1) * sizeof(char *));
+    int count = 0;
+    for (int i = 0; i < all.count && tensor && name; i++) {
+        if (!wk_requires_grad(all.tensor[i])) continue;
+        tensor[count] = all.tensor[i];
+        name[count++] = all.name[i];
+    }
+    wk_status status = tensor && name
+                           ? add_optimizer(t, &t->config->root, "optimizer", (wk_named_tensors){ tensor, name, count })
+                           : WK_NO_MEMORY;
+    wk_free(name);
+    wk_free(tensor);
+    return status;
+}
+
+static wk_status default_optimizer(wk_trainer *t) {
+    wk__spec spec;
+    WK_TRY(wk__spec_read(&t->config->root, "optimizer", true, &spec));
+    if (strcmp(spec.name, "Muon") == 0 && wk_config_has(&spec.args, "others"))
+        return matrices_and_others(t, &spec.args);
+    if (strcmp(spec.name, "LBFGS") == 0
+        && (t->params->accumulate > 1 || t->params->clip > 0 || t->params->precision == WK__PRECISION_F16_MIXED))
+        return wk_config_fail(&spec.section, "name",
+                              "LBFGS runs a batch several times a step: accumulate_grad_batches, gradient_clip_val and "
+                              "16-mixed are not possible with it");
+    return wk__has_lora(t->config) ? learning_alone(t)
+                                   : add_optimizer(t, &t->config->root, "optimizer", wk_parameters(t->model));
+}
+
 static void drop_optimizers(wk_trainer *t) {
     for (int i = 0; i < t->optimizers; i++) {
+        wk_zero_destroy(t->driven[i].zero);
         wk_lr_destroy(t->driven[i].schedule.lr);
         wk_free(t->driven[i].schedule.context);
         wk_optim_destroy(t->driven[i].optimizer);
@@ -161,6 +225,7 @@ wk_status wk__build_optimizers(wk_trainer *t) {
 }
 
 void wk__tear_down(wk_trainer *t) {
+    wk__saver_destroy(t->saver);
     wk__callbacks_destroy(t);
     for (int i = 0; i < t->loggers; i++) wk_logger_destroy(t->logger[i]);
     wk_ddp_destroy(t->ddp);

@@ -6,6 +6,7 @@
  */
 #include "train/run.h"
 
+#include "io/safetensors.h"
 #include "tensor/backend.h"
 
 #include <inttypes.h>
@@ -103,23 +104,32 @@ static wk_status check_finite(wk_module *model, int64_t step) {
 
 enum { NUMBERS = 11, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
 
-static wk_status write_all(const char *path, const wk__checkpoint_context *c, wk_tensor *random,
-                           const wk_metadata *metadata, int n_metadata) {
+/* Where a checkpoint goes: to a file now, or (path NULL) into memory. */
+typedef struct goal {
+    const char *path;
+    char *bytes;
+    size_t size;
+} goal;
+
+static wk_status write_all(goal *to, const wk__checkpoint_context *c, wk_tensor *random, const wk_metadata *metadata,
+                           int n_metadata) {
     named all = { 0 };
     wk_status status = collect(c, random, &all);
     wk_named_tensors list = { all.tensor, (const char *const *)all.name, all.count };
-    if (status == WK_OK) status = wk_safetensors_save(path, list, metadata, n_metadata);
+    if (status == WK_OK && to->path) status = wk_safetensors_save(to->path, list, metadata, n_metadata);
+    if (status == WK_OK && !to->path && !(to->bytes = wk__safetensors_pack(list, metadata, n_metadata, &to->size)))
+        status = wk_error_code();
     named_free(&all);
     return status;
 }
 
-wk_status wk__checkpoint_save_model(const char *path, const wk__checkpoint_context *c) {
+static wk_status write_model(goal *to, const wk__checkpoint_context *c) {
     const wk_metadata metadata[] = { { "format", "pt" }, { "wick_version", wk_version() }, { "model", c->model_name } };
     WK_TRY(check_finite(c->model, 0));
-    return write_all(path, c, NULL, metadata, (int)WK_COUNT(metadata));
+    return write_all(to, c, NULL, metadata, (int)WK_COUNT(metadata));
 }
 
-wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
+static wk_status write_run(goal *to, const wk__checkpoint_context *c, const wk__standing *s) {
     WK_TRY(check_finite(c->model, s->step));
     char text[NUMBERS][NUMBER_SIZE];
     (void)snprintf(text[0], NUMBER_SIZE, "%" PRId64, s->epoch);
@@ -157,10 +167,22 @@ wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c,
     for (int i = 0; i < notes; i++) metadata[count++] = (wk_metadata){ note[i].key, note[i].text };
     wk_tensor *random = status == WK_OK ? random_tensor(s) : NULL;
     if (status == WK_OK && !random) status = wk_error_code();
-    if (status == WK_OK) status = write_all(path, c, random, metadata, count);
+    if (status == WK_OK) status = write_all(to, c, random, metadata, count);
     for (int i = 0; i < notes; i++) wk_free(note[i].text);
     wk_release(random);
     return status;
+}
+
+wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
+    goal to = { .path = path };
+    return s ? write_run(&to, c, s) : write_model(&to, c);
+}
+
+char *wk__checkpoint_pack(const wk__checkpoint_context *c, const wk__standing *s, size_t *size) {
+    goal to = { 0 };
+    if ((s ? write_run(&to, c, s) : write_model(&to, c)) != WK_OK) return NULL;
+    *size = to.size;
+    return to.bytes;
 }
 
 /* ---- loading ---- */
@@ -288,6 +310,9 @@ static wk_status load_section(wk_safetensors *file, const wk__section *section, 
     if (is_optimizer && wk_safetensors_has(file, "optimizer.step"))
         return load_shared_step(file, section->tensors, check_only);
     const char *what = is_optimizer ? "the optimizer" : section->prefix;
+    if (section->partial)
+        return check_only ? wk_check_matching(file, section->prefix, section->tensors, what)
+                          : wk_load_matching(file, section->prefix, section->tensors, what);
     return check_only ? wk_check_named(file, section->prefix, section->tensors, what)
                       : wk_load_named(file, section->prefix, section->tensors, what);
 }
@@ -339,12 +364,12 @@ wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c,
     return status;
 }
 
-wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict) {
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
     const char *prefix = has_prefix(file, "model.") ? "model." : "";
     wk_named_tensors state = wk_state(model);
-    wk_status status = strict ? wk_load_named(file, prefix, state, "the model") : wk__load_present(file, prefix, state);
+    wk_status status = wk_load_named(file, prefix, state, "the model");
     wk_safetensors_close(file);
     return status;
 }

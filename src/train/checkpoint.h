@@ -19,6 +19,7 @@ typedef struct wk__section {
     char prefix[80];
     wk_named_tensors tensors;
     bool optional; /* a file without it is fine */
+    bool partial;  /* the file has more of it: other ranks' */
 } wk__section;
 /* Text that it holds besides the numbers. */
 typedef struct wk__note {
@@ -38,23 +39,20 @@ typedef struct wk__checkpoint_context {
     int64_t accumulate;
 } wk__checkpoint_context;
 
-/* Parameters, buffers, optimizer state, random state and standing, atomically.  Errors: WK_STATE for a parameter that
- * is not finite (the file from before is worth more), WK_IO. */
+/* Parameters, buffers, optimizer state, random state and standing, atomically; with `standing` NULL parameters and
+ * buffers alone, as "model.…".  Errors: WK_STATE for a parameter that is not finite (the file from before is worth
+ * more), WK_IO. */
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
-/* Parameters and buffers alone, as "model.…". */
-wk_status wk__checkpoint_save_model(const char *path, const wk__checkpoint_context *context);
+/* The bytes of that file; free with wk_free. */
+char *wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__standing *standing, size_t *size);
 /* The reverse; nothing is changed if anything does not fit.  Where the number of ranks or the batch size has changed,
  * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
  * differ. */
 wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
 /* The standing alone, of the file as wk__checkpoint_load would convert it. */
 wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
-/* Parameters and buffers alone, of a run's checkpoint or of a file of weights; not `strict`: those that fit by name. */
-wk_status wk__checkpoint_load_model(const char *path, wk_module *model, bool strict);
-
-/* state.c: the targets that the file has with the same shape; warns of those that it has not, and fails if there are
- * none. */
-wk_status wk__load_present(wk_safetensors *file, const char *prefix, wk_named_tensors targets);
+/* Parameters and buffers alone, of a run's checkpoint or of a file of weights. */
+wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 
 /* state.c: sections and notes of a trainer: optimizers, scaler, schedules, callbacks.  Notes' text is to be freed. */
 int wk__state_sections(wk_trainer *trainer, wk__section sections[WK__MOST_SECTIONS]);

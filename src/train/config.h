@@ -3,6 +3,7 @@
 #define WICK_SRC_TRAIN_CONFIG_H
 
 #include "io/yaml.h"
+#include "wick/dist.h"
 #include "wick/train.h"
 
 struct wk_config {
@@ -36,6 +37,8 @@ typedef struct wk__params {
     wk__precision precision;
     int64_t devices;  /* ranks to start on this host; 0: as many as there are */
     bool split_batch; /* dp: the batch size is that of all ranks together */
+    wk_ddp_opts ddp;
+    bool sync_batch_norm, shard_optimizer, own_buffers;
 } wk__params;
 
 enum { WK__MOST_PARTS = 32 };
@@ -51,6 +54,7 @@ typedef struct wk__run_config {
     int64_t batch_size, workers;
     wk__params params;
     int64_t every_n_epochs, every_n_steps;
+    bool saves_async;
 } wk__run_config;
 
 /* Load, take in what it includes, fill in the environment, apply "key=value" overrides, check every key and resolve
@@ -64,11 +68,16 @@ wk__yaml *wk__config_read(const char *path);
 wk_status wk__config_environment(wk__yaml *document);
 /* layouts.c: the two layouts of other trainers' files in the words of this one. */
 wk_status wk__config_translate(wk__yaml *document);
+/* load.c: the sections load_prefix_map, replace_head and lora, checked. */
+wk_status wk__tuning_check(const wk__run_config *config);
+bool wk__has_lora(const wk__run_config *config);
 /* params.c */
 wk_status wk__params_read(wk__run_config *config);
 int64_t wk__limit_of(wk__limit limit, int64_t batches);
 /* The trainer's keys, for --schema and `wick config explain`. */
-extern const wk_arg wk__trainer_args[], wk__checkpoint_args[];
+extern const wk_arg wk__trainer_args[], wk__checkpoint_args[], wk__strategy_args[];
+/* strategy.c: trainer.strategy and trainer.sync_batchnorm. */
+void wk__strategy_read(const wk_config *trainer, wk__params *params);
 
 /* { name, args } under a key of a mapping, or the node itself with key NULL. */
 wk_status wk__spec_read(const wk_config *config, const char *key, bool required, wk__spec *spec);

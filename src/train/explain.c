@@ -93,6 +93,7 @@ static const wk_arg *args_of(const wk__run_config *config, const char *key, cons
                   { "loss.args.", WK__KIND_LOSS },         { "optimizer.args.", WK__KIND_OPTIMIZER },
                   { "schedule.args.", WK__KIND_SCHEDULE }, { "wrapper.args.", WK__KIND_WRAPPER } };
     *word = strrchr(key, '.') ? strrchr(key, '.') + 1 : key;
+    if (strncmp(key, "trainer.strategy.args.", 22) == 0) return wk__strategy_args;
     if (strncmp(key, "trainer.", 8) == 0) return wk__trainer_args;
     if (strncmp(key, "checkpoint.", 11) == 0) return wk__checkpoint_args;
     for (size_t i = 0; i < WK_COUNT(specs); i++) {

@@ -35,6 +35,19 @@ void wk__callbacks_destroy(wk_trainer *t) {
     t->callbacks = 0;
 }
 
+/* Those in which a callback may save. */
+static bool may_save(size_t offset) {
+    static const size_t hooks[] = {
+        offsetof(wk_callback_class, train_start),     offsetof(wk_callback_class, train_epoch_start),
+        offsetof(wk_callback_class, train_batch_end), offsetof(wk_callback_class, validation_end),
+        offsetof(wk_callback_class, train_epoch_end), offsetof(wk_callback_class, train_end),
+        offsetof(wk_callback_class, fit_end),
+    };
+    for (size_t i = 0; i < WK_COUNT(hooks); i++)
+        if (hooks[i] == offset) return true;
+    return false;
+}
+
 wk_status wk__hook(wk_trainer *t, size_t offset) {
     for (int i = 0; i < t->callbacks; i++) {
         wk_hook_function hook;
@@ -42,6 +55,7 @@ wk_status wk__hook(wk_trainer *t, size_t offset) {
         if (!hook) continue;
         wk_status status = hook(t->callback[i], t);
         if (status == WK_OK && wk_failed()) status = wk_error_code();
+        if (status == WK_OK && may_save(offset)) status = wk__saves_end(t);
         if (status == WK_OK) continue;
         if (!wk_failed()) (void)wk_fail(status, "the hook failed and gave no reason");
         wk_error_prefix("callback %s", t->callback[i]->class_->name);
@@ -154,7 +168,7 @@ wk_schedule_site wk_trainer_schedule_site(const wk_trainer *t, wk_optim *optimiz
 
 wk_status wk_trainer_add_optimizer(wk_trainer *t, wk_optim *optimizer, wk_built_schedule schedule) {
     if (optimizer && t->optimizers < WK__MOST_OPTIMIZERS) {
-        t->driven[t->optimizers++] = (wk__driven){ optimizer, schedule, 0 };
+        t->driven[t->optimizers++] = (wk__driven){ .optimizer = optimizer, .schedule = schedule };
         return WK_OK;
     }
     wk_lr_destroy(schedule.lr);

@@ -129,8 +129,8 @@ wk_status wk__row(wk_trainer *t) {
             row[count++] = (wk_logged){ t->value[i].name, t->value[i].value };
         }
     if (t->rank != 0 || count == 0) return WK_OK;
-    WK_TRY(wk__folder_metrics(&t->folder, t->standing.step, t->epoch + 1, row, count));
+    WK_TRY(wk__saved(t, wk__folder_metrics(&t->folder, t->standing.step, t->epoch + 1, row, count)));
     for (int i = 0; i < t->loggers; i++)
-        WK_TRY(t->logger[i]->class_->row(t->logger[i], t->standing.step, t->epoch + 1, row, count));
+        WK_TRY(wk__saved(t, t->logger[i]->class_->row(t->logger[i], t->standing.step, t->epoch + 1, row, count)));
     return WK_OK;
 }

@@ -104,6 +104,50 @@ static wk_optim *build_adafactor(const wk_config *args, wk_named_tensors p) {
     return wk_failed() ? NULL : wk_adafactor(p, opts);
 }
 
+static wk_optim *build_rprop(const wk_config *args, wk_named_tensors p) {
+    double etas[2], sizes[2];
+    const int n_etas = wk_config_doubles(args, "etas", etas, 2),
+              n_sizes = wk_config_doubles(args, "step_sizes", sizes, 2);
+    wk_rprop_opts opts = { .lr = positive(args, "lr") };
+    if (n_etas == 1 || n_sizes == 1) {
+        const char *key = n_etas == 1 ? "etas" : "step_sizes";
+        (void)wk_config_fail(args, key, "%s has one number, expected two", key);
+    }
+    if (n_etas == 2) opts.etaminus = WK_SET(etas[0]), opts.etaplus = WK_SET(etas[1]);
+    if (n_sizes == 2) opts.step_min = WK_SET(sizes[0]), opts.step_max = WK_SET(sizes[1]);
+    return wk_failed() ? NULL : wk_rprop(p, opts);
+}
+static wk_optim *build_asgd(const wk_config *args, wk_named_tensors p) {
+    const wk_asgd_opts opts = { .lr = positive(args, "lr"),
+                                .lambd = optional(args, "lambd"),
+                                .alpha = optional(args, "alpha"),
+                                .t0 = optional(args, "t0"),
+                                .weight_decay = number(args, "weight_decay", 0) };
+    return wk_failed() ? NULL : wk_asgd(p, opts);
+}
+static wk_optim *build_muon(const wk_config *args, wk_named_tensors p) {
+    static const char *const scales[] = { "original", "match_rms_adamw", NULL };
+    const wk_muon_opts opts = { .lr = positive(args, "lr"),
+                                .weight_decay = optional(args, "weight_decay"),
+                                .momentum = optional(args, "momentum"),
+                                .no_nesterov = !wk_config_bool(args, "nesterov", true),
+                                .eps = positive(args, "eps"),
+                                .ns_steps = wk_config_int(args, "ns_steps", 1, 99, 0),
+                                .scale = wk_config_choice(args, "adjust_lr_fn", scales, 0) };
+    return wk_failed() ? NULL : wk_muon(p, opts);
+}
+static wk_optim *build_lbfgs(const wk_config *args, wk_named_tensors p) {
+    static const char *const searches[] = { "none", "strong_wolfe", NULL };
+    const wk_lbfgs_opts opts = { .lr = positive(args, "lr"),
+                                 .max_iter = wk_config_int(args, "max_iter", 1, INT32_MAX, 0),
+                                 .max_eval = wk_config_int(args, "max_eval", 1, INT32_MAX, 0),
+                                 .tolerance_grad = optional(args, "tolerance_grad"),
+                                 .tolerance_change = optional(args, "tolerance_change"),
+                                 .history_size = wk_config_int(args, "history_size", 1, 1 << 20, 0),
+                                 .strong_wolfe = wk_config_choice(args, "line_search_fn", searches, 0) == 1 };
+    return wk_failed() ? NULL : wk_lbfgs(p, opts);
+}
+
 #define LR(text) \
     { "lr", WK_ARG_NUMBER, text, "learning rate" }
 #define DECAY(text) \
@@ -141,6 +185,35 @@ static const wk_arg rmsprop_args[] = {
 };
 static const wk_arg adafactor_args[] = { LR("1e-2"), { "d", WK_ARG_NUMBER, "1", NULL }, DECAY("0"), END };
 
+static const wk_arg rprop_args[] = {
+    LR("1e-2"), { "etas", WK_ARG_LIST, "[0.5, 1.2]", NULL }, { "step_sizes", WK_ARG_LIST, "[1e-6, 50]", NULL }, END
+};
+static const wk_arg asgd_args[] = { LR("1e-2"),
+                                    { "lambd", WK_ARG_NUMBER, "1e-4", NULL },
+                                    { "alpha", WK_ARG_NUMBER, "0.75", NULL },
+                                    { "t0", WK_ARG_NUMBER, "1e6", NULL },
+                                    DECAY("0"),
+                                    END };
+static const wk_arg muon_args[] = {
+    LR("1e-3"),
+    DECAY("0.1"),
+    { "momentum", WK_ARG_NUMBER, "0.95", NULL },
+    { "nesterov", WK_ARG_BOOL, "true", NULL },
+    EPS("1e-7"),
+    { "ns_steps", WK_ARG_INT, "5", NULL },
+    { "adjust_lr_fn", WK_ARG_TEXT, "original", "original or match_rms_adamw" },
+    { "others", WK_ARG_SPEC, "", "the optimizer of parameters that are no matrices: { name: AdamW, args: { … } }" },
+    END
+};
+static const wk_arg lbfgs_args[] = { LR("1"),
+                                     { "max_iter", WK_ARG_INT, "20", "of one step" },
+                                     { "max_eval", WK_ARG_INT, "", "max_iter · 5 / 4" },
+                                     { "tolerance_grad", WK_ARG_NUMBER, "1e-7", NULL },
+                                     { "tolerance_change", WK_ARG_NUMBER, "1e-9", NULL },
+                                     { "history_size", WK_ARG_INT, "100", NULL },
+                                     { "line_search_fn", WK_ARG_TEXT, "none", "none or strong_wolfe" },
+                                     END };
+
 const wk_optimizer_entry wk__builtin_optimizers[] = {
     { { "SGD", NULL, sgd_args }, build_sgd },
     { { "Adam", NULL, adam_args }, build_adam },
@@ -152,6 +225,10 @@ const wk_optimizer_entry wk__builtin_optimizers[] = {
     { { "Adadelta", NULL, adadelta_args }, build_adadelta },
     { { "RMSprop", NULL, rmsprop_args }, build_rmsprop },
     { { "Adafactor", NULL, adafactor_args }, build_adafactor },
+    { { "Rprop", "for gradients of the whole data set", rprop_args }, build_rprop },
+    { { "ASGD", NULL, asgd_args }, build_asgd },
+    { { "Muon", "for matrices; `others` for the rest", muon_args }, build_muon },
+    { { "LBFGS", "runs a batch as often as a step needs", lbfgs_args }, build_lbfgs },
     { { "LAMB", NULL, lamb_args }, build_lamb },
     { { "Lion", NULL, lion_args }, build_lion },
     { { NULL, NULL, NULL }, NULL },

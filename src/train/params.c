@@ -31,13 +31,15 @@ const wk_arg wk__trainer_args[] = {
     { "enable_model_summary", WK_ARG_BOOL, "false", "print the model's layers" },
     { "devices", WK_ARG_INT, "0", "start so many ranks on this host; 0: those that there are" },
     { "gpus", WK_ARG_INT, "0", "an older name of devices" },
-    { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, ddp_spawn, ddp2, dp (one batch is split among the ranks)" },
+    { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, dp (one batch is split among the ranks), …; or { name, args }" },
+    { "sync_batchnorm", WK_ARG_BOOL, "false", "batch normalisation over the batches of all ranks" },
     { "accelerator", WK_ARG_TEXT, "auto", "auto, cpu, gpu, cuda: the section device decides" },
     { NULL, WK_ARG_INT, NULL, NULL },
 };
 const wk_arg wk__checkpoint_args[] = {
     { "every_n_epochs", WK_ARG_INT, "1", "save the last checkpoint" },
     { "every_n_train_steps", WK_ARG_INT, "0", "and within epochs" },
+    { "async", WK_ARG_BOOL, "false", "checkpoints are copied, and written while training goes on" },
     { "monitor", WK_ARG_TEXT, "", "any of the keys from here on: a ModelCheckpoint with these args" },
     { "mode", WK_ARG_TEXT, "min", NULL },
     { "dirpath", WK_ARG_TEXT, "", NULL },
@@ -91,9 +93,8 @@ static void read_precision(const wk_config *trainer, wk__params *p) {
 }
 
 static void read_ranks(const wk_config *trainer, wk__params *p) {
-    static const char *const strategies[] = { "auto", "ddp", "ddp_spawn", "ddp2", "dp", "single_device", NULL };
     static const char *const accelerators[] = { "auto", "cpu", "gpu", "cuda", NULL };
-    p->split_batch = wk_config_choice(trainer, "strategy", strategies, 0) == 4;
+    wk__strategy_read(trainer, p);
     (void)wk_config_choice(trainer, "accelerator", accelerators, 0);
     const char *key = wk_config_has(trainer, "gpus") ? "gpus" : "devices",
                *text = wk_config_string(trainer, key, "auto");
@@ -153,5 +154,6 @@ wk_status wk__params_read(wk__run_config *c) {
                               "0 batches: expected at least one, or a part of more than 0");
     c->every_n_epochs = wk_config_int(&checkpoint, "every_n_epochs", 1, 1000000, 1);
     c->every_n_steps = wk_config_int(&checkpoint, "every_n_train_steps", 0, INT64_MAX, 0);
+    c->saves_async = wk_config_bool(&checkpoint, "async", false);
     return wk_failed() ? wk_error_code() : WK_OK;
 }

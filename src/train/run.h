@@ -8,6 +8,7 @@
 #include "train/progress.h"
 #include "train/registry.h"
 #include "train/trainer.h"
+#include "train/writer.h"
 
 enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64 };
 
@@ -16,6 +17,7 @@ typedef struct wk__driven {
     wk_optim *optimizer;
     wk_built_schedule schedule;
     int64_t time;
+    wk_zero *zero; /* where it is shared out among the ranks */
 } wk__driven;
 
 typedef struct wk__value {
@@ -57,6 +59,9 @@ struct wk_trainer {
     int64_t batch_size, batches, steps_an_epoch, val_batches, val_interval, total_steps, epochs;
     wk__standing standing;
     wk__folder folder;
+    wk__saver *saver; /* on rank 0 */
+    char unsaved[1200];
+    bool told_unsaved;
     wk__progress progress;
     double started; /* of this process's part of the run */
     int64_t first_step;
@@ -120,9 +125,30 @@ wk_status wk__build_optimizers(wk_trainer *t);
 wk_status wk__plan_steps(wk_trainer *t);
 void wk__tear_down(wk_trainer *t);
 
+/* load.c: load_path, load_prefix_map, replace_head, lora; the adapters as files at the end. */
+wk_status wk__tune(wk_trainer *t);
+wk_status wk__adapter_save(wk_trainer *t);
+
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);
+/* What a job of the saver has told: WK_IO is told once, and WK_OK. */
+wk_status wk__saved(wk_trainer *t, wk_status status);
+/* Until all that was saved is on the disk. */
+wk_status wk__saves_settle(wk_trainer *t);
+/* The same at the run's end.  Errors: WK_IO, where the last checkpoint could not be written. */
+wk_status wk__saves_finish(wk_trainer *t);
+
+/* gather.c: with `shard_optimizer` and several ranks */
+bool wk__is_shared_out(const wk_trainer *t);
+/* Before state is loaded. */
+wk_status wk__share_out(wk_trainer *t);
+/* On rank 0, which is to write all state: the others are in wk__saves_end, or will be next. */
+wk_status wk__gather(wk_trainer *t);
+void wk__gathered(const wk_trainer *t);
+/* On every rank, wherever rank 0 alone may have saved: the others serve it, until it is here too. */
+wk_status wk__saves_end(wk_trainer *t);
+wk_status wk__say_shares(wk_trainer *t);
 
 /* start.c */
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed);

@@ -4,6 +4,7 @@
  * OneCycleLR, whose length follows from the run, count steps.
  */
 #include "train/builtin.h"
+#include "train/registry.h"
 
 #include "base/base.h"
 
@@ -129,6 +130,77 @@ static wk_status build_lambda(const wk_config *args, const wk_schedule_site *sit
     return wk_make_schedule(args, "lr_lambda", site, built);
 }
 
+static wk_status build_cyclic(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    static const char *const modes[] = { "triangular", "triangular2", "exp_range", NULL };
+    const wk_cyclic_lr_opts opts = { .base_lr = wk_config_double(args, "base_lr", 0, DBL_MAX, 1e-4),
+                                     .max_lr = wk_config_double(args, "max_lr", DBL_MIN, DBL_MAX, 0.1),
+                                     .step_size_up = count(args, "step_size_up", 0),
+                                     .step_size_down = count(args, "step_size_down", 0),
+                                     .mode = wk_config_choice(args, "mode", modes, 0),
+                                     .gamma = optional(args, "gamma"),
+                                     .no_cycle_momentum = !wk_config_bool(args, "cycle_momentum", true),
+                                     .base_momentum = optional(args, "base_momentum"),
+                                     .max_momentum = optional(args, "max_momentum") };
+    return made(args, wk_failed() ? NULL : wk_cyclic_lr(site->optimizer, opts), true, built);
+}
+
+/* ---- schedules of schedules ---- */
+
+enum { MOST_OF_LIST = 16 };
+
+/* `schedulers: [spec, …]`, each built; a part is a function of time alone. */
+static int build_list(const wk_config *args, const wk_schedule_site *site, wk_lr *parts[MOST_OF_LIST]) {
+    const wk__yaml_node *node = args->node ? wk__yaml_find(args->node, "schedulers") : NULL;
+    int built = 0;
+    if (!node || wk__yaml_list(args->document, node, "schedulers") != WK_OK) return 0;
+    if (node->count == 0 || node->count > MOST_OF_LIST)
+        (void)wk_config_fail(args, "schedulers", "schedulers has %zu items, expected 1 to %d", node->count,
+                             MOST_OF_LIST);
+    for (const wk__yaml_node *item = node->first; item && !wk_failed(); item = item->next) {
+        wk__spec spec;
+        wk_built_schedule one = { 0 };
+        if (wk__spec_of(args->document, item, "schedulers", &spec) != WK_OK) break;
+        const wk_entry *entry = wk__entry_of(WK__KIND_SCHEDULE, &spec);
+        if (!entry || ((const wk_schedule_entry *)(const void *)entry)->build(&spec.args, site, &one) != WK_OK) break;
+        if (!one.lr || one.wants_metric || one.context) {
+            wk_lr_destroy(one.lr);
+            wk_free(one.context);
+            (void)wk_config_fail(&spec.section, "name", "%s cannot be a part of another schedule", spec.name);
+            break;
+        }
+        parts[built++] = one.lr;
+    }
+    return built;
+}
+
+static void drop_list(wk_lr *const *parts, int n) {
+    for (int i = n - 1; i >= 0; i--) wk_lr_destroy(parts[i]);
+}
+
+static wk_status build_sequential(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    wk_lr *parts[MOST_OF_LIST];
+    int64_t milestones[MOST_OF_LIST];
+    const int n = build_list(args, site, parts), marks = wk_config_ints(args, "milestones", milestones, MOST_OF_LIST);
+    if (!wk_failed() && marks != n - 1)
+        (void)wk_config_fail(args, "milestones", "milestones has %d items, expected %d: one less than schedulers",
+                             marks, n - 1);
+    if (wk_failed()) {
+        drop_list(parts, n);
+        return wk_error_code();
+    }
+    return made(args, wk_sequential_lr(site->optimizer, parts, n, milestones), false, built);
+}
+
+static wk_status build_chained(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    wk_lr *parts[MOST_OF_LIST];
+    const int n = build_list(args, site, parts);
+    if (wk_failed()) {
+        drop_list(parts, n);
+        return wk_error_code();
+    }
+    return made(args, wk_chained_lr(site->optimizer, parts, n), false, built);
+}
+
 #define INTERVAL \
     { "interval", WK_ARG_TEXT, "epoch", "what it counts: epoch or step" }
 #define END \
@@ -167,6 +239,23 @@ static const wk_arg plateau_args[] = { { "monitor", WK_ARG_TEXT, "val_loss", "th
 static const wk_arg warmup_args[] = { N("start", NULL),    N("end", "1"), I("total_iters", "5"),
                                       N("exp_gamma", "1"), INTERVAL,      END };
 static const wk_arg lambda_args[] = { { "lr_lambda", WK_ARG_SPEC, NULL, "{ name: warmup_lr, args: { … } }" }, END };
+static const wk_arg cyclic_args[] = { N("base_lr", NULL),
+                                      N("max_lr", NULL),
+                                      I("step_size_up", "2000"),
+                                      { "step_size_down", WK_ARG_INT, "", "step_size_up" },
+                                      { "mode", WK_ARG_TEXT, "triangular", "triangular, triangular2, exp_range" },
+                                      N("gamma", "1"),
+                                      { "cycle_momentum", WK_ARG_BOOL, "true", NULL },
+                                      N("base_momentum", "0.8"),
+                                      N("max_momentum", "0.9"),
+                                      { "interval", WK_ARG_TEXT, "step", NULL },
+                                      END };
+#define PARTS \
+    { "schedulers", WK_ARG_LIST, NULL, "[{ name, args }, …]" }
+static const wk_arg sequential_args[] = {
+    PARTS, { "milestones", WK_ARG_LIST, NULL, "when the second begins, the third, …" }, INTERVAL, END
+};
+static const wk_arg chained_args[] = { PARTS, INTERVAL, END };
 const wk_schedule_entry wk__builtin_schedules[] = {
     { { "constant", "the optimizer's rate", NULL }, build_constant },
     { { "StepLR", NULL, step_args }, build_step },
@@ -179,6 +268,9 @@ const wk_schedule_entry wk__builtin_schedules[] = {
     { { "CosineAnnealingLR", NULL, annealing_args }, build_cosine_annealing },
     { { "CosineAnnealingWarmRestarts", NULL, restarts_args }, build_restarts },
     { { "OneCycleLR", NULL, one_cycle_args }, build_one_cycle },
+    { { "CyclicLR", NULL, cyclic_args }, build_cyclic },
+    { { "SequentialLR", "one schedule after the other", sequential_args }, build_sequential },
+    { { "ChainedScheduler", "the products of several", chained_args }, build_chained },
     { { "ReduceLROnPlateau", NULL, plateau_args }, build_plateau },
     { { "warmup_lr", "linear from start to end, then exponential", warmup_args }, build_warmup },
     { { "LambdaLR", "a function of the epoch", lambda_args }, build_lambda },

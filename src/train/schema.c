@@ -61,6 +61,8 @@ wk_status wk__schema_print(FILE *out, const char *kind, const char *name) {
     if (!kind || found == WK__KINDS) {
         wk_text_puts(&text, "trainer:\n");
         status = wk__schema_args(&text, wk__trainer_args, 2);
+        wk_text_puts(&text, "strategy:\n");
+        if (status == WK_OK) status = wk__schema_args(&text, wk__strategy_args, 2);
         wk_text_puts(&text, "checkpoint:\n");
         if (status == WK_OK) status = wk__schema_args(&text, wk__checkpoint_args, 2);
     }

@@ -8,9 +8,11 @@
 
 #include <string.h>
 
-static const char *const known[] = { "version",    "seed",      "device", "output",    "plugins",     "data",
-                                     "wrapper",    "model",     "loss",   "optimizer", "schedule",    "trainer",
-                                     "checkpoint", "callbacks", "logger", "load_path", "load_strict", "final_path" };
+static const char *const known[] = {
+    "version", "seed",      "device",      "output",     "plugins",         "data",         "wrapper",
+    "model",   "loss",      "optimizer",   "schedule",   "trainer",         "checkpoint",   "callbacks",
+    "logger",  "load_path", "load_strict", "final_path", "load_prefix_map", "replace_head", "lora"
+};
 
 /* Before any name is looked up. */
 static wk_status open_plugins(const wk__run_config *c) {
@@ -51,7 +53,9 @@ static wk_status add_checkpoint(wk__run_config *c) {
     bool wants = false;
     for (const wk__yaml_node *child = node && node->kind == WK__YAML_MAPPING ? node->first : NULL; child;
          child = child->next)
-        wants = wants || (strcmp(child->key, "every_n_epochs") != 0 && strcmp(child->key, "every_n_train_steps") != 0);
+        wants = wants
+                || (strcmp(child->key, "every_n_epochs") != 0 && strcmp(child->key, "every_n_train_steps") != 0
+                    && strcmp(child->key, "async") != 0);
     if (!wants) return WK_OK;
     if (c->callbacks == WK__MOST_PARTS)
         return wk__yaml_fail(c->document, node, "more than %d callbacks", WK__MOST_PARTS - 1);
@@ -107,6 +111,7 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     WK_TRY(add_checkpoint(c));
     c->batch_size = wk_config_int(&c->data.args, "batch_size", 1, 1 << 20, 64);
     c->workers = wk_config_int(&c->data.args, "workers", 1, 64, 1);
+    WK_TRY(wk__tuning_check(c));
     return wk__params_read(c);
 }
 

@@ -77,6 +77,7 @@ static wk_status find_start(wk_trainer *t, wk__start start, bool *resumed) {
     WK_TRY(wk__agree(t->group, status));
     WK_TRY(wk__agree(t->group, look_for_last(t, start, resumed)));
     WK_TRY(wk__agree(t->group, wk__build_optimizers(t)));
+    WK_TRY(wk__agree(t->group, wk__share_out(t)));
     if (*resumed) WK_TRY(wk__agree(t->group, load_last(t)));
     WK_TRY(check_ranks(t));
     return wk__plan_steps(t);
@@ -140,9 +141,12 @@ static void say_start(wk_trainer *t, wk__start start, bool resumed) {
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed) {
     WK_TRY(find_start(t, start, resumed));
     WK_TRY(wk__agree(t->group, open_folder(t, start, *resumed)));
+    if (t->rank == 0) t->saver = wk__saver_create(t->config->saves_async);
+    WK_TRY(wk__agree(t->group, t->rank != 0 || t->saver ? WK_OK : wk_error_code()));
     set_random(t);
     if (t->ranks > 1) {
-        t->ddp = wk_ddp_create(t->group, t->model, (wk_ddp_opts){ 0 });
+        if (t->params->sync_batch_norm) (void)wk_sync_batch_norm(t->model, t->group);
+        t->ddp = wk_ddp_create(t->group, t->model, t->params->ddp);
         WK_TRY(wk__agree(t->group, t->ddp ? WK_OK : wk_error_code()));
     }
     WK_TRY(wk__agree(t->group, wk__record_start(t, *resumed)));

@@ -23,7 +23,9 @@ int wk__state_sections(wk_trainer *t, wk__section section[WK__MOST_SECTIONS]) {
     int count = 0;
     for (int i = 0; i < t->optimizers; i++) {
         wk__section *s = &section[count++];
-        *s = (wk__section){ .prefix = "optimizer.", .tensors = wk_optim_state(t->driven[i].optimizer) };
+        *s = (wk__section){ .prefix = "optimizer.",
+                            .tensors = wk_optim_state(t->driven[i].optimizer),
+                            .partial = wk__is_shared_out(t) };
         if (i > 0) (void)snprintf(s->prefix, sizeof s->prefix, "optimizer%d.", i);
     }
     for (int i = 0; i < t->optimizers; i++) {
@@ -81,42 +83,4 @@ wk_status wk__state_loaded(wk_trainer *t, const char *(*get)(void *file, const c
     }
     if (t->scaler) WK_TRY(wk_grad_scaler_state_changed(t->scaler));
     return callbacks_loaded(t, get, file);
-}
-
-static bool fits(wk_safetensors *file, const char *name, const wk_tensor *target) {
-    if (!wk_safetensors_has(file, name)) return false;
-    wk_scope scope = wk_scope_begin();
-    const wk_tensor *there = wk_safetensors_get(file, name);
-    bool same = there && wk_rank(there) == wk_rank(target) && wk_dtype_get(there) == wk_dtype_get(target);
-    for (int i = 0; same && i < wk_rank(target); i++) same = wk_size(there, i) == wk_size(target, i);
-    wk_scope_end(scope);
-    return same;
-}
-
-wk_status wk__load_present(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
-    wk_tensor **tensor = wk_alloc(((size_t)targets.count + 1) * sizeof *tensor);
-    const char **name = wk_alloc(((size_t)targets.count + 1) * sizeof *name);
-    wk_named_tensors list = { tensor, name, 0 };
-    wk_text missing = { 0 };
-    for (int i = 0; tensor && name && i < targets.count; i++) {
-        char full[600];
-        (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
-        if (!fits(file, full, targets.tensor[i])) {
-            if (missing.size < 300) wk_text_printf(&missing, "%s%s", missing.size ? ", " : "", targets.name[i]);
-            continue;
-        }
-        tensor[list.count] = targets.tensor[i];
-        name[list.count++] = targets.name[i];
-    }
-    wk_status status = tensor && name ? WK_OK : wk_error_code();
-    if (status == WK_OK && list.count == 0)
-        status = wk_fail(WK_FORMAT, "load_path: the file has no tensor with the name and shape of one of the model's");
-    if (status == WK_OK && missing.size)
-        wk_log_write(WK_LOG_WARNING, "load_path: %d of %d tensors are taken; not in the file, or of another shape: %s",
-                     list.count, targets.count, wk_text_get(&missing));
-    if (status == WK_OK) status = wk_load_matching(file, prefix, list, "the model");
-    wk_text_free(&missing);
-    wk_free(tensor);
-    wk_free(name);
-    return status;
 }

@@ -131,8 +131,46 @@ static wk_tensor *forward(wk_trainer *t, const wk_batch *batch) {
     return loss;
 }
 
+/* L-BFGS asks for loss and gradients of the same batch as often as it needs them. */
+typedef struct repeated {
+    wk_trainer *trainer;
+    const wk_batch *batch;
+    double first;
+    bool again;
+} repeated;
+
+static wk_status repeat(void *context, double *loss) {
+    repeated *r = context;
+    wk_trainer *t = r->trainer;
+    wk_scope scope = wk_scope_begin();
+    wk_status status = zero_all(t);
+    wk_tensor *one = status == WK_OK ? forward(t, r->batch) : NULL;
+    if (!one && status == WK_OK) status = wk_error_code();
+    if (status == WK_OK) *loss = wk_item(one);
+    if (status == WK_OK && !r->again) {
+        r->first = *loss;
+        status = handle_nan(t, r->batch, *loss);
+    }
+    r->again = true;
+    if (status == WK_OK) status = wk_trainer_backward(t, one);
+    t->loss = NULL;
+    wk_scope_end(scope);
+    return status;
+}
+
+static wk_status step_repeatedly(wk_trainer *t, const wk_batch *batch, double *value) {
+    repeated r = { .trainer = t, .batch = batch };
+    WK_TRY(WK__HOOK(t, before_optimizer_step));
+    wk__schedules_advance(t, t->standing.step, t->standing.epoch);
+    t->stepped = true;
+    wk_status status = wk_optim_step_closure(t->driven[0].optimizer, repeat, &r, value);
+    *value = r.first;
+    return status;
+}
+
 /* The trainer runs backward and the optimizers. */
 static wk_status step_for_wrapper(wk_trainer *t, const wk_batch *batch, bool first, bool last, double *value) {
+    if (strcmp(wk_optim_name(t->driven[0].optimizer), "LBFGS") == 0) return step_repeatedly(t, batch, value);
     if (first) WK_TRY(zero_all(t)); /* before forward: a loss may write gradients into their memory */
     wk_tensor *loss = forward(t, batch);
     if (!loss) return wk_error_code();

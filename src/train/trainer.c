@@ -27,6 +27,7 @@ static bool is_stopped(const wk_trainer *t) {
 static wk_status stop(wk_trainer *t) {
     (void)alarm(0); /* the step has ended */
     WK_TRY(wk__save(t, "last"));
+    WK_TRY(wk__saves_finish(t));
     return wk_fail(WK_CANCELLED, "%s after step %lld: the checkpoint is saved, --resume goes on from it",
                    strsignal(*t->stop), (long long)t->standing.step);
 }
@@ -158,6 +159,7 @@ static wk_status train_one(wk_trainer *t, const wk_batch *batch, bool *ends) {
     bool saves = t->config->every_n_steps && steps && s->step % t->config->every_n_steps == 0 && s->batch < t->batches;
     if (saves) WK_TRY(wk__save(t, "last"));
     if (closes && is_stopped(t)) return stop(t);
+    if (closes) WK_TRY(wk__saves_end(t)); /* where rank 0 stops, the others must serve it */
     return closes && t->asks_after_batches ? wk__stop_agreed(t, ends) : WK_OK;
 }
 
@@ -238,7 +240,10 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     WK_TRY(run_epochs(t));
     WK_TRY(WK__HOOK(t, train_end));
     WK_TRY(WK__HOOK(t, fit_end));
+    WK_TRY(wk__saves_finish(t));
+    WK_TRY(wk__adapter_save(t));
     if (!t->config->final_path || t->rank != 0) return WK_OK;
+    if (wk__has_lora(t->config) && wk_lora_merge(t->model) == 0) return wk_error_code();
     return wk_module_save(t->model, t->config->final_path);
 }
 
@@ -249,6 +254,8 @@ static void give_up(wk_trainer *t) {
     wk__error kept = *wk__error_slot();
     wk_clear_error();
     (void)WK__HOOK(t, exception);
+    wk_clear_error();
+    (void)wk__saves_settle(t); /* what is under way: aborting waits for nobody */
     *wk__error_slot() = kept;
     wk_group_abort(t->group, wk_message());
 }
@@ -287,6 +294,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);
         bool had_work = wk__has_epochs(t);
         status = had_work ? fit(t, resumed) : WK_OK;
+        if (status == WK_OK && had_work) status = wk__say_shares(t);
         if (status == WK_OK && had_work) wk__say_memory(t);
         if (status == WK_OK)
             wk__say_end(t, had_work);
@@ -310,7 +318,7 @@ wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group,
     wk_status status = wk__build(t);
     if (status == WK_OK && !t->val_loader)
         status = wk_fail(WK_CONFIG, "this run has no data to evaluate on, or its wrapper does not validate");
-    if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t->model, true);
+    if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t->model);
     status = wk__agree(group, status);
     if (status == WK_OK) status = wk__same(group, (uint64_t)t->val_data->count, "the number of items in the data", "");
     if (status == WK_OK && (status = wk__validate(t, t->val_batches)) != WK_OK) give_up(t);

@@ -44,12 +44,12 @@ static wk_status one_batch(wk_trainer *t, const wk_batch *batch) {
 static wk_status all_batches(wk_trainer *t, int64_t most) {
     wk_batch batch;
     int64_t done = 0;
-    WK_TRY(wk_ddp_broadcast_buffers(t->ddp));
+    if (!t->params->own_buffers) WK_TRY(wk_ddp_broadcast_buffers(t->ddp));
     WK_TRY(wk_loader_start(t->val_loader, 0, 0));
     while (done < most && wk_loader_next(t->val_loader, &batch)) {
         WK_TRY(one_batch(t, &batch));
         done++;
-        if (t->rank == 0 && t->stop && *t->stop) return WK_CANCELLED; /* the caller saves */
+        if (t->rank == 0 && t->stop && *t->stop && !wk__is_shared_out(t)) return WK_CANCELLED; /* the caller saves */
     }
     return wk_failed() ? wk_error_code() : WK_OK;
 }

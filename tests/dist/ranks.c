@@ -208,6 +208,43 @@ Test(ranks, parameters_used_twice_by_one_rank_and_by_none) {
     compare("branch", "branch");
 }
 
+Test(ranks, half_types_are_summed) {
+    expect_success("2", "halves");
+    wishes[0] = "WICK_COMM=ring";
+    expect_success("2", "halves");
+}
+
+Test(ranks, gradients_travel_in_half_types) {
+    expect_success("2", "fp16");
+    expect_success("2", "bf16");
+}
+
+Test(ranks, ignored_parameters_are_each_ranks_own) {
+    expect_success("2", "ignored");
+}
+
+Test(ranks, those_without_batches_go_along) {
+    compare("join", "join");
+}
+
+Test(ranks, batch_normalisation_over_unequal_batches_equals_that_of_one_rank) {
+    compare("sync", "sync");
+}
+
+Test(ranks, shared_out_optimizer_has_the_same_bits_in_a_part_of_the_memory) {
+    char path[4][600];
+    expect_success("3", "zero");
+    for (int rank = 0; rank < 3; rank++) {
+        for (int shares = 0; shares < 2; shares++)
+            (void)snprintf(path[shares], sizeof path[0], "%s.net.%d.%d", file, shares, rank);
+        cr_expect(same_bytes(path[0], path[1]), "weights of rank %d differ", rank);
+    }
+    for (int shares = 0; shares < 2; shares++)
+        (void)snprintf(path[2 + shares], sizeof path[0], "%s.optim.%d", file, shares);
+    cr_expect(same_bytes(path[2], path[3]), "gathered state differs");
+    expect_success("2", "zero_refused");
+}
+
 Test(ranks, buffers_are_those_of_rank_0) {
     expect_success("2", "buffers");
 }

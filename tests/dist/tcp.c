@@ -131,6 +131,12 @@ Test(tcp, sums_across_hosts) {
     expect_success(3, "sums", "ring"); /* two ranks here, one there */
 }
 
+Test(tcp, half_types_and_a_shared_out_optimizer) {
+    expect_success(2, "halves", NULL);
+    expect_success(2, "fp16", NULL);
+    expect_success(3, "zero", NULL);
+}
+
 Test(tcp, several_groups_of_a_process) {
     expect_success(3, "groups", NULL);
 }

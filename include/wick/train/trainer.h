@@ -74,7 +74,8 @@ WK_API void wk_trainer_say(wk_trainer *trainer, const char *format, ...) WK_PRIN
  * a hook of a batch asks for it; `reason` is said. */
 WK_API void wk_trainer_stop(wk_trainer *trainer, const char *reason);
 /* Write a checkpoint that `--resume` can go on from (weights_only: parameters and buffers).  Rank 0 writes, others
- * return at once. */
+ * return at once.  With `checkpoint: { async: true }` the file appears later, but in the order of these calls.  A file
+ * that cannot be written (a full disk) is told once and no error. */
 WK_API wk_status wk_trainer_save(wk_trainer *trainer, const char *path, bool weights_only);
 /* For configure_optimizers: the trainer takes over optimizer and schedule (zeroed: none).  Eight at most. */
 WK_API wk_status wk_trainer_add_optimizer(wk_trainer *trainer, wk_optim *optimizer, wk_built_schedule schedule);

@@ -8,12 +8,16 @@
  */
 #include "dist/mpi/ring.h"
 
+#include "dist/sum.h"
+
 enum { LEAST_BYTES = 64 * 1024, TAG = 77 };
 
 bool wk__ring_takes(const wk_ring *ring, const wk_transfer *t) {
-    if (t->kind != WK_ALL_REDUCE || t->op != WK_REDUCE_SUM || (t->dtype != WK_F32 && t->dtype != WK_F64)) return false;
+    const bool is_half = t->dtype == WK_F16 || t->dtype == WK_BF16; /* MPI cannot add them */
+    if (t->kind != WK_ALL_REDUCE || t->op != WK_REDUCE_SUM || (t->dtype != WK_F32 && t->dtype != WK_F64 && !is_half))
+        return false;
     int64_t bytes = t->count * (int64_t)wk_dtype_size(t->dtype);
-    return ring->ranks > 1 && bytes >= LEAST_BYTES && t->count / ring->ranks < INT32_MAX;
+    return ring->ranks > 1 && (bytes >= LEAST_BYTES || is_half) && t->count / ring->ranks < INT32_MAX;
 }
 
 static int64_t part_start(const wk_ring *r, int part) {
@@ -48,7 +52,9 @@ static void add_f64(double *sum /* (count) */, const double *more /* (count) */,
 }
 
 static wk_status begin_step(wk_ring *r) {
-    MPI_Datatype type = r->transfer.dtype == WK_F32 ? MPI_FLOAT : MPI_DOUBLE;
+    MPI_Datatype type = r->transfer.dtype == WK_F32   ? MPI_FLOAT
+                        : r->transfer.dtype == WK_F64 ? MPI_DOUBLE
+                                                      : MPI_UINT16_T;
     int left = (r->rank + r->ranks - 1) % r->ranks, right = (r->rank + 1) % r->ranks, in = received_part(r),
         out = sent_part(r);
     void *target = sums(r) ? r->arriving : part_data(r, in);
@@ -78,8 +84,11 @@ static void end_step(wk_ring *r) {
     double scale = r->step == r->ranks - 2 ? r->transfer.scale : 1; /* complete now: this rank owns it */
     if (r->transfer.dtype == WK_F32)
         add_f32(part_data(r, part), r->arriving, part_count(r, part), (float)scale);
-    else
+    else if (r->transfer.dtype == WK_F64)
         add_f64(part_data(r, part), r->arriving, part_count(r, part), scale);
+    else
+        wk__combine((char *[]){ part_data(r, part) }, 1, (const char *[]){ part_data(r, part), r->arriving }, 2,
+                    part_count(r, part), r->transfer.dtype, WK_REDUCE_SUM, scale);
 }
 
 wk_status wk__ring_test(wk_ring *r, bool *done) {

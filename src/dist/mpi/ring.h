@@ -16,7 +16,7 @@ typedef struct wk_ring {
     size_t arriving_size;
 } wk_ring;
 
-/* Large sums of f32 and f64. */
+/* Large sums of f32 and f64, and all of f16 and bf16. */
 bool wk__ring_takes(const wk_ring *ring, const wk_transfer *transfer);
 wk_status wk__ring_begin(wk_ring *ring, const wk_transfer *transfer);
 wk_status wk__ring_test(wk_ring *ring, bool *done);

@@ -119,6 +119,8 @@ static wk_status find(wk_callback *self, wk_trainer *t) {
     if (!generator || !path) return WK_NO_MEMORY;
     *generator = *wk_default_generator();
     wk_status status = wk_trainer_save(t, path, false);
+    if (status == WK_OK) status = wk__saves_end(t);
+    if (status == WK_OK) status = wk__saves_settle(t);
     if (status == WK_OK) status = wk_barrier(t->group);
     if (status == WK_OK) status = search(f, t);
     double found = f->found;

@@ -8,12 +8,10 @@
 
 #include "io/file.h"
 
-#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const wk_arg wk__model_checkpoint_args[] = {
     { "monitor", WK_ARG_TEXT, "", "the metric that says which is best; none: keep the newest" },
@@ -60,16 +58,17 @@ static bool is_worse(const model_checkpoint *m, double a, double b) {
     return m->max ? a < b : a > b;
 }
 
-static void remove_file(const model_checkpoint *m, const char *path) {
+static wk_status remove_file(const model_checkpoint *m, wk_trainer *t, const char *path) {
     size_t size = strlen(m->dirpath);
     bool inside = strncmp(path, m->dirpath, size) == 0 && path[size] == '/';
-    if (inside && strcmp(path, m->last_path ? m->last_path : "") != 0) (void)unlink(path);
+    if (!inside || strcmp(path, m->last_path ? m->last_path : "") == 0) return WK_OK;
+    return wk__saved(t, wk__saver_remove(t->saver, path));
 }
 
 /* DIR/NAME.ckpt, with -v1, -v2, … where a file is in the way. */
-static char *free_path(const model_checkpoint *m, const char *name) {
+static char *free_path(const model_checkpoint *m, const wk_trainer *t, const char *name) {
     char *path = wk_format("%s/%s.ckpt", m->dirpath, name);
-    for (int version = 1; path && m->versions && access(path, F_OK) == 0; version++) {
+    for (int version = 1; path && m->versions && wk__saver_has(t->saver, path); version++) {
         wk_free(path);
         path = wk_format("%s/%s-v%d.ckpt", m->dirpath, name, version);
     }
@@ -82,14 +81,14 @@ static void replace(char **field, const char *text) {
     *field = copy;
 }
 
-static wk_status write_list(const model_checkpoint *m) {
+static wk_status write_list(const model_checkpoint *m, wk_trainer *t) {
     wk_text text = { 0 };
     for (int i = 0; i < m->n_kept; i++) wk_text_printf(&text, "\"%s\": %.17g\n", m->kept[i].path, m->kept[i].score);
     char *path = wk_format("%s/best_k_models.yaml", m->dirpath);
-    wk_status status = path && !text.failed ? wk__write_file(path, wk_text_get(&text), text.size) : WK_NO_MEMORY;
+    wk_status status = path && !text.failed ? wk__saver_note(t->saver, path, wk_text_get(&text)) : WK_NO_MEMORY;
     wk_free(path);
     wk_text_free(&text);
-    return status;
+    return wk__saved(t, status);
 }
 
 /* ---- what is kept ---- */
@@ -110,10 +109,11 @@ static void note_best(model_checkpoint *m) {
     replace(&m->best_path, m->kept[best].path);
 }
 
-static void forget(model_checkpoint *m, int i, bool removes) {
-    if (removes) remove_file(m, m->kept[i].path);
+static wk_status forget(model_checkpoint *m, wk_trainer *t, int i, bool removes) {
+    wk_status status = removes ? remove_file(m, t, m->kept[i].path) : WK_OK;
     wk_free(m->kept[i].path);
     m->kept[i] = m->kept[--m->n_kept];
+    return status;
 }
 
 static char *name_now(const model_checkpoint *m, const wk_trainer *t) {
@@ -121,7 +121,7 @@ static char *name_now(const model_checkpoint *m, const wk_trainer *t) {
 }
 
 static wk_status save_to(model_checkpoint *m, wk_trainer *t, const char *path) {
-    WK_TRY(wk__make_folder(m->dirpath));
+    WK_TRY(wk__saved(t, wk__make_folder(m->dirpath)));
     WK_TRY(wk_trainer_save(t, path, m->weights_only));
     m->saved_step = wk_trainer_step(t);
     m->last_time = wk_now();
@@ -134,32 +134,30 @@ static wk_status save_top(model_checkpoint *m, wk_trainer *t, double score) {
     bool full = m->top_k > 0 && m->n_kept >= m->top_k;
     int goes = full ? (m->monitor ? worst(m) : 0) : -1;
     if (m->top_k == 0 || (full && m->monitor && !is_worse(m, m->kept[goes].score, score))) return WK_OK;
-    char *name = name_now(m, t), *path = name ? free_path(m, name) : NULL;
+    char *name = name_now(m, t), *path = name ? free_path(m, t, name) : NULL;
     wk_status status = path ? save_to(m, t, path) : WK_NO_MEMORY;
     if (status == WK_OK) {
         if (goes < 0 && m->n_kept == MOST_KEPT) goes = 0, full = false; /* all stay: the list forgets its oldest */
-        if (goes >= 0) forget(m, goes, full && strcmp(m->kept[goes].path, path) != 0);
+        if (goes >= 0) status = forget(m, t, goes, full && strcmp(m->kept[goes].path, path) != 0);
         m->kept[m->n_kept++] = (kept){ path, score };
         path = NULL;
         note_best(m);
-        status = write_list(m);
+        if (status == WK_OK) status = write_list(m, t);
     }
     wk_free(path);
     wk_free(name);
     return status;
 }
 
-static wk_status link_last(const model_checkpoint *m, const char *target) {
+static wk_status link_last(const model_checkpoint *m, wk_trainer *t, const char *target) {
     const char *name = strrchr(target, '/');
-    (void)unlink(m->last_path);
-    if (symlink(name ? name + 1 : target, m->last_path) == 0) return WK_OK;
-    return wk_fail(WK_IO, "%s: cannot make the link: %s", m->last_path, strerror(errno));
+    return wk__saved(t, wk__saver_link(t->saver, m->last_path, name ? name + 1 : target));
 }
 
 static wk_status save_last(model_checkpoint *m, wk_trainer *t, const char *newest) {
     if (m->last == LAST_NO) return WK_OK;
-    if (!m->last_path && !(m->last_path = free_path(m, "last"))) return WK_NO_MEMORY;
-    return m->last == LAST_LINK && newest ? link_last(m, newest) : save_to(m, t, m->last_path);
+    if (!m->last_path && !(m->last_path = free_path(m, t, "last"))) return WK_NO_MEMORY;
+    return m->last == LAST_LINK && newest ? link_last(m, t, newest) : save_to(m, t, m->last_path);
 }
 
 static wk_status save(model_checkpoint *m, wk_trainer *t) {
@@ -187,6 +185,10 @@ static bool epoch_is_due(const model_checkpoint *m, const wk_trainer *t) {
 static wk_status begin(wk_callback *self, wk_trainer *t) {
     model_checkpoint *m = (model_checkpoint *)self;
     m->last_time = wk_now();
+    if (m->on_exception && !m->weights_only && wk__is_shared_out(t))
+        return wk_fail(WK_CONFIG,
+                       "save_on_exception needs save_weights_only where the optimizer is shared out: the ranks "
+                       "that have its other parts are not there then");
     if (m->dirpath) return WK_OK;
     m->dirpath = m->dirpath_given ? wk_strdup(m->dirpath_given) : wk_format("%s/ckpt", wk_trainer_folder(t));
     return m->dirpath ? WK_OK : WK_NO_MEMORY;
@@ -229,7 +231,7 @@ static wk_status exception(wk_callback *self, wk_trainer *t) {
     model_checkpoint *m = (model_checkpoint *)self;
     if (!m->on_exception || wk_trainer_rank(t) != 0) return WK_OK;
     char *name = name_now(m, t), *whole = name ? wk_format("exception-%s", name) : NULL;
-    char *path = whole ? free_path(m, whole) : NULL;
+    char *path = whole ? free_path(m, t, whole) : NULL;
     wk_status status = path ? save_to(m, t, path) : WK_NO_MEMORY;
     wk_free(path);
     wk_free(whole);

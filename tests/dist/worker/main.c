@@ -1,31 +1,16 @@
 /* A rank of the tests in tests/dist: one scenario a name.  Started by mpirun, side by side, or alone. */
 #include "tensor/tensor.h"
-#include "wick/device.h"
-#include "wick/dist.h"
-#include "wick/io.h"
-#include "wick/optim.h"
+#include "worker.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Where the tensors lie: the CPU, or the device that WICK_TEST_DEVICE names. */
-static wk_device device;
-static wk_tensor *here(wk_tensor *t) {
+wk_device device;
+wk_tensor *here(wk_tensor *t) {
     return wk_to_device(t, device);
 }
-
-enum { FEATURES = 20, CLASSES = 5, BATCH = 12 /* of one rank of two */ };
-
-#define CHECK(condition)                                                                                             \
-    do {                                                                                                             \
-        if (!(condition)) {                                                                                          \
-            (void)fprintf(stderr, "rank %d: %s:%d: %s (%s)\n", wk_group_rank(group), __FILE__, __LINE__, #condition, \
-                          wk_message());                                                                             \
-            return 3;                                                                                                \
-        }                                                                                                            \
-    } while (0)
 
 static int collectives(wk_group *group) {
     int rank = wk_group_rank(group), ranks = wk_group_size(group);
@@ -238,6 +223,33 @@ static int moves(wk_group *group) {
     return 0;
 }
 
+/* Every number that the half types have, and sums that round: what wk_add gives for two of them. */
+static int halves(wk_group *group) {
+    static const wk_dtype dtypes[] = { WK_F16, WK_BF16 };
+    int rank = wk_group_rank(group), ranks = wk_group_size(group);
+    for (int d = 0; d < 2; d++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *given[4], *right = NULL;
+        for (int r = 0; r < ranks; r++) {
+            given[r] = wk_empty(dtypes[d], WK_DIMS(65536));
+            for (int i = 0; i < 65536; i++)
+                ((uint16_t *)wk_data(given[r]))[i] = (uint16_t)(r == 0 ? i : (i * 40503 + r * 977) % 65536);
+            right = right ? wk_add(right, given[r]) : given[r];
+        }
+        CHECK(right);
+        wk_tensor *sum = given[rank];
+        CHECK(wk_all_reduce(group, sum, WK_REDUCE_SUM, NULL) == WK_OK);
+        for (int i = 0; i < 65536; i++) {
+            uint16_t a = ((uint16_t *)wk_data(sum))[i], b = ((uint16_t *)wk_data(right))[i];
+            CHECK(a == b || (isnan(wk_at(sum, i)) && isnan(wk_at(right, i))));
+        }
+        CHECK(wk_all_reduce(group, sum, WK_REDUCE_MEAN, NULL) == WK_DTYPE);
+        wk_clear_error();
+        wk_scope_end(scope);
+    }
+    return 0;
+}
+
 /* Rank 1 sums other shapes than rank 0, which must not end in wrong sums. */
 static int disorder(wk_group *group) {
     wk_scope scope = wk_scope_begin();
@@ -260,8 +272,7 @@ static int groups(wk_group *group) {
     return collectives(group);
 }
 
-/* Items first, first + stride, … of a made-up problem. */
-static void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk_tensor **y) {
+void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk_tensor **y) {
     *x = wk_empty(WK_F32, WK_DIMS(n, FEATURES));
     *y = wk_empty(WK_I64, WK_DIMS(n));
     for (int i = 0; i < n; i++) {
@@ -272,7 +283,7 @@ static void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk
     }
 }
 
-static wk_module *make_net(void) {
+wk_module *make_net(void) {
     wk_layer_opts plain = { 0 };
     return wk_nn_sequential(wk_nn_linear(FEATURES, 64, plain), wk_nn_relu(), wk_nn_linear(64, 32, plain), wk_nn_relu(),
                             wk_nn_linear(32, CLASSES, plain));
@@ -489,6 +500,14 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "disorder") == 0) code = disorder(group);
     if (strcmp(scenario, "groups") == 0) code = groups(group);
     if (strcmp(scenario, "two_devices") == 0) code = two_devices(group);
+    if (strcmp(scenario, "halves") == 0) code = halves(group);
+    if (strcmp(scenario, "fp16") == 0) code = compressed(group, WK_DDP_FP16);
+    if (strcmp(scenario, "bf16") == 0) code = compressed(group, WK_DDP_BF16);
+    if (strcmp(scenario, "ignored") == 0) code = ignored(group);
+    if (strcmp(scenario, "join") == 0) code = join_ranks(group, file);
+    if (strcmp(scenario, "sync") == 0) code = synchronised(group, file);
+    if (strcmp(scenario, "zero") == 0) code = share_out(group, file);
+    if (strcmp(scenario, "zero_refused") == 0) code = share_refused(group);
     if (strcmp(scenario, "different") == 0) code = different(group);
     wk_group_destroy(group);
     return code;

@@ -1,0 +1,65 @@
+/* strategy.c: how ranks train together: `trainer.strategy`, a word or { name, args } with the words of PyTorch's
+ * DistributedDataParallel, and `trainer.sync_batchnorm`.
+ *
+ * Some of those words ask for what is always so here: they are read, so that files of other trainers run as they are.
+ */
+#include "train/registry.h"
+
+const wk_arg wk__strategy_args[] = {
+    { "bucket_cap_mb", WK_ARG_INT, "25", "gradients are sent in parts of so many MiB" },
+    { "comm_hook", WK_ARG_TEXT, "none", "what gradients are while they travel: none, fp16_compress, bf16_compress" },
+    { "ignored_parameters", WK_ARG_TEXT, "", "a regular expression: these are each rank's own" },
+    { "broadcast_buffers", WK_ARG_BOOL, "true", "evaluate with rank 0's; false: each rank with its own" },
+    { "shard_optimizer", WK_ARG_BOOL, "false", "ZeRO, stage 1: each rank has a part of the optimizer's state" },
+    { "find_unused_parameters", WK_ARG_BOOL, "true", "always so: false changes nothing" },
+    { "static_graph", WK_ARG_BOOL, "false", "changes nothing: used parameters are told with each step" },
+    { "gradient_as_bucket_view", WK_ARG_BOOL, "true", "always so: false changes nothing" },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+
+enum { DP = 4, SHARDED = 8 };
+static const char *const names[] = { "auto",
+                                     "ddp",
+                                     "ddp_spawn",
+                                     "ddp2",
+                                     "dp",
+                                     "single_device",
+                                     "ddp_find_unused_parameters_true",
+                                     "ddp_find_unused_parameters_false",
+                                     "ddp_sharded",
+                                     NULL };
+
+static void read_args(const wk_config *args, wk__params *p) {
+    static const char *const hooks[] = { "none", "fp16_compress", "bf16_compress", NULL };
+    static const int meanings[] = { WK_DDP_PLAIN, WK_DDP_FP16, WK_DDP_BF16 };
+    p->ddp.bucket_bytes = wk_config_int(args, "bucket_cap_mb", 1, 1 << 20, 25) << 20;
+    p->ddp.compress = meanings[wk_config_choice(args, "comm_hook", hooks, 0)];
+    p->ddp.ignored = wk_config_string(args, "ignored_parameters", NULL);
+    p->own_buffers = !wk_config_bool(args, "broadcast_buffers", true);
+    p->shard_optimizer = p->shard_optimizer || wk_config_bool(args, "shard_optimizer", false);
+    (void)wk_config_bool(args, "find_unused_parameters", true);
+    (void)wk_config_bool(args, "static_graph", false);
+    (void)wk_config_bool(args, "gradient_as_bucket_view", true);
+}
+
+void wk__strategy_read(const wk_config *trainer, wk__params *p) {
+    const wk__yaml_node *node = trainer->node ? wk__yaml_find(trainer->node, "strategy") : NULL;
+    wk__spec spec = { .args = { trainer->document, NULL } };
+    const wk_config *where = trainer;
+    const char *key = "strategy", *known[16];
+    size_t count = 0;
+    p->sync_batch_norm = wk_config_bool(trainer, "sync_batchnorm", false);
+    for (; wk__strategy_args[count].name; count++) known[count] = wk__strategy_args[count].name;
+    if (node && node->kind == WK__YAML_MAPPING) {
+        if (wk__spec_of(trainer->document, node, "strategy", &spec) != WK_OK) return;
+        if (spec.args.node
+            && wk__yaml_known(trainer->document, spec.args.node, "strategy's args", known, count) != WK_OK)
+            return;
+        where = &spec.section;
+        key = "name";
+    }
+    const int chosen = wk_config_choice(where, key, names, 0);
+    p->split_batch = chosen == DP;
+    p->shard_optimizer = chosen == SHARDED;
+    read_args(&spec.args, p);
+}

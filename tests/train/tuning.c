@@ -1,0 +1,244 @@
+/* Fine-tuning: first weights under other names, another head, adapters; and the optimizers and schedules that came with
+ * PyTorch's names last. */
+#include "train/support.h"
+#include "wick/io.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void set_up(void) {
+    run_set_up("tuning", 96);
+}
+TestSuite(tuning, .init = set_up, .fini = run_tear_down);
+
+static const char base[] = "seed: 5\nmodel: { name: mlp, args: { in_dim: 784, hidden_list: [24, 16], out_dim: 10 } }\n"
+                           "trainer: { max_epochs: 1, log_every_n_steps: 1, limit_val_batches: 1 }\n";
+
+static void write_run(const char *more) {
+    char text[2000];
+    (void)snprintf(text, sizeof text, "%s%s", base, more);
+    run_write(text);
+}
+
+static const char adamw[] = "optimizer: { name: AdamW, args: { lr: 1e-3 } }\n";
+static void write_tuned(const char *more) {
+    char text[1500];
+    (void)snprintf(text, sizeof text, "%s%s", adamw, more);
+    write_run(text);
+}
+
+/* ---- weights ---- */
+
+/* The file holds what a wrapped model of other names left: "module.backbone.1.weight", … and one tensor too many. */
+static void make_file(const char *path, int64_t classes) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *tensor[6] = { wk_full(WK_F32, WK_DIMS(24, 784), 0.25),  wk_full(WK_BF16, WK_DIMS(24), 0.5),
+                             wk_full(WK_F32, WK_DIMS(16, 24), 0.75),   wk_full(WK_F32, WK_DIMS(16), 1),
+                             wk_full(WK_F32, WK_DIMS(classes, 16), 2), wk_full(WK_F32, WK_DIMS(classes), 3) };
+    static const char *const name[] = { "module.backbone.1.weight", "module.backbone.1.bias",
+                                        "module.backbone.3.weight", "module.backbone.3.bias",
+                                        "module.head.weight",       "module.head.bias" };
+    cr_assert_eq(wk_safetensors_save(path, (wk_named_tensors){ tensor, name, 6 }, NULL, 0), WK_OK);
+    wk_scope_end(scope);
+}
+
+static double first_of(const char *file, const char *name) {
+    wk_safetensors *f = wk_safetensors_open(file);
+    cr_assert_not_null(f, "%s", wk_message());
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *t = wk_safetensors_get(f, name);
+    double value = t ? wk_at(t, 0) : NAN;
+    wk_scope_end(scope);
+    wk_safetensors_close(f);
+    wk_clear_error();
+    return value;
+}
+
+Test(tuning, weights_under_other_names_and_what_does_not_fit) {
+    char path[600], more[900];
+    (void)snprintf(path, sizeof path, "%s/first.safetensors", run_folder);
+    make_file(path, 7);
+    (void)snprintf(more, sizeof more, "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"5.\" }\n", path);
+    write_tuned(more);
+    run_refused(
+        "it belongs to another model: 2 of another shape: 5.weight ((7, 16) f32 in the file, (10, 16) f32 in the "
+        "model), 5.bias ((7) f32 in the file, (10) f32 in the model); load_strict: false takes the 4 of 6 tensors",
+        NULL);
+    write_tuned(strcat(more, "load_strict: false\n"));
+    char *err = run_succeeds(WORDS("-o", "optimizer.args.lr=1e-30"));
+    cr_expect_not_null(strstr(err, "load_path: 4 of 6 tensors are taken; 2 of another shape: 5.weight"), "%s", err);
+    free(err);
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.1.weight"), 0.25);
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.1.bias"), 0.5);
+    (void)snprintf(more, sizeof more, "load_path: %s\n", path);
+    write_tuned(more);
+    run_refused("6 missing: 1.weight, 1.bias, ", WORDS("--overwrite"));
+    run_refused("6 unexpected: backbone.1.weight", WORDS("--overwrite"));
+    (void)snprintf(more, sizeof more, "load_prefix_map: { a: [b] }\n");
+    write_tuned(more);
+    run_refused("load_prefix_map: \"a\" is no text", WORDS("--overwrite"));
+}
+
+Test(tuning, a_head_of_another_width) {
+    char word[900], from[500];
+    (void)snprintf(from, sizeof from, "%s/wide.safetensors", run_folder);
+    make_file(from, 30);
+    (void)snprintf(word, sizeof word,
+                   "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"5.\" }\n"
+                   "replace_head: { module: \"5\", classes: 10 }\n",
+                   from);
+    write_tuned(word);
+    free(run_succeeds(WORDS("-o", "model.args.out_dim=30", "-o", "optimizer.args.lr=1e-30")));
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.3.weight"), 0.75);
+    wk_safetensors *file = wk_safetensors_open(run_path("checkpoints/last.safetensors"));
+    wk_scope scope = wk_scope_begin();
+    cr_expect_eq(wk_size(wk_safetensors_get(file, "model.5.weight"), 0), 10);
+    wk_scope_end(scope);
+    wk_safetensors_close(file);
+    run_refused("replace_head: wk_linear_resize: \"4\" is ReLU, expected a Linear",
+                WORDS("--overwrite", "-o", "replace_head.module=4", "-o", "model.args.out_dim=30"));
+    write_tuned("replace_head: { module: \"5\" }\n");
+    run_refused("replace_head has no classes", WORDS("--overwrite"));
+}
+
+/* ---- adapters ---- */
+
+Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
+    char word[1200];
+    write_tuned("");
+    free(run_succeeds(NULL));
+    run_set_aside("before");
+    (void)snprintf(
+        word, sizeof word,
+        "load_path: %s/before/checkpoints/last.safetensors\nlora: { rank: 2, alpha: 6, modules: \"^[13]$\" }\n"
+        "final_path: %s/merged.safetensors\n",
+        run_folder, run_folder);
+    write_tuned(word);
+    free(run_succeeds(WORDS("-o", "optimizer.args.lr=0.01", "-o", "trainer.max_epochs=2")));
+    char before[600], merged[600];
+    (void)snprintf(before, sizeof before, "%s/before/checkpoints/last.safetensors", run_folder);
+    (void)snprintf(merged, sizeof merged, "%s/merged.safetensors", run_folder);
+    wk_safetensors *old = wk_safetensors_open(before),
+                   *last = wk_safetensors_open(run_path("checkpoints/last.safetensors")),
+                   *whole = wk_safetensors_open(merged),
+                   *adapter = wk_safetensors_open(run_path("adapter/adapter_model.safetensors"));
+    cr_assert(old && last && whole && adapter, "%s", wk_message());
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *a = wk_safetensors_get(last, "model.1.lora_A.weight"),
+              *b = wk_safetensors_get(last, "model.1.lora_B.weight");
+    wk_tensor *w = wk_safetensors_get(old, "model.1.weight"), *same = wk_safetensors_get(last, "model.1.weight");
+    cr_assert(a && b && w && same, "%s", wk_message());
+    cr_expect_arr_eq(wk_data(w), wk_data(same), (size_t)wk_count(w) * sizeof(float), "the weight has learned");
+    cr_expect(!wk_safetensors_has(last, "optimizer.exp_avg.1.weight") && !wk_safetensors_has(whole, "1.lora_A.weight"));
+    cr_expect(wk_safetensors_has(last, "optimizer.exp_avg.1.lora_A.weight"));
+    cr_expect(!wk_safetensors_has(last, "model.5.lora_A.weight"));
+    const wk_tensor *right = wk_add(w, wk_scale(wk_matmul(b, a), 3)), *found = wk_safetensors_get(whole, "1.weight");
+    double most = 0, moved = 0;
+    for (int64_t i = 0; i < wk_count(w); i++) {
+        most = fmax(most, fabs(wk_at(right, i) - wk_at(found, i)));
+        moved = fmax(moved, fabs(wk_at(w, i) - wk_at(found, i)));
+    }
+    cr_expect_lt(most, 1e-6);
+    cr_expect_gt(moved, 1e-3, "the adapter has learned nothing");
+    cr_expect_eq(wk_safetensors_count(adapter), 4);
+    wk_tensor *named = wk_safetensors_get(adapter, "base_model.model.1.lora_A.weight");
+    cr_assert_not_null(named, "%s", wk_message());
+    cr_expect_arr_eq(wk_data(named), wk_data(a), (size_t)wk_count(a) * sizeof(float));
+    wk_scope_end(scope);
+    wk_safetensors_close(old);
+    wk_safetensors_close(last);
+    wk_safetensors_close(whole);
+    wk_safetensors_close(adapter);
+    char *config = run_text("adapter/adapter_config.json");
+    cr_expect_not_null(strstr(config, "\"r\": 2,\n  \"lora_alpha\": 6,"), "%s", config);
+    cr_expect_not_null(strstr(config, "\"target_modules\": [\n    \"1\",\n    \"3\"\n  ]"), "%s", config);
+    free(config);
+    free(run_succeeds(WORDS("--resume", "-o", "optimizer.args.lr=0.01", "-o", "trainer.max_epochs=3")));
+    run_refused("lora: wk_lora_add: no Linear has a path that \"nowhere\" matches",
+                WORDS("--overwrite", "-o", "lora.modules=nowhere"));
+}
+
+/* ---- optimizers and schedules ---- */
+
+Test(tuning, optimizers_resume_exactly) {
+    static const char *const optimizers[] = {
+        "Rprop, args: { lr: 1e-3, etas: [0.5, 1.2], step_sizes: [1e-6, 1] }",
+        "ASGD, args: { lr: 0.05, t0: 2 }",
+        "Muon, args: { lr: 0.02, adjust_lr_fn: match_rms_adamw, others: { name: AdamW, args: { lr: 1e-3 } } }",
+        "LBFGS, args: { max_iter: 4, history_size: 5, line_search_fn: strong_wolfe }",
+    };
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        char more[400];
+        (void)snprintf(more, sizeof more, "optimizer: { name: %s }\n", optimizers[i]);
+        write_run(more);
+        free(run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=2")));
+        run_set_aside("whole");
+        free(run_succeeds(NULL));
+        free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=2")));
+        run_same_checkpoint("whole", "checkpoints/last.safetensors");
+        char command[600];
+        (void)snprintf(command, sizeof command, "rm -rf %s/whole", run_folder);
+        cr_assert_eq(system(command), 0);
+    }
+    write_run("optimizer: { name: LBFGS }\n");
+    run_refused("LBFGS runs a batch several times a step", WORDS("--overwrite", "-o", "trainer.gradient_clip_val=1"));
+    write_run("optimizer: { name: Muon }\n");
+    run_refused("Muon: parameter \"1.bias\" is", WORDS("--overwrite"));
+}
+
+/* Column lr, behind step and epoch. */
+static void expect_rates(const double *rates, int count) {
+    char *csv = run_text("metrics.csv"), *line = strchr(csv, '\n');
+    for (int i = 0; i < count; i++) {
+        double lr = NAN;
+        cr_assert(line && sscanf(line + 1, "%*[^,],%*[^,],%lf", &lr) == 1, "%s", csv);
+        cr_expect_float_eq(lr, rates[i], 1e-7, "row %d has the rate %g, expected %g:\n%s", i, lr, rates[i], csv);
+        line = strchr(line + 1, '\n');
+    }
+    free(csv);
+}
+
+/* Rates of torch.optim.lr_scheduler's classes for SGD with lr 0.1, four steps. */
+Test(tuning, schedules_of_schedules) {
+    static const char sgd[] = "optimizer: { name: SGD, args: { lr: 0.1 } }\n";
+    char more[700];
+    (void)snprintf(
+        more, sizeof more,
+        "%sschedule: { name: SequentialLR, args: { interval: step, milestones: [2], schedulers: [\n"
+        "  { name: ConstantLR, args: { factor: 0.5, total_iters: 10 } }, { name: ExponentialLR, args: { gamma: "
+        "0.5 } } ] } }\n",
+        sgd);
+    write_run(more);
+    free(run_succeeds(NULL));
+    expect_rates((double[]){ 0.05, 0.05, 0.1, 0.05 }, 4);
+    (void)snprintf(
+        more, sizeof more,
+        "%sschedule: { name: ChainedScheduler, args: { interval: step, schedulers: [\n"
+        "  { name: ConstantLR, args: { factor: 0.5, total_iters: 2 } }, { name: ExponentialLR, args: { gamma: "
+        "0.5 } } ] } }\n",
+        sgd);
+    write_run(more);
+    free(run_succeeds(WORDS("--overwrite")));
+    expect_rates((double[]){ 0.05, 0.025, 0.025, 0.0125 }, 4);
+    (void)snprintf(more, sizeof more,
+                   "%sschedule: { name: CyclicLR, args: { base_lr: 0.1, max_lr: 0.3, step_size_up: 2, cycle_momentum: "
+                   "false } }\n",
+                   sgd);
+    write_run(more);
+    free(run_succeeds(WORDS("--overwrite")));
+    expect_rates((double[]){ 0.1, 0.2, 0.3, 0.2 }, 4);
+    (void)snprintf(more, sizeof more,
+                   "%sschedule: { name: SequentialLR, args: { milestones: [1], schedulers: [ { name: StepLR } ] } }\n",
+                   sgd);
+    write_run(more);
+    run_refused("milestones has 1 items, expected 0: one less than schedulers", WORDS("--overwrite"));
+    (void)snprintf(more, sizeof more,
+                   "%sschedule: { name: ChainedScheduler, args: { schedulers: [ { name: ReduceLROnPlateau } ] } }\n",
+                   sgd);
+    write_run(more);
+    run_refused("ReduceLROnPlateau cannot be a part of another schedule", WORDS("--overwrite"));
+}
