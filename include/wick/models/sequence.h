@@ -61,6 +61,9 @@ WK_API wk_module *wk_gpt2(wk_gpt2_opts opts);
  * as the module's forward and wk_linear_cross_entropy; WK_INVALID for another module. */
 WK_API wk_tensor *wk_gpt2_loss(wk_module *gpt2, wk_tensor *tokens, wk_tensor *next, wk_linear_cross_entropy_opts opts);
 
+/* The sizes that it was made with, defaults filled in.  Errors: WK_INVALID for another module. */
+WK_API wk_gpt2_opts wk_gpt2_options(const wk_module *gpt2);
+
 /* Keys and values of all layers for the tokens so far. */
 typedef struct wk_gpt2_cache wk_gpt2_cache;
 /* Room for `capacity` tokens (0: the context) of `batch` sequences of a wk_gpt2, which must outlive it. */

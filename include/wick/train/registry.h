@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* The layout of the structs of wick/train: what is registered by code that was compiled for another one is refused. */
-#define WK_TRAIN_API 1
+#define WK_TRAIN_API 2
 
 typedef enum wk_arg_kind {
     WK_ARG_INT,

@@ -1,0 +1,8 @@
+/* list.c: what this floor adds to the names of a run's file. */
+#include "tasks/tasks.h"
+
+__attribute__((constructor)) static void register_all(void) {
+    for (const wk_model_entry *e = wk__task_models; e->about.name; e++) (void)wk_register_model(e);
+    (void)wk_register_data(&wk__text_data);
+    (void)wk_register_wrapper(&wk__language_model);
+}

@@ -1,0 +1,57 @@
+/* models.c: the networks of this floor's tasks, by the names that a run's file gives them. */
+#include "tasks/tasks.h"
+
+#include "wick/models.h"
+
+/* Options of wk_gpt2 and the others: 0, and nothing, are the published network's. */
+static int64_t size_of(const wk_config *args, const char *key) {
+    return wk_config_int(args, key, 1, 1 << 24, 0);
+}
+static wk_optional number_of(const wk_config *args, const char *key, double most) {
+    return (wk_optional){ wk_config_has(args, key), wk_config_double(args, key, 0, most, 0) };
+}
+
+static wk_module *build_gpt2(const wk_config *args) {
+    static const char *const sizes[] = { "124M", "355M", "774M", "1558M", NULL };
+    const wk_gpt2_opts opts = { .size = (wk_gpt2_size)wk_config_choice(args, "size", sizes, WK_GPT2_124M),
+                                .layers = size_of(args, "layers"),
+                                .heads = size_of(args, "heads"),
+                                .width = size_of(args, "width"),
+                                .vocabulary = size_of(args, "vocabulary"),
+                                .context = size_of(args, "context"),
+                                .feedforward = size_of(args, "feedforward"),
+                                .dropout = number_of(args, "dropout", 1) };
+    return wk_failed() ? NULL : wk_gpt2(opts);
+}
+
+static wk_module *build_char_lstm(const wk_config *args) {
+    const wk_char_lstm_opts opts = { .vocabulary = size_of(args, "vocabulary"),
+                                     .width = size_of(args, "width"),
+                                     .hidden = size_of(args, "hidden"),
+                                     .layers = size_of(args, "layers"),
+                                     .dropout = number_of(args, "dropout", 1).value };
+    return wk_failed() ? NULL : wk_char_lstm(opts);
+}
+
+#define END \
+    { NULL, WK_ARG_INT, NULL, NULL }
+static const wk_arg gpt2_args[] = { { "size", WK_ARG_TEXT, "124M", "124M, 355M, 774M, 1558M" },
+                                    { "layers", WK_ARG_INT, "", NULL },
+                                    { "heads", WK_ARG_INT, "", NULL },
+                                    { "width", WK_ARG_INT, "", NULL },
+                                    { "vocabulary", WK_ARG_INT, "50257", "tokens; at least those of the data" },
+                                    { "context", WK_ARG_INT, "1024", "tokens that it sees at most" },
+                                    { "feedforward", WK_ARG_INT, "", "4 width" },
+                                    { "dropout", WK_ARG_NUMBER, "0.1", NULL },
+                                    END };
+static const wk_arg char_lstm_args[] = { { "vocabulary", WK_ARG_INT, "256", "tokens; at least those of the data" },
+                                         { "width", WK_ARG_INT, "128", "of the embedding" },
+                                         { "hidden", WK_ARG_INT, "128", NULL },
+                                         { "layers", WK_ARG_INT, "2", NULL },
+                                         { "dropout", WK_ARG_NUMBER, "0", "between layers" },
+                                         END };
+const wk_model_entry wk__task_models[] = {
+    { { "gpt2", "GPT-2", gpt2_args }, build_gpt2 },
+    { { "char_lstm", "an embedding, an LSTM, a linear layer", char_lstm_args }, build_char_lstm },
+    { { NULL, NULL, NULL }, NULL },
+};
