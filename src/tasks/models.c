@@ -2,6 +2,7 @@
 #include "tasks/tasks.h"
 
 #include "wick/models.h"
+#include "wick/tasks.h"
 
 /* Options of wk_gpt2 and the others: 0, and nothing, are the published network's. */
 static int64_t size_of(const wk_config *args, const char *key) {
@@ -33,6 +34,26 @@ static wk_module *build_char_lstm(const wk_config *args) {
     return wk_failed() ? NULL : wk_char_lstm(opts);
 }
 
+static wk_module *build_bert(const wk_config *args) {
+    static const char *const sizes[] = { "base", "large", NULL };
+    const wk_bert_opts opts = { .size = (wk_bert_size)wk_config_choice(args, "size", sizes, WK_BERT_BASE),
+                                .layers = size_of(args, "layers"),
+                                .heads = size_of(args, "heads"),
+                                .width = size_of(args, "width"),
+                                .vocabulary = size_of(args, "vocabulary"),
+                                .context = size_of(args, "context"),
+                                .feedforward = size_of(args, "feedforward"),
+                                .dropout = number_of(args, "dropout", 1) };
+    const int64_t labels = size_of(args, "labels");
+    return wk_failed() ? NULL : wk_bert_for_sequence_classification(labels, opts);
+}
+
+static wk_module *build_pretrained(const wk_config *args) {
+    const char *path = wk_config_string(args, "path", "");
+    const wk_pretrained_opts opts = { .labels = wk_config_int(args, "labels", 0, 1 << 20, 0) };
+    return wk_failed() ? NULL : wk_pretrained_open(path, opts);
+}
+
 #define END \
     { NULL, WK_ARG_INT, NULL, NULL }
 static const wk_arg gpt2_args[] = { { "size", WK_ARG_TEXT, "124M", "124M, 355M, 774M, 1558M" },
@@ -50,8 +71,24 @@ static const wk_arg char_lstm_args[] = { { "vocabulary", WK_ARG_INT, "256", "tok
                                          { "layers", WK_ARG_INT, "2", NULL },
                                          { "dropout", WK_ARG_NUMBER, "0", "between layers" },
                                          END };
+static const wk_arg bert_args[] = { { "labels", WK_ARG_INT, NULL, "classes of texts" },
+                                    { "size", WK_ARG_TEXT, "base", "base, large" },
+                                    { "layers", WK_ARG_INT, "", NULL },
+                                    { "heads", WK_ARG_INT, "", NULL },
+                                    { "width", WK_ARG_INT, "", NULL },
+                                    { "vocabulary", WK_ARG_INT, "30522", "tokens; at least those of the tokenizer" },
+                                    { "context", WK_ARG_INT, "512", "tokens that it sees at most" },
+                                    { "feedforward", WK_ARG_INT, "", "4 width" },
+                                    { "dropout", WK_ARG_NUMBER, "0.1", NULL },
+                                    END };
+static const wk_arg pretrained_args[] = { { "path", WK_ARG_TEXT, NULL,
+                                            "folder with config.json and model.safetensors" },
+                                          { "labels", WK_ARG_INT, "0", "with a classifier of so many classes on top" },
+                                          END };
 const wk_model_entry wk__task_models[] = {
     { { "gpt2", "GPT-2", gpt2_args }, build_gpt2 },
     { { "char_lstm", "an embedding, an LSTM, a linear layer", char_lstm_args }, build_char_lstm },
+    { { "bert", "BERT with a classifier of texts", bert_args }, build_bert },
+    { { "pretrained", "a network in Hugging Face's layout: bert, roberta, gpt2", pretrained_args }, build_pretrained },
     { { NULL, NULL, NULL }, NULL },
 };

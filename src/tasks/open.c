@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/folder.h"
+#include "wick/tasks.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -60,7 +61,15 @@ static wk_status open_run(wk__language *l, const char *run, const char *checkpoi
     return wk__checkpoint_load_model(checkpoint, l->model, true);
 }
 
+/* Of GPT-2. */
+static wk_status open_pretrained(wk__language *l, const char *folder) {
+    l->tokenizer = wk_tokenizer_open(folder);
+    l->model = l->tokenizer ? wk_pretrained_open(folder, (wk_pretrained_opts){ 0 }) : NULL;
+    return l->model ? WK_OK : wk_error_code();
+}
+
 static wk_status open_folder(wk__language *l, const char *folder) {
+    if (exists(folder, "config.json")) return open_pretrained(l, folder);
     if (!exists(folder, "config.yaml"))
         return wk_fail(WK_NOT_FOUND, "%s: neither a run's directory (config.yaml) nor a model's folder (config.json)",
                        folder);

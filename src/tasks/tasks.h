@@ -9,14 +9,24 @@
 
 /* ---- what is registered (list.c), each list ended by an entry without a name ---- */
 
-extern const wk_model_entry wk__task_models[];    /* models.c */
-extern const wk_data_entry wk__text_data;         /* text_data.c */
-extern const wk_wrapper_entry wk__language_model; /* language.c */
+extern const wk_model_entry wk__task_models[];          /* models.c */
+extern const wk_data_entry wk__text_data;               /* text_data.c */
+extern const wk_data_entry wk__labelled_texts;          /* labelled_texts.c */
+extern const wk_data_entry wk__csv_data;                /* csv_data.c */
+extern const wk_wrapper_entry wk__text_classifier;      /* text_classifier.c */
+extern const wk_callback_entry wk__pretrained_callback; /* save_pretrained.c */
+extern const wk_wrapper_entry wk__language_model;       /* language.c */
 
 /* ---- text_data.c: windows of a text's tokens ---- */
 
 /* The tokenizer of such data, which owns it; NULL without an error for other data. */
 const wk_tokenizer *wk__text_data_tokenizer(const wk_dataset *data);
+
+/* ---- labelled_texts.c: texts and their classes ---- */
+
+/* NULL without an error for other data; labels are ended by NULL.  Both belong to the data. */
+const wk_tokenizer *wk__labelled_texts_tokenizer(const wk_dataset *data);
+const char *const *wk__labelled_texts_labels(const wk_dataset *data);
 
 /* ---- lm.c: a language model that goes on with a text, token by token ---- */
 
