@@ -6,6 +6,8 @@ __attribute__((constructor)) static void register_all(void) {
     (void)wk_register_data(&wk__text_data);
     (void)wk_register_data(&wk__labelled_texts);
     (void)wk_register_data(&wk__csv_data);
+    (void)wk_register_data(&wk__shapes_data);
+    (void)wk_register_wrapper(&wk__segmentation);
     (void)wk_register_wrapper(&wk__language_model);
     (void)wk_register_wrapper(&wk__text_classifier);
     (void)wk_register_callback(&wk__pretrained_callback);

@@ -54,6 +54,14 @@ static wk_module *build_pretrained(const wk_config *args) {
     return wk_failed() ? NULL : wk_pretrained_open(path, opts);
 }
 
+static wk_module *build_unet(const wk_config *args) {
+    const wk_unet_opts opts = { .in_channels = size_of(args, "in_channels"),
+                                .classes = size_of(args, "classes"),
+                                .width = size_of(args, "width"),
+                                .levels = size_of(args, "levels") };
+    return wk_failed() ? NULL : wk_unet(opts);
+}
+
 #define END \
     { NULL, WK_ARG_INT, NULL, NULL }
 static const wk_arg gpt2_args[] = { { "size", WK_ARG_TEXT, "124M", "124M, 355M, 774M, 1558M" },
@@ -85,10 +93,16 @@ static const wk_arg pretrained_args[] = { { "path", WK_ARG_TEXT, NULL,
                                             "folder with config.json and model.safetensors" },
                                           { "labels", WK_ARG_INT, "0", "with a classifier of so many classes on top" },
                                           END };
+static const wk_arg unet_args[] = { { "in_channels", WK_ARG_INT, "1", NULL },
+                                    { "classes", WK_ARG_INT, "2", NULL },
+                                    { "width", WK_ARG_INT, "64", "channels of the first level; twice as many below" },
+                                    { "levels", WK_ARG_INT, "4", "below the first" },
+                                    END };
 const wk_model_entry wk__task_models[] = {
     { { "gpt2", "GPT-2", gpt2_args }, build_gpt2 },
     { { "char_lstm", "an embedding, an LSTM, a linear layer", char_lstm_args }, build_char_lstm },
     { { "bert", "BERT with a classifier of texts", bert_args }, build_bert },
     { { "pretrained", "a network in Hugging Face's layout: bert, roberta, gpt2", pretrained_args }, build_pretrained },
+    { { "unet", "U-Net", unet_args }, build_unet },
     { { NULL, NULL, NULL }, NULL },
 };

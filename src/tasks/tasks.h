@@ -13,6 +13,8 @@ extern const wk_model_entry wk__task_models[];          /* models.c */
 extern const wk_data_entry wk__text_data;               /* text_data.c */
 extern const wk_data_entry wk__labelled_texts;          /* labelled_texts.c */
 extern const wk_data_entry wk__csv_data;                /* csv_data.c */
+extern const wk_data_entry wk__shapes_data;             /* shapes.c */
+extern const wk_wrapper_entry wk__segmentation;         /* segmentation.c */
 extern const wk_wrapper_entry wk__text_classifier;      /* text_classifier.c */
 extern const wk_callback_entry wk__pretrained_callback; /* save_pretrained.c */
 extern const wk_wrapper_entry wk__language_model;       /* language.c */

@@ -4,7 +4,6 @@
 #include "wick/train.h"
 #include "train/config.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,25 +74,4 @@ Test(tables, numbers_categories_and_what_is_missing) {
     refused(table, "target: y, categories: [c]", "no column \"c\"");
     refused(table, "target: [a, b, y]", "there are 0 columns to predict from and 3 to predict");
     refused("a,y\n1,2\n1\n", "target: y", "t.csv:3: 1 values, expected 2");
-}
-
-/* ---- recipes ---- */
-
-static void two_steps(char *file) {
-    make_idx_folder(task_folder, 24);
-    char root[600];
-    (void)snprintf(root, sizeof root, "data.args.root=%s", task_folder);
-    free(task_train(file, WORDS("-o", root, "-o", "data.args.batch_size=8", "-o", "trainer.max_steps=2", "-o",
-                                "trainer.limit_val_batches=1", "-o", "trainer.log_every_n_steps=1")));
-    cr_expect(isfinite(task_metric("val_loss", false)));
-}
-#define RECIPE(name) WICK_SOURCE_DIR "/examples/fashion_mnist/" name ".yaml"
-Test(tables, recipe_mlp) {
-    two_steps(RECIPE("mlp"));
-}
-Test(tables, recipe_resnet18) {
-    two_steps(RECIPE("resnet18"));
-}
-Test(tables, recipe_vit) {
-    two_steps(RECIPE("vit"));
 }
