@@ -105,6 +105,11 @@ typedef struct wk_tokenizer_train_opts {
 WK_API wk_tokenizer *wk_tokenizer_train(bool (*next)(void *context, const char **text, size_t *size), void *context,
                                         wk_tokenizer_train_opts opts);
 
+/* A tokenizer whose tokens are the characters of a text, in the order of their code points: for models that spell.
+ * Encoding a character that the text has not is WK_NOT_FOUND.  Errors: WK_FORMAT (malformed UTF-8, a NUL),
+ * WK_INVALID (no text). */
+WK_API wk_tokenizer *wk_tokenizer_characters(const char *text, size_t size);
+
 /* ---- commands ---- */
 
 /* tokenize FILE-OR-FOLDER [TEXT …]: see --help. */

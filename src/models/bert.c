@@ -1,4 +1,5 @@
-/* bert.c: BERT (Devlin et al. 2018), as Hugging Face's BertModel names it, and two networks on top of it. */
+/* bert.c: BERT (Devlin et al. 2018), as Hugging Face's BertModel names it, and two networks on top of it; RoBERTa (Liu
+ * et al. 2019), which is the same encoder with other places, and its classifier. */
 #include "models/models.h"
 
 static const double deviation = 0.02;
@@ -31,9 +32,17 @@ static wk_tensor *run_with(wk_module *m, wk_tensor *x, const char *name, wk_tens
 
 /* ---- embeddings: of each token, its segment and its place ---- */
 
+/* What RoBERTa does otherwise: its padding is token 1, and places are counted from behind that. */
+typedef struct family {
+    const char *who;
+    int64_t padding, first;
+} family;
+static const family bert_family = { "wk_bert", 0, 0 }, roberta_family = { "wk_roberta", 1, 2 };
+
 typedef struct embeddings {
     wk_module base;
     wk_module *word, *position, *token_type, *norm, *dropout;
+    int64_t first;
 } embeddings;
 
 static wk_status embeddings_forward(wk_module *self, const wk_args *in, wk_args *out) {
@@ -41,7 +50,8 @@ static wk_status embeddings_forward(wk_module *self, const wk_args *in, wk_args 
     wk_tensor *tokens = in->slot[0].tensor, *types = second(in);
     if (!types) types = wk_zeros(WK_I64, WK_DIMS(1, wk_size(tokens, 1)));
     wk_tensor *x = wk_add(wk_forward(m->word, tokens), wk_forward(m->token_type, types));
-    x = wk_add(x, wk_forward(m->position, wk_arange(wk_size(tokens, 1))));
+    const int64_t end = m->first + wk_size(tokens, 1);
+    x = wk_add(x, wk_forward(m->position, wk_slice(wk_arange(end), 0, m->first, end, 1)));
     return give(out, wk_forward(m->dropout, wk_forward(m->norm, x)));
 }
 static const wk_module_class embeddings_class = { .name = "BertEmbeddings",
@@ -52,17 +62,21 @@ static wk_module *table(int64_t count, int64_t width, wk_optional padding) {
     wk_module *m = wk_nn_embedding(count, width, (wk_nn_embedding_opts){ .padding_idx = padding });
     wk_tensor *weight = wk_module_tensor(m, "weight");
     (void)wk_init_normal(weight, 0, deviation);
-    for (int64_t i = 0; weight && padding.is_set && i < width; i++) ((float *)wk_data(weight))[i] = 0; /* row 0 */
+    float *row = weight && padding.is_set ? (float *)wk_data(weight) + (int64_t)padding.value * width : NULL;
+    for (int64_t i = 0; row && i < width; i++) row[i] = 0;
     return m;
 }
 
-static wk_module *embeddings_create(const wk_bert_opts *o) {
+static wk_module *embeddings_create(const wk_bert_opts *o, const family *f) {
     embeddings *m = (embeddings *)wk_module_create(&embeddings_class);
     if (!m) return NULL;
     wk_module *base = &m->base;
-    m->word = wk_module_add(base, "word_embeddings", table(o->vocabulary, o->width, WK_SET(0)));
-    m->position = wk_module_add(base, "position_embeddings", table(o->context, o->width, (wk_optional){ 0 }));
-    m->token_type = wk_module_add(base, "token_type_embeddings", table(o->types, o->width, (wk_optional){ 0 }));
+    const wk_optional padding = WK_SET(f->padding), none = { 0 };
+    m->first = f->first;
+    m->word = wk_module_add(base, "word_embeddings", table(o->vocabulary, o->width, padding));
+    m->position =
+        wk_module_add(base, "position_embeddings", table(f->first + o->context, o->width, f->first ? padding : none));
+    m->token_type = wk_module_add(base, "token_type_embeddings", table(o->types, o->width, none));
     m->norm = wk_module_add(base, "LayerNorm", layer_norm(o));
     m->dropout = wk_module_add(base, "dropout", wk_nn_dropout(o->dropout.value));
     return wk__finished(base);
@@ -189,7 +203,7 @@ static wk_module *layer_create(const wk_bert_opts *o) {
 typedef struct bert {
     wk_module base;
     wk_module *embeddings, *layers, *pooler;
-    int64_t context;
+    wk_bert_opts opts;
 } bert;
 
 /* Bool (N, 1, 1, S), which broadcasts over heads and queries; NULL without error: none. */
@@ -204,9 +218,9 @@ static bool check_inputs(const bert *m, const wk_tensor *tokens, const wk_tensor
         return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): tokens %s, expected (N, T) i64", m->base.path,
                        wk_describe(tokens, one, sizeof one)),
                false;
-    if (wk_size(tokens, 1) > m->context || wk_size(tokens, 1) < 1)
+    if (wk_size(tokens, 1) > m->opts.context || wk_size(tokens, 1) < 1)
         return wk_fail(WK_SHAPE, "BertModel (layer \"%s\"): %lld tokens, expected 1 to the %lld of the context",
-                       m->base.path, (long long)wk_size(tokens, 1), (long long)m->context),
+                       m->base.path, (long long)wk_size(tokens, 1), (long long)m->opts.context),
                false;
     const wk_tensor *more[] = { types, mask };
     for (int i = 0; i < 2; i++)
@@ -236,33 +250,36 @@ static wk_status bert_forward(wk_module *self, const wk_args *in, wk_args *out) 
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 static const wk_module_class bert_class = { .name = "BertModel", .size = sizeof(bert), .forward_args = bert_forward };
+static const wk_module_class roberta_class = { .name = "RobertaModel",
+                                               .size = sizeof(bert),
+                                               .forward_args = bert_forward };
 
-static bool fill_in(wk_bert_opts *o) {
+static bool fill_in(wk_bert_opts *o, const family *f) {
+    const bool is_roberta = f == &roberta_family;
     static const int64_t sizes[][3] = { [WK_BERT_BASE] = { 12, 12, 768 }, [WK_BERT_LARGE] = { 24, 16, 1024 } };
     if ((unsigned)o->size >= WK_COUNT(sizes))
-        return wk_fail(WK_INVALID, "wk_bert: size is %d, expected one of wk_bert_size", (int)o->size), false;
+        return wk_fail(WK_INVALID, "%s: size is %d, expected one of wk_bert_size", f->who, (int)o->size), false;
     o->layers = wk__or(o->layers, sizes[o->size][0]);
     o->heads = wk__or(o->heads, sizes[o->size][1]);
     o->width = wk__or(o->width, sizes[o->size][2]);
-    if (!wk__transformer_fits("wk_bert", o->layers, o->heads, o->width)) return false;
+    if (!wk__transformer_fits(f->who, o->layers, o->heads, o->width)) return false;
     o->feedforward = wk__or(o->feedforward, 4 * o->width);
-    o->vocabulary = wk__or(o->vocabulary, 30522);
+    o->vocabulary = wk__or(o->vocabulary, is_roberta ? 50265 : 30522);
     o->context = wk__or(o->context, 512);
-    o->types = wk__or(o->types, 2);
+    o->types = wk__or(o->types, is_roberta ? 1 : 2);
     o->dropout = WK_SET(wk_optional_or(o->dropout, 0.1));
-    o->eps = WK_SET(wk_optional_or(o->eps, 1e-12));
-    return wk__size_fits("wk_bert", "feedforward", o->feedforward, 1)
-           && wk__size_fits("wk_bert", "context", o->context, 1)
-           && wk__size_fits("wk_bert", "vocabulary", o->vocabulary, 1) && wk__size_fits("wk_bert", "types", o->types, 1)
-           && wk__probability_fits("wk_bert", "dropout", o->dropout.value);
+    o->eps = WK_SET(wk_optional_or(o->eps, is_roberta ? 1e-5 : 1e-12));
+    return wk__size_fits(f->who, "feedforward", o->feedforward, 1) && wk__size_fits(f->who, "context", o->context, 1)
+           && wk__size_fits(f->who, "vocabulary", o->vocabulary, 1) && wk__size_fits(f->who, "types", o->types, 1)
+           && wk__probability_fits(f->who, "dropout", o->dropout.value);
 }
 
-wk_module *wk_bert(wk_bert_opts opts) {
-    if (wk_failed() || !fill_in(&opts)) return NULL;
-    bert *m = (bert *)wk_module_create(&bert_class);
+static wk_module *encoder_create(const wk_module_class *class_, wk_bert_opts opts, const family *f) {
+    if (wk_failed() || !fill_in(&opts, f)) return NULL;
+    bert *m = (bert *)wk_module_create(class_);
     if (!m) return NULL;
-    m->context = opts.context;
-    m->embeddings = wk_module_add(&m->base, "embeddings", embeddings_create(&opts));
+    m->opts = opts;
+    m->embeddings = wk_module_add(&m->base, "embeddings", embeddings_create(&opts, f));
     wk_module *encoder = wk_module_add(&m->base, "encoder", wk_nn_module_dict_of(NULL, NULL, 0));
     m->layers = wk_module_add(encoder, "layer", wk_nn_module_list_of(NULL, 0));
     for (int64_t i = 0; i < opts.layers && !wk_failed(); i++) (void)wk_module_append(m->layers, layer_create(&opts));
@@ -271,6 +288,23 @@ wk_module *wk_bert(wk_bert_opts opts) {
         m->pooler = wk_module_add(pooler, "dense", linear(opts.width, opts.width));
     }
     return wk__finished(&m->base);
+}
+
+wk_module *wk_bert(wk_bert_opts opts) {
+    return encoder_create(&bert_class, opts, &bert_family);
+}
+wk_module *wk_roberta(wk_bert_opts opts) {
+    return encoder_create(&roberta_class, opts, &roberta_family);
+}
+
+/* Of an encoder, or of what has one as its first child. */
+wk_bert_opts wk_bert_options(const wk_module *module) {
+    const wk_module *m = module;
+    if (wk_failed() || !m) return (wk_bert_opts){ 0 };
+    if (m->class_ != &bert_class && m->class_ != &roberta_class) m = wk_module_child(m, 0);
+    if (m && (m->class_ == &bert_class || m->class_ == &roberta_class)) return ((const bert *)m)->opts;
+    (void)wk_fail(WK_INVALID, "wk_bert_options: module \"%s\" (%s) is no BERT", module->path, module->class_->name);
+    return (wk_bert_opts){ 0 };
 }
 
 /* ---- classes of whole sequences ---- */
@@ -292,13 +326,47 @@ static const wk_module_class classifier_class = { .name = "BertForSequenceClassi
 
 wk_module *wk_bert_for_sequence_classification(int64_t labels, wk_bert_opts opts) {
     opts.no_pooler = false;
-    if (wk_failed() || !fill_in(&opts) || !wk__size_fits("wk_bert_for_sequence_classification", "labels", labels, 1))
+    if (wk_failed() || !fill_in(&opts, &bert_family)
+        || !wk__size_fits("wk_bert_for_sequence_classification", "labels", labels, 1))
         return NULL;
     classifier *m = (classifier *)wk_module_create(&classifier_class);
     if (!m) return NULL;
     m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));
     m->dropout = wk_module_add(&m->base, "dropout", wk_nn_dropout(opts.dropout.value));
     m->classifier = wk_module_add(&m->base, "classifier", linear(opts.width, labels));
+    return wk__finished(&m->base);
+}
+
+/* RoBERTa's has no pooler: a layer more on each first token. */
+typedef struct roberta_classifier {
+    wk_module base;
+    wk_module *roberta, *dropout, *dense, *out_proj;
+} roberta_classifier;
+
+static wk_status roberta_classifier_forward(wk_module *self, const wk_args *in, wk_args *out) {
+    const roberta_classifier *m = (roberta_classifier *)self;
+    wk_args encoded;
+    WK_TRY(wk_forward_args(m->roberta, in, &encoded));
+    wk_tensor *x = wk_forward(m->dropout, wk_select(encoded.slot[0].tensor, 1, 0));
+    x = wk_forward(m->dropout, wk_tanh(wk_forward(m->dense, x)));
+    return give(out, wk_forward(m->out_proj, x));
+}
+static const wk_module_class roberta_classifier_class = { .name = "RobertaForSequenceClassification",
+                                                          .size = sizeof(roberta_classifier),
+                                                          .forward_args = roberta_classifier_forward };
+
+wk_module *wk_roberta_for_sequence_classification(int64_t labels, wk_bert_opts opts) {
+    opts.no_pooler = true;
+    if (wk_failed() || !fill_in(&opts, &roberta_family)
+        || !wk__size_fits("wk_roberta_for_sequence_classification", "labels", labels, 1))
+        return NULL;
+    roberta_classifier *m = (roberta_classifier *)wk_module_create(&roberta_classifier_class);
+    if (!m) return NULL;
+    m->roberta = wk_module_add(&m->base, "roberta", wk_roberta(opts));
+    wk_module *head = wk_module_add(&m->base, "classifier", wk_nn_module_dict_of(NULL, NULL, 0));
+    m->dense = wk_module_add(head, "dense", linear(opts.width, opts.width));
+    m->dropout = wk_module_add(head, "dropout", wk_nn_dropout(opts.dropout.value));
+    m->out_proj = wk_module_add(head, "out_proj", linear(opts.width, labels));
     return wk__finished(&m->base);
 }
 
@@ -322,7 +390,7 @@ static const wk_module_class masked_lm_class = { .name = "BertForMaskedLM",
 
 wk_module *wk_bert_for_masked_lm(wk_bert_opts opts) {
     opts.no_pooler = true;
-    if (wk_failed() || !fill_in(&opts)) return NULL;
+    if (wk_failed() || !fill_in(&opts, &bert_family)) return NULL;
     masked_lm *m = (masked_lm *)wk_module_create(&masked_lm_class);
     if (!m) return NULL;
     m->bert = wk_module_add(&m->base, "bert", wk_bert(opts));

@@ -273,6 +273,11 @@ static const gpt2 *gpt2_of(const wk_module *module, const char *who) {
                         module->class_->name);
 }
 
+wk_gpt2_opts wk_gpt2_options(const wk_module *module) {
+    const gpt2 *m = gpt2_of(module, "wk_gpt2_options");
+    return m ? m->opts : (wk_gpt2_opts){ 0 };
+}
+
 wk_tensor *wk_gpt2_loss(wk_module *module, wk_tensor *tokens, wk_tensor *next, wk_linear_cross_entropy_opts opts) {
     const gpt2 *m = gpt2_of(module, "wk_gpt2_loss");
     if (!m || !tokens || !next || !check_tokens(m, tokens, 0)) return NULL;

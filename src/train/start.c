@@ -98,7 +98,8 @@ static wk_status open_folder(wk_trainer *t, wk__start start, bool resumed) {
             return status;
         }
     }
-    return WK_OK;
+    const wk_wrapper_class *wrapper = t->wrapper->class_;
+    return wrapper->files ? wrapper->files(t->wrapper, t) : WK_OK;
 }
 
 static void say_device(wk_trainer *t) {

@@ -59,6 +59,8 @@ static const command commands[] = {
     { "config", NULL, "wk_config_main", "where the values of a run's file come from",
       "wick config explain trainer.max_epochs -c examples/fashion_mnist/config.yaml", false },
     { "runs", NULL, "wk_runs_main", "list, compare and draw trained runs", "wick runs ls --sort best", false },
+    { "generate", NULL, "wk_generate_main", "have a language model go on with a text",
+      "wick generate runs/char_gpt --prompt ROMEO: --tokens 300", false },
     { "ckpt", NULL, "wk_ckpt_main", "look at checkpoints, compare and convert them",
       "wick ckpt convert model.pt model.safetensors", false },
     { "tokenize", NULL, "wk_tokenize_main", "text as tokens, and back", "wick tokenize bert/ \"Hello, world!\"",

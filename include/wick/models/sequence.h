@@ -61,6 +61,9 @@ WK_API wk_module *wk_gpt2(wk_gpt2_opts opts);
  * as the module's forward and wk_linear_cross_entropy; WK_INVALID for another module. */
 WK_API wk_tensor *wk_gpt2_loss(wk_module *gpt2, wk_tensor *tokens, wk_tensor *next, wk_linear_cross_entropy_opts opts);
 
+/* The sizes that it was made with, defaults filled in.  Errors: WK_INVALID for another module. */
+WK_API wk_gpt2_opts wk_gpt2_options(const wk_module *gpt2);
+
 /* Keys and values of all layers for the tokens so far. */
 typedef struct wk_gpt2_cache wk_gpt2_cache;
 /* Room for `capacity` tokens (0: the context) of `batch` sequences of a wk_gpt2, which must outlive it. */
@@ -104,6 +107,13 @@ WK_API wk_module *wk_bert(wk_bert_opts opts);
 /* With dropout and a layer on the pooled tokens, BertForSequenceClassification (bert.…, classifier): the same slots
  * → logits (N, labels). */
 WK_API wk_module *wk_bert_for_sequence_classification(int64_t labels, wk_bert_opts opts);
+/* RoBERTa (Liu et al. 2019): the same encoder with padding 1, one segment, places counted from 2 (so the table has
+ * context + 2 rows), and defaults vocabulary 50265, types 1, eps 1e-5.  Padding must stand behind the text.  Names are
+ * those of RobertaModel, and of RobertaForSequenceClassification (roberta.…, classifier.dense, classifier.out_proj). */
+WK_API wk_module *wk_roberta(wk_bert_opts opts);
+WK_API wk_module *wk_roberta_for_sequence_classification(int64_t labels, wk_bert_opts opts);
+/* The sizes that any of these was made with, defaults filled in.  Errors: WK_INVALID for another module. */
+WK_API wk_bert_opts wk_bert_options(const wk_module *module);
 /* BertForMaskedLM (bert.…, without the pooler; cls.predictions.…, whose decoder is the embedding's table): the same
  * slots → logits (N, T, vocabulary). */
 WK_API wk_module *wk_bert_for_masked_lm(wk_bert_opts opts);

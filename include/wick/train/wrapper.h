@@ -46,6 +46,9 @@ typedef struct wk_wrapper_class {
     wk_status (*validation_start)(wk_wrapper *self, wk_trainer *trainer);
     wk_status (*validation_end)(wk_wrapper *self, wk_trainer *trainer);
     void (*destroy)(wk_wrapper *self); /* optional: what it holds besides the module */
+    /* Optional: on rank 0, once the run's directory is open: files in it that whoever uses the model needs beside the
+     * checkpoint, as a tokenizer. */
+    wk_status (*files)(wk_wrapper *self, wk_trainer *trainer);
 } wk_wrapper_class;
 struct wk_wrapper {
     const wk_wrapper_class *class_;
