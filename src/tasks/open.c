@@ -58,7 +58,7 @@ static wk_status open_run(wk__language *l, const char *run, const char *checkpoi
     wk_free(tokenizer);
     l->model = l->tokenizer ? build_model(run) : NULL;
     if (!l->model) return wk_error_code();
-    return wk__checkpoint_load_model(checkpoint, l->model, true);
+    return wk__checkpoint_load_model(checkpoint, l->model);
 }
 
 /* Of GPT-2. */
