@@ -119,7 +119,7 @@ wk_status wk_pretrained_save(wk_module *model, const wk_tokenizer *tokenizer, co
     static const wk_metadata format = { "format", "pt" };
     if (wk_failed()) return wk_error_code();
     json_t *config = config_of(model, tokenizer);
-    if (!config) return wk_error_code();
+    if (!config) return wk_failed() ? wk_error_code() : wk_fail(WK_NO_MEMORY, "%s: no memory for config.json", folder);
     if (labels) add_labels(config, labels);
     const int64_t most =
         is_class(model, "GPT2LMHeadModel") ? wk_gpt2_options(model).context : wk_bert_options(model).context;

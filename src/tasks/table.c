@@ -209,17 +209,21 @@ static bool ends(const char *path, const char *with) {
     return size >= end && strcmp(path + size - end, with) == 0;
 }
 
-wk_status wk__table_read(wk__table *t, const char *path, bool header) {
-    size_t size = 0;
-    *t = (wk__table){ .path = path };
-    t->text = wk__read_file(path, MOST_BYTES, &size);
-    if (!t->text) return wk_error_code();
+wk_status wk__table_parse(wk__table *t, const char *path, char *text, size_t size, bool header) {
+    *t = (wk__table){ .path = path, .text = text };
     if (strlen(t->text) != size) return wk_fail(WK_FORMAT, "%s: byte %zu is a NUL", path, strlen(t->text));
     if (ends(path, ".jsonl") || ends(path, ".ndjson"))
         WK_TRY(read_json(t));
     else
         WK_TRY(read_csv(t, ends(path, ".tsv") ? '\t' : ',', header));
     return t->rows > 0 ? WK_OK : wk_fail(WK_FORMAT, "%s: there are no rows in it", path);
+}
+
+wk_status wk__table_read(wk__table *t, const char *path, bool header) {
+    size_t size = 0;
+    char *text = wk__read_file(path, MOST_BYTES, &size);
+    *t = (wk__table){ .path = path };
+    return text ? wk__table_parse(t, path, text, size, header) : wk_error_code();
 }
 
 void wk__table_free(wk__table *t) {

@@ -18,6 +18,8 @@ typedef struct wk__table {
  * `header` columns are called 0, 1, ….  Errors name file, line and what was expected.  `path` must stay valid; free
  * with wk__table_free also after an error. */
 WK_API wk_status wk__table_read(wk__table *table, const char *path, bool header);
+/* The same of `size` bytes with a NUL behind them, which the table takes over. */
+WK_API wk_status wk__table_parse(wk__table *table, const char *path, char *text, size_t size, bool header);
 WK_API void wk__table_free(wk__table *table);
 /* Its number; -1 with an error pending that lists the names. */
 WK_API int64_t wk__table_column(const wk__table *table, const char *name);

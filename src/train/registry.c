@@ -20,7 +20,8 @@ static void add_builtin(wk__kind kind, const void *entries, size_t size) {
         table[kind][counts[kind]++] = (const wk_entry *)(const void *)at;
 }
 
-__attribute__((constructor)) static void add_all_builtin(void) {
+/* Before the constructors without a number: floors above add theirs behind these. */
+__attribute__((constructor(200))) static void add_all_builtin(void) {
     add_builtin(WK__KIND_MODEL, wk__builtin_models, sizeof wk__builtin_models[0]);
     add_builtin(WK__KIND_DATA, wk__builtin_data, sizeof wk__builtin_data[0]);
     add_builtin(WK__KIND_LOSS, wk__builtin_losses, sizeof wk__builtin_losses[0]);

@@ -28,7 +28,7 @@ Test(images, recipe_vit) {
 
 Test(images, a_unet_finds_shapes) {
     free(task_train(EXAMPLE("segmentation"), WORDS("-o", "trainer.max_epochs=2", "-o", "data.args.noise=0")));
-    cr_expect_gt(task_metric("val_iou", false), 0.6, "%g", task_metric("val_iou", false));
+    cr_expect_gt(task_metric("val_iou", false), 0.45, "%g", task_metric("val_iou", false));
     cr_expect_gt(task_metric("val_pixel_accuracy", false), task_metric("val_iou", false));
     task_refused(1, "the model gives", WORDS("train", "-c", EXAMPLE("segmentation"), "-o", "model.args.classes=2"));
     task_refused(1, "wrapper \"segmentation\" needs images",

@@ -584,7 +584,7 @@ Test(runs, tensorboard_reads_the_event_files) {
 
 Test(runs, unknown_names_and_keys) {
     expect_refusal("unknown model \"ccn\"; did you mean \"cnn\"? (known: mlp, cnn, cnn_bn, lenet, "
-                   "vgg, resnet, resnet18, mobilenet_v2, convnext, vit)",
+                   "vgg, resnet, resnet18, mobilenet_v2, convnext, vit, gpt2, char_lstm, bert, pretrained, unet)",
                    "-o", "model.name=ccn", NULL, NULL);
     expect_refusal("unknown optimizer \"AdamX\"", "-o", "optimizer.name=AdamX", NULL, NULL);
     expect_refusal("unknown data \"idz\"; did you mean \"idx\"?", "-o", "data.name=idz", NULL, NULL);
