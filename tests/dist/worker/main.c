@@ -233,7 +233,8 @@ static int halves(wk_group *group) {
         for (int r = 0; r < ranks; r++) {
             given[r] = wk_empty(dtypes[d], WK_DIMS(65536));
             for (int i = 0; i < 65536; i++)
-                ((uint16_t *)wk_data(given[r]))[i] = (uint16_t)(r == 0 ? i : (i * 40503 + r * 977) % 65536);
+                ((uint16_t *)wk_data(given[r]))[i] =
+                    (uint16_t)(r == 0 ? (unsigned)i : (unsigned)i * 40503U + (unsigned)r * 977U);
             right = right ? wk_add(right, given[r]) : given[r];
         }
         CHECK(right);
