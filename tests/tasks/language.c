@@ -24,7 +24,7 @@ static char *const tiny[] = { "-o", "model.args.width=32",    "-o", "model.args.
                               "-o", "model.args.context=16",  "-o", "data.args.length=16",
                               "-o", "data.args.stride=4",     "-o", "schedule.args.warmup_steps=5",
                               "-o", "optimizer.args.lr=1e-2", "-o", "trainer.log_every_n_steps=10",
-                              "-o", "trainer.max_steps=60" };
+                              "-o", "trainer.max_steps=35" };
 
 static json_t *tokens_of(char *const words[]) {
     char *out = NULL, *err = NULL;
