@@ -69,7 +69,7 @@ wk_status wk__config_environment(wk__yaml *document);
 /* layouts.c: the two layouts of other trainers' files in the words of this one. */
 wk_status wk__config_translate(wk__yaml *document);
 /* load.c: the sections load_prefix_map, replace_head and lora, checked. */
-wk_status wk__tuning_check(const wk__run_config *config);
+wk_status wk__fine_tuning_check(const wk__run_config *config);
 bool wk__has_lora(const wk__run_config *config);
 /* params.c */
 wk_status wk__params_read(wk__run_config *config);

@@ -187,7 +187,7 @@ static wk_status section(const wk_config *root, const char *key, const char *con
 
 static const char *const head_keys[] = { "module", "classes" }, *const lora_keys[] = { "rank", "alpha", "modules" };
 
-wk_status wk__tuning_check(const wk__run_config *c) {
+wk_status wk__fine_tuning_check(const wk__run_config *c) {
     wk_config one;
     const wk__yaml_node *map = wk__yaml_find(c->root.node, "load_prefix_map");
     if (map && !wk__yaml_is_null(map)) {

@@ -111,7 +111,7 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     WK_TRY(add_checkpoint(c));
     c->batch_size = wk_config_int(&c->data.args, "batch_size", 1, 1 << 20, 64);
     c->workers = wk_config_int(&c->data.args, "workers", 1, 64, 1);
-    WK_TRY(wk__tuning_check(c));
+    WK_TRY(wk__fine_tuning_check(c));
     return wk__params_read(c);
 }
 
