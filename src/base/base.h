@@ -6,6 +6,12 @@
 
 #include <stdarg.h>
 
+/* What compiled this file, for files that say so. */
+#ifdef __clang__
+#    define WK_COMPILER "clang " __clang_version__
+#else
+#    define WK_COMPILER "gcc " __VERSION__
+#endif
 #define WK_COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 #define WK_LIKELY(cond)   __builtin_expect(!!(cond), 1)
 #define WK_UNLIKELY(cond) __builtin_expect(!!(cond), 0)

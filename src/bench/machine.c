@@ -13,17 +13,12 @@
 /* ---- what it was measured with ---- */
 
 static void describe_build(char *text, size_t size, const char *isa) {
-#ifdef __clang__
-    const char *compiler = "clang " __clang_version__;
-#else
-    const char *compiler = "gcc " __VERSION__;
-#endif
 #ifdef WICK_DEBUG
     const char *kind = "debug";
 #else
     const char *kind = "release";
 #endif
-    (void)snprintf(text, size, "wick %s, %s, %s, kernels %s", wk_version(), kind, compiler, isa);
+    (void)snprintf(text, size, "wick %s, %s, %s, kernels %s", wk_version(), kind, WK_COMPILER, isa);
 }
 
 /* The tables that products and convolutions are chosen by, beside the rules. */

@@ -45,7 +45,7 @@ static wk_status write_build(const char *folder) {
     WK_TRY(wk__cpu_device_info(&info));
     char text[400];
     (void)snprintf(text, sizeof text, "wick %s\ncompiler %s\nprocessor %s\ninstruction set %s\nthreads %d\n",
-                   wk_version(), __VERSION__, info.name, info.instruction_set, wk_threads());
+                   wk_version(), WK_COMPILER, info.name, info.instruction_set, wk_threads());
     return write_text(folder, "build.txt", text);
 }
 

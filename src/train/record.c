@@ -34,7 +34,7 @@ static void describe_machine(const wk_trainer *t, json_t *record) {
     set_text(record, "device", device);
     set_number(record, "ranks", t->ranks);
     set_number(record, "threads", wk_threads());
-    char *build = wk_format("wick %s, %s", wk_version(), __VERSION__);
+    char *build = wk_format("wick %s, %s", wk_version(), WK_COMPILER);
     set_text(record, "build", build ? build : "?");
     wk_free(build);
     wk__revision(".", revision, sizeof revision);

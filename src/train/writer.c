@@ -136,8 +136,11 @@ wk_status wk__saver_wait(wk__saver *s) {
     return look(s);
 }
 
-bool wk__saver_failed(const wk__saver *s) {
-    return s->chain > 0 && s->failed_chain == s->chain;
+bool wk__saver_failed(wk__saver *s) {
+    (void)pthread_mutex_lock(&s->lock);
+    const bool failed = s->chain > 0 && s->failed_chain == s->chain;
+    (void)pthread_mutex_unlock(&s->lock);
+    return failed;
 }
 
 bool wk__saver_has(wk__saver *s, const char *path) {
@@ -200,7 +203,9 @@ wk_status wk__saver_write(wk__saver *s, int64_t step, char *path, char *bytes, s
 wk_status wk__saver_written(wk__saver *s, wk_status status) {
     s->chain++;
     if (status != WK_IO) return status;
+    (void)pthread_mutex_lock(&s->lock);
     note_failure(s, s->chain);
+    (void)pthread_mutex_unlock(&s->lock);
     return look(s);
 }
 

@@ -28,7 +28,7 @@ wk_status wk__saver_link(wk__saver *saver, const char *path, const char *target)
 /* Each of these tells of a job that has failed (WK_IO), once, whenever it was given.  This one waits for all. */
 wk_status wk__saver_wait(wk__saver *saver);
 /* Whether the last checkpoint could not be written; after wk__saver_wait. */
-bool wk__saver_failed(const wk__saver *saver);
+bool wk__saver_failed(wk__saver *saver);
 /* Whether a file of this name is there, or on its way. */
 bool wk__saver_has(wk__saver *saver, const char *path);
 

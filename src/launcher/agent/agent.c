@@ -177,6 +177,7 @@ static void start_round(agent *a) {
 }
 
 static void tell_failure(agent *a) {
+    wk__workers_settle(&a->workers);
     char *sentence = wk__workers_sentence(&a->workers);
     say("%s", sentence ? sentence : "a rank failed");
     a->said = true;

@@ -95,6 +95,8 @@ wk_status wk__workers_open(wk__workers *workers, const wk__agent_options *option
 wk_status wk__workers_start(wk__workers *workers, const wk__round *round);
 /* Take note of what ended; true while any lives. */
 bool wk__workers_reap(wk__workers *workers);
+/* A culprit is known: wait a moment for one that was killed, of which it may only complain. */
+void wk__workers_settle(wk__workers *workers);
 /* Tell them to end, once; what is left after the grace is killed by wk__workers_press. */
 void wk__workers_stop(wk__workers *workers, int signal_number);
 void wk__workers_press(wk__workers *workers);

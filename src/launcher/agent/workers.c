@@ -205,6 +205,18 @@ bool wk__workers_reap(wk__workers *w) {
     return w->alive > 0;
 }
 
+/* A process that is killed closes its connections a moment before it can be reaped: one that complains of it may have
+ * ended in between. */
+static const double HEARSAY_SECONDS = 0.3;
+
+void wk__workers_settle(wk__workers *w) {
+    const double end = wk_now() + HEARSAY_SECONDS;
+    while (w->alive > 0 && !WIFSIGNALED(w->items[w->culprit].how) && wk_now() < end) {
+        wk__sleep(0.01);
+        (void)wk__workers_reap(w);
+    }
+}
+
 void wk__workers_signal(const wk__workers *w, int signal_number) {
     for (size_t i = 0; i < w->count; i++)
         if (!w->items[i].ended) (void)kill(-w->items[i].pid, signal_number);
