@@ -175,7 +175,7 @@ Test(profile, of_any_program) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *words[12] = { WICK_PROGRAM, "profile" };
         for (int k = 0; cases[i].words[k]; k++) words[2 + k] = cases[i].words[k];
-        cr_expect_eq(run_program(folder, words, NULL, 60, &err), cases[i].code, "%s", cases[i].message);
+        cr_expect_eq(run_program(folder, words, NULL, 200, &err), cases[i].code, "%s", cases[i].message);
         cr_expect_not_null(strstr(err, cases[i].message), "%s", err);
         free(err);
     }

@@ -64,7 +64,7 @@ Test(traffic, fused_kernels_move_little_more_than_they_must) {
 Test(traffic, a_plugin_that_does_not_count_says_what_to_build) {
     char *err = NULL;
     char *argv[] = { WICK_PROGRAM, "bench", "ops", "add", "--device", "cudaemu", "--mode", "traffic", NULL };
-    cr_expect_eq(run_program(folder, argv, NULL, 60, &err), 1);
+    cr_expect_eq(run_program(folder, argv, NULL, 200, &err), 1);
     cr_expect_not_null(strstr(err, "--target wick_cudaemu_counting"), "%s", err);
     free(err);
 }

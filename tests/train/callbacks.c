@@ -1,4 +1,5 @@
 /* callbacks.c: the callbacks that come with Wick, from YAML, alone, resumed and on two ranks. */
+#include "support/brief.h"
 #include "train/support.h"
 #include "wick/io.h"
 
@@ -214,6 +215,7 @@ Test(callbacks, frozen_parts_stand_still_until_they_may_learn) {
 
 /* After the search the run is the one that a file with the found rate is. */
 Test(callbacks, the_rate_finder_leaves_no_trace_but_the_rate) {
+    if (tests_are_brief()) cr_skip_test("trains a convolutional network");
     write_run("trainer: { max_epochs: 2 }\ncallbacks: [ { name: LearningRateFinder, args: { num_training_steps: 40, "
               "min_lr: 1e-5 } } ]\n");
     char *err = run_succeeds(WORDS("-o", "model={name: cnn}"));

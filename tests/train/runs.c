@@ -44,7 +44,7 @@ static int train(char **err, const char *a, const char *b, const char *c, const 
         WICK_PROGRAM,         "train", "-c", config, (char *)(uintptr_t)a, (char *)(uintptr_t)b, (char *)(uintptr_t)c,
         (char *)(uintptr_t)d, NULL
     };
-    return run_program(folder, argv, NULL, 60, err);
+    return run_program(folder, argv, NULL, 200, err);
 }
 
 /* The run fails with code 1 and says exactly what is expected, once. */
@@ -286,18 +286,18 @@ Test(runs, longer_by_steps_or_epochs) {
     succeed("-o", "schedule=null", "-o", "trainer.max_steps=10");
     char *argv[] = { WICK_PROGRAM,           "train",    "-c", config, "-o", "schedule=null", "-o",
                      "trainer.max_steps=30", "--resume", NULL };
-    cr_assert_eq(run_program(folder, argv, NULL, 60, NULL), 0);
+    cr_assert_eq(run_program(folder, argv, NULL, 200, NULL), 0);
     expect_same_checkpoint("whole");
     remove_folder(output);
     succeed("-o", "schedule=null", "-o", "trainer.max_epochs=3");
     set_aside("three");
     succeed("-o", "schedule=null", "-o", "trainer.max_epochs=1");
     argv[7] = "trainer.max_epochs=3";
-    cr_assert_eq(run_program(folder, argv, NULL, 60, NULL), 0);
+    cr_assert_eq(run_program(folder, argv, NULL, 200, NULL), 0);
     expect_same_checkpoint("three");
     argv[7] = "trainer.max_epochs=2";
     char *err = NULL;
-    cr_assert_eq(run_program(folder, argv, NULL, 60, &err), 0);
+    cr_assert_eq(run_program(folder, argv, NULL, 200, &err), 0);
     cr_expect_not_null(strstr(err, "nothing is left to do"), "%s", err);
     cr_expect_null(strstr(err, "epoch 4/"), "%s", err);
     free(err);
@@ -371,7 +371,7 @@ Test(runs, closed_streams) {
     char script[1400];
     (void)snprintf(script, sizeof script, "exec %s train -c %s <&- >&- 2>&-", WICK_PROGRAM, config);
     char *argv[] = { "bash", "-c", script, NULL };
-    cr_assert_eq(run_program(folder, argv, NULL, 60, NULL), 0);
+    cr_assert_eq(run_program(folder, argv, NULL, 200, NULL), 0);
     set_aside("closed");
     succeed(NULL, NULL, NULL, NULL);
     expect_same_checkpoint("closed");
@@ -403,7 +403,7 @@ Test(runs, loss_that_is_no_number_keeps_the_checkpoint) {
                      "checkpoint.every_n_train_steps=1",
                      NULL };
     char *err = NULL;
-    cr_expect_eq(run_program(folder, argv, NULL, 60, &err), 1);
+    cr_expect_eq(run_program(folder, argv, NULL, 200, &err), 1);
     cr_expect(strstr(err, "is not finite after step") || strstr(err, "the loss is "), "%s", err);
     free(err);
     wk_safetensors *file = wk_safetensors_open(inside("checkpoints/last.safetensors"));
@@ -560,7 +560,7 @@ Test(runs, tensorboard_reads_the_event_files) {
     char script[3000];
     (void)snprintf(script, sizeof script, "exec %s -c 'import tensorboard'", python);
     char *probe[] = { "bash", "-c", script, NULL };
-    if (run_program(folder, probe, NULL, 60, NULL) != 0) cr_skip("no Python with tensorboard: %s", python);
+    if (run_program(folder, probe, NULL, 200, NULL) != 0) cr_skip("no Python with tensorboard: %s", python);
     succeed("-o", "trainer.max_epochs=1", NULL, NULL);
     pause_seconds(1.1); /* the file's name holds the second */
     succeed("--overwrite", "-o", "trainer.max_steps=22", NULL);
@@ -568,7 +568,7 @@ Test(runs, tensorboard_reads_the_event_files) {
     char *argv[] = { WICK_PROGRAM, "train", "-c", config, "-o", "trainer.max_epochs=2", NULL };
     cr_assert_eq(truncate(inside("metrics.csv"), 0), 0);
     char *resumed[] = { argv[0], argv[1], argv[2], argv[3], argv[4], argv[5], "--resume", NULL };
-    cr_assert_eq(run_program(folder, resumed, NULL, 60, NULL), 0);
+    cr_assert_eq(run_program(folder, resumed, NULL, 200, NULL), 0);
     (void)snprintf(script, sizeof script,
                    "exec %s -c '\n"
                    "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
@@ -692,7 +692,7 @@ Test(runs, disk_full_keeps_the_last_good_checkpoint) {
     (void)snprintf(script, sizeof script, "trap '' XFSZ; ulimit -f 40; exec %s train -c %s --resume", WICK_PROGRAM,
                    config);
     char *argv[] = { "bash", "-c", script, NULL };
-    int code = run_program(folder, argv, NULL, 60, &err);
+    int code = run_program(folder, argv, NULL, 200, &err);
     cr_expect_eq(code, 1, "exit code %d:\n%s", code, err);
     cr_expect_not_null(strstr(err, "checkpoints/"), "%s", err);
     cr_expect_not_null(strstr(err, "cannot write"), "%s", err);
@@ -751,7 +751,7 @@ static void run_five_steps(const char *device, double losses[5]) {
                      "-o",          "trainer.max_steps=5",
                      "-o",          "trainer.log_every_n_steps=1",
                      "--overwrite", NULL };
-    cr_assert_eq(run_program(folder, argv, NULL, 60, &err), 0, "%s", err);
+    cr_assert_eq(run_program(folder, argv, NULL, 200, &err), 0, "%s", err);
     cr_expect((strstr(err, "training on cudaemu:0: ") != NULL) == (strcmp(device, "cpu") != 0), "%s", err);
     free(err);
     cr_assert_eq(read_losses(inside("metrics.csv"), losses), 5);

@@ -29,7 +29,7 @@ static void write_run(const char *more) {
 /* Names below the run's directory, in order. */
 static char *listing(void) {
     char command[700];
-    (void)snprintf(command, sizeof command, "cd %s && find checkpoints ckpt | sort", run_output);
+    (void)snprintf(command, sizeof command, "cd %s && find checkpoints $(ls -d ckpt 2>/dev/null) | sort", run_output);
     FILE *pipe = popen(command, "r");
     char *text = calloc(1, 4000);
     cr_assert(pipe && fread(text, 1, 3999, pipe) > 0);
@@ -88,7 +88,7 @@ static int run_without_room(char **err) {
                    "trap '' XFSZ; ulimit -f 200; exec '%s' train -c '%s' --resume -o callbacks=null", WICK_PROGRAM,
                    run_file);
     char *argv[] = { "bash", "-c", command, NULL };
-    return run_program(run_folder, argv, NULL, 60, err);
+    return run_program(run_folder, argv, NULL, 200, err);
 }
 
 static void goes_on_without_room(const char *how) {

@@ -36,7 +36,7 @@ enum { MOST_WORDS = 40 };
 int run_train(char **err, char *const words[]) {
     char *argv[MOST_WORDS] = { WICK_PROGRAM, "train", "-c", run_file };
     for (int i = 0; words && words[i]; i++) argv[4 + i] = words[i];
-    return run_program(run_folder, argv, NULL, 60, err);
+    return run_program(run_folder, argv, NULL, 200, err);
 }
 
 char *run_succeeds(char *const words[]) {
