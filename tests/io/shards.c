@@ -2,6 +2,7 @@
 #define WK_NO_CALL_SITES
 #include "base/base.h"
 #include "io/safetensors.h"
+#include "support/program.h"
 #include "support/sample.h"
 #include "wick/io.h"
 
@@ -10,37 +11,24 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[300];
+static char folder[400];
 static const char *path_of(const char *name) {
-    static char path[2][400];
+    static char path[2][500];
     static int turn;
     turn = !turn;
     (void)snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
     return path[turn];
 }
-static void make_folder(void) {
-    (void)snprintf(folder, sizeof folder, "%s/shards.XXXXXX", WICK_BUILD_DIR);
-    cr_assert_not_null(mkdtemp(folder));
+static void set_up(void) {
+    (void)snprintf(folder, sizeof folder, "%s", fresh_folder("shards"));
 }
-static void remove_folder(void) {
-    char command[400];
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    cr_assert_eq(system(command), 0);
+static void tear_down(void) {
+    remove_folder(folder);
 }
-TestSuite(shards, .init = make_folder, .fini = remove_folder);
+TestSuite(shards, .init = set_up, .fini = tear_down);
 
 static void write_text(const char *name, const char *text) {
-    FILE *file = fopen(path_of(name), "w");
-    cr_assert_not_null(file);
-    (void)fputs(text, file);
-    (void)fclose(file);
-}
-
-static void read_text(const char *name, char *text, size_t size) {
-    FILE *file = fopen(path_of(name), "r");
-    cr_assert_not_null(file, "%s", name);
-    text[fread(text, 1, size - 1, file)] = '\0';
-    (void)fclose(file);
+    write_bytes(path_of(name), text, strlen(text));
 }
 
 /* Two layers: 48 + 12 bytes, and 24 + 8. */
@@ -65,13 +53,14 @@ static const char index_of_two[] = "{\n"
                                    "}\n";
 
 Test(shards, written_as_hugging_face_names_them_and_read_as_one) {
-    char text[1000];
     wk_module *net = make_net(), *other = make_net();
     cr_assert_eq(wk_module_save(net, path_of("model.safetensors")), WK_OK);
     cr_assert_eq(wk_safetensors_save_sharded(path_of("model.safetensors"), wk_state(net), &format, 1, 64), WK_OK, "%s",
                  wk_message());
-    read_text("model.safetensors.index.json", text, sizeof text);
+    char *text = read_bytes(path_of("model.safetensors.index.json"), NULL);
+    cr_assert_not_null(text);
     cr_expect_str_eq(text, index_of_two);
+    free(text);
     cr_expect_neq(access(path_of("model.safetensors"), F_OK), 0, "the whole file is still there");
     for (int i = 0; i < wk_state(other).count; i++)
         memset(wk_data(wk_state(other).tensor[i]), 0, (size_t)wk_count(wk_state(other).tensor[i]) * 4);

@@ -284,6 +284,12 @@ void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk_tensor
     }
 }
 
+wk_status keep(wk_module *net, const char *file, int rank) {
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s.%d", file, rank);
+    return wk_module_save(net, path);
+}
+
 wk_module *make_net(void) {
     wk_layer_opts plain = { 0 };
     return wk_nn_sequential(wk_nn_linear(FEATURES, 64, plain), wk_nn_relu(), wk_nn_linear(64, 32, plain), wk_nn_relu(),
@@ -316,9 +322,7 @@ static int train(wk_group *group, const char *file, int micro) {
         }
         CHECK(wk_optim_step(optim) == WK_OK);
     }
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s.%d", file, rank);
-    CHECK(wk_module_save(net, path) == WK_OK);
+    CHECK(keep(net, file, rank) == WK_OK);
     wk_optim_destroy(optim);
     wk_ddp_destroy(ddp);
     wk_module_destroy(net);

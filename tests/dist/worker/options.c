@@ -111,9 +111,7 @@ int join_ranks(wk_group *group, const char *file) {
         if (goes_on) CHECK(wk_optim_step(optim) == WK_OK);
     }
     CHECK(step == 7);
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s.%d", file, rank);
-    CHECK(wk_module_save(net, path) == WK_OK);
+    CHECK(keep(net, file, rank) == WK_OK);
     wk_optim_destroy(optim);
     wk_ddp_destroy(ddp);
     wk_module_destroy(net);
@@ -154,9 +152,7 @@ int synchronised(wk_group *group, const char *file) {
         CHECK(wk_optim_step(optim) == WK_OK);
         wk_scope_end(scope);
     }
-    char path[600];
-    (void)snprintf(path, sizeof path, "%s.%d", file, rank);
-    CHECK(wk_module_save(net, path) == WK_OK);
+    CHECK(keep(net, file, rank) == WK_OK);
     wk_optim_destroy(optim);
     wk_ddp_destroy(ddp);
     wk_module_destroy(net);

@@ -25,6 +25,8 @@ wk_tensor *here(wk_tensor *t);
 /* Items first, first + stride, … of a made-up problem. */
 void make_batch(int step, int first, int stride, int n, wk_tensor **x, wk_tensor **y);
 wk_module *make_net(void);
+/* What the test compares: the weights, as FILE.RANK. */
+wk_status keep(wk_module *net, const char *file, int rank);
 
 /* options.c */
 int compressed(wk_group *group, int compress);
