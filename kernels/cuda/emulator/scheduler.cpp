@@ -85,6 +85,7 @@ void Scheduler::prepare(uint3 block) {
         warp.ready = warp.at_barrier = 0;
         warp.gathering_count = 0;
     }
+    for (unsigned t = 0; t < thread_count; t++) threads[t].met = 0;
     done = arrived = agreed = agreed_before = place = 0;
     barriers = 0;
     fault = false;
