@@ -96,7 +96,7 @@ Test(containers, replicas_run) {
 
 /* The AppDef of the README as it stands, in an image of wick, its libraries and the data; in the image the
  * configuration is that of a short run. */
-Test(containers, the_main_job_trains) {
+Test(containers, the_main_job_trains_and_ranks_meet) {
     if (tests_are_brief()) cr_skip_test("trains");
     containers_needed();
     outcome o =
@@ -120,6 +120,12 @@ Test(containers, the_main_job_trains) {
     assert_contains(o.err, "2 ranks × 1 thread");
     assert_contains(o.err, "trainer/1 rank 1 of 2: training");
     assert_contains(o.err, "done in");
+    none_is_left();
+    forget(&o);
+    o = WICK("run", "utils.compute_world_size", "-s", "podman", "-cfg", "image=localhost/job:1", "-j", "3", "--wait",
+             "--log");
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    assert_contains(o.err, "compute_world_size/2 rank 2 of 3: computed world size 3\n");
     none_is_left();
     forget(&o);
 }

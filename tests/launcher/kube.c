@@ -58,6 +58,24 @@ Test(kube, two_roles_run) {
     forget(&o);
 }
 
+/* What utils.compute_world_size runs; the pods of this cluster share one network. */
+Test(kube, computes_the_world_size) {
+    kube_needed();
+    char text[PATH_MAX + 400];
+    (void)snprintf(text, sizeof text,
+                   "version: 1\nname: world\nroles:\n  - {name: w, image: i, entrypoint: %s, args: [__world], "
+                   "num_replicas: 3, env: {MASTER_ADDR: 127.0.0.1}}\n",
+                   WICK_BINARY);
+    outcome o = WICK("run", write_file("app.yaml", text), "-s", "kubernetes", "--wait", "--log");
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    for (int r = 0; r < 3; r++) {
+        char line[80];
+        (void)snprintf(line, sizeof line, "w/%d rank %d of 3: computed world size 3\n", r, r);
+        assert_contains(o.err, line);
+    }
+    forget(&o);
+}
+
 /* 200 strings of quotes, substitutions and bytes that are no UTF-8, to a program in a pod. */
 Test(kube, hostile_strings) {
     static char script[PATH_MAX + 40];
