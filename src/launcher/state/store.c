@@ -7,6 +7,7 @@
 #include "launcher/state/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -56,6 +57,23 @@ wk_status wk__make_dirs(const char *path) {
     }
 }
 
+/* Programs in there are run in the name of who asks, and secrets lie there: it is one user's. */
+static wk_status check_owner(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0) return wk_fail(WK_IO, "%s: %s", path, strerror(errno));
+    if (info.st_uid != geteuid())
+        return wk_fail(WK_IO,
+                       "%s: this state directory, and the handles in it, belong to the user with id %u and you are %u; "
+                       "set WICK_STATE_DIR to a directory of your own",
+                       path, (unsigned)info.st_uid, (unsigned)geteuid());
+    if (info.st_mode & (S_IWGRP | S_IWOTH))
+        return wk_fail(WK_IO,
+                       "%s: others may write to this state directory (mode %03o), and what lies there is run in your "
+                       "name; chmod 700 it, or set WICK_STATE_DIR to another",
+                       path, (unsigned)info.st_mode & 0777u);
+    return WK_OK;
+}
+
 static wk_status fail(const wk__store *store) {
     return wk_fail(WK_IO, "%s/wick.sqlite: %s", wk__state_dir(),
                    store->db ? sqlite3_errmsg(store->db) : "out of memory");
@@ -90,7 +108,7 @@ static bool open_files(wk__store *store) {
 }
 
 wk__store *wk__store_open(void) {
-    if (wk__make_dirs(wk__state_dir()) != WK_OK) return NULL;
+    if (wk__make_dirs(wk__state_dir()) != WK_OK || check_owner(wk__state_dir()) != WK_OK) return NULL;
     wk__store *store = wk_alloc(sizeof *store);
     char *path = wk_format("%s/wick.sqlite", wk__state_dir());
     if (!store || !path) goto failed;
@@ -99,6 +117,8 @@ wk__store *wk__store_open(void) {
         wk_free(path);
         return store;
     }
+    int made = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* SQLite would let all read it */
+    if (made >= 0) (void)close(made);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
         (void)fail(store);
