@@ -13,15 +13,16 @@ typedef struct wk_cuda_entry {
 /* clang-format off */
 #define WK_CUDA_TABLES(X) \
     X(attention) X(rotary) \
-    X(conv) X(pool) X(resize) \
-    X(arrange) X(index) \
-    X(blas) \
+    X(conv) X(grid_sampling) X(pool) X(resize) \
+    X(arrange) X(index) X(true_positions) X(windows_rows) \
+    X(blas) X(cross_rows) \
     X(cross_entropy) \
     X(batch_norm) X(row_norm_rows) \
     X(optimizer_steps) X(tensor_list) \
     X(conversions) X(pointwise) \
-    X(random) \
-    X(order) X(reductions) X(scans) X(softmax_rows)
+    X(multinomial) X(random) \
+    X(histograms) X(order) X(reductions) X(scans) X(softmax_rows) \
+    X(fft_rows)
 /* clang-format on */
 #define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)

@@ -30,14 +30,28 @@ static void batch_norm(wk_sampler *s) {
             { .dims = WK_DIMS(40) }, { .dims = WK_DIMS(40) }, { .dims = WK_DIMS(40), .low = 0.5, .high = 2 });
 }
 
+/* More bins than shared memory holds, and more values than a block counts. */
+static void histc(wk_sampler *s) {
+    const wk_histc_opts many = { .bins = 9000, .min = -2, .max = 2 }, few = { .bins = 7 };
+    WK_CASE(s, "many bins", &many, { .dims = WK_DIMS(5000) });
+    WK_CASE(s, "many values", &few, { .dims = WK_DIMS(90, 60), .strided = true });
+}
+
+/* Running sums over more weights than a block has threads. */
+static void multinomial(wk_sampler *s) {
+    const wk_multinomial_opts again = { 65, true }, once = { 65, false };
+    WK_CASE(s, "many weights", &again, { .dims = WK_DIMS(3, 700), .low = 0.1, .high = 2 },
+            { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
+    WK_CASE(s, "many waiting", &once, { .dims = WK_DIMS(3, 700), .low = 0.1, .high = 2 },
+            { .dims = WK_DIMS(2), .kind = WK_SAMPLE_INDEX, .high = 1000 });
+}
+
 static const struct {
     const char *row;
     void (*emit)(wk_sampler *sampler);
 } paths[] = {
-    { "copy", copy },
-    { "layer_norm", layer_norm },
-    { "rms_norm", rms_norm },
-    { "batch_norm", batch_norm },
+    { "copy", copy },   { "layer_norm", layer_norm },   { "rms_norm", rms_norm }, { "batch_norm", batch_norm },
+    { "histc", histc }, { "multinomial", multinomial },
 };
 
 void device_paths(const wk_op_def *row, wk_sampler *sampler) {

@@ -10,6 +10,7 @@
 
 #include "cuda/elements.h"
 #include "cuda/random/philox.h"
+#include "cuda/turn.h"
 
 namespace {
 
@@ -41,31 +42,13 @@ struct Uniform {
     }
 };
 
-/* Cosine and sine of a part of the whole turn.  On the device by functions of multiples of π: those of radians take
- * local memory for angles that do not come here. */
-#ifdef WICK_CUDA_EMULATOR
-__device__ __forceinline__ void turn(float part, float *cosine, float *sine) {
-    *cosine = cosf(6.2831853f * part), *sine = sinf(6.2831853f * part);
-}
-__device__ __forceinline__ void turn(double part, double *cosine, double *sine) {
-    *cosine = cos(6.283185307179586 * part), *sine = sin(6.283185307179586 * part);
-}
-#else
-__device__ __forceinline__ void turn(float part, float *cosine, float *sine) {
-    sincospif(2 * part, sine, cosine);
-}
-__device__ __forceinline__ void turn(double part, double *cosine, double *sine) {
-    sincospi(2 * part, sine, cosine);
-}
-#endif
-
 /* Box and Muller: two uniform numbers make two normal ones; the first lies in (0, 1]. */
 struct Normal {
     static __device__ __forceinline__ void make(const Plan &p, const uint32_t *word, float *value) {
         for (int k = 0; k < 4; k += 2) {
             const float radius = sqrtf(-2 * logf(wk_unit_f32(word[k]) + 0x1p-24f));
             float cosine, sine;
-            turn(wk_unit_f32(word[k + 1]), &cosine, &sine);
+            wk_turn(wk_unit_f32(word[k + 1]), &cosine, &sine);
             value[k] = (float)p.a + (float)p.b * (radius * cosine);
             value[k + 1] = (float)p.a + (float)p.b * (radius * sine);
         }
@@ -73,7 +56,7 @@ struct Normal {
     static __device__ __forceinline__ void make(const Plan &p, const uint32_t *word, double *value) {
         const double radius = sqrt(-2 * log(wk_unit_f64(word) + 0x1p-53));
         double cosine, sine;
-        turn(wk_unit_f64(word + 2), &cosine, &sine);
+        wk_turn(wk_unit_f64(word + 2), &cosine, &sine);
         value[0] = p.a + p.b * radius * cosine;
         value[1] = p.a + p.b * radius * sine;
     }
