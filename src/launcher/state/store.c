@@ -16,6 +16,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+enum { BUSY_SECONDS = 5 };
+
 struct wk__store {
     sqlite3 *db;
     char *folder; /* of files, in place of the database (files.c) */
@@ -107,6 +109,17 @@ static bool open_files(wk__store *store) {
     return store->folder && wk__make_dirs(store->folder) == WK_OK;
 }
 
+/* Clients that meet at a new database may each find it locked by another that changes its journal: SQLite then answers
+ * at once, whatever its timeout. */
+static int execute(sqlite3 *db, const char *sql) {
+    int code;
+    for (double end = wk_now() + BUSY_SECONDS;;) {
+        code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+        if ((code != SQLITE_BUSY && code != SQLITE_LOCKED) || wk_now() > end) return code;
+        wk__sleep(0.01);
+    }
+}
+
 wk__store *wk__store_open(void) {
     if (wk__make_dirs(wk__state_dir()) != WK_OK || check_owner(wk__state_dir()) != WK_OK) return NULL;
     wk__store *store = wk_alloc(sizeof *store);
@@ -124,7 +137,7 @@ wk__store *wk__store_open(void) {
         (void)fail(store);
         goto failed;
     }
-    (void)sqlite3_busy_timeout(store->db, 5000);
+    (void)sqlite3_busy_timeout(store->db, BUSY_SECONDS * 1000);
     /* synchronous NORMAL: a power cut may lose the last state, and reconciling finds it again. */
     static const char schema[] =
         "PRAGMA synchronous=NORMAL;"
@@ -135,8 +148,7 @@ wk__store *wk__store_open(void) {
     /* WAL needs memory shared between its users, which a network file system does not give to other hosts. */
     bool shared = wk__is_on_network(wk__state_dir());
     const char *journal = shared ? "PRAGMA journal_mode=DELETE;" : "PRAGMA journal_mode=WAL;";
-    if (sqlite3_exec(store->db, journal, NULL, NULL, NULL) != SQLITE_OK
-        || sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK) {
+    if (execute(store->db, journal) != SQLITE_OK || execute(store->db, schema) != SQLITE_OK) {
         (void)fail(store);
         goto failed;
     }
