@@ -15,7 +15,7 @@ typedef struct wk_cuda_entry {
     X(attention) X(rotary) \
     X(conv) X(grid_sampling) X(pool) X(resize) \
     X(arrange) X(index) X(true_positions) X(windows_rows) \
-    X(blas) X(cross_rows) \
+    X(blas) X(cross_rows) X(matrices) \
     X(cross_entropy) \
     X(batch_norm) X(row_norm_rows) \
     X(optimizer_steps) X(tensor_list) \

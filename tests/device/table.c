@@ -41,6 +41,10 @@ static const struct {
     { "group_norm", 2 },
     /* Indices meet: where the mean is one value an element, some get a dozen, added in another order than the CPU's. */
     { "scatter_add", 4 },
+    /* Other algorithms than LAPACK's; gradients divide by the differences of the values. */
+    { "eigh", 64 },
+    { "eigh_symmetric", 64 },
+    { "svd", 64 },
 };
 
 static double factor_of(const wk_op_def *row) {

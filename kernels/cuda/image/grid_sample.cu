@@ -26,7 +26,7 @@ template <int WIDTH> struct Axis {
 __device__ double reflected(double u, double low, double span, double *sign) {
     if (span <= 0) return *sign = 0, 0;
     const double away = fabs(u - low), flips = floor(away / span), rest = away - flips * span;
-    const bool odd = fmod(flips, 2.0) != 0;
+    const bool odd = flips != 2 * floor(flips / 2);
     *sign = (u < low) != odd ? -1 : 1;
     return odd ? low + span - rest : low + rest;
 }
@@ -174,7 +174,7 @@ template <class T, int AXES, int WIDTH> __global__ void __launch_bounds__(256) s
 }
 
 template <class T, int AXES, int WIDTH>
-__global__ void __launch_bounds__(256) backward_grid(const wk_cuda_grid g, T *dgrid) {
+__global__ void __launch_bounds__(128) backward_grid(const wk_cuda_grid g, T *dgrid) {
     using R = wk_real<T>;
     enum { TAPS = taps<AXES, WIDTH>::count };
     const int64_t all = g.n * g.places, threads = (int64_t)gridDim.x * blockDim.x;
@@ -282,7 +282,7 @@ template <class T> struct Sample {
 };
 template <class T> struct BackwardGrid {
     template <int AXES, int WIDTH> static int of(const wk_cuda_grid &g, void *dgrid, void *stream) {
-        return WK_LAUNCH((backward_grid<T, AXES, WIDTH>), blocks_for(g.n * g.places, 256), 256, 0, stream, g,
+        return WK_LAUNCH((backward_grid<T, AXES, WIDTH>), blocks_for(g.n * g.places, 128), 128, 0, stream, g,
                          static_cast<T *>(dgrid));
     }
 };
