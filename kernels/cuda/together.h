@@ -28,4 +28,16 @@ template <bool LARGEST, class R> __device__ __forceinline__ R wk_together(R valu
     return value;
 }
 
+/* Of the eight warps of a block of 256, each lane for itself: 32 lines side by side.  All threads call it. */
+template <bool LARGEST, class R> __device__ __forceinline__ R wk_across_together(R value) {
+    WK_SHARED(R, parts, [8][32]);
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    __syncthreads();
+    parts[warp][lane] = value;
+    __syncthreads();
+    value = parts[0][lane];
+    for (int w = 1; w < 8; w++) value = wk_joined<LARGEST>(value, parts[w][lane]);
+    return value;
+}
+
 #endif

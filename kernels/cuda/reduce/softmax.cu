@@ -3,7 +3,8 @@
 //   softmax       y = exp(x - max) / sum exp(x - max)      dx = y (dy - sum(dy y))
 //   log-softmax   y = x - max - log sum exp(x - max)       dx = dy - exp(y) sum(dy)
 //
-// A warp takes a line of up to 1024 elements, a block a longer one.  Sums are of f64.  The operands are read from
+// A warp takes a line of up to 1024 elements, a block a longer one.  Where not elements but lines lie side by side, a
+// block takes 32 lines, and its warps share their elements out.  Sums are of f64.  The operands are read from
 // memory once (again from the caches, where a line fits) and the result is written once; roof: memory bandwidth.
 #include "cuda/elements.h"
 #include "cuda/reduce/softmax.h"
@@ -13,11 +14,28 @@
 
 namespace {
 
-template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads) {
+/* Who works on which line: `threads` of them share it, this one begins at element `lane`.  Across: see above. */
+template <bool ACROSS> struct Share {
+    int64_t line, lane;
+    int threads;
+
+    __device__ __forceinline__ explicit Share(int of) {
+        const int64_t thread = (int64_t)blockIdx.x * 256 + threadIdx.x;
+        threads = ACROSS ? 8 : of;
+        line = ACROSS ? (int64_t)blockIdx.x * 32 + threadIdx.x % 32 : thread / threads;
+        lane = ACROSS ? (int)threadIdx.x / 32 : (int)threadIdx.x % threads;
+    }
+    template <bool LARGEST, class R> __device__ __forceinline__ R together(R value) const {
+        return ACROSS ? wk_across_together<LARGEST>(value) : wk_together<LARGEST>(value, threads);
+    }
+};
+
+template <class T, bool ACROSS> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads_of_line) {
     using R = wk_real<T>;
     [[maybe_unused]] constexpr int AHEAD = sizeof(R) == 8 ? 1 : 4; // several doubles around an exponential do not stay in registers
-    const int64_t line = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / threads,
-                  lane = threadIdx.x % (unsigned)threads;
+    const Share<ACROSS> share(threads_of_line);
+    const int threads = share.threads;
+    const int64_t line = share.line, lane = share.lane;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX;
     const int64_t end = works ? s.length : 0;
     int64_t at[2];
@@ -29,10 +47,10 @@ template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softma
         double value = (double)wk_get(x[i * s.step[1]]);
         largest = value > largest || value != value ? value : largest;
     }
-    const R most = (R)wk_together<true>(largest, threads);
+    const R most = (R)share.template together<true>(largest);
     WK_UNROLL_BY(AHEAD)
     for (int64_t i = lane; i < end; i += threads) sum += (double)exp(wk_get(x[i * s.step[1]]) - most);
-    sum = wk_together<false>(sum, threads);
+    sum = share.template together<false>(sum);
     const R number = (R)(logarithm ? log(sum) : 1 / sum);
     WK_UNROLL_BY(AHEAD)
     for (int64_t i = lane; i < end; i += threads) {
@@ -41,10 +59,11 @@ template <class T> __global__ void __launch_bounds__(256) softmax(wk_cuda_softma
     }
 }
 
-template <class T> __global__ void __launch_bounds__(256) gradient(wk_cuda_softmax s, int threads) {
+template <class T, bool ACROSS> __global__ void __launch_bounds__(256) gradient(wk_cuda_softmax s, int threads_of_line) {
     using R = wk_real<T>;
-    const int64_t line = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / threads,
-                  lane = threadIdx.x % (unsigned)threads;
+    const Share<ACROSS> share(threads_of_line);
+    const int threads = share.threads;
+    const int64_t line = share.line, lane = share.lane;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX_GRAD;
     const int64_t end = works ? s.length : 0;
     int64_t at[3];
@@ -56,20 +75,25 @@ template <class T> __global__ void __launch_bounds__(256) gradient(wk_cuda_softm
         double d = (double)wk_get(dy[i * s.step[1]]);
         sum += logarithm ? d : d * (double)wk_get(y[i * s.step[2]]);
     }
-    const R number = (R)wk_together<false>(sum, threads);
+    const R number = (R)share.template together<false>(sum);
     for (int64_t i = lane; i < end; i += threads) {
         R d = wk_get(dy[i * s.step[1]]), value = wk_get(y[i * s.step[2]]);
         wk_put(dx + i * s.step[0], logarithm ? d - exp(value) * number : value * (d - number));
     }
 }
 
-template <class T> int launch(const wk_cuda_softmax &s, void *stream) {
-    const int threads = s.length <= 1024 ? 32 : 256;
-    const int64_t blocks = (s.lines.count * threads + 255) / 256;
+template <class T, bool ACROSS> int launch_shared(const wk_cuda_softmax &s, int64_t blocks, int threads, void *stream) {
     if (blocks > 0x7FFFFFFF) return (int)cudaErrorInvalidConfiguration;
     bool forward = s.kind == WK_CUDA_SOFTMAX || s.kind == WK_CUDA_LOG_SOFTMAX;
-    if (forward) return WK_LAUNCH((softmax<T>), (unsigned)blocks, 256, 0, stream, s, threads);
-    return WK_LAUNCH((gradient<T>), (unsigned)blocks, 256, 0, stream, s, threads);
+    if (forward) return WK_LAUNCH((softmax<T, ACROSS>), (unsigned)blocks, 256, 0, stream, s, threads);
+    return WK_LAUNCH((gradient<T, ACROSS>), (unsigned)blocks, 256, 0, stream, s, threads);
+}
+
+template <class T> int launch(const wk_cuda_softmax &s, void *stream) {
+    const bool lines_are_dense = s.step[1] != 1 && s.lines.stride[1][s.lines.rank - 1] == 1;
+    if (lines_are_dense) return launch_shared<T, true>(s, (s.lines.count + 31) / 32, 8, stream);
+    const int threads = s.length <= 1024 ? 32 : 256;
+    return launch_shared<T, false>(s, (s.lines.count * threads + 255) / 256, threads, stream);
 }
 
 } // namespace
