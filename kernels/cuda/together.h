@@ -40,4 +40,24 @@ template <bool LARGEST, class R> __device__ __forceinline__ R wk_across_together
     return value;
 }
 
+/* Who works on which line, in blocks of 256: `threads` of them share it, this one begins at element `lane`.  ACROSS:
+ * not elements but lines are dense, a block takes 32 of them, and its warps share their elements out. */
+template <bool ACROSS> struct wk_share {
+    int64_t line, lane;
+    int threads;
+
+    __device__ __forceinline__ explicit wk_share(int of) {
+        const int64_t thread = (int64_t)blockIdx.x * 256 + threadIdx.x;
+        threads = ACROSS ? 8 : of;
+        line = ACROSS ? (int64_t)blockIdx.x * 32 + threadIdx.x % 32 : thread / threads;
+        lane = ACROSS ? (int)threadIdx.x / 32 : (int)threadIdx.x % threads;
+    }
+    template <bool LARGEST, class R> __device__ __forceinline__ R together(R value) const {
+        return ACROSS ? wk_across_together<LARGEST>(value) : wk_together<LARGEST>(value, threads);
+    }
+};
+static inline int64_t wk_blocks_of_lines(int64_t lines, bool across, int threads) {
+    return across ? (lines + 31) / 32 : (lines * threads + 255) / 256;
+}
+
 #endif

@@ -29,6 +29,7 @@ typedef struct wk__bench_opts {
     int n_peers;
     const char *json;                 /* a file to write; NULL: none */
     const char *compare;              /* an earlier file of --json; NULL: none */
+    const char *plugin;               /* that was opened, or NULL */
     const char *sample;               /* the label of the one to run; NULL: the large ones */
     wk_dims shape[WK__BENCH_MOST_IN]; /* instead of those of the first sample */
     int shapes;                       /* how many are given; a rank of -1: as it is */

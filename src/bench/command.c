@@ -40,6 +40,7 @@ static const char *const help[] = {
     "  --shape A,B...       shapes of the operands as 512x1024, in the place of the sample's; - leaves one as it is\n"
     "  --dtype NAME         dtype of the operands, f32 by default\n"
     "  --device NAME        where they run: cpu (the default), cuda, cudaemu, …\n"
+    "  --plugin FILE        a shared library with more operations\n"
     "  --threads N          threads of both sides\n"
     "  --hot, --cold        operands where the last call left them (the default), or in memory\n"
     "  --min-time S         seconds for each side of one line, 0.1 by default\n"

@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 
 #include "base/base.h"
+#include "wick/op.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,9 @@ static wk_status read_ops_option(void *into, const char *option, const char *val
     } else if (strcmp(option, "--compare") == 0) {
         opts->compare = value;
         return wk__bench_check_earlier(value, "ops");
+    } else if (strcmp(option, "--plugin") == 0) {
+        opts->plugin = value;
+        return wk_plugin_open(value);
     } else if (strcmp(option, "--sample") == 0) {
         opts->sample = value;
     } else {

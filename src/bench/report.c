@@ -91,11 +91,12 @@ void wk__report_summary(const wk__bench_report *report) {
 
 /* What to type to measure this line again. */
 static json_t *repeat_line(const wk__bench_report *report, const wk__bench_line *line) {
-    return json_sprintf("wick bench ops %s --sample '%s' --mode %s --dtype %s --threads %d --%s --min-time %g%s%s%s%s",
-                        line->row, line->sample, line->mode, report->dtype, report->machine.threads, report->cache,
-                        report->opts->min_time, report->opts->device ? " --device " : "",
-                        report->opts->device ? wk_device_name(report->opts->device) : "",
-                        report->opts->peers ? " --peer " : "", report->opts->peers ? report->opts->peers : "");
+    return json_sprintf(
+        "wick bench ops %s --sample '%s' --mode %s --dtype %s --threads %d --%s --min-time %g%s%s%s%s%s%s", line->row,
+        line->sample, line->mode, report->dtype, report->machine.threads, report->cache, report->opts->min_time,
+        report->opts->device ? " --device " : "", report->opts->device ? wk_device_name(report->opts->device) : "",
+        report->opts->plugin ? " --plugin " : "", report->opts->plugin ? report->opts->plugin : "",
+        report->opts->peers ? " --peer " : "", report->opts->peers ? report->opts->peers : "");
 }
 
 static json_t *side_object(const wk__bench_side *side) {

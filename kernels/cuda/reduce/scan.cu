@@ -1,11 +1,13 @@
 // scan.cu: running sums, products, extrema, logarithms of sums, and the linear recurrence that their gradients are.
 //
 // All are a chain of steps joined by an associative operation: a warp takes 32 elements of a line at a time, scans them
-// by shuffles, and carries what it has to the next 32.  Floats are carried in f64, so the error does not grow along the
-// line. x is read and the result written once; roof: memory bandwidth where there are lines enough, else the latency of
+// by shuffles, and carries what it has to the next 32.  Where lines lie side by side and their elements do not, a block
+// takes 32 lines: each warp goes through an eighth of them, and again with what the warps before it found.  Floats are
+// carried in f64, so the error does not grow along the line.  x is read and the result written once; roof: memory bandwidth where there are lines enough, else the latency of
 // a warp's five shuffles for 32 elements.
 #include "cuda/elements.h"
 #include "cuda/reduce/scan.h"
+#include "cuda/together.h"
 
 #include <math.h>
 
@@ -140,9 +142,42 @@ template <class Op, class T, class Out> __global__ void __launch_bounds__(256) s
     }
 }
 
+template <class Op, class T, class Out> __global__ void __launch_bounds__(256) scan_across(wk_cuda_scan s) {
+    using State = typename Op::State;
+    WK_SHARED(State, parts, [8][32]);
+    const int64_t line = (int64_t)blockIdx.x * 32 + threadIdx.x % 32;
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int64_t part = (s.length + 7) / 8, begin = warp * part;
+    const int64_t end = line < s.lines.count ? (begin + part < s.length ? begin + part : s.length) : begin;
+    int64_t at[3];
+    wk_walk_offsets<3>(s.lines, line < s.lines.count ? line : 0, at);
+    const T *x = static_cast<const T *>(s.in[0]) + at[1], *b = static_cast<const T *>(s.in[1]);
+    if (b) b += at[2];
+    Out *y = static_cast<Out *>(s.out) + at[0];
+    int64_t *places = s.places ? static_cast<int64_t *>(s.places) + at[2] : nullptr;
+    State state = Op::first(), next;
+    WK_NO_UNROLL
+    for (int64_t j = begin; j < end; j++) {
+        load(&next, s, x + j * s.step[1], b ? b + j * s.step[2] : nullptr, j);
+        state = Op::join(state, next);
+    }
+    parts[warp][lane] = state;
+    __syncthreads();
+    state = Op::first();
+    for (int w = 0; w < warp; w++) state = Op::join(state, parts[w][lane]);
+    WK_NO_UNROLL
+    for (int64_t j = begin; j < end; j++) {
+        load(&next, s, x + j * s.step[1], b ? b + j * s.step[2] : nullptr, j);
+        state = Op::join(state, next);
+        store(state, y + j * s.step[0], places ? places + j * s.step[2] : nullptr);
+    }
+}
+
 template <class Op, class T, class Out> int launch(const wk_cuda_scan &s, void *stream) {
-    const int64_t blocks = (s.lines.count + 7) / 8;
+    const bool across = s.step[1] != 1 && s.lines.stride[1][s.lines.rank - 1] == 1;
+    const int64_t blocks = wk_blocks_of_lines(s.lines.count, across, 32);
     if (blocks > 0x7FFFFFFF) return (int)cudaErrorInvalidConfiguration;
+    if (across) return WK_LAUNCH((scan_across<Op, T, Out>), (unsigned)blocks, 256, 0, stream, s);
     return WK_LAUNCH((scan<Op, T, Out>), (unsigned)blocks, 256, 0, stream, s);
 }
 

@@ -14,26 +14,10 @@
 
 namespace {
 
-/* Who works on which line: `threads` of them share it, this one begins at element `lane`.  Across: see above. */
-template <bool ACROSS> struct Share {
-    int64_t line, lane;
-    int threads;
-
-    __device__ __forceinline__ explicit Share(int of) {
-        const int64_t thread = (int64_t)blockIdx.x * 256 + threadIdx.x;
-        threads = ACROSS ? 8 : of;
-        line = ACROSS ? (int64_t)blockIdx.x * 32 + threadIdx.x % 32 : thread / threads;
-        lane = ACROSS ? (int)threadIdx.x / 32 : (int)threadIdx.x % threads;
-    }
-    template <bool LARGEST, class R> __device__ __forceinline__ R together(R value) const {
-        return ACROSS ? wk_across_together<LARGEST>(value) : wk_together<LARGEST>(value, threads);
-    }
-};
-
 template <class T, bool ACROSS> __global__ void __launch_bounds__(256) softmax(wk_cuda_softmax s, int threads_of_line) {
     using R = wk_real<T>;
     [[maybe_unused]] constexpr int AHEAD = sizeof(R) == 8 ? 1 : 4; // several doubles around an exponential do not stay in registers
-    const Share<ACROSS> share(threads_of_line);
+    const wk_share<ACROSS> share(threads_of_line);
     const int threads = share.threads;
     const int64_t line = share.line, lane = share.lane;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX;
@@ -61,7 +45,7 @@ template <class T, bool ACROSS> __global__ void __launch_bounds__(256) softmax(w
 
 template <class T, bool ACROSS> __global__ void __launch_bounds__(256) gradient(wk_cuda_softmax s, int threads_of_line) {
     using R = wk_real<T>;
-    const Share<ACROSS> share(threads_of_line);
+    const wk_share<ACROSS> share(threads_of_line);
     const int threads = share.threads;
     const int64_t line = share.line, lane = share.lane;
     const bool works = line < s.lines.count, logarithm = s.kind == WK_CUDA_LOG_SOFTMAX_GRAD;
@@ -90,10 +74,10 @@ template <class T, bool ACROSS> int launch_shared(const wk_cuda_softmax &s, int6
 }
 
 template <class T> int launch(const wk_cuda_softmax &s, void *stream) {
-    const bool lines_are_dense = s.step[1] != 1 && s.lines.stride[1][s.lines.rank - 1] == 1;
-    if (lines_are_dense) return launch_shared<T, true>(s, (s.lines.count + 31) / 32, 8, stream);
+    const bool across = s.step[1] != 1 && s.lines.stride[1][s.lines.rank - 1] == 1;
     const int threads = s.length <= 1024 ? 32 : 256;
-    return launch_shared<T, false>(s, (s.lines.count * threads + 255) / 256, threads, stream);
+    const int64_t blocks = wk_blocks_of_lines(s.lines.count, across, threads);
+    return across ? launch_shared<T, true>(s, blocks, threads, stream) : launch_shared<T, false>(s, blocks, threads, stream);
 }
 
 } // namespace
