@@ -11,6 +11,7 @@ const wk_arg wk__strategy_args[] = {
       "parts follow the order in which gradients come; false: the reverse order of the parameters" },
     { "comm_hook", WK_ARG_TEXT, "none",
       "what gradients are while they travel: none, fp16_compress, bf16_compress, powersgd; or post_local_sgd" },
+    { "ddp_comm_hook", WK_ARG_TEXT, "none", "another name of comm_hook" },
     { "matrix_approximation_rank", WK_ARG_INT, "1", "powersgd: of the matrices that travel" },
     { "start_powerSGD_iter", WK_ARG_INT, "1000", "powersgd: from this step on" },
     { "min_compression_rate", WK_ARG_NUMBER, "2", "powersgd: gradients that become less by this much" },
@@ -58,7 +59,10 @@ static void read_args(const wk_config *args, wk__params *p) {
     static const int meanings[] = { WK_DDP_PLAIN, WK_DDP_FP16, WK_DDP_BF16, WK_DDP_POWER_SGD, WK_DDP_PLAIN };
     p->ddp.bucket_bytes = wk_config_int(args, "bucket_cap_mb", 1, 1 << 20, 25) << 20;
     p->ddp.keep_order = !wk_config_bool(args, "rebuild_buckets", true);
-    const int hook = wk_config_choice(args, "comm_hook", hooks, 0);
+    const char *key = wk_config_has(args, "ddp_comm_hook") ? "ddp_comm_hook" : "comm_hook";
+    if (*key == 'd' && wk_config_has(args, "comm_hook"))
+        (void)wk_config_fail(args, key, "comm_hook and ddp_comm_hook are one thing: say it once");
+    const int hook = wk_config_choice(args, key, hooks, 0);
     p->ddp.compress = meanings[hook];
     read_power_sgd(args, &p->ddp.power_sgd);
     const int64_t start = wk_config_int(args, "start_localSGD_iter", 1, INT32_MAX, 100);
@@ -76,7 +80,7 @@ void wk__strategy_read(const wk_config *trainer, wk__params *p) {
     const wk__yaml_node *node = trainer->node ? wk__yaml_find(trainer->node, "strategy") : NULL;
     wk__spec spec = { .args = { trainer->document, NULL } };
     const wk_config *where = trainer;
-    const char *key = "strategy", *known[16];
+    const char *key = "strategy", *known[WK_COUNT(wk__strategy_args)];
     size_t count = 0;
     p->sync_batch_norm = wk_config_bool(trainer, "sync_batchnorm", false);
     for (; wk__strategy_args[count].name; count++) known[count] = wk__strategy_args[count].name;

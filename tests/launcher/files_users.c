@@ -116,7 +116,7 @@ Test(files_users, logs_are_kept) {
     o = WICK("run", "utils.sh", "--", "echo later; while ! test -e \"$WICK_REPLICA_DIR/go\"; do sleep 0.05; done");
     const char *handle = handle_of(&o);
     cr_assert(becomes(handle, "RUNNING", 10));
-    log = WICK("log", "--keep", at(BASE, "later"), handle);
+    log = WICK("log", "--keep", at(BASE, "afterwards"), handle);
     cr_expect_eq(log.code, 1);
     assert_contains(log.err, " is RUNNING; its logs can be kept when it has ended");
     forget(&log);
@@ -124,10 +124,10 @@ Test(files_users, logs_are_kept) {
     cr_expect_eq(wk_file_save(go, "", 0), WK_OK);
     wk_free(go);
     cr_assert(becomes(handle, "SUCCEEDED", 10));
-    log = WICK("log", "--keep", at(BASE, "later"), handle);
+    log = WICK("log", "--keep", at(BASE, "afterwards"), handle);
     cr_expect_eq(log.code, 0, "%s", log.err);
     forget(&log);
-    log = WICK("log", "--log-dir", at(BASE, "later"), handle);
+    log = WICK("log", "--log-dir", at(BASE, "afterwards"), handle);
     cr_expect_str_eq(log.out, "sh/0 later\n");
     forget(&log);
     forget(&o);
