@@ -75,13 +75,33 @@ WK_API double wk_work_seconds(const wk_work *work);
 typedef struct wk_ddp wk_ddp;
 /* What gradients are while they travel.  The half types halve the bytes: each rank divides its gradients by the number
  * of ranks, rounds, and the sum is made in the half type (PyTorch's fp16_compress_hook and bf16_compress_hook). */
-typedef enum wk_ddp_compression { WK_DDP_PLAIN, WK_DDP_FP16, WK_DDP_BF16 } wk_ddp_compression;
+typedef enum wk_ddp_compression { WK_DDP_PLAIN, WK_DDP_FP16, WK_DDP_BF16, WK_DDP_POWER_SGD } wk_ddp_compression;
+/* PowerSGD (Vogels et al. 2019, arXiv 1905.13727), with the names, defaults and steps of PyTorch's powerSGD_hook: from
+ * the backward `start_iter` on (counted from 0) a gradient (n, m) travels as (n + m) · rank numbers, where that is less
+ * by min_compression_rate.  What is lost is each rank's own to add to its next gradient, so a resumed run goes on
+ * without it. */
+typedef struct wk_power_sgd_opts {
+    int rank;                         /* matrix_approximation_rank; 0 means 1 */
+    int64_t start_iter;               /* start_powerSGD_iter; 0 means 1000 */
+    double min_compression_rate;      /* 0 means 2 */
+    bool no_error_feedback;           /* what is left out is forgotten */
+    bool no_warm_start;               /* each round begins with noise, not with the last round's matrices */
+    double orthogonalization_epsilon; /* added to norms of columns; a column of zeros stays one even with 0 */
+    uint64_t random_seed;             /* of the noise */
+} wk_power_sgd_opts;
 typedef struct wk_ddp_opts {
     int64_t first_bucket_bytes; /* 0 means 1 MiB */
     int64_t bucket_bytes;       /* 0 means 25 MiB */
+    bool keep_order;            /* buckets stay in the reverse order of the parameters; false: the first backward with
+                                   exchange notes in which order gradients come, and before they are sent buckets are cut
+                                   anew in that of rank 0, once (PyTorch's rebuilt buckets) */
     int compress;               /* wk_ddp_compression */
-    const char *ignored;        /* a POSIX extended regular expression: parameters and buffers whose name it matches are
-                                   each rank's own, not copied and not averaged; NULL: none */
+    wk_power_sgd_opts power_sgd;
+    int64_t local_after;  /* post-local SGD (Lin et al. 2018, arXiv 1808.07217): after so many backwards with exchange
+                             gradients are each rank's own, and wk_ddp_stepped averages parameters; 0: never */
+    int64_t local_period; /* it does so after each so many steps; 0 means 4 */
+    const char *ignored;  /* a POSIX extended regular expression: parameters and buffers whose name it matches are
+                             each rank's own, not copied and not averaged; NULL: none */
 } wk_ddp_opts;
 /* Make a module's replicas one model: checks that every rank has the same parameters, copies rank 0's parameters and
  * buffers to all, and from then on averages gradients over the ranks while backward runs.  After wk_backward returns
@@ -97,11 +117,16 @@ WK_API void wk_ddp_destroy(wk_ddp *ddp);
 WK_API wk_status wk_ddp_broadcast_buffers(wk_ddp *ddp);
 /* Without exchange until set back: gradients accumulate locally; the next backward with exchange sends the sum. */
 WK_API void wk_ddp_no_sync(wk_ddp *ddp, bool no_sync);
+/* After each step of the optimizer, on every rank: averages parameters over the ranks when that is due (local_after);
+ * nothing otherwise.  Between two averages the ranks have weights of their own: what rank 0 saves is its own. */
+WK_API wk_status wk_ddp_stepped(wk_ddp *ddp);
 /* For ranks with unlike numbers of batches: every rank calls it before each step, saying whether it has a batch for it.
  * While another rank has one *goes_on is true, and a rank without one takes part in the exchange from inside of this
  * call: after it, it has the same gradients as the others (their mean over all ranks, its own counting as 0) and steps
  * its optimizer as they do, so that all weights stay equal.  Not together with synchronised batch normalisation. */
 WK_API wk_status wk_ddp_join(wk_ddp *ddp, bool has_batch, bool *goes_on);
+/* In which bucket a parameter's gradient travels: the number of those that are sent before it; -1: in none. */
+WK_API int wk_ddp_bucket(const wk_ddp *ddp, const wk_tensor *parameter);
 /* Seconds of the last backward that its end waited for the exchange: what was not hidden. */
 WK_API double wk_ddp_exposed_seconds(const wk_ddp *ddp);
 

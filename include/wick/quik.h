@@ -23,6 +23,7 @@ extern "C" {
 
 typedef struct wk_quik_args {
     int nr, nodes, gpus;         /* this node's number, how many there are, cards of each */
+    int ranks;                   /* processes that wk_quik_traverse starts here; 0: one a card, or this one alone */
     int num_workers;             /* threads that fetch batches; 0 means 1 */
     bool find_unused_parameters; /* parameters that a loss does not reach are found anyway */
     int64_t epochs, bs;          /* the batch of one rank */
@@ -37,9 +38,9 @@ typedef struct wk_quik_args {
 } wk_quik_args;
 /* pytorch-quik's: 5 epochs, batches of 50,000, lr 1e-5, betas 0.9 and 0.99, eps 1e-8, mixed precision, all cards. */
 WK_API wk_quik_args wk_quik_defaults(void);
-/* -nr -n/--nodes -g/--gpus -nw/--num_workers -e/--epochs -bs/--bs -lr/--learning_rate -wd/--weight_decay --betas A,B
- * -eps -amp/--mixed_precision --no_mixed_precision --find_unused_parameters; argv[0] is the program.  Errors:
- * WK_CONFIG, naming the word. */
+/* -nr -n/--nodes -g/--gpus -r/--ranks -nw/--num_workers -e/--epochs -bs/--bs -lr/--learning_rate -wd/--weight_decay
+ * --betas A,B -eps -amp/--mixed_precision --no_mixed_precision --find_unused_parameters; argv[0] is the program.
+ * Errors: WK_CONFIG, naming the word. */
 WK_API wk_status wk_quik_parse(wk_quik_args *args, int argc, char **argv);
 
 /* BASE/data/[BERT_TYPE/][SOURCE/]TYPE[_LABELS][_eEPOCH]_DATE[_GPU].SUFFIX, its folders made; free with wk_free.
@@ -62,9 +63,15 @@ typedef struct wk_quik_world {
 } wk_quik_world;
 
 typedef wk_status (*wk_quik_function)(wk_quik_args *args, int gpu);
-/* fn(args, gpu) on this rank's card, or fn(args, -1) on the CPU where there is none.  Ranks are started by a launcher
- * (mpirun, wick run, wick agent), each of which comes here.  Errors: those of fn; WK_CONFIG (several cards are asked of
- * one process: the message says how to start ranks). */
+/* fn(args, gpu) on this rank's card, or fn(args, -1) on the CPU where there is none.
+ *
+ * Where several ranks are asked for (several cards, or args->ranks) and no launcher (mpirun, wick run, wick agent) has
+ * started any, this program is started that often by mpirun, with its own command line; fn is then called in those
+ * processes, and here the call returns when all have ended.  So what main does before the call each rank does too, and
+ * what it does after it each rank and this process.  If this process dies its ranks are ended.
+ *
+ * Errors: those of fn; WK_RANK_FAILED where ranks that were started here did not all end with exit code 0;
+ * WK_NOT_FOUND without mpirun; WK_CONFIG (several nodes are asked of one process). */
 WK_API wk_status wk_quik_traverse(wk_quik_function fn, wk_quik_args *args);
 
 typedef struct wk_quik_trek wk_quik_trek;

@@ -90,18 +90,25 @@ WK_API char *wk_tokenizer_decode(const wk_tokenizer *tokenizer, const int32_t *i
 
 /* ---- training ---- */
 
-typedef enum wk_tokenizer_kind { WK_TOKENIZER_BPE, WK_TOKENIZER_WORDPIECE } wk_tokenizer_kind;
+typedef enum wk_tokenizer_kind { WK_TOKENIZER_BPE, WK_TOKENIZER_WORDPIECE, WK_TOKENIZER_UNIGRAM } wk_tokenizer_kind;
 typedef struct wk_tokenizer_train_opts {
-    wk_tokenizer_kind kind;     /* BPE: on bytes, as GPT-2; WORDPIECE: as BERT */
-    int32_t size;               /* of the vocabulary; 0: 30000 */
+    wk_tokenizer_kind kind;     /* BPE: on bytes, as GPT-2; WORDPIECE: as BERT; UNIGRAM: as SentencePiece */
+    int32_t size;               /* of the vocabulary; 0: 30000, UNIGRAM: 8000 */
     int32_t least;              /* pairs that are rarer are not merged; 0: 0 */
     bool keep_case;             /* WORDPIECE: do not lower-case and strip accents */
     const char *const *special; /* tokens to begin with, ended by NULL; NULL: [PAD] [UNK] [CLS] [SEP] [MASK] for
                                    WORDPIECE, none for BPE */
+    /* Of UNIGRAM, as those of `tokenizers`' UnigramTrainer. */
+    const char *unknown;     /* the token of what is in no piece: put before the special ones unless it is one of them;
+                                NULL: <unk> */
+    double shrinking_factor; /* of the pieces so many are left by each cut; 0: 0.75 */
+    int32_t max_piece_length, n_sub_iterations, seed_size; /* characters of a piece, 0: 16; rounds of estimation between
+                                                              two cuts, 0: 2; pieces to begin with, 0: 1000000 */
 } wk_tokenizer_train_opts;
 /* Give `next` the file's or dataset's texts one after the other: it sets text and size and answers true until there are
  * no more.  Equal texts give equal tokenizers; BPE's merges are those that `tokenizers` learns (of WordPiece it leaves
- * the order of equally frequent pairs to chance).  NULL with an error pending. */
+ * the order of equally frequent pairs to chance, of Unigram that in which it adds).  Errors: NULL; WK_INVALID (options;
+ * a Unigram vocabulary smaller than the characters of the texts). */
 WK_API wk_tokenizer *wk_tokenizer_train(bool (*next)(void *context, const char **text, size_t *size), void *context,
                                         wk_tokenizer_train_opts opts);
 

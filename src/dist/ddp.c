@@ -1,61 +1,25 @@
 /* ddp.c: data-parallel training: gradients averaged over the ranks while backward runs.
  *
- * Gradients live in buckets: one block of memory each, in which every parameter's gradient is a view, filled in reverse
- * order of use.  When the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their
- * number whatever the order in which they fill, for every rank must call the same collectives in the same order.  What
- * is still empty when backward ends (a parameter that was not used) is sent as zeros.  Behind its gradients a bucket
- * has one number a parameter: 1 where this rank used it.  Where their mean is 0 no rank did, and the gradient is empty
- * again: weight decay and momentum then leave the parameter alone, as they do with one rank (and as PyTorch's
- * find_unused_parameters does).
+ * Gradients live in buckets (bucket.c): one block of memory each, in which every parameter's gradient is a view.  When
+ * the last gradient of a bucket is complete the bucket is sent; buckets go out in order of their number whatever the
+ * order in which they fill, for every rank must call the same collectives in the same order.  What is still empty when
+ * backward ends (a parameter that was not used) is sent as zeros.  Behind its gradients a bucket has one number a
+ * parameter: 1 where this rank used it.  Where their mean is 0 no rank did, and the gradient is empty again: weight
+ * decay and momentum then leave the parameter alone, as they do with one rank (and as PyTorch's find_unused_parameters
+ * does).
  *
- * With a half type to compress to, what goes out is the bucket's rounding, in memory of its own.
+ * With a half type to compress to, what goes out is the bucket's rounding, in memory of its own; with PowerSGD, thin
+ * matrices (power.c).
  */
 #define WK_NO_CALL_SITES
-#include "autograd/tape.h"
-#include "dist/group.h"
-#include "tensor/tensor.h"
-#include "wick/optim.h"
+#include "dist/ddp.h"
 
 #include <string.h>
-
-enum { ALIGNMENT = 64 };
-
-typedef struct bucket {
-    wk_tensor *whole; /* flat: gradients, each padded; then `count` numbers that say which are used */
-    int64_t used;     /* the first of those, in elements */
-    wk_tensor *marks; /* (count), on the CPU: those numbers, where they lie or as they are sent to a device */
-    wk_tensor *half;  /* what is sent in place of `whole`; NULL: `whole` itself is */
-    int first, count; /* of the parameters, in DDP's order */
-    int ready;
-    wk_work *work;
-} bucket;
-
-typedef struct slot {
-    wk_ddp *ddp;
-    wk_tensor *parameter;
-    int bucket;
-    bool ready;
-    wk_hook hook; /* on the parameter */
-} slot;
-
-struct wk_ddp {
-    wk_group *group;
-    wk_named_tensors all; /* parameters and buffers, but for those that are ignored */
-    slot *slots;          /* parameters in reverse order of registration */
-    int count;
-    bucket *buckets;
-    int bucket_count, next_to_send;
-    wk_storage *memory;      /* of the buckets, in a region; NULL: each has memory of its own */
-    const wk_region *region; /* the storage's own */
-    bool no_sync, started;
-    double exposed;
-    wk__backward_hook hook;
-};
 
 /* ---- sending ---- */
 
 /* The numbers behind a bucket on a device, in one copy there or back. */
-static wk_status copy_marks(const bucket *b, bool there) {
+static wk_status copy_marks(const wk__bucket *b, bool there) {
     const wk_tensor *whole = b->whole;
     if (!whole->device) return WK_OK;
     const size_t size = wk_dtype_size((wk_dtype)whole->dtype), bytes = (size_t)b->count * size;
@@ -81,16 +45,28 @@ static wk_status convert(wk_tensor *to, wk_tensor *from, double factor) {
     return status;
 }
 
-static wk_status send(const wk_ddp *d, bucket *b) {
+/* Gradients are each rank's own from here on: post-local SGD. */
+static bool is_local(const wk_ddp *d) {
+    return d->opts.local_after > 0 && d->exchanges >= d->opts.local_after;
+}
+
+static bool in_power_rounds(const wk_ddp *d) {
+    const int64_t start = d->opts.power_sgd.start_iter > 0 ? d->opts.power_sgd.start_iter : 1000;
+    return d->opts.compress == WK_DDP_POWER_SGD && d->exchanges >= start;
+}
+
+static wk_status send(wk_ddp *d, wk__bucket *b) {
+    if (in_power_rounds(d)) WK_TRY(wk__power_send(d, b));
+    if (b->in_power) return WK_OK;
     WK_TRY(copy_marks(b, true));
-    if (!b->half) return wk__group_all_reduce_in(d->group, d->region, b->whole, WK_REDUCE_MEAN, &b->work);
+    if (!b->half) return wk__group_all_reduce_in(d->group, d->layout.region, b->whole, WK_REDUCE_MEAN, &b->work);
     WK_TRY(convert(b->half, b->whole, 1.0 / wk_group_size(d->group))); /* before the sum: it might overflow */
     return wk_all_reduce(d->group, b->half, WK_REDUCE_SUM, &b->work);
 }
 
 static void send_full_buckets(wk_ddp *d) {
-    while (d->next_to_send < d->bucket_count) {
-        bucket *b = &d->buckets[d->next_to_send];
+    while (d->next_to_send < d->layout.count) {
+        wk__bucket *b = &d->layout.buckets[d->next_to_send];
         if (b->ready < b->count || send(d, b) != WK_OK) return;
         d->next_to_send++;
     }
@@ -108,18 +84,23 @@ static double element(const wk_tensor *flat, int64_t at) {
 }
 
 static void on_ready(void *context, wk_tensor *parameter) {
-    slot *s = context;
+    wk__slot *s = context;
     wk_ddp *d = s->ddp;
-    bucket *b = &d->buckets[s->bucket];
-    if (d->no_sync || s->ready) return;
+    wk__bucket *b = &d->layout.buckets[s->bucket];
+    if (d->no_sync || s->ready || is_local(d)) return;
     bool is_used = wk_gradient(parameter) != NULL;
     if (!is_used) {
         const wk_tensor *gradient = wk__leaf_gradient_for_writing(parameter);
         (void)wk__fill_dense(gradient, 0);
         wk__storage_changed(gradient->storage, NULL);
     }
-    set_element(b->marks, (s - d->slots) - b->first, is_used);
     s->ready = true;
+    s->used = is_used;
+    if (!d->settled) { /* nothing is sent before it is known where it lies */
+        d->arrived[d->arrived_count++] = (int)(s - d->slots);
+        return;
+    }
+    set_element(b->marks, s->place - b->first, is_used);
     b->ready++;
     wk__group_advance(d->group);
     send_full_buckets(d);
@@ -127,37 +108,84 @@ static void on_ready(void *context, wk_tensor *parameter) {
 
 /* ---- the end of a backward ---- */
 
-/* The bucket has arrived: gradients that some rank has are there on all. */
-static void take_in(const wk_ddp *d, const bucket *b) {
-    if (b->half && convert(b->whole, b->half, 1) != WK_OK) return;
-    if (copy_marks(b, false) != WK_OK) return;
-    for (int i = 0; i < b->count; i++) d->slots[b->first + i].parameter->leaf->empty = element(b->marks, i) == 0;
+/* Gradients that some rank has are there on all. */
+static void take_marks(const wk_ddp *d, const wk__bucket *b) {
+    for (int i = 0; i < b->count; i++)
+        d->slots[d->order[b->first + i]].parameter->leaf->empty = element(b->marks, i) == 0;
+}
+
+/* The bucket has arrived, or its first sum. */
+static wk_status take_in(wk_ddp *d, wk__bucket *b) {
+    wk_work *work = b->work;
+    b->work = NULL;
+    WK_TRY(wk_work_wait(work));
+    if (b->in_power) return wk__power_turn(d, b);
+    if (b->half) WK_TRY(convert(b->whole, b->half, 1));
+    WK_TRY(copy_marks(b, false));
+    take_marks(d, b);
+    return WK_OK;
+}
+
+/* And its second. */
+static wk_status take_power(const wk_ddp *d, wk__bucket *b) {
+    wk_work *work = b->work;
+    b->work = NULL;
+    b->in_power = false;
+    WK_TRY(wk_work_wait(work));
+    WK_TRY(wk__power_take(d, b));
+    take_marks(d, b);
+    return WK_OK;
 }
 
 static void begin_next(wk_ddp *d) {
     for (int i = 0; i < d->count; i++) d->slots[i].ready = false;
-    for (int i = 0; i < d->bucket_count; i++) d->buckets[i].ready = 0;
+    for (int i = 0; i < d->layout.count; i++) d->layout.buckets[i].ready = 0;
     d->next_to_send = 0;
+}
+
+static void fail_all(const wk_ddp *d) {
+    char reason[700];
+    (void)snprintf(reason, sizeof reason, "its step failed: %s", wk_message());
+    wk_group_abort(d->group, reason);
+}
+
+/* All gradients are there, and none was sent: agree on where they lie, and send them. */
+static void send_all(wk_ddp *d, bool had_batch) {
+    if (wk__layout_settle(d, had_batch) != WK_OK) {
+        fail_all(d);
+        return;
+    }
+    for (int i = 0; i < d->count; i++) {
+        wk__bucket *b = &d->layout.buckets[d->slots[i].bucket];
+        set_element(b->marks, d->slots[i].place - b->first, d->slots[i].used);
+        b->ready++;
+    }
+    send_full_buckets(d);
 }
 
 static void on_backward_end(void *context, wk_status status) {
     wk_ddp *d = context;
     if (status != WK_OK) {
-        char reason[700];
-        (void)snprintf(reason, sizeof reason, "its step failed: %s", wk_message());
-        wk_group_abort(d->group, reason);
+        fail_all(d);
         return;
     }
     if (d->no_sync) return;
+    if (is_local(d)) {
+        d->exchanges++;
+        return;
+    }
+    const bool had_batch = d->arrived_count > 0;
     for (int i = 0; i < d->count; i++)
         if (!d->slots[i].ready) on_ready(&d->slots[i], d->slots[i].parameter);
+    if (!d->settled) send_all(d, had_batch);
     double before = wk_now();
-    for (int i = 0; i < d->bucket_count; i++) {
-        bucket *b = &d->buckets[i];
-        if (b->work && wk_work_wait(b->work) == WK_OK) take_in(d, b);
-        b->work = NULL;
-    }
+    wk_status arrived = WK_OK;
+    for (int i = 0; i < d->layout.count; i++)
+        if (d->layout.buckets[i].work && arrived == WK_OK) arrived = take_in(d, &d->layout.buckets[i]);
+    for (int i = 0; i < d->layout.count; i++)
+        if (d->layout.buckets[i].in_power && arrived == WK_OK) arrived = take_power(d, &d->layout.buckets[i]);
     d->exposed = wk_now() - before;
+    d->exchanges++;
     begin_next(d);
 }
 
@@ -211,106 +239,21 @@ static wk_status copy_from_first(wk_group *g, wk_named_tensors all) {
     return WK_OK;
 }
 
-static size_t padded_bytes(const wk_tensor *t) {
-    size_t bytes = (size_t)t->count * wk_dtype_size((wk_dtype)t->dtype);
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-/* Cut the reversed list into buckets: one closes when it has reached its limit, or where the dtype changes. */
-static void assign(wk_ddp *d, wk_ddp_opts opts) {
-    size_t first_limit = opts.first_bucket_bytes > 0 ? (size_t)opts.first_bucket_bytes : (size_t)1 << 20;
-    size_t limit = opts.bucket_bytes > 0 ? (size_t)opts.bucket_bytes : (size_t)25 << 20, bytes = 0;
-    for (int i = 0; i < d->count; i++) {
-        bool opens = i == 0 || bytes >= (d->bucket_count == 1 ? first_limit : limit)
-                     || d->slots[i].parameter->dtype != d->slots[i - 1].parameter->dtype;
-        if (opens) {
-            d->buckets[d->bucket_count++].first = i;
-            bytes = 0;
-        }
-        d->slots[i].bucket = d->bucket_count - 1;
-        d->buckets[d->bucket_count - 1].count++;
-        bytes += padded_bytes(d->slots[i].parameter);
-    }
-}
-
-/* How large the bucket is, with the numbers behind it. */
-static size_t measure(bucket *b, const slot *slots) {
-    size_t bytes = 0, size = wk_dtype_size((wk_dtype)slots[b->first].parameter->dtype);
-    for (int i = b->first; i < b->first + b->count; i++) bytes += padded_bytes(slots[i].parameter);
-    b->used = (int64_t)(bytes / size);
-    bytes += (size_t)b->count * size;
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-static void release_region(void *region, void *memory) {
-    (void)memory;
-    wk__region_release(region);
-    wk_free(region);
-}
-
-/* Memory in which the ranks of a host sum each other's buckets, where there can be any. */
-static wk_status share_memory(wk_ddp *d, size_t bytes) {
-    wk_region *region = wk_alloc(sizeof *region);
-    if (!region) return WK_NO_MEMORY;
-    wk_status status = wk__group_share(d->group, bytes, region);
-    if (status == WK_OK && region->memory) {
-        d->memory = wk__storage_of_memory(region->memory + region->bytes * (size_t)region->part, region->bytes,
-                                          release_region, region);
-        if (d->memory) {
-            d->region = region;
-            return WK_OK;
-        }
-        status = wk_error_code();
-    }
-    release_region(region, NULL);
-    return status;
-}
-
-static wk_status lay_out(const wk_ddp *d, bucket *b, size_t place, int compress) {
-    wk_dtype dtype = (wk_dtype)d->slots[b->first].parameter->dtype;
-    wk_dims dims = WK_DIMS(b->used + b->count);
-    const int device = d->slots[b->first].parameter->device;
-    b->whole = d->memory ? wk__kept_on(d->memory, place, dtype, dims) : wk__kept_zeros_on(device, dtype, dims);
-    if (!b->whole) return wk_error_code();
-    b->marks = device
-                   ? wk_kept_zeros(dtype, WK_DIMS(b->count))
-                   : wk__kept_on(b->whole->storage, (size_t)b->used * wk_dtype_size(dtype), dtype, WK_DIMS(b->count));
-    if (compress != WK_DDP_PLAIN) b->half = wk__kept_zeros_on(device, compress == WK_DDP_FP16 ? WK_F16 : WK_BF16, dims);
-    if (!b->marks || (compress != WK_DDP_PLAIN && !b->half)) return wk_error_code();
-    size_t at = 0;
-    for (int i = b->first; i < b->first + b->count; i++) {
-        wk_tensor *p = d->slots[i].parameter, *view = wk__kept_on(b->whole->storage, at, dtype, wk_dims_get(p));
-        if (!view) return wk_error_code();
-        wk__leaf_place_gradient(p, view);
-        at += padded_bytes(p);
-    }
-    return WK_OK;
-}
-
-static wk_status make_buckets(wk_ddp *d, wk_ddp_opts opts) {
-    size_t bytes = 0, place = 0;
-    assign(d, opts);
-    for (int i = 0; i < d->bucket_count; i++) bytes += measure(&d->buckets[i], d->slots);
-    if (!d->slots[0].parameter->device && opts.compress == WK_DDP_PLAIN) WK_TRY(share_memory(d, bytes));
-    for (int i = 0; i < d->bucket_count; i++) {
-        WK_TRY(lay_out(d, &d->buckets[i], place, opts.compress));
-        place += measure(&d->buckets[i], d->slots);
-    }
-    return WK_OK;
-}
-
 /* What is not ignored: state, and the parameters among it, last first. */
 static wk_status choose(wk_ddp *d, wk_module *module, const char *ignored) {
     wk_named_tensors all = wk_state(module);
     d->all = ignored ? wk_named_matching(all, ignored, true) : wk_named_matching(all, "", false);
     if (!d->all.tensor) return wk_error_code();
     d->slots = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->slots);
-    d->buckets = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->buckets);
-    if (!d->slots || !d->buckets) return WK_NO_MEMORY;
+    d->order = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->order);
+    d->arrived = wk_alloc(((size_t)d->all.count + 1) * sizeof *d->arrived);
+    if (!d->slots || !d->order || !d->arrived) return WK_NO_MEMORY;
     wk_named_tensors parameters = wk_named_matching(wk_parameters(module), ignored ? ignored : "", ignored != NULL);
     if (!parameters.tensor) return wk_error_code();
-    for (int i = parameters.count - 1; i >= 0; i--)
-        d->slots[d->count++] = (slot){ .ddp = d, .parameter = parameters.tensor[i] };
+    for (int i = parameters.count - 1; i >= 0; i--) {
+        d->order[d->count] = d->count;
+        d->slots[d->count++] = (wk__slot){ .ddp = d, .parameter = parameters.tensor[i] };
+    }
     wk_status status = check_dtypes(parameters);
     for (int i = 1; i < parameters.count && status == WK_OK; i++)
         if (parameters.tensor[i]->device != parameters.tensor[0]->device)
@@ -326,18 +269,36 @@ static wk_status choose(wk_ddp *d, wk_module *module, const char *ignored) {
     return status;
 }
 
+static wk_status check_opts(const wk_ddp_opts *o) {
+    const wk_power_sgd_opts *p = &o->power_sgd;
+    if (o->compress < WK_DDP_PLAIN || o->compress > WK_DDP_POWER_SGD)
+        return wk_fail(WK_INVALID, "ddp: compress is %d, expected one of wk_ddp_compression", o->compress);
+    if (p->rank < 0 || p->start_iter < 0 || !(p->min_compression_rate >= 0) || !(p->orthogonalization_epsilon >= 0))
+        return wk_fail(
+            WK_INVALID,
+            "ddp: power_sgd has rank %d, start_iter %lld, min_compression_rate %g, orthogonalization_epsilon "
+            "%g: expected 0 or more",
+            p->rank, (long long)p->start_iter, p->min_compression_rate, p->orthogonalization_epsilon);
+    if (o->local_after < 0 || o->local_period < 0)
+        return wk_fail(WK_INVALID, "ddp: local_after is %lld and local_period %lld, expected 0 or more",
+                       (long long)o->local_after, (long long)o->local_period);
+    return WK_OK;
+}
+
 wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     if (wk_failed()) return NULL;
     if (!group || !module) return wk_fail_null(WK_INVALID, "ddp: a group and a module with parameters are needed");
-    if (opts.compress < WK_DDP_PLAIN || opts.compress > WK_DDP_BF16)
-        return wk_fail_null(WK_INVALID, "ddp: compress is %d, expected one of wk_ddp_compression", opts.compress);
+    if (check_opts(&opts) != WK_OK) return NULL;
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;
+    d->opts = opts;
+    wk_generator_seed(&d->power_seeds, opts.power_sgd.random_seed);
+    d->settled = opts.keep_order || wk_group_size(group) == 1;
     wk_status status = choose(d, module, opts.ignored);
     if (status == WK_OK) status = check_replicas(group, d->all);
     if (status == WK_OK) status = copy_from_first(group, d->all);
-    if (status == WK_OK) status = make_buckets(d, opts);
+    if (status == WK_OK) status = wk__layout_make(d);
     for (int i = 0; status == WK_OK && i < d->count; i++)
         if (!(d->slots[i].hook = wk_on_gradient_ready(d->slots[i].parameter, on_ready, &d->slots[i])))
             status = wk_error_code();
@@ -355,15 +316,10 @@ void wk_ddp_destroy(wk_ddp *d) {
     if (!d) return;
     if (d->started) wk__backward_hook_remove(&d->hook);
     for (int i = 0; d->slots && i < d->count; i++) wk_unhook(d->slots[i].parameter, d->slots[i].hook);
-    for (int i = 0; d->buckets && i < d->bucket_count; i++) {
-        (void)wk_work_wait(d->buckets[i].work);
-        wk_release(d->buckets[i].half);
-        wk_release(d->buckets[i].marks);
-        wk_release(d->buckets[i].whole);
-    }
-    wk__storage_drop(d->memory);
+    wk__layout_free(&d->layout);
     wk_named_free(d->all);
-    wk_free(d->buckets);
+    wk_free(d->arrived);
+    wk_free(d->order);
     wk_free(d->slots);
     wk_free(d);
 }
@@ -393,6 +349,31 @@ wk_status wk_ddp_join(wk_ddp *d, bool has_batch, bool *goes_on) {
 
 void wk_ddp_no_sync(wk_ddp *d, bool no_sync) {
     if (d) d->no_sync = no_sync;
+}
+
+/* PyTorch's PeriodicModelAverager: the first time after the warm-up's last step, then each `local_period` steps. */
+wk_status wk_ddp_stepped(wk_ddp *d) {
+    if (wk_failed()) return WK_PENDING;
+    if (!d || d->opts.local_after == 0) return WK_OK;
+    const int64_t period = d->opts.local_period > 0 ? d->opts.local_period : 4,
+                  local = d->steps++ - d->opts.local_after;
+    if (local < 0 || local % period != 0) return WK_OK;
+    wk_work **works = wk_alloc((size_t)d->count * sizeof *works);
+    wk_status status = works ? WK_OK : wk_error_code();
+    for (int i = 0; i < d->count && status == WK_OK; i++)
+        status = wk_all_reduce(d->group, d->slots[i].parameter, WK_REDUCE_MEAN, &works[i]);
+    for (int i = 0; works && i < d->count; i++) {
+        const wk_status one = wk_work_wait(works[i]);
+        if (status == WK_OK) status = one;
+    }
+    wk_free(works);
+    return status;
+}
+
+int wk_ddp_bucket(const wk_ddp *d, const wk_tensor *parameter) {
+    for (int i = 0; d && i < d->count; i++)
+        if (d->slots[i].parameter == parameter) return d->slots[i].bucket;
+    return -1;
 }
 
 double wk_ddp_exposed_seconds(const wk_ddp *d) {

@@ -77,6 +77,7 @@ typedef struct wk__program { /* one role, ready to run; per replica because of $
 typedef struct wk__request_role {
     const char *name;
     int replicas, first_rank, max_retries;
+    int least;                /* replicas with which the app goes on: min_replicas, or all of them */
     const char *directory;    /* to run in, "" for the request's */
     const wk_pair *workspace; /* what to copy there first; not kept in the file */
     size_t workspace_count;
@@ -136,9 +137,21 @@ WK_API const char *wk__hostfile_first(const char *text, size_t *size);
         "log_dir", WK_RUNOPT_STRING, NULL, false,                                                      \
             "copy the logs there when the app has ended: a folder or a URL; LOG_DIR/APP_ID/ROLE/K/…" \
     }
+/* The same where no supervisor stands beside the app. */
+#define WK__LOG_DIR_OF_CLUSTER                                                                                      \
+    {                                                                                                               \
+        "log_dir", WK_RUNOPT_STRING, NULL, false,                                                                   \
+            "with --wait: copy the logs there when the app has ended: a folder or a URL; LOG_DIR/APP_ID/ROLE/K/…" \
+    }
 wk_status wk__request_keep_logs(wk_request *request, const wk_cfg *cfg);
 /* Do it, and write status.json beside them as the last file (keep.c). */
 wk_status wk__logs_keep(const wk_request *request, wk_app_state state, const char *message);
+/* The same of an app without a supervisor, by whoever has seen its end, through its scheduler's own streams (kept.c):
+ * LOG_DIR/APP_ID/ROLE/K/{stdout,stderr}.log, all attempts in one, error.json, and last status.json. */
+wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, const char *log_dir);
+/* What lies at LOG_DIR/APP_ID: roles and how many replicas each has; one replica's log, all attempts in turn. */
+wk_app_status *wk__kept_describe(const char *url);
+wk_log_stream *wk__kept_log_open(const char *url, const char *role, int replica, wk_log_kind kind);
 /* Make the copies of workspaces that it runs in. */
 wk_status wk__request_copy_workspaces(const wk_request *request);
 /* Fields separated by NUL: an argument holds any other byte. */
@@ -252,6 +265,7 @@ typedef struct wk__log_filter {
     bool colour;          /* of the replicas' names */
     bool times;           /* before each line, and lines in the order of time where all are there */
     double since, until;  /* seconds since 1970, 0: no limit */
+    const char *log_dir;  /* read what was kept there; NULL: ask the scheduler */
 } wk__log_filter;
 /* Follow the logs of an app until it ends, or print what is there. */
 wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, bool follow, int descriptor,

@@ -7,7 +7,7 @@
 static const char help[] =
     "usage: wick tokenize FILE [TEXT [PAIR]]    the tokens of a text, else of each line of the standard input\n"
     "       wick tokenize FILE --decode ID...   the text of tokens\n"
-    "       wick tokenize --train bpe|wordpiece --size N --save FILE TEXT-FILE...\n"
+    "       wick tokenize --train bpe|wordpiece|unigram --size N --save FILE TEXT-FILE...\n"
     "\n"
     "FILE is a tokenizer.json, a vocab.txt, or a folder with one of them or with GPT-2's older files.\n"
     "  --ids       numbers alone, a line for each text\n"
@@ -51,8 +51,9 @@ static bool read_options(int argc, char **argv, options *o) {
         else
             o->words[o->count++] = word;
     }
-    if (o->train && strcmp(o->train, "bpe") != 0 && strcmp(o->train, "wordpiece") != 0)
-        return usage("--train: expected bpe or wordpiece, got", o->train), false;
+    if (o->train && strcmp(o->train, "bpe") != 0 && strcmp(o->train, "wordpiece") != 0
+        && strcmp(o->train, "unigram") != 0)
+        return usage("--train: expected bpe, wordpiece or unigram, got", o->train), false;
     if (o->train && !o->save) return usage("--train: where to? --save FILE", ""), false;
     if (o->count == 0) return usage(o->train ? "which texts?" : "which tokenizer?", ""), false;
     if (!o->train && !o->decode && o->count > 3) return usage("one text too many", o->words[3]), false;
@@ -137,10 +138,10 @@ static bool next_line(void *context, const char **text, size_t *size) {
 
 static wk_tokenizer *train(const options *o) {
     lines l = { .options = o };
-    wk_tokenizer *t = wk_tokenizer_train(
-        next_line, &l,
-        (wk_tokenizer_train_opts){ .kind = strcmp(o->train, "bpe") == 0 ? WK_TOKENIZER_BPE : WK_TOKENIZER_WORDPIECE,
-                                   .size = o->size });
+    const wk_tokenizer_kind kind = strcmp(o->train, "bpe") == 0       ? WK_TOKENIZER_BPE
+                                   : strcmp(o->train, "unigram") == 0 ? WK_TOKENIZER_UNIGRAM
+                                                                      : WK_TOKENIZER_WORDPIECE;
+    wk_tokenizer *t = wk_tokenizer_train(next_line, &l, (wk_tokenizer_train_opts){ .kind = kind, .size = o->size });
     if (l.open) (void)fclose(l.open);
     free(l.line);
     return t;

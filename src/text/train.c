@@ -3,8 +3,9 @@
  * The most frequent pair of neighbours becomes a token, and of equally frequent ones that of the smaller numbers; then
  * the counts of the pairs around it change, and so on until the vocabulary is full.  A heap holds the pairs; a count in
  * it may be stale, which shows when it comes out.  WordPiece is the same with "##" before all characters but the first.
+ * Unigram is learned of the same counts, in files of its own.
  */
-#include "text.h"
+#include "train.h"
 
 #include <stdlib.h>
 
@@ -31,18 +32,14 @@ typedef struct learner {
     wk__normaliser *normaliser;
     wk__splitter *splitter;
     wk__work *work;
-    struct { /* words met, by their bytes */
-        wk_text bytes;
-        uint32_t *begin, *table;
-        int64_t *counts;
-        uint32_t count, room, slots;
-    } met;
+    wk__met met;
     word *words;
     int32_t *symbols;
     pair *pairs; /* by hash */
     uint32_t pair_count, pair_slots;
     entry *heap;
     uint32_t heap_count, heap_room;
+    json_t *normal, *split; /* as the file has them; NULL: none */
     json_t *vocab, *merges;
     const char **tokens; /* by number: keys of vocab */
     int32_t size, room;
@@ -399,26 +396,67 @@ static wk_status learn(learner *l) {
 
 /* ---- the whole ---- */
 
+/* How a text becomes words. */
+static wk_status choose_parts(learner *l) {
+    switch (l->opts.kind) {
+    case WK_TOKENIZER_BPE: l->split = json_pack("{s:s, s:b}", "type", "ByteLevel", "add_prefix_space", 0); break;
+    case WK_TOKENIZER_WORDPIECE:
+        l->normal = json_pack("{s:s, s:b}", "type", "BertNormalizer", "lowercase", (int)!l->opts.keep_case);
+        l->split = json_pack("{s:s}", "type", "BertPreTokenizer");
+        break;
+    case WK_TOKENIZER_UNIGRAM: /* as `tokenizers` makes a SentencePieceUnigramTokenizer */
+        l->normal = json_pack("{s:s, s:[{s:s}, {s:s}, {s:s, s:{s:s}, s:s}]}", "type", "Sequence", "normalizers", "type",
+                              "Nmt", "type", "NFKC", "type", "Replace", "pattern", "Regex", " {2,}", "content", " ");
+        l->split = json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", "\xe2\x96\x81",
+                             "prepend_scheme", "always", "split", 1);
+        break;
+    }
+    if (!l->split || (l->opts.kind != WK_TOKENIZER_BPE && !l->normal))
+        return wk_fail(WK_NO_MEMORY, "no memory to train a tokenizer");
+    l->normaliser = wk__normaliser_make(l->normal);
+    l->splitter = wk__splitter_make(l->split);
+    return wk_error_code();
+}
+
 static wk_status prepare(learner *l) {
     static const char *const bert[] = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", NULL };
-    bool bytes = l->opts.kind == WK_TOKENIZER_BPE;
-    const char *const *special = l->opts.special ? l->opts.special : bytes ? bert + WK_COUNT(bert) - 1 : bert;
+    static const char *const none[] = { NULL };
+    if (!l->opts.special) l->opts.special = l->opts.kind == WK_TOKENIZER_WORDPIECE ? bert : none;
     l->vocab = json_object();
     l->merges = json_array();
     l->work = wk_alloc(sizeof *l->work);
-    json_t *normal =
-        bytes ? NULL : json_pack("{s:s, s:b}", "type", "BertNormalizer", "lowercase", (int)!l->opts.keep_case);
-    json_t *split = json_pack("{s:s, s:b}", "type", bytes ? "ByteLevel" : "BertPreTokenizer", "add_prefix_space", 0);
-    if (l->vocab && l->merges && l->work && split && (bytes || normal)) {
-        l->normaliser = wk__normaliser_make(normal);
-        l->splitter = wk__splitter_make(split);
-        for (; *special && !wk_failed(); special++) (void)token(l, *special);
-    } else {
-        (void)wk_fail(WK_NO_MEMORY, "no memory to train a tokenizer");
-    }
-    json_decref(normal);
-    json_decref(split);
+    if (!l->vocab || !l->merges || !l->work) return wk_fail(WK_NO_MEMORY, "no memory to train a tokenizer");
+    WK_TRY(choose_parts(l));
+    if (l->opts.kind == WK_TOKENIZER_UNIGRAM) return WK_OK;
+    for (const char *const *special = l->opts.special; *special && !wk_failed(); special++) (void)token(l, *special);
     return wk_error_code();
+}
+
+/* Special tokens are the first of the vocabulary, and added ones. */
+static json_t *unigram_result(learner *l) {
+    json_t *model = wk__unigram_learn(&l->met, l->opts);
+    if (!model) return NULL;
+    json_t *added = json_array(), *ids = json_object(), *vocab = json_object_get(model, "vocab");
+    const char *unknown = json_string_value(
+        json_array_get(json_array_get(vocab, (size_t)json_integer_value(json_object_get(model, "unk_id"))), 0));
+    bool fits = added && ids;
+    for (size_t i = 0;
+         fits && json_number_value(json_array_get(json_array_get(vocab, i), 1)) == 0 && i < json_array_size(vocab); i++)
+        fits = json_object_set_new(ids, json_string_value(json_array_get(json_array_get(vocab, i), 0)),
+                                   json_integer((json_int_t)i))
+               == 0;
+    if (fits) wk__add_special(added, ids, unknown, false);
+    for (const char *const *s = l->opts.special; fits && *s; s++)
+        if (strcmp(*s, unknown) != 0) wk__add_special(added, ids, *s, false);
+    json_t *root = fits ? json_pack("{s:s, s:n, s:n, s:O, s:O, s:O, s:n, s:O, s:O}", "version", "1.0", "truncation",
+                                    "padding", "added_tokens", added, "normalizer", l->normal, "pre_tokenizer",
+                                    l->split, "post_processor", "decoder", l->split, "model", model)
+                        : NULL;
+    json_decref(ids);
+    json_decref(added);
+    json_decref(model);
+    if (!root) (void)wk_fail(WK_NO_MEMORY, "no memory for a tokenizer");
+    return root;
 }
 
 /* As a file: special tokens are added ones. */
@@ -434,10 +472,37 @@ static json_t *result(learner *l) {
     } else {
         root = wk__bert_json(vocab, config);
     }
-    for (const char *const *s = l->opts.special; root && s && *s; s++)
+    for (const char *const *s = l->opts.special; root && *s; s++)
         wk__add_special(json_object_get(root, "added_tokens"), vocab, *s, false);
     json_decref(config);
     return root;
+}
+
+/* The words are counted. */
+static json_t *learn_file(learner *l) {
+    if (l->opts.kind == WK_TOKENIZER_UNIGRAM) return unigram_result(l);
+    wk_status status = l->opts.kind == WK_TOKENIZER_BPE ? byte_alphabet(l) : word_alphabet(l);
+    if (status == WK_OK) status = spell(l);
+    if (status == WK_OK) status = learn(l);
+    return status == WK_OK ? result(l) : NULL;
+}
+
+static wk_status check(const wk_tokenizer_train_opts *o) {
+    if (o->size < 0 || o->least < 0)
+        return wk_fail(WK_INVALID, "wk_tokenizer_train: size %d, least %d, expected 0 or more", o->size, o->least);
+    if (o->kind < WK_TOKENIZER_BPE || o->kind > WK_TOKENIZER_UNIGRAM)
+        return wk_fail(WK_INVALID, "wk_tokenizer_train: kind is %d, expected one of wk_tokenizer_kind", (int)o->kind);
+    if (!(o->shrinking_factor >= 0 && o->shrinking_factor < 1))
+        return wk_fail(WK_INVALID, "wk_tokenizer_train: shrinking_factor is %g, expected more than 0 and less than 1",
+                       o->shrinking_factor);
+    if (o->max_piece_length < 0 || o->max_piece_length > WK__LONGEST_PIECE || o->n_sub_iterations < 0
+        || o->seed_size < 0)
+        return wk_fail(
+            WK_INVALID,
+            "wk_tokenizer_train: max_piece_length %d, n_sub_iterations %d, seed_size %d, expected 0 or more, "
+            "and pieces of at most %d characters",
+            o->max_piece_length, o->n_sub_iterations, o->seed_size, WK__LONGEST_PIECE);
+    return WK_OK;
 }
 
 static void learner_free(learner *l) {
@@ -451,6 +516,8 @@ static void learner_free(learner *l) {
     wk_free(l->met.table);
     wk_free(l->met.counts);
     wk_free(l->tokens);
+    json_decref(l->normal);
+    json_decref(l->split);
     json_decref(l->vocab);
     json_decref(l->merges);
     if (l->work) wk__work_free(l->work);
@@ -465,17 +532,12 @@ wk_tokenizer *wk_tokenizer_train(bool (*next)(void *context, const char **text, 
     size_t size = 0;
     json_t *root = NULL;
     if (wk_failed()) return NULL;
-    if (opts.size < 0 || opts.least < 0)
-        return wk_fail_null(WK_INVALID, "wk_tokenizer_train: size %d, least %d, expected 0 or more", opts.size,
-                            opts.least);
+    if (check(&opts) != WK_OK) return NULL;
     wk_status status = prepare(&l);
     for (int64_t n = 0; status == WK_OK && next(context, &text, &size); n++)
         if ((status = count_text(&l, text, size)) != WK_OK) wk_error_prefix("text %lld", (long long)n);
     if (status == WK_OK && wk_failed()) status = wk_error_code(); /* next met one */
-    if (status == WK_OK) status = opts.kind == WK_TOKENIZER_BPE ? byte_alphabet(&l) : word_alphabet(&l);
-    if (status == WK_OK) status = spell(&l);
-    if (status == WK_OK) status = learn(&l);
-    if (status == WK_OK) root = result(&l);
+    if (status == WK_OK) root = learn_file(&l);
     learner_free(&l);
     return root ? wk__tokenizer_make(root) : NULL;
 }

@@ -233,6 +233,7 @@ wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bo
     if (status == WK_OK) status = in_scope(t, batch, first, last, loss);
     if (status == WK_OK) status = wk_step_end();
     wk_scope_end(scope);
+    if (status == WK_OK && t->stepped) status = wk_ddp_stepped(t->ddp);
     t->batch = NULL;
     if (kept && t->skips_window) t->train_sums = *kept;
     wk_free(kept);

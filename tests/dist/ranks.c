@@ -208,6 +208,17 @@ Test(ranks, parameters_used_twice_by_one_rank_and_by_none) {
     compare("branch", "branch");
 }
 
+Test(ranks, buckets_follow_the_order_of_arrival) {
+    compare("reorder", "reorder");
+    compare("keep_order", "keep_order");
+    wishes[0] = "WICK_COMM=ring";
+    compare_ranks("3", "reorder", "reorder");
+}
+
+Test(ranks, buckets_follow_rank_0_where_orders_differ) {
+    expect_success("2", "disagree");
+}
+
 Test(ranks, half_types_are_summed) {
     expect_success("2", "halves");
     wishes[0] = "WICK_COMM=ring";
@@ -217,6 +228,46 @@ Test(ranks, half_types_are_summed) {
 Test(ranks, gradients_travel_in_half_types) {
     expect_success("2", "fp16");
     expect_success("2", "bf16");
+}
+
+/* The line of a case: its name, and the weights one behind the other. */
+static void expect_weights(const char *line, const char *stem) {
+    char path[2][700], name[64];
+    int used = 0, count = 0;
+    cr_assert_eq(sscanf(line, "%63s%n", name, &used), 1);
+    for (int rank = 0; rank < 2; rank++) (void)snprintf(path[rank], sizeof path[0], "%s.%s.%d", stem, name, rank);
+    cr_expect(same_bytes(path[0], path[1]), "%s: the replicas differ", name);
+    wk_scope scope = wk_scope_begin();
+    wk_safetensors *found = wk_safetensors_open(path[0]);
+    cr_assert_not_null(found, "%s", wk_message());
+    static const char *const names[] = { "0.weight", "0.bias", "2.weight", "2.bias" };
+    char *at = (char *)(uintptr_t)line + used;
+    double largest = 0;
+    for (int i = 0; i < 4; i++) {
+        wk_tensor *t = wk_safetensors_get(found, names[i]);
+        cr_assert_not_null(t, "%s", wk_message());
+        for (int64_t k = 0; k < wk_count(t); k++, count++) largest = fmax(largest, fabs(strtod(at, &at) - wk_at(t, k)));
+    }
+    cr_expect_eq(count, 114);
+    cr_expect_eq(*at, '\n', "%s: PyTorch has as many", name);
+    cr_expect_lt(largest, 2e-5, "%s: PyTorch's weights are %g away", name, largest);
+    wk_safetensors_close(found);
+    wk_scope_end(scope);
+}
+
+/* PowerSGD and post-local SGD: the weights that PyTorch's hooks give, and the same bits on each rank. */
+Test(ranks, communication_hooks_are_those_of_pytorch) {
+    expect_success("2", "hooks");
+    char *golden = read_bytes(WICK_SOURCE_DIR "/tests/golden/power_sgd.txt", NULL);
+    cr_assert_not_null(golden);
+    int lines = 0;
+    for (const char *line = golden; *line; line = strchr(line, '\n') + 1, lines++) expect_weights(line, file);
+    cr_expect_eq(lines, 6);
+    free(golden);
+}
+
+Test(ranks, gradients_of_zero_stay_zero_with_power_sgd) {
+    expect_success("2", "hooks_of_nothing");
 }
 
 Test(ranks, ignored_parameters_are_each_ranks_own) {

@@ -3,7 +3,7 @@
     python tests/golden/text_tokenizers.py            # writes tests/golden/text/*
     python tests/golden/text_tokenizers.py FILE.json  # FILE, as the test writes it, opens and encodes
 
-tokenizers 0.23.  The tokenizers are trained here, on the texts themselves, so they are small and know hostile characters.
+learned.json is another script's (unigram_train.py).  tokenizers 0.23.  The tokenizers are trained here, on the texts themselves, so they are small and know hostile characters.
 Offsets are those of bytes.  Two differ by intent, and are left out (null): marks that a normal form puts in another
 order keep the place they come from, and what Replace puts in comes from all that it replaces.
 """

@@ -95,6 +95,41 @@ Test(files_users, logs_are_kept) {
     serves(name, "err\n");
     (void)snprintf(name, sizeof name, "logs/%s/status.json", id);
     serves(name, "\"state\": \"SUCCEEDED\"");
+    /* They are read where they lie, whatever became of the app: all attempts in turn. */
+    outcome gone = WICK("delete", handle_of(&o));
+    forget(&gone);
+    outcome log = WICK("log", "--log-dir", at(BASE, "logs"), "--streams", "stdout", handle_of(&o));
+    cr_expect_str_eq(log.out, "sh/0 out 0 0\nsh/0 out 0 1\nsh/1 out 1 0\nsh/1 out 1 1\n");
+    forget(&log);
+    log = WICK("log", "--log-dir", at(BASE, "elsewhere"), handle_of(&o));
+    cr_expect_eq(log.code, 1);
+    assert_contains(log.err,
+                    "no logs of an app that has ended are there (they are kept by -cfg log_dir=URL, or by `wick log "
+                    "--keep URL HANDLE`): http://");
+    forget(&log);
+    log = WICK("log", "-f", "--log-dir", at(BASE, "logs"), handle_of(&o));
+    cr_expect_eq(log.code, 2);
+    assert_contains(log.err, "log: what was kept has ended; --follow goes without --log-dir");
+    forget(&log);
+    forget(&o);
+    /* And copied afterwards, when it has ended. */
+    o = WICK("run", "utils.sh", "--", "echo later; while ! test -e \"$WICK_REPLICA_DIR/go\"; do sleep 0.05; done");
+    const char *handle = handle_of(&o);
+    cr_assert(becomes(handle, "RUNNING", 10));
+    log = WICK("log", "--keep", at(BASE, "afterwards"), handle);
+    cr_expect_eq(log.code, 1);
+    assert_contains(log.err, " is RUNNING; its logs can be kept when it has ended");
+    forget(&log);
+    char *go = wk_format("%s/apps/%s/sh/0/go", state_dir(), strrchr(handle, '/') + 1);
+    cr_expect_eq(wk_file_save(go, "", 0), WK_OK);
+    wk_free(go);
+    cr_assert(becomes(handle, "SUCCEEDED", 10));
+    log = WICK("log", "--keep", at(BASE, "afterwards"), handle);
+    cr_expect_eq(log.code, 0, "%s", log.err);
+    forget(&log);
+    log = WICK("log", "--log-dir", at(BASE, "afterwards"), handle);
+    cr_expect_str_eq(log.out, "sh/0 later\n");
+    forget(&log);
     forget(&o);
     /* A folder will do; one that fails is said, and the app stays what it was. */
     char *folder = wk_format("log_dir=%s/kept", state_dir());

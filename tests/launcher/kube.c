@@ -76,6 +76,41 @@ Test(kube, computes_the_world_size) {
     forget(&o);
 }
 
+Test(kube, logs_are_kept_by_who_waits) {
+    kube_needed();
+    char *url = wk_format("%s/kept", state_dir());
+    char *cfg = wk_format("log_dir=%s", url);
+    const char *app =
+        write_file("app.yaml", "version: 1\nname: k\nroles:\n  - {name: a, image: i, entrypoint: bash, "
+                               "args: [-c, 'echo out $RANK; sleep 0.1; echo err >&2'], num_replicas: 2}\n");
+    outcome o = WICK("run", app, "-s", "kubernetes", "-cfg", cfg, "--wait");
+    const char *handle = handle_of(&o);
+    cr_expect_eq(o.code, 0, "%s", o.err);
+    succeed((const char *const[]){ WICK_BINARY, "delete", handle, NULL });
+    outcome log = WICK("log", "--log-dir", url, handle);
+    assert_contains(log.out, "a/0 out 0\n");
+    assert_contains(log.out, "a/1 out 1\n");
+    assert_contains(log.out, "a/1 err\n");
+    forget(&log);
+    forget(&o);
+    /* Nobody waits: that is said, and can be made good. */
+    o = WICK("run", app, "-s", "kubernetes", "-cfg", cfg);
+    handle = handle_of(&o);
+    assert_contains(
+        o.err, "kubernetes cannot write to log_dir itself: --wait copies the logs there at the end, `wick log --keep "
+               "URL HANDLE` afterwards");
+    cr_assert(becomes(handle, "SUCCEEDED", 60));
+    succeed((const char *const[]){ WICK_BINARY, "log", "--keep", url, handle, NULL });
+    char word[300];
+    (void)snprintf(word, sizeof word, "%s/a/1", handle);
+    log = WICK("log", "--log-dir", url, word);
+    cr_expect_str_eq(log.out, "a/1 out 1\na/1 err\n"); /* a cluster keeps both streams as one */
+    forget(&log);
+    forget(&o);
+    wk_free(cfg);
+    wk_free(url);
+}
+
 /* 200 strings of quotes, substitutions and bytes that are no UTF-8, to a program in a pod. */
 Test(kube, hostile_strings) {
     static char script[PATH_MAX + 40];

@@ -54,6 +54,40 @@ Test(slurm, roles_are_groups) {
     forget(&o);
 }
 
+Test(slurm, logs_are_kept_by_who_waits) {
+    cluster_needed();
+    char *url = wk_format("%s/kept", state_dir());
+    char *cfg = wk_format("log_dir=%s", url);
+    const char *app = write_file("app.yaml", "version: 1\nname: k\nroles:\n  - {name: a, entrypoint: bash, "
+                                             "args: [-c, 'echo out $RANK; echo err >&2'], num_replicas: 2}\n");
+    outcome o = WICK("run", app, "-s", "slurm", "-cfg", cfg, "--wait");
+    const char *handle = handle_of(&o);
+    cr_expect_eq(o.code, 0, "%s", o.err);
+    succeed((const char *const[]){ WICK_BINARY, "delete", handle, NULL });
+    outcome log = WICK("log", "--log-dir", url, handle);
+    assert_contains(log.out, "a/0 out 0\n");
+    assert_contains(log.out, "a/1 out 1\n");
+    assert_contains(log.out, "a/1 err\n");
+    forget(&log);
+    forget(&o);
+    /* Nobody waits: that is said, and can be made good. */
+    o = WICK("run", app, "-s", "slurm", "-cfg", cfg);
+    handle = handle_of(&o);
+    assert_contains(o.err,
+                    "slurm cannot write to log_dir itself: --wait copies the logs there at the end, `wick log --keep "
+                    "URL HANDLE` afterwards");
+    cr_assert(becomes(handle, "SUCCEEDED", 60));
+    succeed((const char *const[]){ WICK_BINARY, "log", "--keep", url, handle, NULL });
+    char word[300];
+    (void)snprintf(word, sizeof word, "%s/a/1", handle);
+    log = WICK("log", "--log-dir", url, "--streams", "stdout", word);
+    cr_expect_str_eq(log.out, "a/1 out 1\n");
+    forget(&log);
+    forget(&o);
+    wk_free(cfg);
+    wk_free(url);
+}
+
 /* 200 strings of quotes, blanks, substitutions and bytes that are no UTF-8, through each scheduler. */
 Test(slurm, hostile_strings) {
     const char *argv[HOSTILE_COUNT + 12] = { WICK_BINARY, "run",          "utils.binary", "-s", NULL,

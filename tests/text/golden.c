@@ -8,8 +8,8 @@
 
 #define GOLDEN WICK_SOURCE_DIR "/tests/golden/text/"
 
-static const char *const names[] = { "bert",    "gpt2",   "roberta",  "unigram", "fallback", "expression",
-                                     "accents", "digits", "previous", "next",    "runs",     "inverted" };
+static const char *const names[] = { "bert",   "gpt2",     "roberta", "unigram", "fallback", "expression", "accents",
+                                     "digits", "previous", "next",    "runs",    "inverted", "learned" };
 enum { NAMES = sizeof names / sizeof *names };
 
 static wk_tokenizer *open_golden(const char *name) {

@@ -6,7 +6,9 @@
 #include "wick/quik.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +295,78 @@ Test(quik, traverse_goes_to_the_cpu_where_there_is_no_card) {
     args.gpus = 4;
     cr_assert_eq(wk_quik_traverse(note_gpu, &args), WK_OK, "%s", wk_message());
     cr_expect_eq(args.nr, -1);
+}
+
+/* How many processes have this word in their command line. */
+static int count_processes(const char *word) {
+    int count = 0;
+    char path[64], line[4096];
+    DIR *folder_of_all = opendir("/proc");
+    for (const struct dirent *entry; folder_of_all && (entry = readdir(folder_of_all));) {
+        if (strspn(entry->d_name, "0123456789") != strlen(entry->d_name)) continue;
+        (void)snprintf(path, sizeof path, "/proc/%.20s/cmdline", entry->d_name);
+        FILE *cmdline = fopen(path, "r");
+        const size_t size = cmdline ? fread(line, 1, sizeof line, cmdline) : 0;
+        count += memmem(line, size, word, strlen(word)) != NULL;
+        if (cmdline) (void)fclose(cmdline);
+    }
+    if (folder_of_all) (void)closedir(folder_of_all);
+    return count;
+}
+
+static char *const root_may[] = { "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1" };
+
+/* Two ranks that the program starts itself: they train together, and one of them talks. */
+Test(quik, traverse_starts_ranks_of_its_own) {
+    char data[450], path[500];
+    (void)snprintf(data, sizeof data, "WICK_QUIK_DATA=%s", folder);
+    make_idx_folder(folder, 320);
+    cr_assert_eq(chdir(folder), 0);
+    char *environment[] = { data, root_may[0], root_may[1], "OMP_NUM_THREADS=1", "ASAN_OPTIONS=detect_leaks=0", NULL };
+    program p = start(folder, (char *[]){ WICK_QUIK, "-e", "1", "-bs", "32", "--ranks", "2", NULL }, environment);
+    int code = finish(&p, 90);
+    char *out = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL);
+    cr_assert_eq(code, 0, "%s", err);
+    const char *table = strstr(out, "train_loss");
+    cr_assert_not_null(table, "%s", out);
+    cr_expect_null(strstr(table + 1, "train_loss"), "one rank talks: %s", out);
+    (void)snprintf(path, sizeof path, "%s/data/state_dict_e0_20210101.pt", folder);
+    cr_expect_eq(access(path, R_OK), 0);
+    free(out);
+    free(err);
+    /* Ranks that fail are the program's failure. */
+    environment[0] = "WICK_QUIK_DATA=/nowhere";
+    p = start(folder, (char *[]){ WICK_QUIK, "-e", "1", "--ranks", "2", NULL }, environment);
+    cr_expect_neq(finish(&p, 60), 0);
+    err = read_bytes(p.err, NULL);
+    cr_expect_not_null(strstr(err, "2 ranks: they ended with exit code "), "%s", err);
+    free(err);
+}
+
+Test(quik, ranks_end_with_the_program_that_started_them) {
+    char data[450], word[40];
+    (void)snprintf(data, sizeof data, "WICK_QUIK_DATA=%s", folder);
+    (void)snprintf(word, sizeof word, "%ld77", 1000000 + (long)getpid()); /* finds them in /proc, and nobody else */
+    make_idx_folder(folder, 320);
+    cr_assert_eq(chdir(folder), 0);
+    char *environment[] = { data, root_may[0], root_may[1], "OMP_NUM_THREADS=1", NULL };
+    program p = start(folder, (char *[]){ WICK_QUIK, "-e", word, "-bs", "32", "--ranks", "2", NULL }, environment);
+    for (int i = 0; i < 600 && count_processes(word) < 4; i++) pause_seconds(0.05); /* it, mpirun, two ranks */
+    cr_assert_eq(count_processes(word), 4);
+    cr_assert_eq(kill(p.pid, SIGKILL), 0);
+    (void)finish(&p, 10);
+    for (int i = 0; i < 400 && count_processes(word) > 0; i++) pause_seconds(0.05);
+    cr_expect_eq(count_processes(word), 0, "ranks outlive the program");
+}
+
+Test(quik, one_process_does_not_reach_other_nodes) {
+    wk_quik_args args = wk_quik_defaults();
+    args.nodes = 2;
+    args.ranks = 3;
+    cr_expect_eq(wk_quik_traverse(note_gpu, &args), WK_CONFIG);
+    expect_message(
+        "2 nodes are asked of one process, which starts ranks on this machine alone: use wick run dist.mpi -j "
+        "2x3");
 }
 
 Test(quik, the_example_leaves_its_files) {

@@ -130,7 +130,24 @@ Test(train_ranks, gradients_travel_as_the_file_says) {
     cr_expect(!same_bytes(kept, run_path("checkpoints/last.safetensors")));
 }
 
+/* PowerSGD under steps that are replayed: the same bits each time; and weights that are averaged now and then. */
+Test(train_ranks, communication_hooks_as_the_file_says) {
+    char kept[600];
+    write_mlp("{ name: ddp, args: { ddp_comm_hook: powersgd, matrix_approximation_rank: 2, start_powerSGD_iter: 2 } }");
+    two_ranks(WORDS("-o", "trainer.max_epochs=3"));
+    run_set_aside("power");
+    two_ranks(WORDS("-o", "trainer.max_epochs=3"));
+    run_same_checkpoint("power", "checkpoints/last.safetensors");
+    (void)snprintf(kept, sizeof kept, "%s/power/checkpoints/last.safetensors", run_folder);
+    write_mlp("{ name: ddp, args: { comm_hook: post_local_sgd, start_localSGD_iter: 2, model_averaging_period: 3 } }");
+    two_ranks(WORDS("--overwrite", "-o", "trainer.max_epochs=3"));
+    double apart = largest_difference(kept, run_path("checkpoints/last.safetensors"));
+    cr_expect(apart > 0 && apart < 1, "they differ by %g", apart);
+}
+
 Test(train_ranks, what_strategy_cannot_mean_is_refused) {
+    write_mlp("{ name: ddp, args: { comm_hook: none, ddp_comm_hook: none } }");
+    run_refused("comm_hook and ddp_comm_hook are one thing: say it once", NULL);
     write_mlp("dpp");
     run_refused("strategy is \"dpp\", expected one of: auto, ddp", NULL);
     write_mlp("{ name: ddp, args: { com_hook: none } }");

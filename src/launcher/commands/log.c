@@ -1,5 +1,6 @@
 /* log.c: `wick log`: lines of an app's replicas. */
 #include "launcher/commands/flags.h"
+#include "wick/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,14 +79,31 @@ static int read_time(const char *name, const char *text, double *time) {
     return -1;
 }
 
+static int keep_logs(const char *word, const char *url) {
+    wk_handle handle;
+    wk_status status = wk_handle_parse(word, &handle);
+    wk_app_status *app = status == WK_OK ? wk_app_describe(&handle) : NULL;
+    if (app && !wk_app_state_is_terminal(app->state))
+        (void)wk_fail(WK_STATE, "log: %s is %s; its logs can be kept when it has ended", handle.app_id,
+                      wk_app_state_name(app->state));
+    else if (app && wk_url_check(url) == WK_OK)
+        (void)wk__logs_fetch(&handle, app, url);
+    wk_app_status_free(app);
+    return wk_failed() ? wk__report_code() : 0;
+}
+
 int wk_log_main(int argc, char **argv) {
     static const char usage[] =
-        "usage: wick log [-f] [--regex R] [--streams S] [--since T] [--timestamps] HANDLE[/ROLE[/REPLICA,...]]\n\n"
+        "usage: wick log [-f] [--regex R] [--streams S] [--since T] [--timestamps] HANDLE[/ROLE[/REPLICA,...]]\n"
+        "       wick log --log-dir URL HANDLE[/ROLE[/REPLICA,...]]\n"
+        "       wick log --keep URL HANDLE\n\n"
         "  -f, --follow, --tail   go on until the app ends\n"
         "  --regex R              lines that match (POSIX extended)\n"
         "  --streams S            stdout, stderr or combined (both, the default)\n"
         "  --timestamps           the time before each line, lines of all replicas in its order\n"
-        "  --since T, --until T   an age (10m), a time (2026-11-22T03:00:00Z, UTC), seconds since 1970\n\n"
+        "  --since T, --until T   an age (10m), a time (2026-11-22T03:00:00Z, UTC), seconds since 1970\n"
+        "  --log-dir URL          read what was kept there (-cfg log_dir=URL), also of an app that is deleted\n"
+        "  --keep URL             copy the logs of an app that has ended to URL/APP_ID\n\n"
         "example:  wick log -f --regex 'loss|error' mpi://wick/echo-x7k2qv9wz4cd/trainer/0,1\n";
     bool follow = false;
     const char *word = NULL;
@@ -93,6 +111,7 @@ int wk_log_main(int argc, char **argv) {
     const char *streams = NULL;
     const char *since = NULL;
     const char *until = NULL;
+    const char *keep = NULL;
     regex_t regex;
     wk__log_filter filter = { .colour = wk__has_colour(STDOUT_FILENO) };
     const wk__flag flags[] = { { "--follow", "-f", &follow, NULL },
@@ -100,11 +119,16 @@ int wk_log_main(int argc, char **argv) {
                                { "--timestamps", NULL, &filter.times, NULL },
                                { "--since", NULL, NULL, &since },
                                { "--until", NULL, NULL, &until },
+                               { "--log-dir", NULL, NULL, &filter.log_dir },
+                               { "--keep", NULL, NULL, &keep },
                                { "--regex", NULL, NULL, &pattern },
                                { "--streams", NULL, NULL, &streams } };
     int code = wk__flags_parse(argc, argv, usage, flags, WK_COUNT(flags), &word);
     if (code >= 0) return code;
     if (!word) return wk__usage_error("log: which app? give its handle (wick list)");
+    if (keep) return keep_logs(word, keep);
+    if (follow && filter.log_dir)
+        return wk__usage_error("log: what was kept has ended; --follow goes without --log-dir");
     code = read_time("since", since, &filter.since);
     if (code < 0) code = read_time("until", until, &filter.until);
     if (code >= 0) return code;

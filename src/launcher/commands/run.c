@@ -174,6 +174,11 @@ static void submit(wk__run_options *o, wk_handle *handle) {
             (void)wk__print_dryrun(app, ops, cfg);
         else if (request)
             (void)wk_app_schedule(request, handle);
+        if (request && *request->log_url && ops->poll_seconds > 0 && !o->wait)
+            wk_log_write(WK_LOG_WARNING,
+                         "%s cannot write to log_dir itself: --wait copies the logs there at the end, `wick log --keep "
+                         "URL HANDLE` afterwards",
+                         ops->name);
         wk_request_free(request);
     }
     wk_cfg_free(cfg);

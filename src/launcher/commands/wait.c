@@ -41,6 +41,24 @@ static void print_json(const char *name, const wk_app_status *status, int code) 
     wk_free(text);
 }
 
+/* Nobody stands beside an app on a cluster: who waits for it keeps its logs.  A copy that fails changes nothing else.
+ */
+static void keep_logs(const wk_handle *handle, const wk_app_status *status) {
+    const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
+    char *path = ops && ops->poll_seconds > 0 ? wk__app_path(handle->app_id, "request") : NULL;
+    wk_request *request = path && wk__exists(path) ? wk__request_read(path) : NULL;
+    if (request && *request->log_url) {
+        char *end = strrchr(request->log_url, '/'); /* before the app's id */
+        char *folder = end ? wk_format("%.*s", (int)(end - request->log_url), request->log_url) : NULL;
+        if (folder && wk__logs_fetch(handle, status, folder) != WK_OK)
+            (void)fprintf(stderr, "wick: the logs could not be kept: %s\n", wk_message());
+        wk_free(folder);
+    }
+    wk_request_free(request);
+    wk_free(path);
+    wk_clear_error();
+}
+
 int wk__run_wait(const wk_handle *handle, const char *name, const wk__run_options *o) {
     struct sigaction action = { .sa_handler = on_interrupt };
     (void)sigaction(SIGINT, &action, NULL);
@@ -62,6 +80,7 @@ int wk__run_wait(const wk_handle *handle, const char *name, const wk__run_option
         (void)wk_report(stderr);
         return 1;
     }
+    keep_logs(handle, status);
     int code = status->state == WK_APP_SUCCEEDED ? 0 : o->propagate ? first_exit_code(status) : 1;
     (void)fprintf(stderr, "wick: %s: %s%s%s\n", handle->app_id, wk_app_state_name(status->state),
                   *status->message ? ": " : "", status->message);

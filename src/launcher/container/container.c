@@ -102,9 +102,10 @@ static wk_status list_docker(wk_app_entry **entries, size_t *count) {
     return wk__supervised_list("docker", entries, count);
 }
 
-static const char *const honoured[] = { "image",        "port_map",         "mounts",
-                                        "workspace",    "resource.cpu",     "resource.memMB",
-                                        "resource.gpu", "resource.devices", NULL };
+static const char *const honoured[] = {
+    "image",          "port_map",     "mounts",           "workspace",    "resource.cpu",
+    "resource.memMB", "resource.gpu", "resource.devices", "min_replicas", NULL
+};
 
 #define CONTAINER_OPS(program, words)                                                                            \
     {                                                                                                            \

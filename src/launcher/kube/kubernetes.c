@@ -19,6 +19,7 @@ static const wk_runopt options[] = {
     { "efa_device_count", WK_RUNOPT_INT, NULL, false, "EFA devices of a pod; 0 takes away those of the resource" },
     { "ttl", WK_RUNOPT_INT, NULL, false, "seconds after which the cluster forgets an ended app" },
     { "grace", WK_RUNOPT_FLOAT, "30", false, "seconds between SIGTERM and SIGKILL" },
+    WK__LOG_DIR_OF_CLUSTER,
     { "kubeconfig", WK_RUNOPT_STRING, NULL, false, "file that says where the cluster is; else $KUBECONFIG" },
     { "context", WK_RUNOPT_STRING, NULL, false, "context of the kubeconfig; else its current one" },
 };
@@ -107,7 +108,7 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     wk__slurm_marker(app, marker, sizeof marker);
     wk_request *r = wk__request_new_contained(app, "kubernetes", app_id, each ? NULL : marker);
     wk__kube_maker m = { .request = r, .app = app, .cfg = cfg, .marker = each ? NULL : marker };
-    if (r && fill(&m) == WK_OK && note_cluster(&m) == WK_OK) return r;
+    if (r && fill(&m) == WK_OK && note_cluster(&m) == WK_OK && wk__request_keep_logs(r, cfg) == WK_OK) return r;
     wk_request_free(r);
     return NULL;
 }

@@ -6,8 +6,8 @@
  * nobody below escapes it: the program gets SIGKILL from the kernel if the wrapper dies, and the wrapper is a
  * subreaper, so whatever the program starts stays a descendant.
  *
- * A wrapper whose program failed lingers until it is told to go: mpirun would meet its exit with a blunt end of all
- * other ranks, while the supervisor lets them have their grace.
+ * A wrapper below mpirun whose program failed lingers until it is told to go: mpirun would meet its exit with a blunt
+ * end of all other ranks, while the supervisor lets them have their grace.
  */
 #include "launcher/launcher.h"
 
@@ -355,7 +355,7 @@ static void tell_failure(const wrapper *w) {
 
 static void linger(wrapper *w) {
     for (double end = wk_now() + LONGEST_LINGER; wk_now() < end;) {
-        if (above_is_gone(w) || (!w->by_mpi && wk__exists(w->stop_path))) return;
+        if (above_is_gone(w)) return;
         if (await_signal(w, 200)) return;
         while (waitpid(-1, NULL, WNOHANG) > 0) continue;
     }
@@ -383,7 +383,7 @@ int wk_rank_main(int argc, char **argv) {
     if (code != 0 || w.status.stopped) {
         if (w.by_mpi) clean_after_mpi(&w);
         if (!w.status.stopped) tell_failure(&w);
-        if (!w.hurry && !w.orphan) linger(&w);
+        if (w.by_mpi && !w.hurry && !w.orphan) linger(&w);
     }
     if (wk_failed()) (void)wk_report(stderr);
 done:

@@ -2,8 +2,9 @@
  *
  * It starts mpirun or the wrappers, waits, and enforces the gang: when one replica fails, or somebody cancels, all are
  * told to end (stop.K), have their grace, and are killed with everything below them.  A failed app is started again,
- * whole, as often as the failed role allows.  It decides by the wrappers' status files: mpirun's own exit code says
- * 0 for lost ranks and 1 for good ones often enough.
+ * whole, as often as the failed role allows.  A role with min_replicas loses replicas as long as so many are left, and
+ * the others go on: what a lost one means to them is their affair (agents make a new round of it).  It decides by the
+ * wrappers' status files: mpirun's own exit code says 0 for lost ranks and 1 for good ones often enough.
  *
  * Nothing is kept in memory that `wick status` needs; when the supervisor is killed its lock falls, the wrappers see
  * it gone, and the next who asks writes FAILED.
@@ -27,6 +28,9 @@ enum { LOCK_FD = 3, READY_FD = 4 };
 typedef struct child {
     pid_t pid; /* 0 once it is reaped */
     int how;
+    const wk__request_role *role; /* NULL: mpirun */
+    int replica;
+    bool lost; /* it failed, and not because it was told to end */
 } child;
 
 typedef struct supervisor {
@@ -178,6 +182,8 @@ static wk_status start(supervisor *s) {
             (void)snprintf(number, sizeof number, "%d", k);
             const char *argv[] = { r->wick, "__rank", s->directory, r->roles[i].name, number, NULL };
             WK_TRY(spawn(s, argv, NULL, false));
+            s->children[s->child_count - 1].role = &r->roles[i];
+            s->children[s->child_count - 1].replica = k;
         }
     return WK_OK;
 }
@@ -216,14 +222,46 @@ static void signal_children(const supervisor *s, int signal_number) {
         if (s->children[i].pid) (void)kill(s->children[i].pid, signal_number);
 }
 
+static char *sentence_of(const supervisor *s, const wk__request_role *role, int k) {
+    wk__replica status;
+    char *folder = replica_folder(s, role, k);
+    (void)read_status(s, role, k, &status);
+    char *sentence = folder ? wk__replica_sentence(role->name, k, &status, folder) : NULL;
+    wk_free(folder);
+    return sentence;
+}
+
+static int count_lost(const supervisor *s, const wk__request_role *role) {
+    int lost = 0;
+    for (size_t i = 0; i < s->child_count; i++) lost += s->children[i].lost && s->children[i].role == role;
+    return lost;
+}
+
+/* A wrapper or mpirun failed: the gang ends, or does without.  Of a wrapper that was killed itself nobody knows what it
+ * has left behind, so that is never borne. */
+static void lose(supervisor *s, child *c) {
+    wk__replica status;
+    c->lost = true;
+    s->told = s->told || !c->role || !read_status(s, c->role, c->replica, &status) || !status.ended
+              || c->role->replicas - count_lost(s, c->role) < c->role->least;
+    char *sentence = s->told ? NULL : sentence_of(s, c->role, c->replica);
+    if (!sentence) return;
+    (void)snprintf(s->message, sizeof s->message, "%d of %d replicas of %s left (min_replicas %d): %s",
+                   c->role->replicas - count_lost(s, c->role), c->role->replicas, c->role->name, c->role->least,
+                   sentence);
+    (void)wk__store_update(s->store, s->app_id, WK_APP_RUNNING, s->attempt, s->message);
+    wk_free(sentence);
+}
+
 static void reap(supervisor *s) {
     int how = 0;
     for (pid_t pid; (pid = waitpid(-1, &how, WNOHANG)) > 0;)
         for (size_t i = 0; i < s->child_count; i++)
             if (s->children[i].pid == pid) {
-                s->children[i] = (child){ .how = how };
+                s->children[i].pid = 0;
+                s->children[i].how = how;
                 s->alive--;
-                if (how != 0) s->told = true; /* a wrapper or mpirun failed: the gang ends */
+                if (how != 0 && !s->stopping) lose(s, &s->children[i]);
             }
 }
 
@@ -263,7 +301,9 @@ static void watch(supervisor *s) {
         await_event(s);
         reap(s);
         if (wk__exists(s->cancel_path)) s->cancelled = true;
-        if (!s->stopping && s->alive > 0 && (s->cancelled || s->told || exists_in(s, "failed"))) begin_stop(s);
+        if (!s->stopping && s->alive > 0
+            && (s->cancelled || s->told || (s->request->launcher_count && exists_in(s, "failed"))))
+            begin_stop(s);
         if (s->stopping) press(s, &stage);
     }
     /* mpirun was killed: its wrappers are ours now, and end their programs with grace as they always do. */
@@ -379,6 +419,27 @@ static void describe_children(supervisor *s, bool all_started) {
     wk_free(log);
 }
 
+/* Did all succeed but those that could be done without?  The message still says the last of them. */
+static bool went_on(const supervisor *s, int good) {
+    int lost = 0;
+    for (size_t i = 0; i < s->child_count; i++) lost += s->children[i].lost;
+    return !s->told && !s->cancelled && lost > 0 && good + lost == wk__request_ranks(s->request);
+}
+
+/* The role that lost too many, where that was more than one. */
+static void say_too_few(supervisor *s) {
+    const size_t size = strlen(s->message);
+    for (size_t i = 0; i < s->request->role_count; i++) {
+        const wk__request_role *role = &s->request->roles[i];
+        const int left = role->replicas - count_lost(s, role);
+        if (s->request->launcher_count || role->least == role->replicas || left >= role->least) continue;
+        (void)snprintf(s->message + size, sizeof s->message - size,
+                       "; %d of %d replicas of %s were left, fewer than min_replicas %d", left, role->replicas,
+                       role->name, role->least);
+        return;
+    }
+}
+
 static wk_app_state judge(supervisor *s) {
     int good = 0;
     int seen = 0;
@@ -386,6 +447,7 @@ static wk_app_state judge(supervisor *s) {
     find_culprit(s);
     if (!s->culprit && find_lost_host(s, lost)) blame_host(s, lost);
     survey(s, &good, &seen);
+    if (went_on(s, good)) return WK_APP_SUCCEEDED;
     s->message[0] = '\0';
     if (good == wk__request_ranks(s->request)) return WK_APP_SUCCEEDED;
     if (s->cancelled) {
@@ -394,14 +456,11 @@ static wk_app_state judge(supervisor *s) {
         return WK_APP_CANCELLED;
     }
     if (s->culprit) {
-        wk__replica status;
-        char *folder = replica_folder(s, s->culprit, s->culprit_replica);
-        (void)read_status(s, s->culprit, s->culprit_replica, &status);
-        char *sentence = folder ? wk__replica_sentence(s->culprit->name, s->culprit_replica, &status, folder) : NULL;
+        char *sentence = sentence_of(s, s->culprit, s->culprit_replica);
         (void)snprintf(s->message, sizeof s->message, "%s%s%s%s", *lost ? "mpirun lost the connection to host " : "",
                        lost, *lost ? "; " : "", sentence ? sentence : "a replica failed");
         wk_free(sentence);
-        wk_free(folder);
+        say_too_few(s);
     } else if (s->child_count)
         describe_children(s, seen == wk__request_ranks(s->request));
     else

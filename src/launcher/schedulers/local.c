@@ -18,7 +18,7 @@ static wk_request *dryrun(const wk_appdef *app, const wk_cfg *cfg, const char *a
     return NULL;
 }
 
-static const char *const honoured[] = { "port_map", "workspace", "resource.gpu", NULL };
+static const char *const honoured[] = { "port_map", "workspace", "resource.gpu", "min_replicas", NULL };
 
 const wk_scheduler_ops wk__local = {
     .api_version = WK_SCHEDULER_API,

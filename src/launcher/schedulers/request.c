@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { MOST_BYTES = 1 << 28 };
-#define FORMAT_LINE "wick request 3"
+#define FORMAT_LINE "wick request 4"
 
 char *wk__arena_text(wk__arena *arena, const char *format, ...) {
     va_list list;
@@ -136,6 +136,7 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const char *scheduler
                                     .replicas = (int)app->roles[i].num_replicas,
                                     .first_rank = first,
                                     .max_retries = (int)app->roles[i].max_retries };
+        role->least = app->roles[i].min_replicas ? (int)app->roles[i].min_replicas : role->replicas;
         role->programs = wk__arena_take(&r->arena, (size_t)role->replicas * sizeof *role->programs);
         if (!role->programs) return wk_error_code();
         WK_TRY(fill_workspace(r, &app->roles[i], role));
@@ -226,6 +227,7 @@ wk_status wk__request_write(const wk_request *r, const char *path) {
         put_number(&out, role->replicas);
         put_number(&out, role->first_rank);
         put_number(&out, role->max_retries);
+        put_number(&out, role->least);
         for (int k = 0; k < role->replicas; k++) {
             const wk__program *p = &role->programs[k];
             put_number(&out, (double)p->argc);
@@ -289,6 +291,7 @@ static wk_status read_roles(wk_request *r, cursor *in) {
         role->replicas = (int)take_count(in);
         role->first_rank = (int)take_count(in);
         role->max_retries = (int)take_count(in);
+        role->least = (int)take_count(in);
         role->programs = wk__arena_take(&r->arena, ((size_t)role->replicas + 1) * sizeof *role->programs);
         if (!role->programs) return wk_error_code();
         for (int k = 0; k < role->replicas; k++) WK_TRY(read_program(r, in, &role->programs[k]));

@@ -31,6 +31,7 @@ static const wk_runopt options[] = {
     { "sbatch", WK_RUNOPT_LIST, NULL, false, "more arguments for sbatch: --exclusive;--gres=gpu:2" },
     { "srun", WK_RUNOPT_LIST, NULL, false, "more arguments for srun: --cpu-bind=cores" },
     { "grace", WK_RUNOPT_FLOAT, "5", false, "seconds between SIGTERM and SIGKILL when a role must end for another" },
+    WK__LOG_DIR_OF_CLUSTER,
     { "slurm_version", WK_RUNOPT_STRING, NULL, false, "write for this version (24.11), not for the one found here" },
 };
 
@@ -81,6 +82,7 @@ static wk_status fill(wk_request *r, const wk_appdef *app, const wk_cfg *cfg) {
     r->preflight = !container && wk_cfg_bool(cfg, "preflight");
     o.requeue = wk_cfg_bool(cfg, "requeue");
     for (size_t i = 0; i < app->role_count; i++) o.requeue = o.requeue || app->roles[i].max_retries > 0;
+    WK_TRY(wk__request_keep_logs(r, cfg));
     return wk__slurm_script(r, app, &o);
 }
 

@@ -9,6 +9,7 @@
  * at the end of its line.
  */
 #include "launcher/launcher.h"
+#include "wick/files.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -40,6 +41,7 @@ typedef struct printer {
     size_t count;
     const wk__log_filter *filter;
     int descriptor, inotify;
+    char *kept; /* the URL of an app whose logs are read from there */
     wk_text out;
     bool warned;
 } printer;
@@ -335,9 +337,10 @@ static wk_status open_source(printer *p, source *s, const wk_scheduler_ops *ops,
     s->cut = SIZE_MAX;
     s->watch = -1;
     s->dirty = true;
-    s->stream = ops->log_open(app_id, role, (int)k, (wk_log_kind)kind);
+    s->stream = p->kept ? wk__kept_log_open(p->kept, role, (int)k, (wk_log_kind)kind)
+                        : ops->log_open(app_id, role, (int)k, (wk_log_kind)kind);
     if (!s->stream) return wk_error_code();
-    if (!wants_times(p)) return WK_OK;
+    if (!wants_times(p) || p->kept) return WK_OK; /* times stay where the app ran */
     (void)snprintf(rest, sizeof rest, "%s/%zu", role, k);
     char *folder = wk__app_path(app_id, rest);
     s->times = folder ? wk__times_read(folder, (wk_log_kind)kind) : NULL;
@@ -385,6 +388,7 @@ static void close_sources(printer *p) {
         wk_free(p->sources[i].bytes);
     }
     wk_free(p->sources);
+    wk_free(p->kept);
     wk_text_free(&p->out);
     if (p->inotify >= 0) (void)close(p->inotify);
 }
@@ -460,7 +464,9 @@ wk_status wk__log_print(const wk_handle *handle, const wk__log_filter *filter, b
                         volatile sig_atomic_t *interrupted) {
     printer p = { .filter = filter, .descriptor = descriptor, .inotify = -1 };
     const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
-    wk_app_status *app = ops ? ops->describe(handle->app_id) : NULL;
+    wk_app_status *app = NULL;
+    if (ops && filter->log_dir) p.kept = wk_url_join(filter->log_dir, handle->app_id);
+    if (ops) app = filter->log_dir ? p.kept ? wk__kept_describe(p.kept) : NULL : ops->describe(handle->app_id);
     allow_many_files();
     if (follow) p.inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     wk_status status = app ? open_sources(&p, ops, handle->app_id, app, follow) : wk_error_code();

@@ -85,6 +85,7 @@ wk_status wk_quik_parse(wk_quik_args *args, int argc, char **argv) {
     const option options[] = { { "-nr", "--nr", &args->nr, NULL, NULL, 0 },
                                { "-n", "--nodes", &args->nodes, NULL, NULL, 1 },
                                { "-g", "--gpus", &args->gpus, NULL, NULL, 0 },
+                               { "-r", "--ranks", &args->ranks, NULL, NULL, 0 },
                                { "-nw", "--num_workers", &args->num_workers, NULL, NULL, 0 },
                                { "-e", "--epochs", NULL, &args->epochs, NULL, 1 },
                                { "-bs", "--bs", NULL, &args->bs, NULL, 1 },

@@ -25,4 +25,7 @@ struct wk_quik_traveler {
     wk_metric *confusion;
 };
 
+/* Start this program `count` times as ranks, with its own arguments, and wait for them. */
+wk_status wk__quik_spawn(int count);
+
 #endif

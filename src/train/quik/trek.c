@@ -9,14 +9,16 @@
 
 wk_status wk_quik_traverse(wk_quik_function fn, wk_quik_args *args) {
     if (wk_failed()) return WK_PENDING;
-    int cards = args->gpus > 0 ? wk_device_count("cuda", NULL, 0) : 0;
-    if (!wk__is_rank() && cards > 1 && args->gpus > 1)
-        return wk_fail(
-            WK_CONFIG,
-            "%d cards are asked of one process: start a rank for each, with mpirun -n %d PROGRAM or wick run "
-            "dist.ddp -j 1x%d, or pass -g 1",
-            args->gpus, args->gpus, args->gpus);
-    return fn(args, cards ? (int)(wk__local_rank() % (cards < args->gpus ? cards : args->gpus)) : -1);
+    const int there = args->gpus > 0 ? wk_device_count("cuda", NULL, 0) : 0;
+    const int cards = there < args->gpus ? there : args->gpus;
+    const int wanted = args->ranks > 0 ? args->ranks : cards;
+    if (!wk__is_rank() && args->nodes > 1)
+        return wk_fail(WK_CONFIG,
+                       "%d nodes are asked of one process, which starts ranks on this machine alone: use wick run "
+                       "dist.mpi -j %dx%d, or mpirun with a hostfile",
+                       args->nodes, args->nodes, wanted > 0 ? wanted : 1);
+    if (!wk__is_rank() && wanted > 1) return wk__quik_spawn(wanted);
+    return fn(args, cards > 0 ? (int)(wk__local_rank() % cards) : -1);
 }
 
 static wk_status find_device(int gpu, wk_device *device) {

@@ -513,6 +513,11 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "sync") == 0) code = synchronised(group, file);
     if (strcmp(scenario, "zero") == 0) code = share_out(group, file);
     if (strcmp(scenario, "zero_refused") == 0) code = share_refused(group);
+    if (strcmp(scenario, "reorder") == 0) code = reorder(group, file, false);
+    if (strcmp(scenario, "keep_order") == 0) code = reorder(group, file, true);
+    if (strcmp(scenario, "disagree") == 0) code = disagree(group);
+    if (strcmp(scenario, "hooks") == 0) code = compare_hooks(group, file);
+    if (strcmp(scenario, "hooks_of_nothing") == 0) code = hooks_of_nothing(group);
     if (strcmp(scenario, "different") == 0) code = different(group);
     wk_group_destroy(group);
     return code;

@@ -35,5 +35,11 @@ int join_ranks(wk_group *group, const char *file);
 int synchronised(wk_group *group, const char *file);
 int share_out(wk_group *group, const char *file);
 int share_refused(wk_group *group);
+/* order.c */
+int reorder(wk_group *group, const char *file, bool keep_order);
+int disagree(wk_group *group);
+/* power.c */
+int compare_hooks(wk_group *group, const char *file);
+int hooks_of_nothing(wk_group *group);
 
 #endif
