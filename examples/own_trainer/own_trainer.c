@@ -46,9 +46,12 @@ typedef struct margin_loss {
 static wk_tensor *margin_compute(wk_loss *self, wk_trainer *trainer, wk_tensor *scores, const wk_batch *batch) {
     const margin_loss *m = (const margin_loss *)self;
     const wk_multi_margin_opts opts = { .margin = WK_SET(m->margin) };
-    (void)wk_trainer_log(trainer, wk_trainer_stage(trainer) == WK_STAGE_FIT ? "margin" : "val_margin", m->margin,
-                         (wk_log_opts){ .on_epoch = true, .no_step = true });
-    return wk_multi_margin_loss(scores, batch->target, NULL, opts);
+    const bool fits = wk_trainer_stage(trainer) == WK_STAGE_FIT;
+    const wk_log_opts mean = { .on_epoch = true, .no_step = true };
+    (void)wk_trainer_log(trainer, fits ? "margin" : "val_margin", m->margin, mean);
+    wk_tensor *loss = wk_multi_margin_loss(scores, batch->target, NULL, opts);
+    if (loss) (void)wk_trainer_log(trainer, fits ? "hinge" : "val_hinge", wk_item(loss), mean);
+    return loss;
 }
 static const wk_loss_class margin_class = { "margin", sizeof(margin_loss), margin_compute, NULL };
 static wk_loss *build_margin(const wk_config *args) {

@@ -98,7 +98,7 @@ static wk_status log_window(wk_trainer *t) {
     double rate = rate_since(t->window_start, t->timed_steps, t);
     WK_TRY(wk__metric_set(t, "lr", wk_optim_lr(t->driven[0].optimizer), false));
     WK_TRY(wk__metric_set(t, "train_loss", loss, false));
-    WK_TRY(wk__metric_set(t, "images_per_second", rate, false));
+    WK_TRY(wk__metric_passing(t, "images_per_second", rate));
     wk_status status = wk__row(t);
     say_window(t, rate, loss);
     t->window_start = wk_now();
@@ -157,6 +157,7 @@ static wk_status train_one(wk_trainer *t, const wk_batch *batch, bool *ends) {
     if (steps && s->step % t->params->log_every_n_steps == 0) WK_TRY(log_window(t));
     if (is_validation_due(t)) WK_TRY(validate_between(t));
     bool saves = t->config->every_n_steps && steps && s->step % t->config->every_n_steps == 0 && s->batch < t->batches;
+    if (saves) WK_TRY(wk__sums_gather(t, &t->train_sums));
     if (saves) WK_TRY(wk__save(t, "last"));
     if (closes && is_stopped(t)) return stop(t);
     if (closes) WK_TRY(wk__saves_end(t)); /* where rank 0 stops, the others must serve it */
@@ -186,7 +187,7 @@ static wk_status end_epoch(wk_trainer *t) {
     bool is_best = false, whole = s->batch == t->batches, validates = can_validate(t);
     validates = validates && (!whole || s->batch % t->val_interval == 0);
     WK_TRY(wk__metric_note(t, "train_loss_epoch", train_loss));
-    if (!wk_trainer_metric(t, "train_loss", &(double){ 0 })) WK_TRY(wk__metric_note(t, "train_loss", train_loss));
+    if (s->step < t->params->log_every_n_steps) WK_TRY(wk__metric_note(t, "train_loss", train_loss)); /* no row yet */
     WK_TRY(wk__sums_reduce(t, &t->train_sums));
     if (validates) WK_TRY(validate(t, &is_best));
     say_epoch(t, train_loss, validates);

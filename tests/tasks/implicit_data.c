@@ -18,7 +18,8 @@ static wk_dataset *data_of(const char *spec) {
     wk__run_config config;
     FILE *f = fopen(task_path("data.yaml"), "w");
     cr_assert_not_null(f);
-    (void)fprintf(f, "data: %s\nmodel: { name: mlp }\noptimizer: { name: SGD, args: { lr: 1 } }\noutput: unused\n", spec);
+    (void)fprintf(f, "data: %s\nmodel: { name: mlp }\noptimizer: { name: SGD, args: { lr: 1 } }\noutput: unused\n",
+                  spec);
     (void)fclose(f);
     cr_assert_eq(wk__run_config_load(&config, task_path("data.yaml"), NULL, 0), WK_OK, "%s", wk_message());
     cr_assert_eq(wk_make_data(&config.root, "data", &train, &others), WK_OK, "%s", wk_message());
@@ -33,9 +34,11 @@ typedef struct item {
 } item;
 static item item_of(const wk_dataset *data, int64_t index) {
     const int64_t *in = data->input_dims.size, *out = data->target_dims.size;
-    item it = { out[0], in[1], in[2], wk_empty(WK_F32, WK_DIMS(3, in[1], in[2])), wk_empty(WK_F32, WK_DIMS(out[0], 7)) };
+    item it = { out[0], in[1], in[2], wk_empty(WK_F32, WK_DIMS(3, in[1], in[2])),
+                wk_empty(WK_F32, WK_DIMS(out[0], 7)) };
     cr_assert_eq(out[1], 7);
-    cr_assert_eq(data->class_->fetch(data, &index, 1, wk_data(it.input), wk_data(it.target)), WK_OK, "%s", wk_message());
+    cr_assert_eq(data->class_->fetch(data, &index, 1, wk_data(it.input), wk_data(it.target)), WK_OK, "%s",
+                 wk_message());
     return it;
 }
 
@@ -46,7 +49,8 @@ static wk_tensor *fine_of(const item *it, int64_t high, int64_t wide) {
     float *pixel = wk_data(fine);
     cr_assert_eq(it->queries, high * wide);
     for (int64_t i = 0; i < it->queries; i++, q += 7) {
-        const double row = ((double)q[0] + 1) * (double)high / 2 - 0.5, column = ((double)q[1] + 1) * (double)wide / 2 - 0.5;
+        const double row = ((double)q[0] + 1) * (double)high / 2 - 0.5,
+                     column = ((double)q[1] + 1) * (double)wide / 2 - 0.5;
         const int64_t y = (int64_t)round(row), x = (int64_t)round(column);
         cr_assert(fabs(row - (double)y) < 1e-3 && fabs(column - (double)x) < 1e-3, "%g %g", row, column);
         cr_assert_float_eq(q[2], 2 / (double)high, 1e-6);
@@ -72,8 +76,9 @@ Test(implicit_data, shrunk_as_pillow_does_it) {
 Test(implicit_data, whole_pictures) {
     static const int64_t from[] = { 25, 25 }, to[] = { 10, 10 };
     wk_scope scope = wk_scope_begin();
-    wk_dataset *data = data_of("{ name: sr-implicit-downsampled, args: { dataset: { name: pictures, args: { image_size: "
-                               "25 } }, scale_min: 2.5 } }");
+    wk_dataset *data =
+        data_of("{ name: sr-implicit-downsampled, args: { dataset: { name: pictures, args: { image_size: "
+                "25 } }, scale_min: 2.5 } }");
     for (int64_t i = 0; i < 3; i++) {
         const item it = item_of(data, i);
         float wanted[300];
@@ -103,8 +108,9 @@ Test(implicit_data, pairs_stay_together) {
 /* An item is the same whenever it is asked for, alone or among others; `repeat` makes others of one picture. */
 Test(implicit_data, items_are_functions_of_their_numbers) {
     wk_scope scope = wk_scope_begin();
-    wk_dataset *data = data_of("{ name: sr-implicit-downsampled, args: { dataset: { name: pictures, args: { count: 3, "
-                               "image_size: 40 } }, inp_size: 8, scale_max: 4, sample_q: 30, augment: true, repeat: 2 } }");
+    wk_dataset *data =
+        data_of("{ name: sr-implicit-downsampled, args: { dataset: { name: pictures, args: { count: 3, "
+                "image_size: 40 } }, inp_size: 8, scale_max: 4, sample_q: 30, augment: true, repeat: 2 } }");
     const int64_t both[] = { 5, 2 };
     float input[2][3 * 64], target[2][30 * 7];
     cr_assert_eq(data->count, 6);

@@ -44,11 +44,12 @@ WK_API double wk_trainer_loss_value(const wk_trainer *trainer);
 /* ---- metrics ---- */
 
 typedef struct wk_log_opts {
-    bool on_epoch;  /* training: the mean over the epoch, weighted by items, over all ranks */
-    bool no_step;   /* training: not with the rows of every log_every_n_steps; with on_epoch alone the name is as given,
-                       with both there are NAME_step and NAME_epoch */
-    bool prog_bar;  /* show it in the line of progress */
-    int64_t weight; /* items that the value is the mean of; 0: those of the batch */
+    bool on_epoch; /* training: the mean over the epoch, weighted by items, over all ranks */
+    bool no_step;  /* training: not with the rows of every log_every_n_steps; with on_epoch alone the name is as given,
+                      with both there are NAME_step and NAME_epoch */
+    bool prog_bar; /* show it in the line of progress */
+    bool is_passing; /* of the machine and the moment, as a rate: it stands as it is, and no checkpoint keeps it */
+    int64_t weight;  /* items that the value is the mean of; 0: those of the batch */
 } wk_log_opts;
 /* Note a number.  In a training step it goes with the next row of metrics; while validating it is averaged over all
  * items and ranks.  In hooks outside of steps it stands as it is and goes with the next row.  Every rank logs the same
