@@ -154,8 +154,18 @@ static wk_status confident_validate(wk_wrapper *self, wk_trainer *trainer, const
     wk_tensor *right = wk_eq(wk_argmax(scores, (wk_axis_opts){ { 0 } }), batch->target);
     if (!sure || !right) return wk_failed() ? WK_INVALID : WK_OK;
     double hits = wk_item(wk_sum(right, (wk_reduce_opts){ 0 })), items = (double)batch->size;
+    if (batch->index == 0) { /* the first batch's curve of precision over recall, for TensorBoard */
+        wk_tensor *outer = wk_select(wk_softmax(scores, (wk_axis_opts){ { 0 } }), 1, 1);
+        if (wk_trainer_log_pr_curve(trainer, "val_outer", outer, batch->target, 11) != WK_OK) return WK_INVALID;
+    }
     if (wk_trainer_log(trainer, "val_right", hits / items, (wk_log_opts){ 0 }) != WK_OK) return WK_INVALID;
     return wk_trainer_log(trainer, "val_confidence", wk_item(wk_mean(sure, (wk_reduce_opts){ 0 })), (wk_log_opts){ 0 });
+}
+/* Once a run: what TensorBoard shows side by side. */
+static wk_status confident_files(wk_wrapper *self, wk_trainer *trainer) {
+    static const wk_board_chart charts[] = { { "rings", "losses", ".*loss" }, { "rings", "certainty", "val_.*" } };
+    (void)self;
+    return wk_trainer_log_layout(trainer, charts, 2);
 }
 static void confident_destroy(wk_wrapper *self) {
     wk_loss_destroy(((confident *)self)->loss);
@@ -164,7 +174,8 @@ static const wk_wrapper_class confident_class = { .name = "confident",
                                                   .size = sizeof(confident),
                                                   .training_step = confident_train,
                                                   .validation_step = confident_validate,
-                                                  .destroy = confident_destroy };
+                                                  .destroy = confident_destroy,
+                                                  .files = confident_files };
 static wk_wrapper *build_confident(const wk_config *args, const wk_config *run) {
     wk_wrapper *self = wk_wrapper_create(&confident_class);
     if (!self) return NULL;

@@ -155,7 +155,7 @@ Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
     cr_expect_lt(most, 1e-6);
     cr_expect_gt(moved, 1e-3, "the adapter has learned nothing");
     cr_expect_eq(wk_safetensors_count(adapter), 4);
-    wk_tensor *named = wk_safetensors_get(adapter, "base_model.model.1.lora_A.weight");
+    wk_tensor *named = wk_safetensors_get(adapter, "base_model.model.layers.0.lora_A.weight");
     cr_assert_not_null(named, "%s", wk_message());
     cr_expect_arr_eq(wk_data(named), wk_data(a), (size_t)wk_count(a) * sizeof(float));
     wk_scope_end(scope);
