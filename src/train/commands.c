@@ -107,16 +107,29 @@ static void on_alarm(int number) {
 
 /* The first SIGTERM, SIGINT or SIGHUP lets rank 0 save and end the run; the second ends the process.  A signal that is
  * ignored (nohup) stays so.  A reader of the output that goes away is no reason to stop: log.txt has everything. */
-static void watch_signals(int ranks) {
-    static const int watched[] = { SIGTERM, SIGINT, SIGHUP };
+static const int watched[] = { SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGPIPE };
+typedef struct signals {
+    struct sigaction before[WK_COUNT(watched)];
+} signals;
+static signals watch_signals(int ranks) {
+    signals s;
     grace = ranks > 1 ? GRACE_OF_GANG : GRACE;
+    stop_signal = 0;
     for (size_t i = 0; i < WK_COUNT(watched); i++) {
-        struct sigaction before, action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
-        if (sigaction(watched[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            (void)sigaction(watched[i], &action, NULL);
+        struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
+        if (watched[i] == SIGALRM) action = (struct sigaction){ .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+        if (watched[i] == SIGPIPE) action = (struct sigaction){ .sa_handler = SIG_IGN };
+        const bool always = watched[i] == SIGALRM || watched[i] == SIGPIPE;
+        (void)sigaction(watched[i], NULL, &s.before[i]);
+        if (always || s.before[i].sa_handler == SIG_DFL) (void)sigaction(watched[i], &action, NULL);
     }
-    (void)signal(SIGALRM, on_alarm);
-    (void)signal(SIGPIPE, SIG_IGN);
+    return s;
+}
+
+/* A program that called the command as a function has its own back. */
+static void unwatch_signals(const signals *s) {
+    (void)alarm(0);
+    for (size_t i = 0; i < WK_COUNT(watched); i++) (void)sigaction(watched[i], &s->before[i], NULL);
 }
 
 /* Whoever sent the signal learns that it ended the process. */
@@ -247,11 +260,12 @@ int wk_train_main(int argc, char **argv) {
     if (!group) {
         code = report_once();
     } else {
-        watch_signals(wk_group_size(group));
+        const signals before = watch_signals(wk_group_size(group));
         if (status == WK_OK)
             status = line.wants_batch_size ? find_batch_size(&line, &config, group)
                                            : wk__train(&config, group, line.start, &stop_signal);
         code = finish(group, status);
+        unwatch_signals(&before);
     }
     wk__run_config_free(&config);
     wk_free(output);

@@ -123,10 +123,13 @@ static void count_batch(wk_trainer *t, double loss, bool counts, bool steps) {
 
 static void show_progress(wk_trainer *t, double loss) {
     const wk__standing *s = &t->standing;
-    double elapsed = wk_now() - t->started, done = (double)(s->step - t->first_step);
-    wk__progress_step(&t->progress, s->epoch + 1, t->epochs, s->batch, t->batches,
-                      rate_since(t->started, s->step - t->first_step, t), loss,
-                      done > 0 ? elapsed / done * (double)(t->total_steps - s->step) : 0);
+    if (!wk__progress_is_due(&t->progress, s->batch == t->batches)) return;
+    wk_text numbers = { 0 };
+    wk_text_printf(&numbers, ", loss=%.4f", loss);
+    for (int i = 0; i < t->values; i++)
+        if (t->value[i].in_bar) wk_text_printf(&numbers, ", %s=%.4f", t->value[i].name, t->value[i].value);
+    wk__progress_step(&t->progress, s->epoch + 1, t->epochs, s->batch, t->batches, wk_text_get(&numbers));
+    wk_text_free(&numbers);
 }
 
 static bool is_validation_due(const wk_trainer *t) {
@@ -208,6 +211,7 @@ static wk_status end_epoch(wk_trainer *t) {
 static wk_status run_batches(wk_trainer *t, bool *ends) {
     wk_batch batch;
     WK_TRY(wk_loader_start(t->loader, t->standing.epoch, t->standing.batch));
+    wk__progress_epoch(&t->progress, t->standing.batch);
     while (!*ends && has_steps(t) && wk_loader_next(t->loader, &batch)) WK_TRY(train_one(t, &batch, ends));
     return wk_failed() ? wk_error_code() : WK_OK;
 }

@@ -235,3 +235,23 @@ Test(parameters, the_largest_batch_is_found_and_nothing_remains) {
     run_refused("not even batches of 2 fit into 1.0 MiB",
                 WORDS("--find-batch-size", "--memory", "1", "-o", "model={name: cnn}"));
 }
+
+/* A terminal (made by script(1)) gets tqdm's bar; anything else a line an epoch, without a carriage return. */
+Test(parameters, a_bar_on_terminals_and_lines_elsewhere) {
+    char command[1500], path[700];
+    (void)snprintf(path, sizeof path, "%s/typescript", run_folder);
+    (void)snprintf(command, sizeof command, "TERM=xterm exec %s train -c %s -o trainer.max_epochs=2", WICK_PROGRAM,
+                   run_file);
+    char *argv[] = { "script", "-qec", command, path, NULL };
+    cr_assert_eq(run_program(run_folder, argv, NULL, 100, NULL), 0);
+    char *seen = read_bytes(path, NULL), *bar = strstr(seen, "epoch 2/2: 100%|████████████████| 10/10 [00:0");
+    cr_assert_not_null(bar, "%s", seen);
+    const size_t size = strcspn(bar, "\r\n");
+    cr_expect(memmem(bar, size, "<00:00, ", 8) && memmem(bar, size, "it/s, loss=", 11) && memchr(bar, ']', size), "%.*s",
+              (int)size, bar);
+    free(seen);
+    char *err = run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=2"));
+    cr_expect(!strchr(err, '\r') && !strstr(err, "it/s"), "%s", err);
+    cr_expect(strstr(err, "epoch 1/2  train loss ") && strstr(err, "epoch 2/2  train loss "), "%s", err);
+    free(err);
+}
