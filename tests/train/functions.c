@@ -1,5 +1,5 @@
-/* functions.c: `wick train` and `wick eval` as functions of a program: called again and again they end with a number, and
- * leave the process as it was. */
+/* functions.c: `wick train` and `wick eval` as functions of a program: called again and again they end with a number,
+ * and leave the process as it was. */
 #include "train/support.h"
 #include "wick/train.h"
 

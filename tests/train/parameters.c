@@ -247,8 +247,8 @@ Test(parameters, a_bar_on_terminals_and_lines_elsewhere) {
     char *seen = read_bytes(path, NULL), *bar = strstr(seen, "epoch 2/2: 100%|████████████████| 10/10 [00:0");
     cr_assert_not_null(bar, "%s", seen);
     const size_t size = strcspn(bar, "\r\n");
-    cr_expect(memmem(bar, size, "<00:00, ", 8) && memmem(bar, size, "it/s, loss=", 11) && memchr(bar, ']', size), "%.*s",
-              (int)size, bar);
+    cr_expect(memmem(bar, size, "<00:00, ", 8) && memmem(bar, size, "it/s, loss=", 11) && memchr(bar, ']', size),
+              "%.*s", (int)size, bar);
     free(seen);
     char *err = run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=2"));
     cr_expect(!strchr(err, '\r') && !strstr(err, "it/s"), "%s", err);
