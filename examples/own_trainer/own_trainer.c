@@ -46,9 +46,12 @@ typedef struct margin_loss {
 static wk_tensor *margin_compute(wk_loss *self, wk_trainer *trainer, wk_tensor *scores, const wk_batch *batch) {
     const margin_loss *m = (const margin_loss *)self;
     const wk_multi_margin_opts opts = { .margin = WK_SET(m->margin) };
-    (void)wk_trainer_log(trainer, wk_trainer_stage(trainer) == WK_STAGE_FIT ? "margin" : "val_margin", m->margin,
-                         (wk_log_opts){ .on_epoch = true, .no_step = true });
-    return wk_multi_margin_loss(scores, batch->target, NULL, opts);
+    const bool fits = wk_trainer_stage(trainer) == WK_STAGE_FIT;
+    const wk_log_opts mean = { .on_epoch = true, .no_step = true };
+    (void)wk_trainer_log(trainer, fits ? "margin" : "val_margin", m->margin, mean);
+    wk_tensor *loss = wk_multi_margin_loss(scores, batch->target, NULL, opts);
+    if (loss) (void)wk_trainer_log(trainer, fits ? "hinge" : "val_hinge", wk_item(loss), mean);
+    return loss;
 }
 static const wk_loss_class margin_class = { "margin", sizeof(margin_loss), margin_compute, NULL };
 static wk_loss *build_margin(const wk_config *args) {
@@ -151,8 +154,18 @@ static wk_status confident_validate(wk_wrapper *self, wk_trainer *trainer, const
     wk_tensor *right = wk_eq(wk_argmax(scores, (wk_axis_opts){ { 0 } }), batch->target);
     if (!sure || !right) return wk_failed() ? WK_INVALID : WK_OK;
     double hits = wk_item(wk_sum(right, (wk_reduce_opts){ 0 })), items = (double)batch->size;
+    if (batch->index == 0) { /* the first batch's curve of precision over recall, for TensorBoard */
+        wk_tensor *outer = wk_select(wk_softmax(scores, (wk_axis_opts){ { 0 } }), 1, 1);
+        if (wk_trainer_log_pr_curve(trainer, "val_outer", outer, batch->target, 11) != WK_OK) return WK_INVALID;
+    }
     if (wk_trainer_log(trainer, "val_right", hits / items, (wk_log_opts){ 0 }) != WK_OK) return WK_INVALID;
     return wk_trainer_log(trainer, "val_confidence", wk_item(wk_mean(sure, (wk_reduce_opts){ 0 })), (wk_log_opts){ 0 });
+}
+/* Once a run: what TensorBoard shows side by side. */
+static wk_status confident_files(wk_wrapper *self, wk_trainer *trainer) {
+    static const wk_board_chart charts[] = { { "rings", "losses", ".*loss" }, { "rings", "certainty", "val_.*" } };
+    (void)self;
+    return wk_trainer_log_layout(trainer, charts, 2);
 }
 static void confident_destroy(wk_wrapper *self) {
     wk_loss_destroy(((confident *)self)->loss);
@@ -161,7 +174,8 @@ static const wk_wrapper_class confident_class = { .name = "confident",
                                                   .size = sizeof(confident),
                                                   .training_step = confident_train,
                                                   .validation_step = confident_validate,
-                                                  .destroy = confident_destroy };
+                                                  .destroy = confident_destroy,
+                                                  .files = confident_files };
 static wk_wrapper *build_confident(const wk_config *args, const wk_config *run) {
     wk_wrapper *self = wk_wrapper_create(&confident_class);
     if (!self) return NULL;

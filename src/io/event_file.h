@@ -24,6 +24,16 @@ WK_API void wk__event_histogram(wk_text *out, double wall_time, int64_t step, co
                                 int64_t count);
 WK_API wk_status wk__event_image(wk_text *out, double wall_time, int64_t step, const char *tag,
                                  const unsigned char *pixels, int height, int width, int channels);
+/* The pr_curves plug-in: `thresholds` (2 to 127) points, each (thresholds) row of numbers: true and false positives,
+ * true and false negatives, precision, recall. */
+enum { WK__PR_ROWS = 6, WK__PR_MOST = 127 };
+WK_API void wk__event_pr_curve(wk_text *out, double wall_time, int64_t step, const char *tag,
+                               const float *rows /* (WK__PR_ROWS, thresholds) */, int thresholds);
+/* The custom_scalars plug-in: charts on one page, each with the tags that match its pattern. */
+typedef struct wk__board_chart {
+    const char *category, *title, *tag; /* a regular expression; charts of a category follow each other */
+} wk__board_chart;
+WK_API void wk__event_layout(wk_text *out, double wall_time, const wk__board_chart *charts, int count);
 /* The hparams plug-in: what was chosen, numbers as numbers; the metrics to show beside it; and how the run ended. */
 typedef struct wk__hparam {
     const char *name, *value;

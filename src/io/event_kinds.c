@@ -1,9 +1,10 @@
-/* event_kinds.c: what event files hold besides scalars: text, histograms, images, hyperparameters.
+/* event_kinds.c: what event files hold besides scalars: text, histograms, images, curves of precision and recall,
+ * layouts of charts, hyperparameters.
  *
  * Value: 1 tag, 4 image { 1 height, 2 width, 3 colorspace, 4 PNG }, 5 histo { 1 min, 2 max, 3 num, 4 sum, 5
- * sum_squares, 6 packed bucket_limit, 7 packed bucket }, 8 tensor { 1 dtype, 2 shape { 2 dim { 1 size } }, 8 string_val
- * }, 9 metadata { 1 plugin_data { 1 plugin_name, 2 content } }.  Formats: tensorflow/core/framework/summary.proto,
- * tensorboard/plugins/hparams/plugin_data.proto.
+ * sum_squares, 6 packed bucket_limit, 7 packed bucket }, 8 tensor { 1 dtype, 2 shape { 2 dim { 1 size } }, 5 packed
+ * float_val, 8 string_val }, 9 metadata { 1 plugin_data { 1 plugin_name, 2 content } }.  Formats:
+ * tensorflow/core/framework/summary.proto, tensorboard/plugins/hparams/plugin_data.proto.
  */
 #include "io/event_file.h"
 
@@ -139,6 +140,62 @@ wk_status wk__event_image(wk_text *out, double wall_time, int64_t step, const ch
     wk__event_summary(out, wall_time, step, &value);
     wk_text_free(&value);
     return WK_OK;
+}
+
+/* ---- precision and recall ---- */
+
+static void size_field(wk_text *shape, int64_t size) {
+    wk_text dim = { 0 };
+    number_field(&dim, 1, (uint64_t)size);
+    message_field(shape, 2, &dim);
+}
+
+void wk__event_pr_curve(wk_text *out, double wall_time, int64_t step, const char *tag, const float *rows,
+                        int thresholds) {
+    wk_text value = { 0 }, tensor = { 0 }, shape = { 0 }, content = { 0 }, numbers = { 0 };
+    text_field(&value, 1, tag);
+    number_field(&tensor, 1, 1); /* DT_FLOAT */
+    size_field(&shape, WK__PR_ROWS);
+    size_field(&shape, thresholds);
+    message_field(&tensor, 2, &shape);
+    for (int i = 0; i < WK__PR_ROWS * thresholds; i++) {
+        uint32_t bits;
+        memcpy(&bits, &rows[i], sizeof bits);
+        wk__proto_little(&numbers, bits, 4);
+    }
+    message_field(&tensor, 5, &numbers);
+    message_field(&value, 8, &tensor);
+    number_field(&content, 2, (uint64_t)thresholds);
+    metadata(&value, "pr_curves", &content);
+    wk__event_summary(out, wall_time, step, &value);
+    wk_text_free(&value);
+}
+
+/* ---- custom scalars ---- */
+
+/* Layout: 2 category { 1 title, 2 chart { 1 title, 2 multiline { 1 tag } } } */
+void wk__event_layout(wk_text *out, double wall_time, const wk__board_chart *charts, int count) {
+    wk_text value = { 0 }, layout = { 0 }, tensor = { 0 }, shape = { 0 };
+    for (int i = 0, end; i < count; i = end) {
+        wk_text category = { 0 };
+        text_field(&category, 1, charts[i].category);
+        for (end = i; end < count && strcmp(charts[end].category, charts[i].category) == 0; end++) {
+            wk_text chart = { 0 }, lines = { 0 };
+            text_field(&chart, 1, charts[end].title);
+            text_field(&lines, 1, charts[end].tag);
+            message_field(&chart, 2, &lines);
+            message_field(&category, 2, &chart);
+        }
+        message_field(&layout, 2, &category);
+    }
+    text_field(&value, 1, "custom_scalars__config__");
+    number_field(&tensor, 1, 7); /* DT_STRING */
+    message_field(&tensor, 2, &shape);
+    message_field(&tensor, 8, &layout);
+    message_field(&value, 8, &tensor);
+    metadata(&value, "custom_scalars", NULL);
+    wk__event_summary(out, wall_time, 0, &value);
+    wk_text_free(&value);
 }
 
 /* ---- hparams ---- */

@@ -7,6 +7,10 @@ __attribute__((constructor)) static void register_all(void) {
     (void)wk_register_data(&wk__labelled_texts);
     (void)wk_register_data(&wk__csv_data);
     (void)wk_register_data(&wk__shapes_data);
+    (void)wk_register_data(&wk__pictures_data);
+    (void)wk_register_data(&wk__implicit_downsampled);
+    (void)wk_register_data(&wk__implicit_paired);
+    (void)wk_register_wrapper(&wk__implicit);
     (void)wk_register_wrapper(&wk__segmentation);
     (void)wk_register_wrapper(&wk__language_model);
     (void)wk_register_wrapper(&wk__text_classifier);

@@ -62,6 +62,45 @@ static wk_module *build_unet(const wk_config *args) {
     return wk_failed() ? NULL : wk_unet(opts);
 }
 
+static wk_module *build_edsr(const wk_config *args) {
+    const wk_edsr_opts opts = { .blocks = size_of(args, "n_resblocks"),
+                                .width = size_of(args, "n_feats"),
+                                .channels = size_of(args, "n_colors"),
+                                .res_scale = number_of(args, "res_scale", 1),
+                                .scale = size_of(args, "scale"),
+                                .no_upsampling = wk_config_bool(args, "no_upsampling", false) };
+    return wk_failed() ? NULL : wk_edsr(opts);
+}
+
+/* Features of a picture: what the encoder says itself, so that it may be any model. */
+static int64_t features_of(wk_module *encoder, int64_t colours) {
+    wk_scope scope = wk_scope_begin();
+    bool was = wk_no_grad_begin();
+    wk_module_train(encoder, false);
+    const wk_tensor *y = wk_forward(encoder, wk_zeros(WK_F32, WK_DIMS(1, colours, 8, 8)));
+    char text[160];
+    int64_t features = y && wk_rank(y) == 4 ? wk_size(y, 1) : 0;
+    if (y && !features)
+        (void)wk_fail(WK_CONFIG, "encoder_spec: it gives %s for a picture, expected (N, features, H, W)",
+                      wk_describe(y, text, sizeof text));
+    wk_module_train(encoder, true);
+    wk_no_grad_end(was);
+    wk_scope_end(scope);
+    return features;
+}
+
+static wk_module *build_liif(const wk_config *args) {
+    const wk_liif_opts opts = { .no_feat_unfold = !wk_config_bool(args, "feat_unfold", true),
+                                .no_local_ensemble = !wk_config_bool(args, "local_ensemble", true),
+                                .no_cell_decode = !wk_config_bool(args, "cell_decode", true) };
+    const int64_t colours = wk_config_int(args, "n_colors", 1, 1 << 10, 3);
+    wk_module *encoder = wk_make_model(args, "encoder_spec");
+    const int64_t features = encoder ? features_of(encoder, colours) : 0;
+    wk_module *imnet =
+        features ? wk_make_model_with(args, "imnet_spec", "in_dim", wk_liif_width(features, opts)) : NULL;
+    return wk_liif(encoder, imnet, opts);
+}
+
 #define END \
     { NULL, WK_ARG_INT, NULL, NULL }
 static const wk_arg gpt2_args[] = { { "size", WK_ARG_TEXT, "124M", "124M, 355M, 774M, 1558M" },
@@ -98,11 +137,27 @@ static const wk_arg unet_args[] = { { "in_channels", WK_ARG_INT, "1", NULL },
                                     { "width", WK_ARG_INT, "64", "channels of the first level; twice as many below" },
                                     { "levels", WK_ARG_INT, "4", "below the first" },
                                     END };
+static const wk_arg edsr_args[] = { { "n_resblocks", WK_ARG_INT, "16", NULL },
+                                    { "n_feats", WK_ARG_INT, "64", "channels between" },
+                                    { "n_colors", WK_ARG_INT, "3", "channels of pictures" },
+                                    { "res_scale", WK_ARG_NUMBER, "1", "of what a block adds" },
+                                    { "scale", WK_ARG_INT, "2", "2, 3 or 4" },
+                                    { "no_upsampling", WK_ARG_BOOL, "false", "features alone, as LIIF's encoder" },
+                                    END };
+static const wk_arg liif_args[] = { { "encoder_spec", WK_ARG_SPEC, NULL, "a model from pictures to features" },
+                                    { "imnet_spec", WK_ARG_SPEC, NULL, "a model of in_dim features, which it is told" },
+                                    { "feat_unfold", WK_ARG_BOOL, "true", "3 x 3 features in one" },
+                                    { "local_ensemble", WK_ARG_BOOL, "true", "four neighbours answer" },
+                                    { "cell_decode", WK_ARG_BOOL, "true", "colours depend on the pixel's size" },
+                                    { "n_colors", WK_ARG_INT, "3", "channels of pictures" },
+                                    END };
 const wk_model_entry wk__task_models[] = {
     { { "gpt2", "GPT-2", gpt2_args }, build_gpt2 },
     { { "char_lstm", "an embedding, an LSTM, a linear layer", char_lstm_args }, build_char_lstm },
     { { "bert", "BERT with a classifier of texts", bert_args }, build_bert },
     { { "pretrained", "a network in Hugging Face's layout: bert, roberta, gpt2", pretrained_args }, build_pretrained },
     { { "unet", "U-Net", unet_args }, build_unet },
+    { { "edsr-baseline", "EDSR", edsr_args }, build_edsr },
+    { { "liif", "LIIF: a picture as a function of coordinates", liif_args }, build_liif },
     { { NULL, NULL, NULL }, NULL },
 };

@@ -3,6 +3,7 @@
  * An image is a function of the seed and its number, drawn when it is asked for: nothing is stored, and threads of the
  * loader change nothing.
  */
+#include "tasks/draws.h"
 #include "tasks/tasks.h"
 
 #include <math.h>
@@ -16,25 +17,10 @@ typedef struct shapes {
     float noise;
 } shapes;
 
-/* Uniform numbers in [0, 1) of one image, one after the other. */
-typedef struct draw {
-    uint32_t counter[4], key[2], word[4];
-    int left;
-} draw;
-
-static double uniform(draw *d) {
-    if (d->left == 0) {
-        wk_philox(d->counter, d->key, d->word);
-        d->counter[0]++;
-        d->left = 4;
-    }
-    return d->word[--d->left] / 4294967296.0;
-}
-
-static void paint(const shapes *s, draw *d, float *image, int64_t *label) {
-    const double side = (double)s->size, radius = side * (0.15 + 0.15 * uniform(d));
-    const double x = side * uniform(d), y = side * uniform(d), bright = 0.4 + 0.6 * uniform(d);
-    const int kind = uniform(d) < 0.5 ? DISC : SQUARE;
+static void paint(const shapes *s, wk__draws *d, float *image, int64_t *label) {
+    const double side = (double)s->size, radius = side * (0.15 + 0.15 * wk__draw(d));
+    const double x = side * wk__draw(d), y = side * wk__draw(d), bright = 0.4 + 0.6 * wk__draw(d);
+    const int kind = wk__draw(d) < 0.5 ? DISC : SQUARE;
     for (int64_t i = 0; i < s->size; i++)
         for (int64_t k = 0; k < s->size; k++) {
             const double down = fabs((double)i + 0.5 - y), right = fabs((double)k + 0.5 - x);
@@ -51,13 +37,12 @@ static wk_status shapes_fetch(const wk_dataset *self, const int64_t *indices, in
     const int64_t pixels = s->size * s->size;
     for (int64_t i = 0; i < n; i++) {
         const uint64_t number = (uint64_t)(s->first + indices[i]);
-        draw d = { .counter = { 0, 0, (uint32_t)number, (uint32_t)(number >> 32) },
-                   .key = { (uint32_t)s->seed, (uint32_t)(s->seed >> 32) } };
+        wk__draws d = wk__draws_of(s->seed, number);
         float *image = (float *)input + i * pixels;
         int64_t *label = (int64_t *)target + i * pixels;
         for (int64_t k = 0; k < pixels; k++) image[k] = 0, label[k] = BACKGROUND;
-        for (int count = 1 + (int)(uniform(&d) * MOST_SHAPES); count > 0; count--) paint(s, &d, image, label);
-        for (int64_t k = 0; k < pixels; k++) image[k] += s->noise * (float)(2 * uniform(&d) - 1);
+        for (int count = 1 + (int)(wk__draw(&d) * MOST_SHAPES); count > 0; count--) paint(s, &d, image, label);
+        for (int64_t k = 0; k < pixels; k++) image[k] += s->noise * (float)(2 * wk__draw(&d) - 1);
     }
     return WK_OK;
 }

@@ -14,6 +14,10 @@ extern const wk_data_entry wk__text_data;               /* text_data.c */
 extern const wk_data_entry wk__labelled_texts;          /* labelled_texts.c */
 extern const wk_data_entry wk__csv_data;                /* csv_data.c */
 extern const wk_data_entry wk__shapes_data;             /* shapes.c */
+extern const wk_data_entry wk__pictures_data;           /* pictures.c */
+extern const wk_data_entry wk__implicit_downsampled;    /* implicit_data.c */
+extern const wk_data_entry wk__implicit_paired;         /* implicit_data.c */
+extern const wk_wrapper_entry wk__implicit;             /* implicit.c */
 extern const wk_wrapper_entry wk__segmentation;         /* segmentation.c */
 extern const wk_wrapper_entry wk__text_classifier;      /* text_classifier.c */
 extern const wk_callback_entry wk__pretrained_callback; /* save_pretrained.c */
@@ -29,6 +33,12 @@ const wk_tokenizer *wk__text_data_tokenizer(const wk_dataset *data);
 /* NULL without an error for other data; labels are ended by NULL.  Both belong to the data. */
 const wk_tokenizer *wk__labelled_texts_tokenizer(const wk_dataset *data);
 const char *const *wk__labelled_texts_labels(const wk_dataset *data);
+
+/* ---- shrink.c: pictures ---- */
+
+/* (channels, from[0], from[1]) → (channels, to[0], to[1]), of values from 0 to 1.  Errors: WK_NO_MEMORY. */
+WK_API wk_status wk__shrink(const float *picture, int64_t channels, const int64_t from[2], const int64_t to[2],
+                            float *out);
 
 /* ---- lm.c: a language model that goes on with a text, token by token ---- */
 

@@ -1,5 +1,6 @@
 /* commands.c: `wick train` and `wick eval`: parse, call, print. */
 #include "train/agree.h"
+#include "train/batch_size.h"
 #include "train/ranks.h"
 #include "train/registry.h"
 #include "train/trainer.h"
@@ -14,7 +15,8 @@ enum { EXIT_USAGE = 2, MOST_OVERRIDES = 64 };
 typedef struct command_line {
     const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *schema[2];
     int n_overrides;
-    bool wants_schema;
+    bool wants_schema, wants_batch_size;
+    wk__batch_size_opts batch_size;
     wk__start start;
     bool wants_help;
 } command_line;
@@ -28,6 +30,9 @@ static const char train_help[] =
     "  --resume            go on from the last checkpoint in the run directory, if there is one\n"
     "  --overwrite         start anew in a run directory that holds a run\n"
     "  --name NAME         the run directory is save/NAME; --tag TAG: save/NAME_TAG, or save/_FILE_TAG\n"
+    "  --find-batch-size [power|binsearch]   print the largest batch that memory holds: by doubling, or exactly;\n"
+    "                      nothing is trained or written\n"
+    "  --memory MIB        the memory to fill then; without it what the device has\n"
     "  --schema            print what may stand in the file: names, args, defaults; of one KIND or NAME alone\n"
     "\n"
     "example: wick train -c examples/fashion_mnist/config.yaml -o optimizer.args.lr=2e-3\n";
@@ -102,16 +107,29 @@ static void on_alarm(int number) {
 
 /* The first SIGTERM, SIGINT or SIGHUP lets rank 0 save and end the run; the second ends the process.  A signal that is
  * ignored (nohup) stays so.  A reader of the output that goes away is no reason to stop: log.txt has everything. */
-static void watch_signals(int ranks) {
-    static const int watched[] = { SIGTERM, SIGINT, SIGHUP };
+static const int watched[] = { SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGPIPE };
+typedef struct signals {
+    struct sigaction before[WK_COUNT(watched)];
+} signals;
+static signals watch_signals(int ranks) {
+    signals s;
     grace = ranks > 1 ? GRACE_OF_GANG : GRACE;
+    stop_signal = 0;
     for (size_t i = 0; i < WK_COUNT(watched); i++) {
-        struct sigaction before, action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
-        if (sigaction(watched[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            (void)sigaction(watched[i], &action, NULL);
+        struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND };
+        if (watched[i] == SIGALRM) action = (struct sigaction){ .sa_handler = on_alarm, .sa_flags = SA_RESTART };
+        if (watched[i] == SIGPIPE) action = (struct sigaction){ .sa_handler = SIG_IGN };
+        const bool always = watched[i] == SIGALRM || watched[i] == SIGPIPE;
+        (void)sigaction(watched[i], NULL, &s.before[i]);
+        if (always || s.before[i].sa_handler == SIG_DFL) (void)sigaction(watched[i], &action, NULL);
     }
-    (void)signal(SIGALRM, on_alarm);
-    (void)signal(SIGPIPE, SIG_IGN);
+    return s;
+}
+
+/* A program that called the command as a function has its own back. */
+static void unwatch_signals(const signals *s) {
+    (void)alarm(0);
+    for (size_t i = 0; i < WK_COUNT(watched); i++) (void)sigaction(watched[i], &s->before[i], NULL);
 }
 
 /* Whoever sent the signal learns that it ended the process. */
@@ -166,6 +184,20 @@ static int parse_train(int argc, char **argv, command_line *line) {
         } else if (strcmp(word, "--schema") == 0) {
             line->wants_schema = true;
             for (int k = 0; k < 2 && i + 1 < argc && argv[i + 1][0] != '-'; k++) line->schema[k] = argv[++i];
+        } else if (strcmp(word, "--find-batch-size") == 0) {
+            line->wants_batch_size = true;
+            const char *next = i + 1 < argc ? argv[i + 1] : "-";
+            line->batch_size.by_halves = strcmp(next, "binsearch") == 0;
+            if (next[0] != '-') i++;
+            if (next[0] != '-' && !line->batch_size.by_halves && strcmp(next, "power") != 0)
+                return usage(train_help, "train: --find-batch-size is power or binsearch, not", next);
+        } else if (strcmp(word, "--memory") == 0) {
+            const char *number = value_of(argc, argv, &i, train_help, "a number of MiB");
+            char *end = NULL;
+            const double mib = number ? strtod(number, &end) : 0;
+            if (!number) return EXIT_USAGE;
+            if (*end || !(mib >= 1 && mib <= 1e9)) return usage(train_help, "train: --memory needs MiB, not", number);
+            line->batch_size.memory = (int64_t)(mib * 1048576);
         } else if (strcmp(word, "--resume") == 0) {
             line->start = WK__START_RESUME;
         } else if (strcmp(word, "--overwrite") == 0) {
@@ -175,6 +207,8 @@ static int parse_train(int argc, char **argv, command_line *line) {
         }
     }
     if (is_restart()) line->start = WK__START_RESUME; /* the first attempt has overwritten what was there */
+    if (line->batch_size.memory && !line->wants_batch_size)
+        return usage(train_help, "train: --memory is for --find-batch-size", "");
     return line->file || line->wants_schema ? 0 : usage(train_help, "train: -c FILE is missing", "");
 }
 
@@ -201,6 +235,16 @@ static int print_schema(const command_line *line) {
     return status != WK_OK;
 }
 
+static wk_status find_batch_size(const command_line *line, const wk__run_config *config, wk_group *group) {
+    wk__batch_size_opts opts = line->batch_size;
+    opts.first = 2, opts.steps = 3, opts.trials = 25; /* Lightning's */
+    opts.told = stderr;
+    int64_t found = 0;
+    WK_TRY(wk__find_batch_size(config, group, opts, &found));
+    (void)printf("%lld\n", (long long)found);
+    return WK_OK;
+}
+
 int wk_train_main(int argc, char **argv) {
     command_line line = { .start = WK__START_NEW };
     int code = parse_train(argc, argv, &line);
@@ -211,13 +255,17 @@ int wk_train_main(int argc, char **argv) {
     wk__run_config config;
     wk_status status;
     wk_group *group = open_run(&line, &config, &status);
-    if (group && status == WK_OK && wk__ranks_wanted(&config, group)) wk__ranks_start(&config, argc, argv, group);
+    if (group && status == WK_OK && !line.wants_batch_size && wk__ranks_wanted(&config, group))
+        wk__ranks_start(&config, argc, argv, group);
     if (!group) {
         code = report_once();
     } else {
-        watch_signals(wk_group_size(group));
-        if (status == WK_OK) status = wk__train(&config, group, line.start, &stop_signal);
+        const signals before = watch_signals(wk_group_size(group));
+        if (status == WK_OK)
+            status = line.wants_batch_size ? find_batch_size(&line, &config, group)
+                                           : wk__train(&config, group, line.start, &stop_signal);
         code = finish(group, status);
+        unwatch_signals(&before);
     }
     wk__run_config_free(&config);
     wk_free(output);

@@ -1,8 +1,9 @@
 /* layouts.c: the layouts of the LIIF-style trainers' files, in the words of this one.
  *
  *   data_module, train_wrapper { base: model_spec, loss_spec, optim_spec, scheduler_spec }, trainer_params
- *   train_dataset, val_dataset { dataset, batch_size, shuffle }, model, optimizer, scheduler, loss, epoch_max,
- *   epoch_val, epoch_save, load_optimizer, run_step, resume
+ *   train_dataset, val_dataset { dataset, wrapper, batch_size, shuffle }, model, optimizer, scheduler, loss, epoch_max,
+ *   epoch_val, epoch_save, load_optimizer, run_step, resume; LIIF's own: data_norm, eval_type, eval_bsize,
+ * multi_step_lr
  *
  * Nodes are moved, not copied, so messages still name the line where somebody wrote them.
  */
@@ -58,13 +59,74 @@ static wk_status from_wrapper(wk__yaml *document, wk__yaml_node *root) {
     return WK_OK;
 }
 
+/* A wrapper around a dataset is data with an arg `dataset`. */
+static wk_status wrap_dataset(wk__yaml *document, wk__yaml_node *side, bool *wrapped) {
+    wk__yaml_node *wrapper = wk__yaml_find(side, "wrapper");
+    if (!wrapper || wk__yaml_is_null(wrapper)) return WK_OK;
+    WK_TRY(wk__yaml_map(document, wrapper, "wrapper"));
+    wk__yaml_node *args = mapping_in(document, wrapper, "args");
+    if (!args) return wk_failed() ? wk_error_code() : wk__yaml_map(document, wk__yaml_find(wrapper, "args"), "args");
+    WK_TRY(move(document, side, "dataset", args, "dataset"));
+    WK_TRY(move(document, side, "wrapper", side, "dataset"));
+    *wrapped = true;
+    return WK_OK;
+}
+
+/* data_norm: { inp: { sub, div }, gt: { sub, div } } */
+static wk_status from_norm(wk__yaml *document, wk__yaml_node *root, wk__yaml_node *args) {
+    static const char *const known[] = { "inp", "gt" }, *const parts[] = { "sub", "div" };
+    static const char *const names[2][2] = { { "inp_sub", "inp_div" }, { "gt_sub", "gt_div" } };
+    wk__yaml_node *norm = detach(root, "data_norm");
+    if (!norm) return WK_OK;
+    WK_TRY(wk__yaml_map(document, norm, "data_norm"));
+    WK_TRY(wk__yaml_known(document, norm, "data_norm", known, WK_COUNT(known)));
+    for (size_t i = 0; i < WK_COUNT(known); i++) {
+        wk__yaml_node *one = wk__yaml_find(norm, known[i]);
+        if (!one) continue;
+        WK_TRY(wk__yaml_map(document, one, known[i]));
+        WK_TRY(wk__yaml_known(document, one, known[i], parts, WK_COUNT(parts)));
+        for (size_t k = 0; k < WK_COUNT(parts); k++) WK_TRY(move(document, one, parts[k], args, names[i][k]));
+    }
+    return WK_OK;
+}
+
+/* Data of queries is trained on with the wrapper "implicit", which LIIF's files need not name. */
+static wk_status from_implicit(wk__yaml *document, wk__yaml_node *root) {
+    wk__yaml_node *wrapper = mapping_in(document, root, "wrapper");
+    if (!wrapper) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
+    if (!wk__yaml_find(wrapper, "name")) {
+        wk__yaml_node *name = wk__yaml_new(document, WK__YAML_SCALAR, "implicit");
+        if (!name || wk__yaml_append(document, wrapper, "name", name) != WK_OK) return wk_error_code();
+    }
+    wk__yaml_node *args = mapping_in(document, wrapper, "args");
+    if (!args) return wk_failed() ? wk_error_code() : WK_OK;
+    WK_TRY(from_norm(document, root, args));
+    WK_TRY(move(document, root, "eval_type", args, "eval_type"));
+    return move(document, root, "eval_bsize", args, "eval_bsize");
+}
+
+/* multi_step_lr: { milestones, gamma } */
+static wk_status from_milestones(wk__yaml *document, wk__yaml_node *root) {
+    if (!wk__yaml_find(root, "multi_step_lr")) return WK_OK;
+    wk__yaml_node *name = wk__yaml_new(document, WK__YAML_SCALAR, "MultiStepLR");
+    wk__yaml_node *schedule = mapping_in(document, root, "schedule");
+    if (!name || !schedule) return wk_failed() ? wk_error_code() : WK_OK;
+    if (wk__yaml_find(schedule, "name"))
+        return wk__yaml_fail_key(document, schedule, "\"multi_step_lr\" is a schedule too: keep one");
+    WK_TRY(wk__yaml_append(document, schedule, "name", name));
+    return move(document, root, "multi_step_lr", schedule, "args");
+}
+
 /* data: { name: datasets, args: { train: spec, val: spec, batch_size } } */
 static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
-    static const char *const known[] = { "dataset", "batch_size", "shuffle" };
+    static const char *const known[] = { "dataset", "wrapper", "batch_size", "shuffle" };
+    bool wrapped = false;
     wk__yaml_node *train = detach(root, "train_dataset"), *val = detach(root, "val_dataset");
     if (!train) return val ? wk__yaml_fail_key(document, val, "val_dataset without train_dataset") : WK_OK;
     WK_TRY(wk__yaml_map(document, train, "train_dataset"));
     WK_TRY(wk__yaml_known(document, train, "train_dataset", known, WK_COUNT(known)));
+    WK_TRY(wrap_dataset(document, train, &wrapped));
+    if (wrapped) WK_TRY(from_implicit(document, root));
     wk__yaml_node *data = mapping_in(document, root, "data");
     wk__yaml_node *name = data ? wk__yaml_new(document, WK__YAML_SCALAR, "datasets") : NULL;
     if (!name || wk__yaml_append(document, data, "name", name) != WK_OK) return wk_error_code();
@@ -76,6 +138,7 @@ static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
     if (!val || wk__yaml_is_null(val)) return WK_OK;
     WK_TRY(wk__yaml_map(document, val, "val_dataset"));
     WK_TRY(wk__yaml_known(document, val, "val_dataset", known, WK_COUNT(known)));
+    WK_TRY(wrap_dataset(document, val, &wrapped));
     return move(document, val, "dataset", args, "val"); /* its batch size changes no mean: the trainer's is used */
 }
 
@@ -84,6 +147,7 @@ static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
     if (!is_plain) return WK_OK;
     WK_TRY(from_datasets(document, root));
     WK_TRY(move(document, root, "scheduler", root, "schedule"));
+    WK_TRY(from_milestones(document, root));
     wk__yaml_node *trainer = mapping_in(document, root, "trainer"),
                   *checkpoint = mapping_in(document, root, "checkpoint");
     if (!trainer || !checkpoint) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */

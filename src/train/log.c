@@ -44,6 +44,12 @@ wk_status wk__metric_note(wk_trainer *t, const char *name, double value) {
     return WK_OK;
 }
 
+wk_status wk__metric_passing(wk_trainer *t, const char *name, double value) {
+    WK_TRY(wk__metric_set(t, name, value, false));
+    find(t, name)->is_passing = true;
+    return WK_OK;
+}
+
 bool wk_trainer_metric(const wk_trainer *t, const char *name, double *value) {
     for (int i = 0; i < t->values; i++)
         if (strcmp(t->value[i].name, name) == 0) {
@@ -91,6 +97,13 @@ static wk_status reduce(wk_trainer *t, wk__sums *sums) {
     return status;
 }
 
+wk_status wk__sums_gather(wk_trainer *t, wk__sums *sums) {
+    if (sums->count == 0 || t->ranks < 2) return WK_OK;
+    WK_TRY(reduce(t, sums));
+    for (int i = 0; i < sums->count && t->rank != 0; i++) sums->item[i].sum = sums->item[i].weight = 0;
+    return WK_OK;
+}
+
 wk_status wk__sums_reduce(wk_trainer *t, wk__sums *sums) {
     if (sums->count > 0 && t->ranks > 1) WK_TRY(reduce(t, sums));
     for (int i = 0; i < sums->count; i++)
@@ -114,6 +127,7 @@ static wk_status log_training(wk_trainer *t, const char *name, double value, wk_
 
 wk_status wk_trainer_log(wk_trainer *t, const char *name, double value, wk_log_opts opts) {
     WK_TRY(check_name(name));
+    if (opts.is_passing) return wk__metric_passing(t, name, value);
     if (!t->in_step) return wk__metric_set(t, name, value, opts.prog_bar);
     double weight = opts.weight > 0 ? (double)opts.weight : t->batch ? (double)t->batch->size : 1;
     return t->stage == WK_STAGE_FIT ? log_training(t, name, value, opts, weight)

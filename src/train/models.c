@@ -9,22 +9,14 @@
 
 /* in_dim, out_dim, hidden_list: as many hidden layers as the list is long. */
 static wk_module *build_listed_mlp(const wk_config *args) {
-    int64_t widths[32], in = wk_config_int(args, "in_dim", 1, 1 << 24, 784);
-    int64_t out = wk_config_int(args, "out_dim", 1, 1 << 20, 10);
-    int count = wk_config_ints(args, "hidden_list", widths, (int)WK_COUNT(widths));
-    for (int i = 0; i < count && !wk_failed(); i++)
+    enum { MOST_HIDDEN = 32 };
+    int64_t widths[MOST_HIDDEN + 2] = { wk_config_int(args, "in_dim", 1, 1 << 24, 784) };
+    const int hidden = wk_config_ints(args, "hidden_list", widths + 1, MOST_HIDDEN);
+    widths[hidden + 1] = wk_config_int(args, "out_dim", 1, 1 << 20, 10);
+    for (int i = 1; i <= hidden && !wk_failed(); i++)
         if (widths[i] < 1)
             (void)wk_config_fail(args, "hidden_list", "a width is %lld, expected at least 1", (long long)widths[i]);
-    wk_module *all = wk_failed() ? NULL : wk_nn_sequential_of(NULL, 0);
-    const wk_layer_opts plain = { 0 };
-    (void)wk_module_append(all, wk_nn_flatten());
-    for (int i = 0; i < count && all; i++) {
-        (void)wk_module_append(all, wk_nn_linear(in, widths[i], plain));
-        (void)wk_module_append(all, wk_nn_relu());
-        in = widths[i];
-    }
-    if (all) (void)wk_module_append(all, wk_nn_linear(in, out, plain));
-    return all;
+    return wk_failed() ? NULL : wk_mlp_of(widths, hidden + 2);
 }
 
 static wk_module *build_mlp(const wk_config *args) {

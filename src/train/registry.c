@@ -139,13 +139,51 @@ static bool is_built(wk__kind kind, const wk__spec *spec, const void *built) {
     return false;
 }
 
-wk_module *wk_make_model(const wk_config *config, const char *key) {
-    wk__spec spec;
-    const wk_entry *entry = entry_under(WK__KIND_MODEL, config, key, &spec);
-    wk_module *model = entry ? ENTRY(wk_model_entry, entry)->build(&spec.args) : NULL;
-    if (!entry || is_built(WK__KIND_MODEL, &spec, model)) return model;
+static wk_module *make_model(const wk__spec *spec) {
+    const wk_entry *entry = wk__entry_of(WK__KIND_MODEL, spec);
+    wk_module *model = entry ? ENTRY(wk_model_entry, entry)->build(&spec->args) : NULL;
+    if (!entry || is_built(WK__KIND_MODEL, spec, model)) return model;
     wk_module_destroy(model);
     return NULL;
+}
+
+wk_module *wk_make_model(const wk_config *config, const char *key) {
+    wk__spec spec;
+    return wk_failed() || wk__spec_read(config, key, true, &spec) != WK_OK ? NULL : make_model(&spec);
+}
+
+/* The arg stands before those of the file, in a mapping that lives as long as this call. */
+wk_module *wk_make_model_with(const wk_config *config, const char *key, const char *arg, int64_t value) {
+    wk__spec spec;
+    char text[24];
+    if (wk_failed() || wk__spec_read(config, key, true, &spec) != WK_OK) return NULL;
+    if (wk_config_has(&spec.args, arg)) {
+        const int64_t given = wk_config_int(&spec.args, arg, INT64_MIN, INT64_MAX, value);
+        if (given != value && !wk_failed())
+            (void)wk_config_fail(&spec.args, arg, "%s is %lld, and has to be %lld here: it may be left out", arg,
+                                 (long long)given, (long long)value);
+        return wk_failed() ? NULL : make_model(&spec);
+    }
+    (void)snprintf(text, sizeof text, "%lld", (long long)value);
+    const wk__yaml_node *given = spec.args.node;
+    const wk__yaml_node *at = given ? given : spec.section.node;
+    wk__yaml_node number = { .kind = WK__YAML_SCALAR,
+                             .line = at->line,
+                             .column = at->column,
+                             .origin = at->origin,
+                             .text = text,
+                             .key = arg,
+                             .next = given ? given->first : NULL };
+    wk__yaml_node all = { .kind = WK__YAML_MAPPING,
+                          .line = at->line,
+                          .column = at->column,
+                          .origin = at->origin,
+                          .key = "args",
+                          .count = (given ? given->count : 0) + 1,
+                          .first = &number,
+                          .last = given && given->last ? given->last : &number };
+    spec.args.node = &all;
+    return make_model(&spec);
 }
 
 wk_loss *wk_make_loss(const wk_config *config, const char *key) {

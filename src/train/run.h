@@ -25,6 +25,7 @@ typedef struct wk__value {
     double value;
     bool is_fresh; /* goes with the next row */
     bool in_bar;
+    bool is_passing; /* of the machine and the moment: no checkpoint keeps it */
 } wk__value;
 /* What is averaged over an epoch, or a validation. */
 typedef struct wk__sum {
@@ -100,11 +101,19 @@ wk_status wk__stop_agreed(wk_trainer *t, bool *stops);
 wk_status wk__metric_set(wk_trainer *t, const char *name, double value, bool in_bar);
 /* For those who ask by name; in no row. */
 wk_status wk__metric_note(wk_trainer *t, const char *name, double value);
+/* What is not of the run but of the machine. */
+wk_status wk__metric_passing(wk_trainer *t, const char *name, double value);
 wk_status wk__sums_add(wk__sums *sums, const char *name, double value, double weight);
 /* The means over all ranks become values. */
 wk_status wk__sums_reduce(wk_trainer *t, wk__sums *sums);
+/* On rank 0 the sums over all ranks, on the others none: before rank 0 alone writes them down. */
+wk_status wk__sums_gather(wk_trainer *t, wk__sums *sums);
 /* A row of what is fresh. */
 wk_status wk__row(wk_trainer *t);
+
+/* log_state.c: values and the epoch's sums as text (to be freed), and back.  Errors: WK_FORMAT. */
+char *wk__log_write(const wk_trainer *t);
+wk_status wk__log_read(wk_trainer *t, const char *text);
 
 /* step.c */
 wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts);

@@ -3,6 +3,7 @@
  *
  *   optimizer.NAME   the first optimizer's   optimizer1.NAME   the next one's
  *   scaler.NAME      scheduleN.NAME          callback.CLASS.N.NAME, and "callback.CLASS.N" as text
+ *   "metrics" as text: numbers by their names (log_state.c)
  */
 #include "train/run.h"
 
@@ -49,6 +50,10 @@ int wk__state_sections(wk_trainer *t, wk__section section[WK__MOST_SECTIONS]) {
 
 wk_status wk__state_notes(wk_trainer *t, wk__note note[WK__MOST_SECTIONS], int *count) {
     *count = 0;
+    char *log = wk__log_write(t);
+    if (!log) return wk_error_code();
+    (void)snprintf(note[0].key, sizeof note[0].key, "metrics");
+    note[(*count)++].text = log;
     for (int i = 0; i < t->callbacks; i++) {
         wk_callback *callback = t->callback[i];
         char *text = callback->class_->state ? callback->class_->state(callback) : NULL;
@@ -82,5 +87,7 @@ wk_status wk__state_loaded(wk_trainer *t, const char *(*get)(void *file, const c
             WK_TRY(wk_lr_state_changed(t->driven[i].schedule.lr));
     }
     if (t->scaler) WK_TRY(wk_grad_scaler_state_changed(t->scaler));
+    const char *log = get(file, "metrics");
+    if (log) WK_TRY(wk__log_read(t, log)); /* older checkpoints have none */
     return callbacks_loaded(t, get, file);
 }

@@ -98,7 +98,7 @@ static wk_status log_window(wk_trainer *t) {
     double rate = rate_since(t->window_start, t->timed_steps, t);
     WK_TRY(wk__metric_set(t, "lr", wk_optim_lr(t->driven[0].optimizer), false));
     WK_TRY(wk__metric_set(t, "train_loss", loss, false));
-    WK_TRY(wk__metric_set(t, "images_per_second", rate, false));
+    WK_TRY(wk__metric_passing(t, "images_per_second", rate));
     wk_status status = wk__row(t);
     say_window(t, rate, loss);
     t->window_start = wk_now();
@@ -123,10 +123,13 @@ static void count_batch(wk_trainer *t, double loss, bool counts, bool steps) {
 
 static void show_progress(wk_trainer *t, double loss) {
     const wk__standing *s = &t->standing;
-    double elapsed = wk_now() - t->started, done = (double)(s->step - t->first_step);
-    wk__progress_step(&t->progress, s->epoch + 1, t->epochs, s->batch, t->batches,
-                      rate_since(t->started, s->step - t->first_step, t), loss,
-                      done > 0 ? elapsed / done * (double)(t->total_steps - s->step) : 0);
+    if (!wk__progress_is_due(&t->progress, s->batch == t->batches)) return;
+    wk_text numbers = { 0 };
+    wk_text_printf(&numbers, ", loss=%.4f", loss);
+    for (int i = 0; i < t->values; i++)
+        if (t->value[i].in_bar) wk_text_printf(&numbers, ", %s=%.4f", t->value[i].name, t->value[i].value);
+    wk__progress_step(&t->progress, s->epoch + 1, t->epochs, s->batch, t->batches, wk_text_get(&numbers));
+    wk_text_free(&numbers);
 }
 
 static bool is_validation_due(const wk_trainer *t) {
@@ -157,6 +160,7 @@ static wk_status train_one(wk_trainer *t, const wk_batch *batch, bool *ends) {
     if (steps && s->step % t->params->log_every_n_steps == 0) WK_TRY(log_window(t));
     if (is_validation_due(t)) WK_TRY(validate_between(t));
     bool saves = t->config->every_n_steps && steps && s->step % t->config->every_n_steps == 0 && s->batch < t->batches;
+    if (saves) WK_TRY(wk__sums_gather(t, &t->train_sums));
     if (saves) WK_TRY(wk__save(t, "last"));
     if (closes && is_stopped(t)) return stop(t);
     if (closes) WK_TRY(wk__saves_end(t)); /* where rank 0 stops, the others must serve it */
@@ -186,7 +190,7 @@ static wk_status end_epoch(wk_trainer *t) {
     bool is_best = false, whole = s->batch == t->batches, validates = can_validate(t);
     validates = validates && (!whole || s->batch % t->val_interval == 0);
     WK_TRY(wk__metric_note(t, "train_loss_epoch", train_loss));
-    if (!wk_trainer_metric(t, "train_loss", &(double){ 0 })) WK_TRY(wk__metric_note(t, "train_loss", train_loss));
+    if (s->step < t->params->log_every_n_steps) WK_TRY(wk__metric_note(t, "train_loss", train_loss)); /* no row yet */
     WK_TRY(wk__sums_reduce(t, &t->train_sums));
     if (validates) WK_TRY(validate(t, &is_best));
     say_epoch(t, train_loss, validates);
@@ -207,6 +211,7 @@ static wk_status end_epoch(wk_trainer *t) {
 static wk_status run_batches(wk_trainer *t, bool *ends) {
     wk_batch batch;
     WK_TRY(wk_loader_start(t->loader, t->standing.epoch, t->standing.batch));
+    wk__progress_epoch(&t->progress, t->standing.batch);
     while (!*ends && has_steps(t) && wk_loader_next(t->loader, &batch)) WK_TRY(train_one(t, &batch, ends));
     return wk_failed() ? wk_error_code() : WK_OK;
 }

@@ -7,7 +7,9 @@ import os
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, histogram_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.pr_curve import plugin_data_pb2 as pr_curve_pb2
 
 out = {}
 
@@ -42,6 +44,23 @@ edges = limits[start:end + 1]
 out["histogram"] = event(summary_pb2.Summary.Value(tag="w", histo=histogram_pb2.HistogramProto(
     min=values.min(), max=values.max(), num=len(values), sum=values.sum(), sum_squares=values.dot(values),
     bucket_limit=edges, bucket=counts)), 7)
+
+def numbers(*sizes):
+    return tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes])
+
+
+rows = np.arange(18, dtype=np.float32) / 4
+out["pr_curve"] = event(summary_pb2.Summary.Value(
+    tag="curve", metadata=meta("pr_curves", pr_curve_pb2.PrCurvePluginData(num_thresholds=3).SerializeToString()),
+    tensor=tensor_pb2.TensorProto(dtype=1, tensor_shape=numbers(6, 3), float_val=rows)), 9)
+
+chart = lambda title, tag: layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=[tag]))
+layout = layout_pb2.Layout(category=[
+    layout_pb2.Category(title="losses", chart=[chart("both", "loss"), chart("val", "val_.*")]),
+    layout_pb2.Category(title="rates", chart=[chart("lr", "lr")])])
+out["layout"] = event(summary_pb2.Summary.Value(
+    tag="custom_scalars__config__", metadata=meta("custom_scalars"),
+    tensor=tensor_pb2.TensorProto(dtype=7, tensor_shape=numbers(), string_val=[layout.SerializeToString()])), 0)
 
 info = api_pb2.HParamInfo
 experiment = api_pb2.Experiment(

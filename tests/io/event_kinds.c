@@ -48,6 +48,25 @@ Test(event_kinds, histogram) {
     wk_text_free(&records);
 }
 
+Test(event_kinds, pr_curve) {
+    float rows[18];
+    for (int i = 0; i < 18; i++) rows[i] = (float)i / 4;
+    wk_text records = { 0 };
+    wk__event_pr_curve(&records, 1.5, 9, "curve", rows, 3);
+    expect(&records, 0, "pr_curve");
+    wk_text_free(&records);
+}
+
+Test(event_kinds, layout) {
+    static const wk__board_chart charts[] = { { "losses", "both", "loss" },
+                                              { "losses", "val", "val_.*" },
+                                              { "rates", "lr", "lr" } };
+    wk_text records = { 0 };
+    wk__event_layout(&records, 1.5, charts, 3);
+    expect(&records, 0, "layout");
+    wk_text_free(&records);
+}
+
 Test(event_kinds, hparams) {
     static const wk__hparam lr = { "lr", "0.25", WK__HPARAM_NUMBER };
     static const char *const metrics[] = { "hp_metric" };

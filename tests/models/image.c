@@ -212,6 +212,13 @@ Test(image, images_that_are_refused) {
 MAKE(small_lenet, wk_lenet((wk_lenet_opts){ .image_size = 12 }))
 MAKE(small_convnext, wk_convnext((wk_convnext_opts){ .depths = { 1, 1, 1, 1 }, .dims = { 2, 2, 2, 2 }, .classes = 2 }))
 MAKE(small_unet, wk_unet((wk_unet_opts){ .width = 2, .levels = 2 }))
+MAKE(small_edsr, wk_edsr((wk_edsr_opts){ .blocks = 1, .width = 2 }))
+static wk_module *small_liif(void) {
+    const wk_liif_opts opts = { .no_feat_unfold = true };
+    const int64_t widths[] = { wk_liif_width(2, opts), 3, 3 };
+    wk_module *encoder = wk_edsr((wk_edsr_opts){ .blocks = 1, .width = 2, .no_upsampling = true });
+    return wk_liif(encoder, wk_mlp_of(widths, 3), opts);
+}
 MAKE(small_generator, wk_dcgan_generator((wk_dcgan_opts){ .latent = 2, .width = 1 }))
 MAKE(small_discriminator, wk_dcgan_discriminator((wk_dcgan_opts){ .width = 1 }))
 MAKE(small_vae, wk_vae((wk_vae_opts){ .features = 4, .hidden = 3, .latent = 2 }))
@@ -227,8 +234,8 @@ static bool is_made(wk_module *(*make)(void)) {
 
 /* Each allocation fails once: an error, and nothing left behind. */
 Test(image, every_allocation_of_a_constructor) {
-    wk_module *(*const make[])(void) = { small_lenet,     small_convnext,      small_unet,
-                                         small_generator, small_discriminator, small_vae };
+    wk_module *(*const make[])(void) = { small_lenet, small_convnext,  small_unet,          small_edsr,
+                                         small_liif,  small_generator, small_discriminator, small_vae };
     allocator_watch();
     wk_set_threads(1);
     for (size_t i = 0; i < sizeof make / sizeof make[0]; i++) {

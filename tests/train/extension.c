@@ -165,3 +165,42 @@ Test(extension, schema_tells_what_registration_knows) {
     cr_expect(strstr(text, "width: { type: int, default: 16 }"), "%s", text);
     free(text);
 }
+
+/* What the plug-in logs besides numbers, as TensorBoard reads it: a curve a validation, and the layout. */
+Test(extension, tensorboard_reads_curves_and_layouts) {
+    const char *python = getenv("WICK_TEST_TENSORBOARD_PYTHON");
+    if (!python) python = WICK_SOURCE_DIR "/build/peers/bin/python";
+    char script[3000];
+    (void)snprintf(script, sizeof script, "exec %s -c 'import tensorboard'", python);
+    if (run_program(run_folder, (char *[]){ "bash", "-c", script, NULL }, NULL, 200, NULL) != 0)
+        cr_skip("no Python with tensorboard: %s", python);
+    write_example("trainer: { max_epochs: 2 }\n");
+    free(run_succeeds(NULL));
+    (void)snprintf(
+        script, sizeof script,
+        "exec %s -c '\n"
+        "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
+        "from tensorboard.plugins.custom_scalar import layout_pb2\n"
+        "from tensorboard.plugins.pr_curve import metadata\n"
+        "from tensorboard.util.tensor_util import make_ndarray\n"
+        "e = EventAccumulator(\"%s\"); e.Reload()\n"
+        "curves = [make_ndarray(x.tensor_proto) for x in e.Tensors(\"val_outer\")]\n"
+        "content = e.SummaryMetadata(\"val_outer\").plugin_data.content\n"
+        "print(metadata.parse_plugin_metadata(content).num_thresholds, [c.shape for c in curves])\n"
+        "for tp, fp, tn, fn, precision, recall in [c.astype(float) for c in curves]:\n"
+        "    print(set((tp + fp + tn + fn).tolist()), recall[0], all(abs(precision * (tp + fp) - tp) < 1e-4), "
+        "all(fn[1:] >= fn[:-1]))\n"
+        "text = e.Tensors(\"custom_scalars__config__\")[0].tensor_proto.string_val[0]\n"
+        "layout = layout_pb2.Layout.FromString(text)\n"
+        "print([(c.title, [(x.title, list(x.multiline.tag)) for x in c.chart]) for c in layout.category])'",
+        python, run_output);
+    program p = start(run_folder, (char *[]){ "bash", "-c", script, NULL }, NULL);
+    const int code = finish(&p, 60);
+    char *out = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL);
+    cr_expect_eq(code, 0, "%s", err);
+    cr_expect_str_eq(out, "11 [(6, 11), (6, 11), (6, 11)]\n{64.0} 1.0 True True\n{64.0} 1.0 True True\n"
+                          "{64.0} 1.0 True True\n"
+                          "[('rings', [('losses', ['.*loss']), ('certainty', ['val_.*'])])]\n");
+    free(out);
+    free(err);
+}

@@ -119,6 +119,23 @@ Test(metrics, of_numbers_are_those_of_scikit_learn) {
     wk_metric_destroy(m);
 }
 
+/* 10 log10(1 / mse): of numbers that are 0.1 off, 20 dB; of equal ones, infinite. */
+Test(metrics, peak_signal_to_noise) {
+    wk_metric *m = wk_metric_create("psnr", (wk_metric_opts){ 0 });
+    double value = 0;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *half = wk_full(WK_F64, WK_DIMS(2, 3), 0.5), *more = wk_full(WK_F64, WK_DIMS(2, 3), 0.6);
+    cr_assert_eq(wk_metric_update(m, more, half), WK_OK);
+    cr_assert_eq(wk_metric_compute(m, NULL, &value, 1), WK_OK);
+    cr_expect_float_eq(value, 20, 1e-9, "%g", value);
+    wk_metric_reset(m);
+    cr_assert_eq(wk_metric_update(m, half, half), WK_OK);
+    cr_assert_eq(wk_metric_compute(m, NULL, &value, 1), WK_OK);
+    cr_expect(isinf(value) && value > 0, "%g", value);
+    wk_scope_end(scope);
+    wk_metric_destroy(m);
+}
+
 Test(metrics, the_report_is_that_of_scikit_learn) {
     wk_metric *m = wk_metric_create("confusion_matrix", (wk_metric_opts){ .classes = 4 });
     double matrix[16];

@@ -203,3 +203,55 @@ Test(parameters, ranks_that_the_run_starts_itself) {
     cr_expect_not_null(strstr(err, "strategy dp: the batch of 16 is split, 8 items a rank"), "%s", err);
     free(err);
 }
+
+/* The number alone goes to standard output; nothing else remains, and the run that follows is that of a fresh start. */
+Test(parameters, the_largest_batch_is_found_and_nothing_remains) {
+    free(run_succeeds(NULL));
+    run_set_aside("plain");
+    long found[3] = { 0 };
+    static char *const ways[][5] = { { "--find-batch-size", "power", "--memory", "40" },
+                                     { "--find-batch-size", "binsearch", "--memory", "40" },
+                                     { "--find-batch-size", "--memory", "4000" } };
+    for (int i = 0; i < 3; i++) {
+        char *argv[12] = { WICK_PROGRAM, "train", "-c", run_file, "-o", "model={name: cnn}" };
+        for (int k = 0; k < 4 && ways[i][k]; k++) argv[6 + k] = ways[i][k];
+        program p = start(run_folder, argv, NULL);
+        const int code = finish(&p, 100);
+        char *out = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL), *end = NULL;
+        cr_assert_eq(code, 0, "%s", err);
+        found[i] = strtol(out, &end, 10);
+        cr_expect_str_eq(end, "\n", "%s", out);
+        cr_expect_not_null(strstr(err, "batch size 2: fits\n"), "%s", err);
+        if (i < 2) cr_expect_not_null(strstr(err, "fit, by what the one before it holds\n"), "%s", err);
+        free(out);
+        free(err);
+    }
+    cr_expect(found[0] >= 2 && (found[0] & (found[0] - 1)) == 0, "a power of two: %ld", found[0]);
+    cr_expect(found[1] >= found[0] && found[1] < 2 * found[0], "%ld, by doubling %ld", found[1], found[0]);
+    cr_expect_gt(found[2], found[1], "%ld with more memory", found[2]);
+    cr_expect_neq(access(run_output, F_OK), 0, "the search has made the run's directory");
+    free(run_succeeds(NULL));
+    run_same_checkpoint("plain", "checkpoints/last.safetensors");
+    run_refused("not even batches of 2 fit into 1.0 MiB",
+                WORDS("--find-batch-size", "--memory", "1", "-o", "model={name: cnn}"));
+}
+
+/* A terminal (made by script(1)) gets tqdm's bar; anything else a line an epoch, without a carriage return. */
+Test(parameters, a_bar_on_terminals_and_lines_elsewhere) {
+    char command[1500], path[700];
+    (void)snprintf(path, sizeof path, "%s/typescript", run_folder);
+    (void)snprintf(command, sizeof command, "TERM=xterm exec %s train -c %s -o trainer.max_epochs=2", WICK_PROGRAM,
+                   run_file);
+    char *argv[] = { "script", "-qec", command, path, NULL };
+    cr_assert_eq(run_program(run_folder, argv, NULL, 100, NULL), 0);
+    char *seen = read_bytes(path, NULL), *bar = strstr(seen, "epoch 2/2: 100%|████████████████| 10/10 [00:0");
+    cr_assert_not_null(bar, "%s", seen);
+    const size_t size = strcspn(bar, "\r\n");
+    cr_expect(memmem(bar, size, "<00:00, ", 8) && memmem(bar, size, "it/s, loss=", 11) && memchr(bar, ']', size),
+              "%.*s", (int)size, bar);
+    free(seen);
+    char *err = run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=2"));
+    cr_expect(!strchr(err, '\r') && !strstr(err, "it/s"), "%s", err);
+    cr_expect(strstr(err, "epoch 1/2  train loss ") && strstr(err, "epoch 2/2  train loss "), "%s", err);
+    free(err);
+}

@@ -183,7 +183,8 @@ Test(runs, recompute_needs_blocks) {
 static void make_older(const char *path) {
     static const char *const keys[] = { "format",  "wick_version", "model",       "optimizer",     "epoch",
                                         "batch",   "step",         "loss_sum",    "best_accuracy", "ranks",
-                                        "threads", "batch_size",   "window_loss", "window_steps",  "instruction_set" };
+                                        "threads", "batch_size",   "window_loss", "window_steps",  "instruction_set",
+                                        "metrics" };
     enum { KEYS = sizeof keys / sizeof keys[0], MOST = 64 };
     wk_metadata metadata[KEYS];
     wk_tensor *tensors[MOST];
@@ -584,7 +585,8 @@ Test(runs, tensorboard_reads_the_event_files) {
 
 Test(runs, unknown_names_and_keys) {
     expect_refusal("unknown model \"ccn\"; did you mean \"cnn\"? (known: mlp, cnn, cnn_bn, lenet, "
-                   "vgg, resnet, resnet18, mobilenet_v2, convnext, vit, gpt2, char_lstm, bert, pretrained, unet)",
+                   "vgg, resnet, resnet18, mobilenet_v2, convnext, vit, gpt2, char_lstm, bert, pretrained, unet, "
+                   "edsr-baseline, liif)",
                    "-o", "model.name=ccn", NULL, NULL);
     expect_refusal("unknown optimizer \"AdamX\"", "-o", "optimizer.name=AdamX", NULL, NULL);
     expect_refusal("unknown data \"idz\"; did you mean \"idx\"?", "-o", "data.name=idz", NULL, NULL);

@@ -33,15 +33,19 @@ static void write_tuned(const char *more) {
 
 /* ---- weights ---- */
 
-/* The file holds what a wrapped model of other names left: "module.backbone.1.weight", … and one tensor too many. */
+/* The file holds what a wrapped model of other names left: "module.backbone.layers.0.weight", … and one tensor too
+ * many. */
 static void make_file(const char *path, int64_t classes) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *tensor[6] = { wk_full(WK_F32, WK_DIMS(24, 784), 0.25),  wk_full(WK_BF16, WK_DIMS(24), 0.5),
                              wk_full(WK_F32, WK_DIMS(16, 24), 0.75),   wk_full(WK_F32, WK_DIMS(16), 1),
                              wk_full(WK_F32, WK_DIMS(classes, 16), 2), wk_full(WK_F32, WK_DIMS(classes), 3) };
-    static const char *const name[] = { "module.backbone.1.weight", "module.backbone.1.bias",
-                                        "module.backbone.3.weight", "module.backbone.3.bias",
-                                        "module.head.weight",       "module.head.bias" };
+    static const char *const name[] = { "module.backbone.layers.0.weight",
+                                        "module.backbone.layers.0.bias",
+                                        "module.backbone.layers.2.weight",
+                                        "module.backbone.layers.2.bias",
+                                        "module.head.weight",
+                                        "module.head.bias" };
     cr_assert_eq(wk_safetensors_save(path, (wk_named_tensors){ tensor, name, 6 }, NULL, 0), WK_OK);
     wk_scope_end(scope);
 }
@@ -62,22 +66,25 @@ Test(tuning, weights_under_other_names_and_what_does_not_fit) {
     char path[600], more[900];
     (void)snprintf(path, sizeof path, "%s/first.safetensors", run_folder);
     make_file(path, 7);
-    (void)snprintf(more, sizeof more, "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"5.\" }\n", path);
+    (void)snprintf(more, sizeof more, "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"layers.4.\" }\n",
+                   path);
     write_tuned(more);
-    run_refused(
-        "it belongs to another model: 2 of another shape: 5.weight ((7, 16) f32 in the file, (10, 16) f32 in the "
-        "model), 5.bias ((7) f32 in the file, (10) f32 in the model); load_strict: false takes the 4 of 6 tensors",
-        NULL);
+    run_refused("it belongs to another model: 2 of another shape: layers.4.weight ((7, 16) f32 in the file, (10, 16) "
+                "f32 in the "
+                "model), layers.4.bias ((7) f32 in the file, (10) f32 in the model); load_strict: false takes the 4 of "
+                "6 tensors",
+                NULL);
     write_tuned(strcat(more, "load_strict: false\n"));
     char *err = run_succeeds(WORDS("-o", "optimizer.args.lr=1e-30"));
-    cr_expect_not_null(strstr(err, "load_path: 4 of 6 tensors are taken; 2 of another shape: 5.weight"), "%s", err);
+    cr_expect_not_null(strstr(err, "load_path: 4 of 6 tensors are taken; 2 of another shape: layers.4.weight"), "%s",
+                       err);
     free(err);
-    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.1.weight"), 0.25);
-    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.1.bias"), 0.5);
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.layers.0.weight"), 0.25);
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.layers.0.bias"), 0.5);
     (void)snprintf(more, sizeof more, "load_path: %s\n", path);
     write_tuned(more);
-    run_refused("6 missing: 1.weight, 1.bias, ", WORDS("--overwrite"));
-    run_refused("6 unexpected: backbone.1.weight", WORDS("--overwrite"));
+    run_refused("6 missing: layers.0.weight, layers.0.bias, ", WORDS("--overwrite"));
+    run_refused("6 unexpected: backbone.layers.0.weight", WORDS("--overwrite"));
     (void)snprintf(more, sizeof more, "load_prefix_map: { a: [b] }\n");
     write_tuned(more);
     run_refused("load_prefix_map: \"a\" is no text", WORDS("--overwrite"));
@@ -88,20 +95,20 @@ Test(tuning, a_head_of_another_width) {
     (void)snprintf(from, sizeof from, "%s/wide.safetensors", run_folder);
     make_file(from, 30);
     (void)snprintf(word, sizeof word,
-                   "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"5.\" }\n"
-                   "replace_head: { module: \"5\", classes: 10 }\n",
+                   "load_path: %s\nload_prefix_map: { backbone.: \"\", head.: \"layers.4.\" }\n"
+                   "replace_head: { module: \"layers.4\", classes: 10 }\n",
                    from);
     write_tuned(word);
     free(run_succeeds(WORDS("-o", "model.args.out_dim=30", "-o", "optimizer.args.lr=1e-30")));
-    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.3.weight"), 0.75);
+    cr_expect_eq(first_of(run_path("checkpoints/last.safetensors"), "model.layers.2.weight"), 0.75);
     wk_safetensors *file = wk_safetensors_open(run_path("checkpoints/last.safetensors"));
     wk_scope scope = wk_scope_begin();
-    cr_expect_eq(wk_size(wk_safetensors_get(file, "model.5.weight"), 0), 10);
+    cr_expect_eq(wk_size(wk_safetensors_get(file, "model.layers.4.weight"), 0), 10);
     wk_scope_end(scope);
     wk_safetensors_close(file);
-    run_refused("replace_head: wk_linear_resize: \"4\" is ReLU, expected a Linear",
-                WORDS("--overwrite", "-o", "replace_head.module=4", "-o", "model.args.out_dim=30"));
-    write_tuned("replace_head: { module: \"5\" }\n");
+    run_refused("replace_head: wk_linear_resize: \"layers.1\" is ReLU, expected a Linear",
+                WORDS("--overwrite", "-o", "replace_head.module=layers.1", "-o", "model.args.out_dim=30"));
+    write_tuned("replace_head: { module: \"layers.4\" }\n");
     run_refused("replace_head has no classes", WORDS("--overwrite"));
 }
 
@@ -114,7 +121,7 @@ Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
     run_set_aside("before");
     (void)snprintf(
         word, sizeof word,
-        "load_path: %s/before/checkpoints/last.safetensors\nlora: { rank: 2, alpha: 6, modules: \"^[13]$\" }\n"
+        "load_path: %s/before/checkpoints/last.safetensors\nlora: { rank: 2, alpha: 6, modules: \"^layers.[02]$\" }\n"
         "final_path: %s/merged.safetensors\n",
         run_folder, run_folder);
     write_tuned(word);
@@ -128,15 +135,18 @@ Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
                    *adapter = wk_safetensors_open(run_path("adapter/adapter_model.safetensors"));
     cr_assert(old && last && whole && adapter, "%s", wk_message());
     wk_scope scope = wk_scope_begin();
-    wk_tensor *a = wk_safetensors_get(last, "model.1.lora_A.weight"),
-              *b = wk_safetensors_get(last, "model.1.lora_B.weight");
-    wk_tensor *w = wk_safetensors_get(old, "model.1.weight"), *same = wk_safetensors_get(last, "model.1.weight");
+    wk_tensor *a = wk_safetensors_get(last, "model.layers.0.lora_A.weight"),
+              *b = wk_safetensors_get(last, "model.layers.0.lora_B.weight");
+    wk_tensor *w = wk_safetensors_get(old, "model.layers.0.weight"),
+              *same = wk_safetensors_get(last, "model.layers.0.weight");
     cr_assert(a && b && w && same, "%s", wk_message());
     cr_expect_arr_eq(wk_data(w), wk_data(same), (size_t)wk_count(w) * sizeof(float), "the weight has learned");
-    cr_expect(!wk_safetensors_has(last, "optimizer.exp_avg.1.weight") && !wk_safetensors_has(whole, "1.lora_A.weight"));
-    cr_expect(wk_safetensors_has(last, "optimizer.exp_avg.1.lora_A.weight"));
-    cr_expect(!wk_safetensors_has(last, "model.5.lora_A.weight"));
-    const wk_tensor *right = wk_add(w, wk_scale(wk_matmul(b, a), 3)), *found = wk_safetensors_get(whole, "1.weight");
+    cr_expect(!wk_safetensors_has(last, "optimizer.exp_avg.layers.0.weight")
+              && !wk_safetensors_has(whole, "layers.0.lora_A.weight"));
+    cr_expect(wk_safetensors_has(last, "optimizer.exp_avg.layers.0.lora_A.weight"));
+    cr_expect(!wk_safetensors_has(last, "model.layers.4.lora_A.weight"));
+    const wk_tensor *right = wk_add(w, wk_scale(wk_matmul(b, a), 3)),
+                    *found = wk_safetensors_get(whole, "layers.0.weight");
     double most = 0, moved = 0;
     for (int64_t i = 0; i < wk_count(w); i++) {
         most = fmax(most, fabs(wk_at(right, i) - wk_at(found, i)));
@@ -145,7 +155,7 @@ Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
     cr_expect_lt(most, 1e-6);
     cr_expect_gt(moved, 1e-3, "the adapter has learned nothing");
     cr_expect_eq(wk_safetensors_count(adapter), 4);
-    wk_tensor *named = wk_safetensors_get(adapter, "base_model.model.1.lora_A.weight");
+    wk_tensor *named = wk_safetensors_get(adapter, "base_model.model.layers.0.lora_A.weight");
     cr_assert_not_null(named, "%s", wk_message());
     cr_expect_arr_eq(wk_data(named), wk_data(a), (size_t)wk_count(a) * sizeof(float));
     wk_scope_end(scope);
@@ -155,7 +165,7 @@ Test(tuning, adapters_alone_learn_and_are_merged_at_the_end) {
     wk_safetensors_close(adapter);
     char *config = run_text("adapter/adapter_config.json");
     cr_expect_not_null(strstr(config, "\"r\": 2,\n  \"lora_alpha\": 6,"), "%s", config);
-    cr_expect_not_null(strstr(config, "\"target_modules\": [\n    \"1\",\n    \"3\"\n  ]"), "%s", config);
+    cr_expect_not_null(strstr(config, "\"target_modules\": [\n    \"layers.0\",\n    \"layers.2\"\n  ]"), "%s", config);
     free(config);
     free(run_succeeds(WORDS("--resume", "-o", "optimizer.args.lr=0.01", "-o", "trainer.max_epochs=3")));
     run_refused("lora: wk_lora_add: no Linear has a path that \"nowhere\" matches",
@@ -187,7 +197,7 @@ Test(tuning, optimizers_resume_exactly) {
     write_run("optimizer: { name: LBFGS }\n");
     run_refused("LBFGS runs a batch several times a step", WORDS("--overwrite", "-o", "trainer.gradient_clip_val=1"));
     write_run("optimizer: { name: Muon }\n");
-    run_refused("Muon: parameter \"1.bias\" is", WORDS("--overwrite"));
+    run_refused("Muon: parameter \"layers.0.bias\" is", WORDS("--overwrite"));
 }
 
 /* Column lr, behind step and epoch. */

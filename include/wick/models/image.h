@@ -79,6 +79,39 @@ typedef struct wk_unet_opts {
  * norm, relu; up.I, transposed convolutions; head.  Initial values are those of the layers. */
 WK_API wk_module *wk_unet(wk_unet_opts opts);
 
+/* ---- pictures in any resolution ---- */
+
+typedef struct wk_edsr_opts {
+    int64_t blocks, width, channels; /* 16, 64, 3 */
+    wk_optional res_scale;           /* of what a block adds, 1 */
+    bool no_upsampling;              /* the result is the features, (N, width, H, W) */
+    int64_t scale;                   /* 2 (the default), 3 or 4 */
+} wk_edsr_opts;
+/* Lim et al. 2017, "edsr-baseline" where opts are 0: (N, channels, H, W) → (N, channels, scale · H, scale · W).  No
+ * mean is taken from the picture.  Parameters: head.0, body.I.body.0, body.I.body.2, body.BLOCKS, tail.0.I, tail.1. */
+WK_API wk_module *wk_edsr(wk_edsr_opts opts);
+
+typedef struct wk_liif_opts {
+    bool no_feat_unfold;    /* a feature is itself alone; else 3×3 of them */
+    bool no_local_ensemble; /* the nearest feature answers alone; else the mean of four, by areas */
+    bool no_cell_decode;    /* the colour does not depend on a pixel's size */
+} wk_liif_opts;
+/* Chen, Liu & Wang 2021: a picture as a function of coordinates.  `encoder`: pictures (N, C, H, W) → features (N, F, h,
+ * w); `imnet`: (…, wk_liif_width(F, opts)) → (…, colours).  Both are taken over, also when it fails.  Parameters:
+ * encoder.…, imnet.….
+ *
+ * Slots: x, "coord" (N, Q, 2), "cell" (N, Q, 2) → (N, Q, colours).  A coordinate is (y, x) in [-1, 1], edges of the
+ * picture; a cell the height and width of the pixel that is asked for, in the same units (2 / H', 2 / W'). */
+WK_API wk_module *wk_liif(wk_module *encoder, wk_module *imnet, wk_liif_opts opts);
+WK_API int64_t wk_liif_width(int64_t features, wk_liif_opts opts);
+/* cell: NULL where it is not decoded. */
+WK_API wk_tensor *wk_liif_forward(wk_module *model, wk_tensor *x, wk_tensor *coord, wk_tensor *cell);
+/* The two halves, for many queries of one picture: features, then as many queries at a time as memory holds. */
+WK_API wk_tensor *wk_liif_encode(wk_module *model, wk_tensor *x);
+WK_API wk_tensor *wk_liif_query(wk_module *model, wk_tensor *feature, wk_tensor *coord, wk_tensor *cell);
+/* The centres of all pixels, row by row: (batch, height · width, 2) f32. */
+WK_API wk_tensor *wk_liif_coordinates(int64_t batch, int64_t height, int64_t width);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,9 @@ typedef struct wk_mlp_opts {
 } wk_mlp_opts;
 /* A Sequential: Flatten, then Linear and ReLU for each hidden layer, then Linear: (N, …) → (N, classes). */
 WK_API wk_module *wk_mlp(wk_mlp_opts opts);
+/* Linear layers from widths[0] features to widths[count - 1], ReLU between them: (N, …) → (N, widths[count - 1]).
+ * Parameters as in the LIIF-style trainers' `mlp`: layers.0, layers.2, … */
+WK_API wk_module *wk_mlp_of(const int64_t *widths /* (count) */, int count);
 
 /* ---- ViT --------------------------------------------------------------------------------------------------------- */
 

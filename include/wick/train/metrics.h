@@ -36,7 +36,7 @@ typedef struct wk_metric wk_metric;
  *   accuracy precision recall f1 confusion_matrix
  *                      predictions (N, C) scores or (N) class numbers, target (N) i64
  *   auroc              predictions (N) scores, or (N, 2) of which the second column counts, target (N) of 0 and 1
- *   mse mae r2         predictions and targets of one shape
+ *   mse mae r2 psnr    predictions and targets of one shape; psnr in decibels, of values whose range is 1
  *   perplexity         predictions (…, C) logits, target (…) i64
  * Tensors may lie on any device; nothing is recorded for gradients.  NULL with an error pending: an unknown name. */
 WK_API wk_metric *wk_metric_create(const char *name, wk_metric_opts opts);

@@ -118,6 +118,8 @@ WK_API wk_status wk_register_wrapper_for(int api, const wk_wrapper_entry *entry)
 /* What the spec under `key` names, built; the caller owns it.  NULL with an error pending: no such member, an unknown
  * name (with the nearest), an arg that its entry does not list, and what its builder reports. */
 WK_API wk_module *wk_make_model(const wk_config *config, const char *key);
+/* The same with an arg that the caller knows, so that a file need not tell it; one that does must agree. */
+WK_API wk_module *wk_make_model_with(const wk_config *config, const char *key, const char *arg, int64_t value);
 WK_API wk_loss *wk_make_loss(const wk_config *config, const char *key);
 WK_API wk_optim *wk_make_optimizer(const wk_config *config, const char *key, wk_named_tensors parameters);
 WK_API wk_status wk_make_data(const wk_config *config, const char *key, wk_dataset **train, wk_dataset **evaluation);

@@ -44,11 +44,12 @@ WK_API double wk_trainer_loss_value(const wk_trainer *trainer);
 /* ---- metrics ---- */
 
 typedef struct wk_log_opts {
-    bool on_epoch;  /* training: the mean over the epoch, weighted by items, over all ranks */
-    bool no_step;   /* training: not with the rows of every log_every_n_steps; with on_epoch alone the name is as given,
-                       with both there are NAME_step and NAME_epoch */
-    bool prog_bar;  /* show it in the line of progress */
-    int64_t weight; /* items that the value is the mean of; 0: those of the batch */
+    bool on_epoch; /* training: the mean over the epoch, weighted by items, over all ranks */
+    bool no_step;  /* training: not with the rows of every log_every_n_steps; with on_epoch alone the name is as given,
+                      with both there are NAME_step and NAME_epoch */
+    bool prog_bar; /* show it in the line of progress */
+    bool is_passing; /* of the machine and the moment, as a rate: it stands as it is, and no checkpoint keeps it */
+    int64_t weight;  /* items that the value is the mean of; 0: those of the batch */
 } wk_log_opts;
 /* Note a number.  In a training step it goes with the next row of metrics; while validating it is averaged over all
  * items and ranks.  In hooks outside of steps it stands as it is and goes with the next row.  Every rank logs the same
@@ -61,6 +62,17 @@ WK_API bool wk_trainer_metric(const wk_trainer *trainer, const char *name, doubl
 WK_API wk_status wk_trainer_log_text(wk_trainer *trainer, const char *tag, const char *text);
 WK_API wk_status wk_trainer_log_histogram(wk_trainer *trainer, const char *tag, wk_tensor *values);
 WK_API wk_status wk_trainer_log_image(wk_trainer *trainer, const char *tag, wk_tensor *image);
+/* To the same file: the curve of precision over recall of yes-or-no predictions, at `thresholds` from 0 to 1 (0: 127,
+ * at most so many): scores (N) in [0, 1], any float type, targets (N) i64, 0 or 1.  Of this rank's items.  Errors:
+ * WK_SHAPE, WK_INVALID (a score or a target outside). */
+WK_API wk_status wk_trainer_log_pr_curve(wk_trainer *trainer, const char *tag, wk_tensor *scores, wk_tensor *targets,
+                                         int thresholds);
+/* Which scalars TensorBoard's page "custom scalars" shows together: a chart has all tags that match its pattern (a
+ * regular expression); charts of one category stand next to each other in the list.  Once a run. */
+typedef struct wk_board_chart {
+    const char *category, *title, *pattern;
+} wk_board_chart;
+WK_API wk_status wk_trainer_log_layout(wk_trainer *trainer, const wk_board_chart *charts, int count);
 /* For the run's report, of a validation_step whose batch is classified: scores (N, classes), any float type, and the
  * classes (N) i64.  They are counted in a confusion matrix over all items and ranks; the first of rank 0 become
  * examples. Nothing happens where the data has no classes, or more than 256.  Errors: WK_SHAPE; a class outside. */

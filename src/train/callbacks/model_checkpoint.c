@@ -65,10 +65,28 @@ static wk_status remove_file(const model_checkpoint *m, wk_trainer *t, const cha
     return wk__saved(t, wk__saver_remove(t->saver, path));
 }
 
+static bool is_known(const model_checkpoint *m, const char *path) {
+    for (int i = 0; i < m->n_kept; i++)
+        if (strcmp(m->kept[i].path, path) == 0) return true;
+    return strcmp(path, m->last_path ? m->last_path : "") == 0 || strcmp(path, m->best_path ? m->best_path : "") == 0;
+}
+
+/* A file of a step behind that from which this run goes on: of a process that was killed before its next `last`. */
+static bool did_not_happen(const model_checkpoint *m, const wk_trainer *t, const char *path) {
+    if (t->first_step == 0 || is_known(m, path)) return false;
+    wk_safetensors *file = wk_safetensors_open(path);
+    const char *step = file ? wk_safetensors_metadata(file, "step") : NULL;
+    const bool later = step && strtoll(step, NULL, 10) > t->first_step;
+    wk_safetensors_close(file);
+    if (!file) wk_clear_error(); /* somebody's file of another kind */
+    return later;
+}
+
 /* DIR/NAME.ckpt, with -v1, -v2, … where a file is in the way. */
 static char *free_path(const model_checkpoint *m, const wk_trainer *t, const char *name) {
     char *path = wk_format("%s/%s.ckpt", m->dirpath, name);
-    for (int version = 1; path && m->versions && wk__saver_has(t->saver, path); version++) {
+    for (int version = 1; path && m->versions && wk__saver_has(t->saver, path) && !did_not_happen(m, t, path);
+         version++) {
         wk_free(path);
         path = wk_format("%s/%s-v%d.ckpt", m->dirpath, name, version);
     }
@@ -195,8 +213,8 @@ static wk_status begin(wk_callback *self, wk_trainer *t) {
 }
 
 static wk_status train_epoch_start(wk_callback *self, wk_trainer *t) {
-    (void)t;
-    ((model_checkpoint *)self)->validated = false;
+    /* A run that goes on in the middle of an epoch has this from its checkpoint. */
+    if (wk_trainer_batch_index(t) == 0) ((model_checkpoint *)self)->validated = false;
     return WK_OK;
 }
 
@@ -246,6 +264,7 @@ static char *state(wk_callback *self) {
     wk_text text = { 0 };
     wk_text_printf(&text, "monitor %s\ndirpath %s\nsaved_step %lld\ncurrent_score %.17g\nbest_model_score %.17g\n",
                    m->monitor ? m->monitor : "", m->dirpath, (long long)m->saved_step, m->current_score, m->best_score);
+    wk_text_printf(&text, "waits %d\nvalidated %d\n", m->waits, m->validated);
     if (m->best_path) wk_text_printf(&text, "best_model_path %s\n", m->best_path);
     if (m->last_path) wk_text_printf(&text, "last_model_path %s\n", m->last_path);
     for (int i = 0; i < m->n_kept; i++) wk_text_printf(&text, "model %.17g %s\n", m->kept[i].score, m->kept[i].path);
@@ -258,6 +277,8 @@ static wk_status read_line(model_checkpoint *m, char *line, bool same_folder) {
     char *value = strchr(line, ' ');
     if (!value) return WK_OK;
     *value++ = '\0';
+    if (strcmp(line, "waits") == 0) m->waits = *value == '1';
+    if (strcmp(line, "validated") == 0) m->validated = *value == '1';
     if (strcmp(line, "best_model_path") == 0) replace(&m->best_path, value);
     if (strcmp(line, "best_model_score") == 0) m->best_score = strtod(value, NULL);
     if (!same_folder) return WK_OK; /* files elsewhere are not this run's to remove */

@@ -146,6 +146,7 @@ static double of_sums(const wk_metric *m, const double *s) {
         double spread = s[3] - s[2] * s[2] / s[1];
         return spread > 0 ? 1 - s[0] / spread : NAN;
     }
+    case WK__METRIC_PSNR: return -10 * log10(s[0] / s[1]);
     case WK__METRIC_PERPLEXITY: return exp(s[0] / s[1]);
     default: return s[0] / s[1];
     }

@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const names[] = { "mean",  "accuracy", "precision", "recall", "f1",        "confusion_matrix",
-                                     "auroc", "mse",      "mae",       "r2",     "perplexity" };
+static const char *const names[] = { "mean",  "accuracy", "precision", "recall", "f1",         "confusion_matrix",
+                                     "auroc", "mse",      "mae",       "r2",     "perplexity", "psnr" };
 
 wk_metric *wk_metric_create(const char *name, wk_metric_opts opts) {
     size_t kind = 0;
@@ -192,6 +192,7 @@ wk_status wk_metric_update(wk_metric *m, wk_tensor *prediction, wk_tensor *targe
     case WK__METRIC_AUROC: status = update_auroc(m, prediction, target); break;
     case WK__METRIC_MSE:
     case WK__METRIC_MAE:
+    case WK__METRIC_PSNR:
     case WK__METRIC_R2: status = update_pairs(m, prediction, target); break;
     case WK__METRIC_PERPLEXITY: status = update_perplexity(m, prediction, target); break;
     default: status = update_classes(m, prediction, target); break;

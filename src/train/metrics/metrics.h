@@ -15,7 +15,8 @@ typedef enum wk__metric_kind {
     WK__METRIC_MSE,
     WK__METRIC_MAE,
     WK__METRIC_R2,
-    WK__METRIC_PERPLEXITY
+    WK__METRIC_PERPLEXITY,
+    WK__METRIC_PSNR
 } wk__metric_kind;
 
 struct wk_metric {
