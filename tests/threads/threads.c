@@ -287,7 +287,7 @@ static wk_status fetch(const wk_dataset *dataset, const int64_t *indices, int64_
 }
 
 static void loader(void) {
-    static const wk_dataset_class numbers = { "numbers", sizeof(wk_dataset), fetch, NULL };
+    static const wk_dataset_class numbers = { .name = "numbers", .size = sizeof(wk_dataset), .fetch = fetch };
     wk_dataset *dataset = wk_dataset_create(&numbers);
     dataset->count = 1003;
     dataset->target_dtype = WK_I64;
