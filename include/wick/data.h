@@ -84,36 +84,36 @@ typedef struct wk_image_folder_opts {
 } wk_image_folder_opts;
 /* Pictures below root/CLASS/, at any depth: torchvision's ImageFolder, with its classes (names in the order of their
  * bytes) and its order of files (by folder, then name).  Files that end with .png, .jpg or .jpeg, in any case, are read
- * when they are fetched; those of other formats of pictures (.webp, …) are an error, all else is passed over.  Inputs are
- * f32 (channels, height, width) in 0 … 1; all pictures must be of the first one's size, unless wk_transformed_dataset
- * makes them so.  Errors: no folder, no pictures, a class without one. */
+ * when they are fetched; those of other formats of pictures (.webp, …) are an error, all else is passed over.  Inputs
+ * are f32 (channels, height, width) in 0 … 1; all pictures must be of the first one's size, unless
+ * wk_transformed_dataset makes them so.  Errors: no folder, no pictures, a class without one. */
 WK_API wk_dataset *wk_image_folder(wk_image_folder_opts opts);
 
 /* ---- datasets of other ones: each keeps the one it is made of ---- */
 
 /* Some of the items (copied), in this order.  Errors: an index outside. */
 WK_API wk_dataset *wk_part_dataset(wk_dataset *whole, const int64_t *items, int64_t count);
-/* Classes by another number: of class c is now class[c] in [0, classes); items of -1 are left out.  `names` (classes) are
- * copied; NULL: none. */
+/* Classes by another number: of class c is now class[c] in [0, classes); items of -1 are left out.  `names` (classes)
+ * are copied; NULL: none. */
 WK_API wk_dataset *wk_relabelled_dataset(wk_dataset *source, const int64_t *class_of /* (source's classes) */,
                                          int classes, const char *const *names);
 /* Inputs are the source's pictures (class_->image), transformed: f32 (channels, height, width).  Takes over the
- * transforms, also when it fails.  Errors: WK_INVALID: a source without pictures, a list in a wrong order; while fetching
- * WK_SHAPE: a picture that does not become of the size that the first one would. */
+ * transforms, also when it fails.  Errors: WK_INVALID: a source without pictures, a list in a wrong order; while
+ * fetching WK_SHAPE: a picture that does not become of the size that the first one would. */
 WK_API wk_dataset *wk_transformed_dataset(wk_dataset *source, wk_transform *const *transforms, int count);
 typedef struct wk_mix_opts {
     double mixup, cutmix; /* alpha of the beta distribution that shares are drawn from; 0: never */
 } wk_mix_opts;
 /* Each batch is mixed with itself, turned by one item: mixup (Zhang et al. 2017) adds pictures, share + (1 - share);
- * cutmix (Yun et al. 2019) puts a rectangle of the one into the other.  With both, chance decides for each batch.  Targets
- * become f32 (classes), the shares of the classes: losses of probabilities take them.  Drawn from seed, epoch and the
- * first item's number.  As torchvision.transforms.v2.MixUp and CutMix.  Errors: inputs that are not f32 (C, H, W), targets
- * that are no classes. */
+ * cutmix (Yun et al. 2019) puts a rectangle of the one into the other.  With both, chance decides for each batch.
+ * Targets become f32 (classes), the shares of the classes: losses of probabilities take them.  Drawn from seed, epoch
+ * and the first item's number.  As torchvision.transforms.v2.MixUp and CutMix.  Errors: inputs that are not f32 (C, H,
+ * W), targets that are no classes. */
 WK_API wk_dataset *wk_mixed_dataset(wk_dataset *source, wk_mix_opts opts);
 
 /* Split items into those to train on and, behind them, *kept ones to evaluate on: in each half in their order.
- * `stratify`: each class gives its share of `part` (largest remainders are filled up, so that *kept is that of all), but
- * keeps one item to train on.  Equal seeds split alike.  Free with wk_free.  Errors: part outside of [0, 1). */
+ * `stratify`: each class gives its share of `part` (largest remainders are filled up, so that *kept is that of all),
+ * but keeps one item to train on.  Equal seeds split alike.  Free with wk_free.  Errors: part outside of [0, 1). */
 WK_API int64_t *wk_split_items(const wk_dataset *dataset, double part, bool stratify, uint64_t seed, int64_t *kept);
 /* Weights with which each class is drawn equally often: 1 / (items of the class) for each item; with `of_class`
  * (classes), that number instead.  They become the dataset's `weights`. */

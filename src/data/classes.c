@@ -34,8 +34,8 @@ static int64_t *count_classes(const wk_dataset *d, int64_t *of_class /* (classes
         label[i] = wk_dataset_label(d, i);
         if (label[i] < 0 || label[i] >= d->classes) {
             if (!wk_failed())
-                (void)wk_fail(WK_FORMAT, "dataset \"%s\": item %lld is of class %lld, expected 0 to %d", d->class_->name,
-                              (long long)i, (long long)label[i], d->classes - 1);
+                (void)wk_fail(WK_FORMAT, "dataset \"%s\": item %lld is of class %lld, expected 0 to %d",
+                              d->class_->name, (long long)i, (long long)label[i], d->classes - 1);
             wk_free(label);
             return NULL;
         }
@@ -129,9 +129,11 @@ static wk_status stratify_order(const wk_dataset *d, double part, int64_t *order
 
 int64_t *wk_split_items(const wk_dataset *d, double part, bool stratify, uint64_t seed, int64_t *kept) {
     if (wk_failed()) return NULL;
-    if (!(part >= 0 && part < 1)) return wk_fail_null(WK_INVALID, "a part of %g of the items, expected 0 to less than 1", part);
+    if (!(part >= 0 && part < 1))
+        return wk_fail_null(WK_INVALID, "a part of %g of the items, expected 0 to less than 1", part);
     if (stratify && d->classes < 1)
-        return wk_fail_null(WK_INVALID, "dataset \"%s\" has no classes: its split cannot be stratified", d->class_->name);
+        return wk_fail_null(WK_INVALID, "dataset \"%s\" has no classes: its split cannot be stratified",
+                            d->class_->name);
     int64_t *order = wk_alloc((size_t)(d->count + 1) * sizeof *order);
     wk_generator *generator = order ? wk_alloc(sizeof *generator) : NULL;
     *kept = (int64_t)((double)d->count * part + 0.5);

@@ -94,8 +94,9 @@ static const char *keep(folder_dataset *d, const char *text) {
 }
 
 static wk_status add_picture(folder_dataset *d, const char *folder, const char *name, int64_t label) {
-    static const char *const read[] = { ".png", ".jpg", ".jpeg", NULL },
-                             *const others[] = { ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif", NULL };
+    static const char *const read[] = { ".png", ".jpg", ".jpeg", NULL }, *const others[] = { ".ppm", ".pgm",  ".bmp",
+                                                                                             ".tif", ".tiff", ".webp",
+                                                                                             ".gif", NULL };
     if (ends_with(name, others))
         return wk_fail(WK_FORMAT, "%s/%s: PNG and JPEG are read, this is another format: convert or remove it", folder,
                        name);
@@ -213,10 +214,10 @@ static wk_status find_classes(folder_dataset *d, const wk_image_folder_opts *opt
     const bool given = opts->class_names != NULL;
     const char *const *class_names = given ? opts->class_names : (const char *const *)folders->of;
     if (given) WK_TRY(check_names(opts->root, folders, opts));
-    if (folders->count == 0)
-        return wk_fail(WK_FORMAT, "%s: no folders in it; expected one for each class", opts->root);
+    if (folders->count == 0) return wk_fail(WK_FORMAT, "%s: no folders in it; expected one for each class", opts->root);
     if (folders->count > MOST_CLASSES)
-        return wk_fail(WK_FORMAT, "%s: %zu folders, at most %d classes are read", opts->root, folders->count, MOST_CLASSES);
+        return wk_fail(WK_FORMAT, "%s: %zu folders, at most %d classes are read", opts->root, folders->count,
+                       MOST_CLASSES);
     d->base.classes = given ? opts->classes : (int)folders->count;
     WK_TRY(wk__class_names_keep(&d->base, class_names));
     for (size_t i = 0; i < folders->count; i++) {

@@ -1,4 +1,6 @@
 /* mixed.c: batches mixed with themselves: mixup and cutmix. */
+#include "data/mixed.h"
+
 #include "data/dataset.h"
 
 #include <math.h>
@@ -41,7 +43,8 @@ static const float *before(const float *input, const float *last, int64_t i, int
     return i > 0 ? input + (i - 1) * size : last;
 }
 
-static void add_up(float *input, const float *last, int64_t n, int64_t size, double share) {
+void wk__mix_add(float *input, const float *last, int64_t n, wk_dims dims, double share) {
+    const int64_t size = dims.size[0] * dims.size[1] * dims.size[2];
     const float own = (float)share, others = (float)(1 - share);
     for (int64_t i = n - 1; i >= 0; i--) {
         const float *other = before(input, last, i, size);
@@ -52,7 +55,8 @@ static void add_up(float *input, const float *last, int64_t n, int64_t size, dou
 
 /* A rectangle around a point of chance; the share that remains of the own picture. */
 static double cut(wk_dims dims, wk_draws *d, double share, int64_t box[4]) {
-    const int64_t height = dims.size[1], width = dims.size[2], x = wk_draw_below(d, width), y = wk_draw_below(d, height);
+    const int64_t height = dims.size[1], width = dims.size[2], x = wk_draw_below(d, width),
+                  y = wk_draw_below(d, height);
     const double half = 0.5 * sqrt(1 - share);
     const int64_t half_width = (int64_t)(half * (double)width), half_height = (int64_t)(half * (double)height);
     box[0] = y > half_height ? y - half_height : 0;
@@ -62,7 +66,7 @@ static double cut(wk_dims dims, wk_draws *d, double share, int64_t box[4]) {
     return 1 - (double)((box[2] - box[0]) * (box[3] - box[1])) / (double)(height * width);
 }
 
-static void paste(float *input, const float *last, int64_t n, wk_dims dims, const int64_t box[4]) {
+void wk__mix_paste(float *input, const float *last, int64_t n, wk_dims dims, const int64_t box[4]) {
     const int64_t height = dims.size[1], width = dims.size[2], size = dims.size[0] * height * width;
     for (int64_t i = n - 1; i >= 0; i--) {
         const float *other = before(input, last, i, size);
@@ -76,7 +80,7 @@ static void paste(float *input, const float *last, int64_t n, wk_dims dims, cons
 
 /* ---- the dataset ---- */
 
-static void share_targets(float *out, const int64_t *label, int64_t n, int classes, double share) {
+void wk__mix_targets(float *out, const int64_t *label, int64_t n, int classes, double share) {
     memset(out, 0, (size_t)(n * classes) * sizeof *out);
     for (int64_t i = 0; i < n; i++) {
         out[i * classes + label[i > 0 ? i - 1 : n - 1]] += (float)(1 - share);
@@ -100,11 +104,11 @@ static wk_status fetch_at(const wk_dataset *self, wk_moment moment, const int64_
         if (cuts) {
             int64_t box[4];
             share = cut(self->input_dims, &draws, share, box);
-            paste(input, last, n, self->input_dims, box);
+            wk__mix_paste(input, last, n, self->input_dims, box);
         } else {
-            add_up(input, last, n, size, share);
+            wk__mix_add(input, last, n, self->input_dims, share);
         }
-        share_targets(target, label, n, self->classes, share);
+        wk__mix_targets(target, label, n, self->classes, share);
     }
     wk_free(last);
     wk_free(label);
@@ -123,12 +127,9 @@ static void destroy(wk_dataset *self) {
     wk_dataset_destroy(((mixed *)self)->source);
 }
 
-static const wk_dataset_class mixed_class = { .name = "mixed",
-                                              .size = sizeof(mixed),
-                                              .fetch = fetch,
-                                              .destroy = destroy,
-                                              .fetch_at = fetch_at,
-                                              .label = label_of };
+static const wk_dataset_class mixed_class = {
+    .name = "mixed", .size = sizeof(mixed), .fetch = fetch, .destroy = destroy, .fetch_at = fetch_at, .label = label_of
+};
 
 wk_dataset *wk_mixed_dataset(wk_dataset *source, wk_mix_opts opts) {
     if (wk_failed()) return NULL;
@@ -137,7 +138,8 @@ wk_dataset *wk_mixed_dataset(wk_dataset *source, wk_mix_opts opts) {
                             opts.cutmix);
     if (source->input_dims.rank != 3 || source->input_dtype != WK_F32 || source->classes < 2
         || source->target_dims.rank != 0 || source->target_dtype != WK_I64)
-        return wk_fail_null(WK_INVALID, "dataset \"%s\" cannot be mixed: expected pictures (C, H, W) of f32 and classes",
+        return wk_fail_null(WK_INVALID,
+                            "dataset \"%s\" cannot be mixed: expected pictures (C, H, W) of f32 and classes",
                             source->class_->name);
     mixed *m = (mixed *)wk_dataset_create(&mixed_class);
     if (!m) return NULL;

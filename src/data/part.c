@@ -52,10 +52,10 @@ static void part_destroy(wk_dataset *self) {
     wk_dataset_destroy(p->whole);
 }
 
-#define PART_CLASS(image_function)                                                                   \
-    {                                                                                                \
-        .name = "part", .size = sizeof(part), .fetch = part_fetch, .destroy = part_destroy,          \
-        .fetch_at = part_fetch_at, .image = (image_function), .label = part_label                    \
+#define PART_CLASS(image_function)                                                                                     \
+    {                                                                                                                  \
+        .name = "part", .size = sizeof(part), .fetch = part_fetch, .destroy = part_destroy, .fetch_at = part_fetch_at, \
+        .image = (image_function), .label = part_label                                                                 \
     }
 static const wk_dataset_class part_class = PART_CLASS(NULL), picture_part_class = PART_CLASS(part_image);
 
@@ -91,7 +91,8 @@ static wk_status check_classes(const wk_dataset *source, const int64_t *class_of
         return wk_fail(WK_INVALID, "dataset \"%s\" has no classes to be renamed", source->class_->name);
     for (int c = 0; c < source->classes; c++)
         if (class_of[c] < -1 || class_of[c] >= classes)
-            return wk_fail(WK_INVALID, "class %d becomes %lld, expected -1 to %d", c, (long long)class_of[c], classes - 1);
+            return wk_fail(WK_INVALID, "class %d becomes %lld, expected -1 to %d", c, (long long)class_of[c],
+                           classes - 1);
     return WK_OK;
 }
 

@@ -1,8 +1,8 @@
 /* sampler.c: which items, in which order, on which rank: the partition of PyTorch's DistributedSampler.
  *
- * An order is a list for the whole epoch (a permutation, or draws by weights), or a function of a place in it: the plain
- * order, and the one by blocks, whose permutations are ciphers (Feistel networks, walked until they end within the
- * range), so that an epoch of any length needs no memory.
+ * An order is a list for the whole epoch (a permutation, or draws by weights), or a function of a place in it: the
+ * plain order, and the one by blocks, whose permutations are ciphers (Feistel networks, walked until they end within
+ * the range), so that an epoch of any length needs no memory.
  */
 #include "base/base.h"
 #include "wick/data.h"
@@ -65,7 +65,8 @@ static int64_t permuted(const cipher *c, int64_t at, int64_t count, bool back) {
 }
 
 static int64_t in_blocks(const wk_sampler_opts *opts, int64_t epoch, int64_t place) {
-    const int64_t size = opts->block, blocks = (opts->count + size - 1) / size, last = opts->count - (blocks - 1) * size;
+    const int64_t size = opts->block, blocks = (opts->count + size - 1) / size,
+                  last = opts->count - (blocks - 1) * size;
     cipher c = { { (uint32_t)opts->seed, (uint32_t)(opts->seed >> 32) }, UINT32_MAX, (uint32_t)epoch };
     /* Behind the last block, which may be shorter, places move up. */
     const int64_t before = permuted(&c, blocks - 1, blocks, true) * size;

@@ -73,7 +73,8 @@ wk_status wk_transforms_check(wk_transforms list, wk_image_size *size) {
         const wk_transform *t = list.of[i];
         if (t->class_->values && !values) values = t;
         if (t->class_->pixels && values)
-            return wk_fail(WK_INVALID, "transform \"%s\" works on pixels: it must stand before \"%s\", which works on values",
+            return wk_fail(WK_INVALID,
+                           "transform \"%s\" works on pixels: it must stand before \"%s\", which works on values",
                            t->class_->name, values->class_->name);
         if (t->class_->result) *size = t->class_->result(t, *size);
     }
@@ -98,14 +99,15 @@ wk_status wk_transforms_apply(wk_transforms list, wk_image *image, wk_draws *dra
     for (; next < list.count && list.of[next]->class_->pixels; next++)
         WK_TRY(list.of[next]->class_->pixels(list.of[next], image, draws));
     if (image->height != size.height || image->width != size.width)
-        return wk_fail(WK_SHAPE,
-                       "an image of %lld × %lld (height × width), others are of %lld × %lld: end the transforms with one "
-                       "that gives all the same size, as resize: [H, W], centre_crop or random_resized_crop",
-                       (long long)image->height, (long long)image->width, (long long)size.height,
-                       (long long)size.width);
+        return wk_fail(
+            WK_SHAPE,
+            "an image of %lld × %lld (height × width), others are of %lld × %lld: end the transforms with one "
+            "that gives all the same size, as resize: [H, W], centre_crop or random_resized_crop",
+            (long long)image->height, (long long)image->width, (long long)size.height, (long long)size.width);
     const bool normalises = next < list.count && wk__normalise_table(list.of[next], 0);
     to_values(image, normalises ? list.of[next] : NULL, values);
     for (next += normalises; next < list.count; next++)
-        WK_TRY(list.of[next]->class_->values(list.of[next], values, image->channels, image->height, image->width, draws));
+        WK_TRY(
+            list.of[next]->class_->values(list.of[next], values, image->channels, image->height, image->width, draws));
     return WK_OK;
 }

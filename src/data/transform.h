@@ -5,8 +5,8 @@
 #include "base/base.h"
 #include "wick/data/transform.h"
 
-/* The values of each byte, (value / 255 − mean) / deviation, where the transform is a normalisation: values are made and
- * normalised in one pass.  (channels, 256); NULL for another transform. */
+/* The values of each byte, (value / 255 − mean) / deviation, where the transform is a normalisation: values are made
+ * and normalised in one pass.  (channels, 256); NULL for another transform. */
 const float *wk__normalise_table(const wk_transform *transform, int64_t channel);
 /* A transform of `size` pixels is possible. */
 wk_status wk__transform_size(const char *name, int64_t height, int64_t width);

@@ -31,11 +31,14 @@ typedef struct random_crop {
 
 static wk_status random_crop_pixels(const wk_transform *self, wk_image *image, wk_draws *draws) {
     const wk_random_crop_opts *o = &((const random_crop *)self)->opts;
-    const int64_t room_y = image->height + 2 * o->padding - o->height, room_x = image->width + 2 * o->padding - o->width;
+    const int64_t room_y = image->height + 2 * o->padding - o->height,
+                  room_x = image->width + 2 * o->padding - o->width;
     if (room_y < 0 || room_x < 0)
-        return wk_fail(WK_SHAPE, "random_crop: an image of %lld × %lld with a padding of %lld is smaller than the crop of %lld × %lld",
-                       (long long)image->height, (long long)image->width, (long long)o->padding, (long long)o->height,
-                       (long long)o->width);
+        return wk_fail(
+            WK_SHAPE,
+            "random_crop: an image of %lld × %lld with a padding of %lld is smaller than the crop of %lld × %lld",
+            (long long)image->height, (long long)image->width, (long long)o->padding, (long long)o->height,
+            (long long)o->width);
     const int64_t top = wk_draw_below(draws, room_y + 1), left = wk_draw_below(draws, room_x + 1);
     return wk_image_crop(image, top - o->padding, left - o->padding, o->height, o->width, o->outside);
 }
@@ -212,9 +215,9 @@ static wk_status rotation_pixels(const wk_transform *self, wk_image *image, wk_d
     return wk_image_rotate(image, wk_draw_uniform(draws, t->degrees[0], t->degrees[1]), t->fill);
 }
 
-static const wk_transform_class rotation_class = {
-    .name = "rotation", .size = sizeof(rotation), .pixels = rotation_pixels
-};
+static const wk_transform_class rotation_class = { .name = "rotation",
+                                                   .size = sizeof(rotation),
+                                                   .pixels = rotation_pixels };
 
 wk_transform *wk_transform_rotation(double from, double to, unsigned char fill) {
     const double degrees[2] = { from, to };
@@ -255,9 +258,9 @@ static wk_status jitter_pixels(const wk_transform *self, wk_image *image, wk_dra
     return WK_OK;
 }
 
-static const wk_transform_class jitter_class = {
-    .name = "colour_jitter", .size = sizeof(jitter), .pixels = jitter_pixels
-};
+static const wk_transform_class jitter_class = { .name = "colour_jitter",
+                                                 .size = sizeof(jitter),
+                                                 .pixels = jitter_pixels };
 
 wk_transform *wk_transform_colour_jitter(wk_colour_jitter_opts opts) {
     const double factors[3] = { opts.brightness, opts.contrast, opts.saturation };

@@ -22,9 +22,9 @@ static wk_status normalise_values(const wk_transform *self, float *values, int64
     return WK_OK;
 }
 
-static const wk_transform_class normalise_class = {
-    .name = "normalise", .size = sizeof(normalise), .values = normalise_values
-};
+static const wk_transform_class normalise_class = { .name = "normalise",
+                                                    .size = sizeof(normalise),
+                                                    .values = normalise_values };
 
 const float *wk__normalise_table(const wk_transform *transform, int64_t channel) {
     return transform->class_ == &normalise_class ? ((const normalise *)transform)->table[channel] : NULL;
@@ -33,15 +33,16 @@ const float *wk__normalise_table(const wk_transform *transform, int64_t channel)
 wk_transform *wk_transform_normalise(wk_normalise_opts opts) {
     if (wk_failed()) return NULL;
     if (opts.channels != 1 && opts.channels != WK_TRANSFORM_CHANNELS)
-        return wk_fail_null(WK_INVALID, "normalise: means and deviations of %d channels, expected 1 or %d", opts.channels,
-                            WK_TRANSFORM_CHANNELS);
+        return wk_fail_null(WK_INVALID, "normalise: means and deviations of %d channels, expected 1 or %d",
+                            opts.channels, WK_TRANSFORM_CHANNELS);
     normalise *t = (normalise *)wk_transform_create(&normalise_class);
     for (int c = 0; t && c < WK_TRANSFORM_CHANNELS; c++) {
         const int from = opts.channels == 1 ? 0 : c;
         t->mean[c] = (float)opts.mean[from];
         t->deviation[c] = (float)opts.deviation[from];
         if (!isfinite(t->mean[c]) || !(t->deviation[c] > 0 && t->deviation[c] <= FLT_MAX)) {
-            (void)wk_fail(WK_INVALID, "normalise: mean %g and deviation %g, expected finite ones, the latter more than 0",
+            (void)wk_fail(WK_INVALID,
+                          "normalise: mean %g and deviation %g, expected finite ones, the latter more than 0",
                           opts.mean[from], opts.deviation[from]);
             wk_transform_destroy(&t->base);
             return NULL;
@@ -67,8 +68,8 @@ static void erase(float *values, int64_t channels, int64_t height, int64_t width
             for (int64_t x = box[1]; x < box[1] + box[3]; x++) values[(c * height + y) * width + x] = value;
 }
 
-static wk_status erasing_values(const wk_transform *self, float *values, int64_t channels, int64_t height, int64_t width,
-                                wk_draws *draws) {
+static wk_status erasing_values(const wk_transform *self, float *values, int64_t channels, int64_t height,
+                                int64_t width, wk_draws *draws) {
     const erasing *t = (const erasing *)self;
     if (wk_draw_uniform(draws, 0, 1) >= t->p) return WK_OK;
     for (int tries = 0; tries < 10; tries++) { /* a rectangle that does not fit is drawn anew */
@@ -83,9 +84,9 @@ static wk_status erasing_values(const wk_transform *self, float *values, int64_t
     return WK_OK;
 }
 
-static const wk_transform_class erasing_class = {
-    .name = "random_erasing", .size = sizeof(erasing), .values = erasing_values
-};
+static const wk_transform_class erasing_class = { .name = "random_erasing",
+                                                  .size = sizeof(erasing),
+                                                  .values = erasing_values };
 
 wk_transform *wk_transform_random_erasing(wk_random_erasing_opts opts) {
     static const char name[] = "random_erasing";

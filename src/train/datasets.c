@@ -148,7 +148,10 @@ static wk_status build_datasets(const wk_config *args, wk_dataset **train, wk_da
 }
 
 /* Common to all data: batch_size, workers, and shuffle, which the trainer reads. */
-#define COMMON WK__DATA_ARGS, { NULL, WK_ARG_INT, NULL, NULL }
+#define COMMON                       \
+    WK__DATA_ARGS, {                 \
+        NULL, WK_ARG_INT, NULL, NULL \
+    }
 static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/fashion-mnist", "folder of IDX files" },
                                    { "mean", WK_ARG_NUMBER, "0", "inputs are (value / 255 - mean) / std" },
                                    { "std", WK_ARG_NUMBER, "1", NULL },
@@ -166,14 +169,13 @@ static const wk_arg mnist_dm_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder
                                         { "limit", WK_ARG_INT, "0", NULL },
                                         { "split_seed", WK_ARG_INT, "0", "draws the images kept for validation" },
                                         COMMON };
-static const wk_arg image_folder_args[] = {
-    { "root", WK_ARG_TEXT, NULL, "folder that holds one for each class, to train on" },
-    { "val", WK_ARG_TEXT, "", "the same to evaluate on; else val_part" },
-    { "gray", WK_ARG_BOOL, "false", "one channel in place of three" },
-    WK__PICTURE_ARGS,
-    WK__ITEM_ARGS,
-    COMMON
-};
+static const wk_arg image_folder_args[] = { { "root", WK_ARG_TEXT, NULL,
+                                              "folder that holds one for each class, to train on" },
+                                            { "val", WK_ARG_TEXT, "", "the same to evaluate on; else val_part" },
+                                            { "gray", WK_ARG_BOOL, "false", "one channel in place of three" },
+                                            WK__PICTURE_ARGS,
+                                            WK__ITEM_ARGS,
+                                            COMMON };
 static const wk_arg items_args[] = { { "data", WK_ARG_SPEC, NULL, "the data" }, WK__ITEM_ARGS, COMMON };
 static const wk_arg datasets_args[] = { { "train", WK_ARG_SPEC, NULL, "data to train on" },
                                         { "val", WK_ARG_SPEC, "", "data whose training items are evaluated on" },

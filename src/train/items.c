@@ -63,7 +63,7 @@ static wk_status read_renaming(const wk_config *args, const wk__yaml_node *map, 
     }
     for (int c = 0; c < d->classes; c++) {
         int new = 0;
-        while (r->name[c] && new < r->count && strcmp(r->kept[new], r->name[c]) != 0) new++;
+        while (r->name[c] && new < r->count && strcmp(r->kept[new], r->name[c]) != 0) new ++;
         if (r->name[c] && new == r->count) r->kept[r->count++] = r->name[c];
         r->class_of[c] = r->name[c] ? new : -1;
     }
@@ -97,8 +97,9 @@ static wk_status split(const wk_config *args, wk_dataset **train, wk_dataset **e
     if (!items) return wk_error_code();
     wk_status status = WK_OK;
     if (kept < 1 || kept >= count)
-        status = wk_config_fail(args, "val_part", "val_part %g of %lld items leaves %lld to train on and %lld to evaluate on",
-                                part, (long long)count, (long long)(count - kept), (long long)kept);
+        status = wk_config_fail(args, "val_part",
+                                "val_part %g of %lld items leaves %lld to train on and %lld to evaluate on", part,
+                                (long long)count, (long long)(count - kept), (long long)kept);
     if (status == WK_OK) status = replace(evaluation, wk_part_dataset(*train, items + count - kept, kept));
     if (status == WK_OK) status = replace(train, wk_part_dataset(*train, items, count - kept));
     wk_free(items);
@@ -117,8 +118,9 @@ wk_status wk__weigh_items(const wk_config *args, wk_dataset *train) {
     const wk__yaml_node *map = wk_failed() ? NULL : map_under(args, "class_weights", train);
     if (wk_failed()) return wk_error_code();
     if (map && oversample)
-        return wk_config_fail(args, "class_weights", "oversample and class_weights both say how often items are drawn: "
-                                                     "give one of them");
+        return wk_config_fail(args, "class_weights",
+                              "oversample and class_weights both say how often items are drawn: "
+                              "give one of them");
     if (!map) return oversample ? wk_dataset_balance(train, NULL) : WK_OK;
     double *weight = wk_alloc((size_t)train->classes * sizeof *weight);
     for (int c = 0; weight && c < train->classes; c++) weight[c] = 1;
@@ -126,7 +128,8 @@ wk_status wk__weigh_items(const wk_config *args, wk_dataset *train) {
         const int c = find_class(args, node, train);
         if (c >= 0 && wk__yaml_double(args->document, node, node->key, &weight[c]) == WK_OK
             && !(weight[c] >= 0 && weight[c] <= DBL_MAX))
-            (void)wk__yaml_fail(args->document, node, "the weight of \"%s\" is %g, expected at least 0", node->key, weight[c]);
+            (void)wk__yaml_fail(args->document, node, "the weight of \"%s\" is %g, expected at least 0", node->key,
+                                weight[c]);
     }
     wk_status status = wk_failed() ? wk_error_code() : wk_dataset_balance(train, weight);
     wk_free(weight);

@@ -7,8 +7,8 @@
 #include <strings.h>
 
 enum { MOST = 512, MOST_ARGS = 64 };
-const char *const wk__kind_names[WK__KINDS] = { "model",     "data",     "transform", "loss",   "optimizer",
-                                                "schedule", "callback", "logger", "wrapper" };
+const char *const wk__kind_names[WK__KINDS] = { "model",    "data",     "transform", "loss",   "optimizer",
+                                                "schedule", "callback", "logger",    "wrapper" };
 /* Names of things where a file may write either case, as torch.optim's. */
 static const bool any_case[WK__KINDS] = { [WK__KIND_OPTIMIZER] = true, [WK__KIND_SCHEDULE] = true };
 static const wk_entry *table[WK__KINDS][MOST];

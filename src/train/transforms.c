@@ -7,11 +7,13 @@
 /* One number for both sides, or height and width; the width stays 0 for one number where `one` is asked for. */
 static bool read_size(const wk_config *args, bool one, int64_t size[2]) {
     const int count = wk_config_ints(args, "size", size, 2);
-    if (!wk_failed() && count < 1) (void)wk_config_fail(args, "size", "size is empty, expected a number or [height, width]");
+    if (!wk_failed() && count < 1)
+        (void)wk_config_fail(args, "size", "size is empty, expected a number or [height, width]");
     if (count == 1) size[1] = one ? 0 : size[0];
     for (int i = 0; i < count && !wk_failed(); i++)
         if (size[i] < 1 || size[i] > WK_IMAGE_MOST_SIDE)
-            (void)wk_config_fail(args, "size", "size is %lld, expected 1 to %d", (long long)size[i], WK_IMAGE_MOST_SIDE);
+            (void)wk_config_fail(args, "size", "size is %lld, expected 1 to %d", (long long)size[i],
+                                 WK_IMAGE_MOST_SIDE);
     return !wk_failed();
 }
 
@@ -101,8 +103,10 @@ static wk_transform *build_random_erasing(const wk_config *args) {
     return wk_transform_random_erasing(opts);
 }
 
-#define END { NULL, WK_ARG_INT, NULL, NULL }
-#define SIZE { "size", WK_ARG_LIST, NULL, "a number, or [height, width]" }
+#define END \
+    { NULL, WK_ARG_INT, NULL, NULL }
+#define SIZE \
+    { "size", WK_ARG_LIST, NULL, "a number, or [height, width]" }
 static const wk_arg random_crop_args[] = { SIZE,
                                            { "padding", WK_ARG_INT, "0", "pixels on all sides, before it is cut" },
                                            { "padding_mode", WK_ARG_TEXT, "constant", "constant, edge, reflect" },
@@ -113,8 +117,9 @@ static const wk_arg random_resized_crop_args[] = { SIZE,
                                                    { "scale", WK_ARG_LIST, "[0.08, 1]", "part of the area" },
                                                    { "ratio", WK_ARG_LIST, "[0.75, 1.3333]", "width by height" },
                                                    END };
-static const wk_arg resize_args[] = { { "size", WK_ARG_LIST, NULL, "a number for the shorter side, or [height, width]" },
-                                      END };
+static const wk_arg resize_args[] = {
+    { "size", WK_ARG_LIST, NULL, "a number for the shorter side, or [height, width]" }, END
+};
 static const wk_arg flip_args[] = { { "p", WK_ARG_NUMBER, "0.5", "how often" }, END };
 static const wk_arg rotation_args[] = { { "degrees", WK_ARG_LIST, NULL, "[from, to], or one number for both ways" },
                                         { "fill", WK_ARG_INT, "0", "of the corners, 0 to 255" },
@@ -124,7 +129,8 @@ static const wk_arg colour_jitter_args[] = { { "brightness", WK_ARG_NUMBER, "0",
                                              { "saturation", WK_ARG_NUMBER, "0", NULL },
                                              { "hue", WK_ARG_NUMBER, "0", "turns within ± this, at most 0.5" },
                                              END };
-static const wk_arg normalise_args[] = { { "mean", WK_ARG_LIST, NULL, "of values in 0 to 1, one number or one a channel" },
+static const wk_arg normalise_args[] = { { "mean", WK_ARG_LIST, NULL,
+                                           "of values in 0 to 1, one number or one a channel" },
                                          { "std", WK_ARG_LIST, NULL, NULL },
                                          END };
 static const wk_arg random_erasing_args[] = { { "p", WK_ARG_NUMBER, "0.5", "how often" },

@@ -31,8 +31,8 @@ WK_API wk_status wk_image_turn(wk_image *image, int64_t height, int64_t width, i
 
 /* A PNG (gray, palette, RGB, with alpha, of 1 to 16 bits, interlaced) or JPEG (gray, colour, CMYK, progressive) as
  * `channels` 1 or 3.  `name` stands in messages.  As Pillow's open(…).convert("RGB" or "L"): alpha is dropped, not laid
- * over a ground; of sixteen bits the upper eight count (also in gray files, whose values Pillow cuts off at 255); gamma,
- * colour profiles and the orientation in a JPEG's EXIF are ignored, as torchvision's folders ignore them.
+ * over a ground; of sixteen bits the upper eight count (also in gray files, whose values Pillow cuts off at 255);
+ * gamma, colour profiles and the orientation in a JPEG's EXIF are ignored, as torchvision's folders ignore them.
  * Errors: WK_FORMAT: neither format, truncated, damaged, larger than the limits. */
 WK_API wk_status wk_image_decode(wk_image *image, const void *bytes, size_t size, const char *name, int channels);
 /* The same of a file.  Errors: WK_IO too; every message begins with the path. */
@@ -53,7 +53,9 @@ WK_API wk_status wk_image_crop(wk_image *image, int64_t top, int64_t left, int64
                                wk_image_outside outside);
 WK_API wk_status wk_image_flip_horizontal(wk_image *image);
 WK_API wk_status wk_image_flip_vertical(wk_image *image);
-/* Bilinear; pixels that fall together are averaged (antialiasing): Pillow's resize(…, BILINEAR). */
+/* Bilinear; pixels that fall together are averaged (antialiasing): Pillow's resize(…, BILINEAR).  Which
+ * pass comes first is Pillow 13's choice; older ones begin with the rows always, which may round a value by one
+ * otherwise. */
 WK_API wk_status wk_image_resize(wk_image *image, int64_t height, int64_t width);
 /* Counter-clockwise around the centre, nearest pixel, same size: Pillow's rotate(degrees). */
 WK_API wk_status wk_image_rotate(wk_image *image, double degrees, unsigned char fill);

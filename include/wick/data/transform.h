@@ -1,10 +1,11 @@
 /* wick/data/transform.h: what is done to pictures on their way into a batch.
  *
- * A list of transforms is applied in order.  First come those of pixels (8 bits; see wick/data/image.h), then values are
- * made of them (value / 255, channels first, f32), then those of values: `normalise`, `random_erasing`.  What a random one
- * draws is a function of the run's seed, the epoch and the number of the item: never of threads, order or ranks.  (So an
- * item that a sampler draws twice in an epoch looks the same both times.)  Distributions are torchvision's, and for equal
- * parameters pixels are; the numbers drawn are not, for its are those of a stream in order.
+ * A list of transforms is applied in order.  First come those of pixels (8 bits; see wick/data/image.h), then values
+ * are made of them (value / 255, channels first, f32), then those of values: `normalise`, `random_erasing`.  What a
+ * random one draws is a function of the run's seed, the epoch and the number of the item: never of threads, order or
+ * ranks.  (So an item that a sampler draws twice in an epoch looks the same both times.)  Distributions are
+ * torchvision's, and for equal parameters pixels are; the numbers drawn are not, for its are those of a stream in
+ * order.
  */
 #ifndef WICK_DATA_TRANSFORM_H
 #define WICK_DATA_TRANSFORM_H

@@ -17,7 +17,8 @@ static wk_status check(const char *what, double factor) {
 static void away_from(wk_image *image, int gray, double factor) {
     unsigned char table[256];
     for (int i = 0; i < 256; i++) table[i] = blend(gray, i, (float)factor);
-    for (int64_t i = 0; i < image->height * image->width * image->channels; i++) image->pixels[i] = table[image->pixels[i]];
+    for (int64_t i = 0; i < image->height * image->width * image->channels; i++)
+        image->pixels[i] = table[image->pixels[i]];
 }
 
 wk_status wk_image_brightness(wk_image *image, double factor) {
@@ -30,7 +31,8 @@ wk_status wk_image_contrast(wk_image *image, double factor) {
     WK_TRY(check("contrast", factor));
     const int64_t count = image->height * image->width;
     int64_t sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += image->channels == 1 ? image->pixels[i] : wk__luma(image->pixels + 3 * i);
+    for (int64_t i = 0; i < count; i++)
+        sum += image->channels == 1 ? image->pixels[i] : wk__luma(image->pixels + 3 * i);
     away_from(image, (int)((double)sum / (double)count + 0.5), factor);
     return WK_OK;
 }
@@ -78,7 +80,8 @@ static void to_rgb(unsigned char *rgb, hsv colour) {
     }
     const int sixth = (int)floor((float)colour.h * 6.0 / 255.0);
     const float part = (float)((float)colour.h * 6.0 / 255.0 - (float)sixth), s = (float)((float)colour.s / 255.0);
-    const unsigned char p = (unsigned char)round((float)v * (1.0 - s)), q = (unsigned char)round((float)v * (1.0 - s * part)),
+    const unsigned char p = (unsigned char)round((float)v * (1.0 - s)),
+                        q = (unsigned char)round((float)v * (1.0 - s * part)),
                         t = (unsigned char)round((float)v * (1.0 - s * (1.0 - part)));
     const unsigned char w = colour.v;
     const unsigned char sixths[6][3] = { { w, t, p }, { q, w, p }, { p, w, t }, { p, q, w }, { t, p, w }, { w, p, q } };
@@ -86,7 +89,8 @@ static void to_rgb(unsigned char *rgb, hsv colour) {
 }
 
 wk_status wk_image_hue(wk_image *image, double turn) {
-    if (!(turn >= -0.5 && turn <= 0.5)) return wk_fail(WK_INVALID, "a turn of the hue by %g, expected -0.5 to 0.5", turn);
+    if (!(turn >= -0.5 && turn <= 0.5))
+        return wk_fail(WK_INVALID, "a turn of the hue by %g, expected -0.5 to 0.5", turn);
     if (image->channels == 1) return WK_OK;
     const unsigned char step = (unsigned char)(int)(turn * 255);
     unsigned char *p = image->pixels;

@@ -26,7 +26,8 @@ static void crop_row(unsigned char *out, const unsigned char *row /* NULL: outsi
     }
     const int64_t first = left < 0 ? (-left < width ? -left : width) : 0; /* of those that lie inside */
     const int64_t end = from_width - left < width ? (from_width - left > first ? from_width - left : first) : width;
-    if (end > first) memcpy(out + (size_t)first * pixel, row + (size_t)(left + first) * pixel, (size_t)(end - first) * pixel);
+    if (end > first)
+        memcpy(out + (size_t)first * pixel, row + (size_t)(left + first) * pixel, (size_t)(end - first) * pixel);
     for (int64_t x = 0; x < width; x++) {
         if (x == first && end > first) x = end;
         if (x >= width) break;
@@ -52,8 +53,9 @@ wk_status wk_image_crop(wk_image *image, int64_t top, int64_t left, int64_t heig
     if (top == 0 && left == 0 && height == from_height && width == from_width) return WK_OK;
     if (outside.border == WK_BORDER_REFLECT
         && (reaches_too_far(top, height, from_height) || reaches_too_far(left, width, from_width)))
-        return wk_fail(WK_INVALID, "an image of %lld × %lld cannot be mirrored as far as a crop of %lld × %lld at (%lld, %lld) "
-                                   "reaches: pad by less than its sides",
+        return wk_fail(WK_INVALID,
+                       "an image of %lld × %lld cannot be mirrored as far as a crop of %lld × %lld at (%lld, %lld) "
+                       "reaches: pad by less than its sides",
                        (long long)from_height, (long long)from_width, (long long)height, (long long)width,
                        (long long)top, (long long)left);
     WK_TRY(wk_image_turn(image, height, width, image->channels));
@@ -164,7 +166,9 @@ wk_status wk_image_rotate(wk_image *image, double degrees, unsigned char fill) {
     if (degrees == 180 || (is_square && (degrees == 90 || degrees == 270)))
         return turn_quarters(image, (int)(degrees / 90));
     const double angle = -degrees * PI / 180, x = (double)image->width / 2, y = (double)image->height / 2;
-    turn t = { .a = rounded(cos(angle)), .b = rounded(sin(angle)), .d = rounded(-sin(angle)), .e = rounded(cos(angle)) };
+    turn t = {
+        .a = rounded(cos(angle)), .b = rounded(sin(angle)), .d = rounded(-sin(angle)), .e = rounded(cos(angle))
+    };
     t.c = t.a * -x + t.b * -y + x;
     t.f = t.d * -x + t.e * -y + y;
     WK_TRY(wk_image_turn(image, image->height, image->width, image->channels));

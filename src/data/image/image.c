@@ -16,11 +16,12 @@ void wk_image_free(wk_image *image) {
 wk_status wk_image_turn(wk_image *image, int64_t height, int64_t width, int64_t channels) {
     if (height < 1 || width < 1 || height > WK_IMAGE_MOST_SIDE || width > WK_IMAGE_MOST_SIDE
         || height * width > WK_IMAGE_MOST_PIXELS || (channels != 1 && channels != 3))
-        return wk_fail(WK_INVALID,
-                       "an image of %lld × %lld (height × width) with %lld channels: expected sides of 1 to %d, at most "
-                       "%lld pixels, 1 or 3 channels",
-                       (long long)height, (long long)width, (long long)channels, WK_IMAGE_MOST_SIDE,
-                       (long long)WK_IMAGE_MOST_PIXELS);
+        return wk_fail(
+            WK_INVALID,
+            "an image of %lld × %lld (height × width) with %lld channels: expected sides of 1 to %d, at most "
+            "%lld pixels, 1 or 3 channels",
+            (long long)height, (long long)width, (long long)channels, WK_IMAGE_MOST_SIDE,
+            (long long)WK_IMAGE_MOST_PIXELS);
     const size_t needed = (size_t)(height * width * channels);
     if (image->other_room < needed) {
         unsigned char *sheet = wk_alloc_data(needed);
@@ -45,7 +46,8 @@ wk_status wk__image_check(const char *name, uint64_t height, uint64_t width) {
     if (height > 0 && width > 0 && height <= WK_IMAGE_MOST_SIDE && width <= WK_IMAGE_MOST_SIDE
         && height * width <= (uint64_t)WK_IMAGE_MOST_PIXELS)
         return WK_OK;
-    return wk_fail(WK_FORMAT, "%s: an image of %llu × %llu (height × width), expected sides of 1 to %d and at most %lld pixels",
+    return wk_fail(WK_FORMAT,
+                   "%s: an image of %llu × %llu (height × width), expected sides of 1 to %d and at most %lld pixels",
                    name, (unsigned long long)height, (unsigned long long)width, WK_IMAGE_MOST_SIDE,
                    (long long)WK_IMAGE_MOST_PIXELS);
 }

@@ -70,8 +70,7 @@ static void read_rows(decoder *d) {
     struct jpeg_decompress_struct *jpeg = &d->jpeg;
     const size_t row = (size_t)jpeg->output_width * (size_t)d->image->channels;
     const bool inks = jpeg->out_color_space == JCS_CMYK;
-    JSAMPARRAY line =
-        inks ? jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, jpeg->output_width * 4, 1) : NULL;
+    JSAMPARRAY line = inks ? jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, jpeg->output_width * 4, 1) : NULL;
     while (jpeg->output_scanline < jpeg->output_height) {
         unsigned char *at = d->image->pixels + jpeg->output_scanline * row;
         JSAMPROW rows[8];

@@ -1,8 +1,8 @@
 /* resize.c: bilinear with antialiasing, in Pillow's integers.
  *
  * Each pixel of the result is a weighted sum of those under a triangle, which is as wide as the step where a picture
- * shrinks.  Weights have 22 bits behind the point; rows are made shorter first, what lies between the passes is rounded
- * to 8 bits.  The second pass runs over whole rows, so that it is vectorised.
+ * shrinks.  Weights have 22 bits behind the point; rows and columns are two passes, and what lies between them is
+ * rounded to 8 bits.  The pass of the columns runs over whole rows, so that it is vectorised.
  */
 #include "data/image/image.h"
 
@@ -135,10 +135,17 @@ static wk_status resize_columns(wk_image *image, int64_t height) {
     return status;
 }
 
+/* Pillow 13's choice: where more than twice as many rows go as columns. */
+static bool columns_first(const wk_image *image, int64_t height, int64_t width) {
+    return height < image->height && image->height - height > 2 * (image->width - width);
+}
+
 wk_status wk_image_resize(wk_image *image, int64_t height, int64_t width) {
     if (height < 1 || width < 1 || height > WK_IMAGE_MOST_SIDE || width > WK_IMAGE_MOST_SIDE)
         return wk_fail(WK_INVALID, "an image cannot become %lld × %lld (height × width): expected sides of 1 to %d",
                        (long long)height, (long long)width, WK_IMAGE_MOST_SIDE);
+    const bool columns = columns_first(image, height, width);
+    if (columns) WK_TRY(resize_columns(image, height));
     if (width != image->width) WK_TRY(resize_rows(image, width));
     return height != image->height ? resize_columns(image, height) : WK_OK;
 }
