@@ -158,7 +158,8 @@ Test(image_folder, what_cannot_be_read) {
     float input[3 * 6 * 8];
     int64_t label, other = 7;
     cr_expect_eq(wk_dataset_fetch(d, (wk_moment){ 0 }, &other, 1, input, &label), WK_SHAPE);
-    cr_expect_not_null(strstr(wk_message(), "1.png: an image of 5 × 8 (height × width), others are of 6 × 8"), "%s", wk_message());
+    cr_expect_not_null(strstr(wk_message(), "1.png: an image of 5 × 8 (height × width), others are of 6 × 8"), "%s",
+                       wk_message());
     wk_clear_error();
     (void)snprintf(path, sizeof path, "%s/cat/1.png", root);
     write_bytes(path, "GIF89a..", 8);
@@ -223,8 +224,9 @@ Test(transformed, lists_in_a_wrong_order) {
     wk_transform *list[] = { wk_transform_normalise((wk_normalise_opts){ 1, { 0 }, { 1 } }),
                              wk_transform_vertical_flip(0.5) };
     cr_expect_null(wk_transformed_dataset(source, list, 2));
-    cr_expect_str_eq(wk_message(), "transform \"vertical_flip\" works on pixels: it must stand before \"normalise\", which "
-                                   "works on values");
+    cr_expect_str_eq(wk_message(),
+                     "transform \"vertical_flip\" works on pixels: it must stand before \"normalise\", which "
+                     "works on values");
     wk_clear_error();
     wk_transform *large[] = { wk_transform_random_crop((wk_random_crop_opts){ .height = 7, .width = 7 }) };
     wk_dataset *d = wk_transformed_dataset(source, large, 1);
@@ -232,7 +234,8 @@ Test(transformed, lists_in_a_wrong_order) {
     float input[3 * 49];
     int64_t label, item = 0;
     cr_expect_eq(wk_dataset_fetch(d, (wk_moment){ 0 }, &item, 1, input, &label), WK_SHAPE);
-    cr_expect_str_eq(wk_message(), "1.png: random_crop: an image of 6 × 8 with a padding of 0 is smaller than the crop of 7 × 7");
+    cr_expect_str_eq(wk_message(),
+                     "1.png: random_crop: an image of 6 × 8 with a padding of 0 is smaller than the crop of 7 × 7");
     wk_clear_error();
     wk_dataset_destroy(d);
     wk_dataset_destroy(source);
@@ -259,7 +262,8 @@ Test(items, splits_are_stratified) {
     wk_dataset *d = uneven(200);
     for (int stratify = 0; stratify < 2; stratify++) {
         int64_t kept, again, of[3] = { 0 };
-        int64_t *order = wk_split_items(d, 0.2, stratify, 3, &kept), *same = wk_split_items(d, 0.2, stratify, 3, &again);
+        int64_t *order = wk_split_items(d, 0.2, stratify, 3, &kept),
+                *same = wk_split_items(d, 0.2, stratify, 3, &again);
         cr_assert_eq(kept, 40);
         cr_expect_arr_eq(order, same, 200 * sizeof *order);
         bool seen[200] = { false };
@@ -287,7 +291,8 @@ Test(items, splits_are_stratified) {
 }
 
 Test(items, parts_and_other_classes) {
-    static const int64_t items[] = { 19, 9, 3 }, merged[] = { 1, 0, 0 }, without[] = { -1, 0, 1 }, wrong[] = { 0, 1, 2 };
+    static const int64_t items[] = { 19, 9, 3 }, merged[] = { 1, 0, 0 }, without[] = { -1, 0, 1 },
+                         wrong[] = { 0, 1, 2 };
     static const char *const names[] = { "rare", "usual" };
     wk_dataset *d = uneven(40), *part = wk_part_dataset(d, items, 3);
     wk_dataset *two = wk_relabelled_dataset(part, merged, 2, names), *few = wk_relabelled_dataset(d, without, 2, NULL);

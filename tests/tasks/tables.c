@@ -75,3 +75,83 @@ Test(tables, numbers_categories_and_what_is_missing) {
     refused(table, "target: [a, b, y]", "there are 0 columns to predict from and 3 to predict");
     refused("a,y\n1,2\n1\n", "target: y", "t.csv:3: 1 values, expected 2");
 }
+
+/* Rows of many kinds: quoted cells with line breaks, empty lines, gaps; read from memory and from the file. */
+static char *make_rows(int64_t rows) {
+    wk_text text = { 0 };
+    static const char *const colours[] = { "red", "\"deep\n\"\"blue\"\"\"", "green", "\"a,b\"" };
+    wk_text_puts(&text, "\xEF\xBB\xBF"
+                        "size,colour,price,kind\r\n");
+    for (int64_t i = 0; i < rows; i++) {
+        const bool gap = i % 17 == 3;
+        char size[32];
+        (void)snprintf(size, sizeof size, "%.3f", (double)(i * 37 % 101) / 7);
+        wk_text_printf(&text, "%s,%s,%lld,%s\r\n%s", gap ? "" : size, colours[i * i % 4], (long long)(i * 11 % 53),
+                       i % 3 ? "x" : "y", i % 29 == 0 ? "\n" : "");
+    }
+    return text.data;
+}
+
+static void expect_same(const wk_dataset *a, const wk_dataset *b, int64_t b_first) {
+    float in[2][16], out[2][4] = { { 0 }, { 0 } };
+    cr_assert_eq(a->input_dims.size[0], b->input_dims.size[0]);
+    cr_assert_eq(a->classes, b->classes);
+    for (int64_t i = 0; i < a->count; i++) {
+        const int64_t other = b_first + i;
+        cr_assert_eq(wk_dataset_fetch(a, (wk_moment){ 0 }, &i, 1, in[0], out[0]), WK_OK, "%s", wk_message());
+        cr_assert_eq(wk_dataset_fetch(b, (wk_moment){ 0 }, &other, 1, in[1], out[1]), WK_OK);
+        cr_assert_arr_eq(in[0], in[1], (size_t)a->input_dims.size[0] * sizeof(float), "row %lld", (long long)i);
+        cr_assert_arr_eq(out[0], out[1], sizeof out[0], "row %lld", (long long)i);
+    }
+}
+
+Test(tables, a_file_read_row_by_row_has_the_same_items) {
+    static const char *const args[] = {
+        "target: price, categories: [colour, kind], missing: drop, normalise_target: true, val_part: 0",
+        "target: [price, size], features: [colour, kind], categories: [colour, kind], missing: drop, val_part: 0",
+        "target: kind, features: [colour, size, price], categories: colour, task: classes, missing: mean, val_part: 0",
+    };
+    for (int64_t rows = 1; rows <= 300; rows += rows == 1 ? 62 : rows < 66 ? 1 : 234) {
+        char *text = make_rows(rows + 9); /* two words of each column at least */
+        for (int i = 0; i < 3; i++) {
+            wk_dataset *whole = NULL, *streamed = NULL, *none = NULL;
+            char more[300];
+            (void)snprintf(more, sizeof more, "%s, stream: true", args[i]);
+            cr_assert_eq(read_table(text, args[i], &whole, &none), WK_OK, "%s", wk_message());
+            cr_assert_eq(read_table(text, more, &streamed, &none), WK_OK, "%s", wk_message());
+            cr_assert_eq(streamed->count, whole->count);
+            expect_same(streamed, whole, 0);
+            cr_expect_eq(streamed->block, 8192);
+            wk_dataset_destroy(whole);
+            wk_dataset_destroy(streamed);
+        }
+        wk_free(text);
+    }
+    /* The last rows are those to evaluate on. */
+    wk_dataset *whole = NULL, *train = NULL, *evaluation = NULL, *none = NULL;
+    char *text = make_rows(200);
+    cr_assert_eq(read_table(text,
+                            "target: price, features: [colour], categories: colour, normalise: false, val_part: 0",
+                            &whole, &none),
+                 WK_OK);
+    cr_assert_eq(
+        read_table(
+            text,
+            "target: price, features: [colour], categories: colour, normalise: false, val_part: 0.25, stream: true",
+            &train, &evaluation),
+        WK_OK, "%s", wk_message());
+    cr_assert_eq(train->count, 150);
+    cr_assert_eq(evaluation->count, 50);
+    expect_same(train, whole, 0);
+    expect_same(evaluation, whole, 150);
+    wk_dataset_destroy(whole);
+    wk_dataset_destroy(train);
+    wk_dataset_destroy(evaluation);
+    wk_free(text);
+    refused("a,y\n1,2\n1\n", "target: y, stream: true", "t.csv:3: 1 values, expected 2");
+    refused("a,y\n1,2\n\"1,2\n", "target: y, stream: true", "t.csv:3: a quote is opened and not closed");
+    refused("a,y\n1,2\nx,2\n", "target: y, stream: true", "t.csv:3: column \"a\": \"x\" is no number");
+    refused("a,y\n1,2\n,2\n", "target: y, stream: true", "t.csv:3: a value is missing");
+    refused("a,y\n", "target: y, stream: true", "there are no rows in it");
+    refused("\n\n", "target: y, stream: true", "the file is empty, expected a header");
+}

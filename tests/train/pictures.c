@@ -39,17 +39,20 @@ static void make_pictures(int count) {
 /* A run on those pictures, with args of the data. */
 static void write_folder_run(int classes, const char *args, const char *rest) {
     char text[4000];
-    (void)snprintf(text, sizeof text,
-                   "data: { name: image_folder, args: { root: %s/pictures, batch_size: 8, workers: 2, %s } }\noutput: %s\n"
-                   "model: { name: mlp, args: { in_features: 768, hidden: 16, classes: %d } }\noptimizer: { name: AdamW, args: { lr: 1e-2 } }\n%s",
-                   run_folder, args, run_output, classes, rest);
+    (void)snprintf(
+        text, sizeof text,
+        "data: { name: image_folder, args: { root: %s/pictures, batch_size: 8, workers: 2, %s } }\noutput: %s\n"
+        "model: { name: mlp, args: { in_features: 768, hidden: 16, classes: %d } }\noptimizer: { name: AdamW, args: { "
+        "lr: 1e-2 } }\n%s",
+        run_folder, args, run_output, classes, rest);
     run_write_all(text);
 }
 
-#define SIZED "transforms: [ { name: random_resized_crop, args: { size: 16, scale: [0.5, 1] } }, { name: horizontal_flip }, " \
-              "{ name: normalise, args: { mean: 0.5, std: 0.5 } } ], " \
-              "val_transforms: [ { name: resize, args: { size: 18 } }, { name: centre_crop, args: { size: 16 } }, " \
-              "{ name: normalise, args: { mean: 0.5, std: 0.5 } } ]"
+#define SIZED                                                                                                       \
+    "transforms: [ { name: random_resized_crop, args: { size: 16, scale: [0.5, 1] } }, { name: horizontal_flip }, " \
+    "{ name: normalise, args: { mean: 0.5, std: 0.5 } } ], "                                                        \
+    "val_transforms: [ { name: resize, args: { size: 18 } }, { name: centre_crop, args: { size: 16 } }, "           \
+    "{ name: normalise, args: { mean: 0.5, std: 0.5 } } ]"
 
 static bool says(const char *text, const char *part) {
     return strstr(text, part) != NULL;
@@ -68,14 +71,16 @@ Test(pictures, a_folder_learns) {
 
 /* Two parts of a run draw what one run draws, whatever the number of threads. */
 Test(pictures, transforms_resume_exactly) {
-    static const char *const rest = "model: { name: mlp, args: { hidden: 8 } }\noptimizer: { name: SGD, args: { lr: 0.05 } }\n";
+    static const char *const rest =
+        "model: { name: mlp, args: { hidden: 8 } }\noptimizer: { name: SGD, args: { lr: 0.05 } }\n";
     char text[4000];
     for (int workers = 1; workers <= 3; workers += 2) {
-        (void)snprintf(text, sizeof text,
-                       "data:\n  name: idx\n  args:\n    { root: %s, batch_size: 16, workers: %d, mean: 0.286, std: 0.353,\n"
-                       "      transforms: [ { name: random_crop, args: { size: 28, padding: 4 } }, { name: horizontal_flip },\n"
-                       "                    { name: random_erasing } ] }\noutput: %s\n%s",
-                       run_folder, workers, run_output, rest);
+        (void)snprintf(
+            text, sizeof text,
+            "data:\n  name: idx\n  args:\n    { root: %s, batch_size: 16, workers: %d, mean: 0.286, std: 0.353,\n"
+            "      transforms: [ { name: random_crop, args: { size: 28, padding: 4 } }, { name: horizontal_flip },\n"
+            "                    { name: random_erasing } ] }\noutput: %s\n%s",
+            run_folder, workers, run_output, rest);
         run_write_all(text);
         if (workers == 1) {
             free(run_succeeds(WORDS("-o", "trainer.max_epochs=3")));
@@ -91,7 +96,8 @@ Test(pictures, transforms_resume_exactly) {
 /* Each rank draws for its items what one rank alone would. */
 Test(pictures, mixed_batches_train) {
     make_pictures(8);
-    write_folder_run(3, "val_part: 0.25, mixup: 0.2, cutmix: 1.0, oversample: true, " SIZED, "trainer: { max_epochs: 2 }\n");
+    write_folder_run(3, "val_part: 0.25, mixup: 0.2, cutmix: 1.0, oversample: true, " SIZED,
+                     "trainer: { max_epochs: 2 }\n");
     free(run_succeeds(NULL));
     char *metrics = run_text("metrics.csv");
     cr_expect(says(metrics, "val_accuracy") || says(metrics, "2,"), "%s", metrics);
@@ -112,11 +118,12 @@ Test(pictures, classes_by_name) {
 
 Test(pictures, any_data_may_be_split_and_weighed) {
     char text[3000];
-    (void)snprintf(text, sizeof text,
-                   "data:\n  name: items\n  args:\n    data: { name: idx, args: { root: %s, limit: 90 } }\n    val_part: 0.2\n"
-                   "    oversample: true\n    batch_size: 16\noutput: %s\nmodel: { name: mlp, args: { hidden: 8 } }\n"
-                   "optimizer: { name: SGD, args: { lr: 0.05 } }\n",
-                   run_folder, run_output);
+    (void)snprintf(
+        text, sizeof text,
+        "data:\n  name: items\n  args:\n    data: { name: idx, args: { root: %s, limit: 90 } }\n    val_part: 0.2\n"
+        "    oversample: true\n    batch_size: 16\noutput: %s\nmodel: { name: mlp, args: { hidden: 8 } }\n"
+        "optimizer: { name: SGD, args: { lr: 0.05 } }\n",
+        run_folder, run_output);
     run_write_all(text);
     free(run_succeeds(NULL));
 }
@@ -137,8 +144,10 @@ Test(pictures, what_is_refused) {
     run_refused("val_part 0.01 of 12 items leaves 12 to train on and 0 to evaluate on", NULL);
     write_folder_run(3, "oversample: true, class_weights: { dark: 2 }", "");
     run_refused("oversample and class_weights both say how often items are drawn", NULL);
-    write_folder_run(3, "val_part: 0.25, transforms: [ { name: resize, args: { size: [16, 16] } }, { name: rotation, args: { "
-                     "degrees: [20, 10] } } ]",
-                     "");
+    write_folder_run(
+        3,
+        "val_part: 0.25, transforms: [ { name: resize, args: { size: [16, 16] } }, { name: rotation, args: { "
+        "degrees: [20, 10] } } ]",
+        "");
     run_refused("rotation: degrees from 20 to 10", NULL);
 }
