@@ -1,5 +1,6 @@
 /* Pictures: files read as Pillow reads them, transforms as torchvision's. */
 #include "data/mixed.h"
+#include "support/allocator.h"
 #include "support/golden.h"
 #include "support/program.h"
 #include "wick/data.h"
@@ -202,6 +203,30 @@ Test(pictures, bombs) {
     cr_expect_null(image.pixels);
     free(jpeg);
     wk_image_free(&image);
+}
+
+/* Each request for memory fails once: a message, and nothing is left behind. */
+Test(pictures, without_memory) {
+    static const char *const names[] = { "interlaced.png", "progressive.jpg", "cmyk.jpg", "gray.png" };
+    allocator_watch();
+    for (int i = 0; i < 4; i++) {
+        char path[500];
+        (void)snprintf(path, sizeof path, FOLDER "%s", names[i]);
+        for (long k = 1;; k++) {
+            wk_image image = { 0 };
+            allocator_fail_at(k);
+            wk_status status = wk_image_read(&image, path, 3);
+            if (status == WK_OK) status = wk_image_resize(&image, 9, 40);
+            if (status == WK_OK) status = wk_image_rotate(&image, 30, 0);
+            const bool failed = allocator_has_failed();
+            allocator_fail_at(0);
+            cr_assert_eq(status, failed ? WK_NO_MEMORY : WK_OK, "request %ld: %s", k, wk_message());
+            wk_clear_error();
+            wk_image_free(&image);
+            cr_assert_eq(allocator_held(), 0, "request %ld", k);
+            if (!failed) break;
+        }
+    }
 }
 
 /* ---- chance ---- */

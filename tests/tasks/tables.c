@@ -1,6 +1,8 @@
 /* tables.c: the example of a table, whole, and what a table may not be; the recipes of Fashion-MNIST, two steps each.
  */
 #include "tasks/support.h"
+
+#include "support/allocator.h"
 #include "wick/train.h"
 #include "train/config.h"
 
@@ -17,14 +19,13 @@ Test(tables, prices_are_learned) {
     cr_expect_lt(task_metric("val_mae", false), 0.2, "%g of a deviation", task_metric("val_mae", false));
 }
 
-/* Both datasets of a table that is written, with more args. */
-static wk_status read_table(const char *text, const char *args, wk_dataset **train, wk_dataset **evaluation) {
+/* Both datasets of a table. */
+static wk_status read_args(const char *args, wk_dataset **train, wk_dataset **evaluation) {
     char yaml[1500], path[600];
-    write_bytes(task_path("t.csv"), text, strlen(text));
     int size = snprintf(yaml, sizeof yaml,
-                        "data: { name: csv, args: { file: %s, %s } }\nmodel: { name: mlp }\n"
+                        "data: { name: csv, args: { %s } }\nmodel: { name: mlp }\n"
                         "optimizer: { name: SGD, args: { lr: 0.1 } }\n",
-                        task_path("t.csv"), args);
+                        args);
     (void)snprintf(path, sizeof path, "%s", task_path("config.yaml"));
     write_bytes(path, yaml, (size_t)size);
     wk__run_config config;
@@ -32,6 +33,14 @@ static wk_status read_table(const char *text, const char *args, wk_dataset **tra
     wk_status status = wk_make_data(&config.root, "data", train, evaluation);
     wk__run_config_free(&config);
     return status;
+}
+
+/* Of one that is written, with more args. */
+static wk_status read_table(const char *text, const char *args, wk_dataset **train, wk_dataset **evaluation) {
+    char all[1200];
+    write_bytes(task_path("t.csv"), text, strlen(text));
+    (void)snprintf(all, sizeof all, "file: %s, %s", task_path("t.csv"), args);
+    return read_args(all, train, evaluation);
 }
 
 static void refused(const char *text, const char *args, const char *expected) {
@@ -154,4 +163,31 @@ Test(tables, a_file_read_row_by_row_has_the_same_items) {
     refused("a,y\n1,2\n,2\n", "target: y, stream: true", "t.csv:3: a value is missing");
     refused("a,y\n", "target: y, stream: true", "there are no rows in it");
     refused("\n\n", "target: y, stream: true", "the file is empty, expected a header");
+}
+
+/* What is held does not grow with the file. */
+Test(tables, a_file_read_row_by_row_needs_little_memory) {
+    wk_dataset *d = NULL, *none = NULL;
+    allocator_watch();
+    for (int turn = 0; turn < 2; turn++) {
+        char *text = make_rows(turn ? 60000 : 15000);
+        const size_t size = strlen(text);
+        cr_assert_gt(size, turn ? 1000000 : 250000);
+        write_bytes(task_path("large.csv"), text, size);
+        wk_free(text);
+        char args[700];
+        (void)snprintf(args, sizeof args, "file: %s, target: price, categories: [colour, kind], missing: drop, stream: true, val_part: 0",
+                       task_path("large.csv"));
+        (void)allocator_peak();
+        cr_assert_eq(read_args(args, &d, &none), WK_OK, "%s", wk_message());
+        wk_loader *loader = wk_loader_create(d, (wk_loader_opts){ .batch_size = 500, .workers = 2, .sampler = { .shuffle = true } });
+        wk_batch batch;
+        int64_t items = 0;
+        cr_assert_eq(wk_loader_start(loader, 0, 0), WK_OK);
+        for (int i = 0; i < 10 && wk_loader_next(loader, &batch); i++) items += batch.size;
+        cr_expect_eq(items, 5000, "%s", wk_message());
+        wk_loader_destroy(loader);
+        wk_dataset_destroy(d);
+        cr_expect_lt(allocator_peak(), 700000, "a file of %zu bytes", size);
+    }
 }
