@@ -176,11 +176,13 @@ Test(tables, a_file_read_row_by_row_needs_little_memory) {
         write_bytes(task_path("large.csv"), text, size);
         wk_free(text);
         char args[700];
-        (void)snprintf(args, sizeof args, "file: %s, target: price, categories: [colour, kind], missing: drop, stream: true, val_part: 0",
+        (void)snprintf(args, sizeof args,
+                       "file: %s, target: price, categories: [colour, kind], missing: drop, stream: true, val_part: 0",
                        task_path("large.csv"));
         (void)allocator_peak();
         cr_assert_eq(read_args(args, &d, &none), WK_OK, "%s", wk_message());
-        wk_loader *loader = wk_loader_create(d, (wk_loader_opts){ .batch_size = 500, .workers = 2, .sampler = { .shuffle = true } });
+        wk_loader *loader =
+            wk_loader_create(d, (wk_loader_opts){ .batch_size = 500, .workers = 2, .sampler = { .shuffle = true } });
         wk_batch batch;
         int64_t items = 0;
         cr_assert_eq(wk_loader_start(loader, 0, 0), WK_OK);
