@@ -3,13 +3,15 @@
 #include "tasks/support.h"
 
 #include "support/allocator.h"
-#include "wick/train.h"
 #include "train/config.h"
+#include "wick/text.h"
+#include "wick/train.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 TestSuite(tables, .init = task_set_up, .fini = task_tear_down);
+TestSuite(tokens, .init = task_set_up, .fini = task_tear_down);
 
 #define HOUSES "data.args.file=" WICK_SOURCE_DIR "/examples/csv_regression/houses.csv"
 
@@ -19,13 +21,13 @@ Test(tables, prices_are_learned) {
     cr_expect_lt(task_metric("val_mae", false), 0.2, "%g of a deviation", task_metric("val_mae", false));
 }
 
-/* Both datasets of a table. */
-static wk_status read_args(const char *args, wk_dataset **train, wk_dataset **evaluation) {
+/* Both datasets of some data. */
+static wk_status read_data(const char *name, const char *args, wk_dataset **train, wk_dataset **evaluation) {
     char yaml[1500], path[600];
     int size = snprintf(yaml, sizeof yaml,
-                        "data: { name: csv, args: { %s } }\nmodel: { name: mlp }\n"
+                        "data: { name: %s, args: { %s } }\nmodel: { name: mlp }\n"
                         "optimizer: { name: SGD, args: { lr: 0.1 } }\n",
-                        args);
+                        name, args);
     (void)snprintf(path, sizeof path, "%s", task_path("config.yaml"));
     write_bytes(path, yaml, (size_t)size);
     wk__run_config config;
@@ -33,6 +35,10 @@ static wk_status read_args(const char *args, wk_dataset **train, wk_dataset **ev
     wk_status status = wk_make_data(&config.root, "data", train, evaluation);
     wk__run_config_free(&config);
     return status;
+}
+
+static wk_status read_args(const char *args, wk_dataset **train, wk_dataset **evaluation) {
+    return read_data("csv", args, train, evaluation);
 }
 
 /* Of one that is written, with more args. */
@@ -192,4 +198,69 @@ Test(tables, a_file_read_row_by_row_needs_little_memory) {
         wk_dataset_destroy(d);
         cr_expect_lt(allocator_peak(), 700000, "a file of %zu bytes", size);
     }
+}
+
+/* ---- tokens ---- */
+
+/* A file of numbers gives the windows that a text of those characters gives. */
+Test(tokens, windows_are_those_of_the_text) {
+    char text[4001], args[700];
+    uint16_t narrow[4 + 4000];
+    int32_t wide[4000];
+    for (int i = 0; i < 4000; i++) text[i] = (char)('a' + (i * i + i / 7) % 26);
+    text[4000] = '\0';
+    wk_tokenizer *tokenizer = wk_tokenizer_characters(text, 4000);
+    wk_encoding *encoding =
+        wk_tokenizer_encode_bytes(tokenizer, text, 4000, NULL, 0, (wk_encode_opts){ .plain = true });
+    cr_assert_eq(encoding->count, 4000);
+    for (int i = 0; i < 4000; i++) narrow[4 + i] = (uint16_t)(wide[i] = encoding->ids[i]);
+    wk_encoding_free(encoding);
+    wk_tokenizer_destroy(tokenizer);
+    write_bytes(task_path("text.txt"), text, 4000);
+    write_bytes(task_path("tokens.bin"), narrow, sizeof narrow);
+    write_bytes(task_path("wide.bin"), wide, sizeof wide);
+    wk_dataset *whole[2] = { NULL, NULL };
+    (void)snprintf(args, sizeof args, "file: %s, length: 16, stride: 5", task_path("text.txt"));
+    cr_assert_eq(read_data("text", args, &whole[0], &whole[1]), WK_OK, "%s", wk_message());
+    for (int turn = 0; turn < 2; turn++) {
+        wk_dataset *mapped[2] = { NULL, NULL };
+        (void)snprintf(args, sizeof args, "file: %s, length: 16, stride: 5, vocabulary: 26, %s",
+                       task_path(turn ? "wide.bin" : "tokens.bin"),
+                       turn ? "dtype: i32, shuffle_block: 32" : "header: 8");
+        cr_assert_eq(read_data("tokens", args, &mapped[0], &mapped[1]), WK_OK, "%s", wk_message());
+        cr_expect_eq(mapped[0]->block, turn ? 32 : 0);
+        for (int part = 0; part < 2; part++) {
+            cr_assert_eq(mapped[part]->count, whole[part]->count);
+            for (int64_t i = 0; i < mapped[part]->count; i++) {
+                int64_t a[2][16], b[2][16];
+                cr_assert_eq(wk_dataset_fetch(mapped[part], (wk_moment){ 0 }, &i, 1, a[0], a[1]), WK_OK);
+                cr_assert_eq(wk_dataset_fetch(whole[part], (wk_moment){ 0 }, &i, 1, b[0], b[1]), WK_OK);
+                cr_assert_arr_eq(a, b, sizeof a, "window %lld", (long long)i);
+            }
+            wk_dataset_destroy(mapped[part]);
+        }
+    }
+    for (int part = 0; part < 2; part++) wk_dataset_destroy(whole[part]);
+}
+
+Test(tokens, files_that_do_not_fit) {
+    const uint16_t numbers[] = { 1, 2, 30, 4, 5, 6, 7, 8, 9 };
+    wk_dataset *d = NULL, *none = NULL;
+    char args[700];
+    write_bytes(task_path("few.bin"), numbers, sizeof numbers);
+    (void)snprintf(args, sizeof args, "file: %s, length: 4, vocabulary: 26, val_part: 0", task_path("few.bin"));
+    cr_assert_eq(read_data("tokens", args, &d, &none), WK_OK, "%s", wk_message());
+    int64_t in[4], out[4], item = 0;
+    cr_expect_eq(wk_dataset_fetch(d, (wk_moment){ 0 }, &item, 1, in, out), WK_FORMAT);
+    cr_expect(strstr(wk_message(), "few.bin: token 2 is 30, expected 0 to 25"), "%s", wk_message());
+    wk_clear_error();
+    wk_dataset_destroy(d);
+    (void)snprintf(args, sizeof args, "file: %s, length: 4, vocabulary: 26, dtype: u32", task_path("few.bin"));
+    cr_expect_neq(read_data("tokens", args, &d, &none), WK_OK);
+    cr_expect(strstr(wk_message(), "few.bin: 18 bytes are no header of 0 and whole tokens of 4"), "%s", wk_message());
+    wk_clear_error();
+    (void)snprintf(args, sizeof args, "file: %s, length: 40, vocabulary: 26", task_path("few.bin"));
+    cr_expect_neq(read_data("tokens", args, &d, &none), WK_OK);
+    cr_expect(strstr(wk_message(), "there are 9 tokens"), "%s", wk_message());
+    wk_clear_error();
 }
