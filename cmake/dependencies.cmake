@@ -13,6 +13,8 @@ find_path(CURL_INCLUDE curl/curl.h REQUIRED)
 if(WICK_ENGINE)
   pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
   pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+  pkg_check_modules(PNG REQUIRED IMPORTED_TARGET libpng)
+  pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 endif()
 
 if(WICK_LIBRARIES)

@@ -95,11 +95,13 @@ if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
 file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
 list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors(_write)?|file|npy|archive|npz|pickle|torch_file|torch_old|torch_write)\\.c$")
-wick_objects(wick_train src/plot/*.c src/data/*.c src/text/*.c src/train/*.c src/train/*/*.c src/tasks/*.c src/inspect/*.c src/bench/*.c src/bench/*/*.c ${io_run})
-target_link_libraries(wick_train PRIVATE PkgConfig::JANSSON PkgConfig::UTF8PROC PkgConfig::PCRE2)
+wick_objects(wick_train src/plot/*.c src/data/*.c src/data/image/*.c src/text/*.c src/train/*.c src/train/*/*.c src/tasks/*.c src/inspect/*.c src/bench/*.c src/bench/*/*.c ${io_run})
+target_link_libraries(wick_train PRIVATE PkgConfig::JANSSON PkgConfig::UTF8PROC PkgConfig::PCRE2 PkgConfig::PNG PkgConfig::JPEG)
+# What is done to each pixel of each picture is worth vectorising.
+set_source_files_properties(src/data/image/resize.c PROPERTIES COMPILE_OPTIONS "-O3")
 add_library(wickrun SHARED $<TARGET_OBJECTS:wick_yaml> $<TARGET_OBJECTS:wick_train>)
 wick_library(wickrun)
-target_link_libraries(wickrun PRIVATE wick PkgConfig::YAML PkgConfig::JANSSON PkgConfig::UTF8PROC PkgConfig::PCRE2 ZLIB::ZLIB Threads::Threads m)
+target_link_libraries(wickrun PRIVATE wick PkgConfig::YAML PkgConfig::JANSSON PkgConfig::UTF8PROC PkgConfig::PCRE2 PkgConfig::PNG PkgConfig::JPEG ZLIB::ZLIB Threads::Threads m)
 
 # ---- plugins, opened with dlopen when asked for ----
 if(MPI_LIBRARY)

@@ -77,7 +77,7 @@ static wk_status rings_fetch(const wk_dataset *self, const int64_t *indices, int
     }
     return WK_OK;
 }
-static const wk_dataset_class rings_class = { "rings", sizeof(wk_dataset), rings_fetch, NULL };
+static const wk_dataset_class rings_class = { .name = "rings", .size = sizeof(wk_dataset), .fetch = rings_fetch };
 
 static wk_dataset *make_rings(int64_t count) {
     wk_dataset *data = wk_dataset_create(&rings_class);

@@ -1,19 +1,52 @@
 /* dataset.c: datasets in general, and the one over two tensors. */
-#include "base/base.h"
-#include "wick/data.h"
+#include "data/dataset.h"
 
 #include <string.h>
 
 wk_dataset *wk_dataset_create(const wk_dataset_class *class_) {
     wk_dataset *dataset = wk_alloc(class_->size < sizeof *dataset ? sizeof *dataset : class_->size);
-    if (dataset) dataset->class_ = class_;
+    if (dataset) {
+        dataset->class_ = class_;
+        dataset->users = 1;
+    }
+    return dataset;
+}
+
+wk_dataset *wk_dataset_keep(wk_dataset *dataset) {
+    dataset->users++;
     return dataset;
 }
 
 void wk_dataset_destroy(wk_dataset *dataset) {
-    if (!dataset) return;
+    if (!dataset || --dataset->users > 0) return;
     if (dataset->class_->destroy) dataset->class_->destroy(dataset);
+    wk__dataset_forget_weights(dataset);
     wk_free(dataset);
+}
+
+wk_status wk_dataset_fetch(const wk_dataset *dataset, wk_moment moment, const int64_t *indices, int64_t n, void *input,
+                           void *target) {
+    if (dataset->class_->fetch_at) return dataset->class_->fetch_at(dataset, moment, indices, n, input, target);
+    return dataset->class_->fetch(dataset, indices, n, input, target);
+}
+
+size_t wk__item_bytes(wk_dtype dtype, wk_dims dims) {
+    size_t bytes = wk_dtype_size(dtype);
+    for (int i = 0; i < dims.rank; i++) bytes *= (size_t)dims.size[i];
+    return bytes;
+}
+
+int64_t wk_dataset_label(const wk_dataset *dataset, int64_t index) {
+    if (dataset->class_->label) return dataset->class_->label(dataset, index);
+    int64_t label = -1;
+    if (dataset->classes < 1 || dataset->target_dims.rank != 0 || dataset->target_dtype != WK_I64) {
+        (void)wk_fail(WK_INVALID, "dataset \"%s\": its targets are no classes", dataset->class_->name);
+        return -1;
+    }
+    void *input = wk_alloc(wk__item_bytes(dataset->input_dtype, dataset->input_dims));
+    if (input && dataset->class_->fetch(dataset, &index, 1, input, &label) != WK_OK) label = -1;
+    wk_free(input);
+    return label;
 }
 
 typedef struct tensor_dataset {
@@ -40,7 +73,19 @@ static void tensor_destroy(wk_dataset *self) {
     wk_release(((tensor_dataset *)self)->targets);
 }
 
-static const wk_dataset_class tensor_class = { "tensors", sizeof(tensor_dataset), tensor_fetch, tensor_destroy };
+static int64_t tensor_label(const wk_dataset *self, int64_t index) {
+    const tensor_dataset *d = (const tensor_dataset *)self;
+    if (self->target_dims.rank == 0 && self->target_dtype == WK_I64)
+        return ((const int64_t *)wk_data((wk_tensor *)(uintptr_t)d->targets))[index];
+    (void)wk_fail(WK_INVALID, "tensor dataset: its targets are no classes");
+    return -1;
+}
+
+static const wk_dataset_class tensor_class = { .name = "tensors",
+                                               .size = sizeof(tensor_dataset),
+                                               .fetch = tensor_fetch,
+                                               .destroy = tensor_destroy,
+                                               .label = tensor_label };
 
 static wk_dims item_dims(const wk_tensor *tensor, size_t *bytes) {
     wk_dims all = wk_dims_get(tensor), one = { .rank = all.rank - 1 };

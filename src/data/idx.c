@@ -4,7 +4,8 @@
  * before anything is believed; gzip is unpacked to the end and its own checksum is checked by zlib.
  */
 #include "data/idx.h"
-#include "wick/data.h"
+
+#include "data/dataset.h"
 
 #include <string.h>
 #include <zlib.h>
@@ -118,11 +119,27 @@ static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n
 static void destroy(wk_dataset *self) {
     wk__idx_close(&((idx_dataset *)self)->images);
     wk__idx_close(&((idx_dataset *)self)->labels);
-    for (int c = 0; self->class_names && c < self->classes; c++) wk_free((void *)(uintptr_t)self->class_names[c]);
-    wk_free((void *)(uintptr_t)self->class_names);
+    wk__class_names_free(self);
 }
 
-static const wk_dataset_class idx_class = { "idx", sizeof(idx_dataset), fetch, destroy };
+static wk_status fetch_image(const wk_dataset *self, int64_t index, wk_image *image) {
+    const idx_dataset *d = (const idx_dataset *)self;
+    WK_TRY(wk_image_turn(image, d->images.dims[1], d->images.dims[2], 1));
+    const int64_t pixels = d->images.dims[1] * d->images.dims[2];
+    memcpy(image->pixels, d->images.data + index * pixels, (size_t)pixels);
+    return WK_OK;
+}
+
+static int64_t label_of(const wk_dataset *self, int64_t index) {
+    return ((const idx_dataset *)self)->labels.data[index];
+}
+
+static const wk_dataset_class idx_class = { .name = "idx",
+                                            .size = sizeof(idx_dataset),
+                                            .fetch = fetch,
+                                            .destroy = destroy,
+                                            .image = fetch_image,
+                                            .label = label_of };
 
 static wk_status check(const idx_dataset *d, const wk_idx_opts *opts, int classes) {
     if (d->images.rank != 3)
@@ -137,16 +154,6 @@ static wk_status check(const idx_dataset *d, const wk_idx_opts *opts, int classe
         if (d->labels.data[i] >= classes)
             return wk_fail(WK_FORMAT, "%s: label %lld is %d, expected 0 to %d", opts->labels, (long long)i,
                            d->labels.data[i], classes - 1);
-    return WK_OK;
-}
-
-static wk_status keep_names(wk_dataset *d, const char *const *names) {
-    if (!names) return WK_OK;
-    const char **kept = wk_alloc((size_t)d->classes * sizeof *kept);
-    if (!kept) return WK_NO_MEMORY;
-    d->class_names = kept;
-    for (int c = 0; c < d->classes; c++)
-        if (!(kept[c] = wk_strdup(names[c]))) return WK_NO_MEMORY;
     return WK_OK;
 }
 
@@ -174,7 +181,7 @@ wk_dataset *wk_idx_dataset(wk_idx_opts opts) {
     d->base.input_dtype = WK_F32;
     d->base.target_dtype = WK_I64;
     d->base.classes = classes;
-    if (keep_names(&d->base, opts.class_names) == WK_OK) return &d->base;
+    if (wk__class_names_keep(&d->base, opts.class_names) == WK_OK) return &d->base;
     wk_dataset_destroy(&d->base);
     return NULL;
 }

@@ -15,6 +15,7 @@ typedef enum slot_state { SLOT_FREE, SLOT_FETCHING, SLOT_READY } slot_state;
 typedef struct slot {
     slot_state state;
     int64_t batch;
+    int64_t *items;            /* of the batch, where there is no list of the whole epoch */
     wk_tensor *input, *target; /* of a full batch */
 } slot;
 
@@ -23,7 +24,7 @@ struct wk_loader {
     wk_loader_opts opts;
     int64_t length, batches; /* items and batches an epoch */
     int64_t capacity;        /* items of a slot: batch_size, or all where there are fewer */
-    int64_t *indices;
+    int64_t *indices;        /* (length); NULL where the sampler can tell a batch alone */
     int slots, workers;
     slot *ring;
     pthread_t *thread;
@@ -53,6 +54,14 @@ static slot *claim(wk_loader *l) {
     return s;
 }
 
+static wk_status fetch(const wk_loader *l, const slot *s, int64_t epoch) {
+    const wk_moment moment = { l->opts.sampler.seed, epoch };
+    const int64_t first = s->batch * l->opts.batch_size, n = batch_items(l, s->batch);
+    if (!l->indices) WK_TRY(wk_sampler_range(l->opts.sampler, epoch, first, n, s->items));
+    return wk_dataset_fetch(l->dataset, moment, l->indices ? l->indices + first : s->items, n, s->input->data,
+                            s->target->data);
+}
+
 static void *worker_main(void *argument) {
     wk_loader *l = argument;
     (void)pthread_mutex_lock(&l->lock);
@@ -62,10 +71,9 @@ static void *worker_main(void *argument) {
             (void)pthread_cond_wait(&l->work, &l->lock);
             continue;
         }
-        const int64_t *indices = l->indices + s->batch * l->opts.batch_size;
-        int64_t n = batch_items(l, s->batch);
+        const int64_t epoch = l->epoch;
         (void)pthread_mutex_unlock(&l->lock);
-        wk_status status = l->dataset->class_->fetch(l->dataset, indices, n, s->input->data, s->target->data);
+        wk_status status = fetch(l, s, epoch);
         (void)pthread_mutex_lock(&l->lock);
         if (status != WK_OK && l->failure.code == WK_OK) {
             l->failure = *wk__error_slot();
@@ -98,11 +106,13 @@ static wk_dims with_batch(wk_dims item, int64_t n) {
 
 static wk_status make_ring(wk_loader *l) {
     const wk_dataset *d = l->dataset;
+    const bool lists = l->opts.sampler.shuffle && l->opts.sampler.block == 0;
     l->ring = wk_alloc((size_t)l->slots * sizeof *l->ring);
-    l->indices = wk_alloc_data((size_t)l->length * sizeof *l->indices);
+    l->indices = lists ? wk_alloc_data((size_t)l->length * sizeof *l->indices) : NULL;
     l->thread = wk_alloc((size_t)l->workers * sizeof *l->thread);
-    if (!l->ring || !l->indices || !l->thread) return WK_NO_MEMORY;
+    if (!l->ring || (lists && !l->indices) || !l->thread) return WK_NO_MEMORY;
     for (int i = 0; i < l->slots; i++) {
+        if (!lists && !(l->ring[i].items = wk_alloc((size_t)l->capacity * sizeof *l->indices))) return WK_NO_MEMORY;
         l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->capacity));
         l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->capacity));
         if (!l->ring[i].input || !l->ring[i].target) return wk_error_code();
@@ -125,6 +135,8 @@ wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts) {
         return wk_fail_null(WK_INVALID, "loader: batch_size %lld, workers %d, prefetch %d: expected at least 0",
                             (long long)opts.batch_size, opts.workers, opts.prefetch);
     opts.sampler.count = dataset->count;
+    if (opts.sampler.shuffle && !opts.sampler.weights) opts.sampler.weights = dataset->weights;
+    if (opts.sampler.shuffle && !opts.sampler.weights && !opts.sampler.block) opts.sampler.block = dataset->block;
     int64_t length = wk_sampler_length(opts.sampler);
     if (length < 0) return NULL;
     wk_loader *l = wk_alloc(sizeof *l);
@@ -160,6 +172,7 @@ void wk_loader_destroy(wk_loader *l) {
     for (int i = 0; l->ring && i < l->slots; i++) {
         wk_release(l->ring[i].input);
         wk_release(l->ring[i].target);
+        wk_free(l->ring[i].items);
     }
     wk_release(l->short_input);
     wk_release(l->short_target);
@@ -184,7 +197,7 @@ wk_status wk_loader_start(wk_loader *l, int64_t epoch, int64_t first_batch) {
     (void)pthread_mutex_lock(&l->lock);
     quiesce(l);
     l->failure.code = WK_OK;
-    wk_status status = wk_sampler_fill(l->opts.sampler, epoch, l->indices);
+    wk_status status = l->indices ? wk_sampler_fill(l->opts.sampler, epoch, l->indices) : WK_OK;
     l->epoch = epoch;
     l->next_fetch = l->next_take = first_batch;
     l->last_taken = -1;

@@ -3,36 +3,14 @@
  * Categories become a column each (one-hot, sorted by name).  Means and deviations are those of the rows to train on,
  * so that nothing of the rows to evaluate on is known before.
  */
-#include "tasks/table.h"
-#include "tasks/tasks.h"
+#include "tasks/csv.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_COLUMNS = 4096, MOST_CATEGORIES = 4096 };
-typedef enum missing { REFUSE, MEAN, DROP } missing;
-
-typedef struct column {
-    int64_t at;
-    bool is_target;
-    const char **word; /* of a category: its names, sorted; NULL: numbers */
-    int64_t words;
-    double mean, deviation;
-} column;
-
-typedef struct plan {
-    const wk_config *args;
-    wk__table table;
-    column *columns; /* the inputs, then the targets */
-    int inputs, count;
-    missing missing;
-    bool classifies;
-    int64_t *row; /* those that take part: (train), then (kept) */
-    int64_t train, kept;
-} plan;
+enum { MOST_COLUMNS = 4096 };
 
 /* ---- which columns ---- */
 
@@ -42,41 +20,47 @@ static bool is_among(const char *name, const char *const *names, int count) {
     return false;
 }
 
-static int by_text(const void *a, const void *b) {
+int wk__csv_by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool is_missing(const char *cell) {
+bool wk__csv_is_missing(const char *cell) {
     return !*cell || strcmp(cell, "NA") == 0 || strcmp(cell, "NaN") == 0 || strcmp(cell, "nan") == 0
            || strcmp(cell, "null") == 0;
 }
 
 /* The names that occur. */
-static wk_status find_words(const plan *p, column *c) {
+static wk_status find_words(const wk__csv *p, wk__csv_column *c) {
     int64_t count = 0;
     c->word = wk_alloc((size_t)(p->table.rows + 1) * sizeof *c->word);
     if (!c->word) return wk_error_code();
     for (int64_t i = 0; i < p->table.rows; i++)
-        if (!is_missing(wk__table_cell(&p->table, i, c->at))) c->word[count++] = wk__table_cell(&p->table, i, c->at);
-    qsort(c->word, (size_t)count, sizeof *c->word, by_text);
+        if (!wk__csv_is_missing(wk__table_cell(&p->table, i, c->at)))
+            c->word[count++] = wk__table_cell(&p->table, i, c->at);
+    qsort(c->word, (size_t)count, sizeof *c->word, wk__csv_by_text);
     for (int64_t i = 0; i < count; i++)
         if (c->words == 0 || strcmp(c->word[c->words - 1], c->word[i]) != 0) c->word[c->words++] = c->word[i];
-    if (c->words >= 2 && c->words <= MOST_CATEGORIES) return WK_OK;
-    return wk_fail(WK_FORMAT, "%s: column \"%s\" has %lld categories, expected 2 to %d", p->table.path,
-                   p->table.name[c->at], (long long)c->words, MOST_CATEGORIES);
+    return wk__csv_check_words(p, c);
 }
 
-static wk_status add_column(plan *p, const char *name, bool is_target, const char *const *categories, int count) {
-    column *c = &p->columns[p->count];
+wk_status wk__csv_check_words(const wk__csv *p, const wk__csv_column *c) {
+    if (c->words >= 2 && c->words <= WK__CSV_MOST_CATEGORIES) return WK_OK;
+    return wk_fail(WK_FORMAT, "%s: column \"%s\" has %lld categories, expected 2 to %d", p->table.path,
+                   p->table.name[c->at], (long long)c->words, WK__CSV_MOST_CATEGORIES);
+}
+
+static wk_status add_column(wk__csv *p, const char *name, bool is_target, const char *const *categories, int count) {
+    wk__csv_column *c = &p->columns[p->count];
     c->at = wk__table_column(&p->table, name);
     if (c->at < 0) return wk_error_code();
     p->count++;
     c->is_target = is_target;
     c->deviation = 1;
-    return (is_target ? p->classifies : is_among(name, categories, count)) ? find_words(p, c) : WK_OK;
+    c->names = is_target ? p->classifies : is_among(name, categories, count);
+    return WK_OK;
 }
 
-static wk_status choose_columns(plan *p) {
+wk_status wk__csv_columns(wk__csv *p) {
     const char **list = wk_alloc(3 * (size_t)MOST_COLUMNS * sizeof *list), **targets = list + MOST_COLUMNS,
                **categories = targets + MOST_COLUMNS;
     p->columns = list ? wk_alloc((size_t)(p->table.columns + 2 * MOST_COLUMNS) * sizeof *p->columns) : NULL;
@@ -106,18 +90,18 @@ static wk_status choose_columns(plan *p) {
 
 /* ---- cells ---- */
 
-static bool lacks(const plan *p, int64_t row, int first) {
+static bool lacks(const wk__csv *p, int64_t row, int first) {
     for (int i = first; i < p->count; i++)
-        if (is_missing(wk__table_cell(&p->table, row, p->columns[i].at))) return true;
+        if (wk__csv_is_missing(wk__table_cell(&p->table, row, p->columns[i].at))) return true;
     return false;
 }
 
 /* A number; NAN for a missing one. */
-static wk_status number_in(const plan *p, int64_t row, const column *c, double *value) {
+wk_status wk__csv_number(const wk__csv *p, int64_t row, const wk__csv_column *c, double *value) {
     const char *cell = wk__table_cell(&p->table, row, c->at);
     char *end = NULL;
     *value = NAN;
-    if (is_missing(cell)) return WK_OK;
+    if (wk__csv_is_missing(cell)) return WK_OK;
     errno = 0;
     *value = strtod(cell, &end);
     while (*end == ' ') end++;
@@ -127,30 +111,34 @@ static wk_status number_in(const plan *p, int64_t row, const column *c, double *
                           p->table.name[c->at], cell);
 }
 
-static int64_t word_in(const plan *p, int64_t row, const column *c) {
+int64_t wk__csv_word(const wk__csv *p, int64_t row, const wk__csv_column *c) {
     const char *cell = wk__table_cell(&p->table, row, c->at);
-    const char **found = bsearch(&cell, c->word, (size_t)c->words, sizeof *c->word, by_text);
+    const char **found = bsearch(&cell, c->word, (size_t)c->words, sizeof *c->word, wk__csv_by_text);
     return found ? found - c->word : -1;
 }
 
 /* ---- which rows, and their means ---- */
 
-static wk_status choose_rows(plan *p) {
+wk_status wk__csv_takes(const wk__csv *p, int64_t row, bool *taken) {
+    /* What is to be predicted is never made up. */
+    const bool gap = lacks(p, row, p->missing == WK__CSV_MEAN ? p->inputs : 0);
+    *taken = !gap;
+    if (!gap || p->missing == WK__CSV_DROP) return WK_OK;
+    return wk__table_fail(&p->table, row,
+                          p->missing == WK__CSV_MEAN
+                              ? "the value to predict is missing; missing: drop leaves such rows out"
+                              : "a value is missing; missing: drop leaves such rows out, mean fills in");
+}
+
+static wk_status choose_rows(wk__csv *p) {
     const wk__table *t = &p->table;
     const double part = wk_config_double(p->args, "val_part", 0, 0.9, 0.1);
     const uint64_t seed = (uint64_t)wk_config_int(p->args, "split_seed", 0, INT64_MAX, 0);
     int64_t *whole = wk_alloc((size_t)t->rows * sizeof *whole), count = 0;
     for (int64_t i = 0; whole && i < t->rows; i++) {
-        /* What is to be predicted is never made up. */
-        const bool gap = lacks(p, i, p->missing == MEAN ? p->inputs : 0);
-        if (gap && p->missing != DROP) {
-            wk_free(whole);
-            return wk__table_fail(t, i,
-                                  p->missing == MEAN
-                                      ? "the value to predict is missing; missing: drop leaves such rows out"
-                                      : "a value is missing; missing: drop leaves such rows out, mean fills in");
-        }
-        if (!gap) whole[count++] = i;
+        bool taken;
+        if (wk__csv_takes(p, i, &taken) != WK_OK) break;
+        if (taken) whole[count++] = i;
     }
     p->row = wk_failed() ? NULL : wk__split_rows(count, part, seed, &p->kept);
     for (int64_t i = 0; p->row && i < count; i++) p->row[i] = whole[p->row[i]];
@@ -161,73 +149,76 @@ static wk_status choose_rows(plan *p) {
     return WK_OK;
 }
 
-/* Population deviation, as scikit-learn's StandardScaler; 1 for a column that does not vary. */
-static wk_status measure(const plan *p, column *c, bool scales) {
+void wk__csv_scale(wk__csv_column *c, double squares, int64_t count, bool scales) {
+    c->deviation = scales && squares > 0 ? sqrt(squares / (double)count) : 1;
+}
+
+static wk_status measure(const wk__csv *p, wk__csv_column *c, bool scales) {
     double sum = 0, squares = 0, value;
     int64_t count = 0;
     for (int64_t i = 0; i < p->train + p->kept; i++) { /* all are looked at: a cell that is no number is an error */
-        WK_TRY(number_in(p, p->row[i], c, &value));
+        WK_TRY(wk__csv_number(p, p->row[i], c, &value));
         if (i < p->train && !isnan(value)) sum += value, count++;
     }
     if (count == 0) return wk_fail(WK_FORMAT, "%s: column \"%s\" has no value", p->table.path, p->table.name[c->at]);
     const double mean = sum / (double)count;
     for (int64_t i = 0; i < p->train; i++) {
-        WK_TRY(number_in(p, p->row[i], c, &value));
+        WK_TRY(wk__csv_number(p, p->row[i], c, &value));
         if (!isnan(value)) squares += (value - mean) * (value - mean);
     }
     c->mean = mean;
-    c->deviation = scales && squares > 0 ? sqrt(squares / (double)count) : 1;
+    wk__csv_scale(c, squares, count, scales);
     return WK_OK;
 }
 
-static wk_status measure_all(plan *p) {
+static wk_status measure_all(wk__csv *p) {
     const bool inputs = wk_config_bool(p->args, "normalise", true),
                targets = wk_config_bool(p->args, "normalise_target", false);
     if (wk_failed()) return wk_error_code();
     for (int i = 0; i < p->count; i++) {
-        column *c = &p->columns[i];
-        if (!c->word) WK_TRY(measure(p, c, c->is_target ? targets : inputs));
+        wk__csv_column *c = &p->columns[i];
+        if (!c->names) WK_TRY(measure(p, c, c->is_target ? targets : inputs));
     }
     return WK_OK;
 }
 
 /* ---- tensors ---- */
 
-static int64_t width_of(const plan *p, int first, int end) {
+int64_t wk__csv_width(const wk__csv *p, int first, int end) {
     int64_t width = 0;
-    for (int i = first; i < end; i++) width += p->columns[i].word ? p->columns[i].words : 1;
+    for (int i = first; i < end; i++) width += p->columns[i].names ? p->columns[i].words : 1;
     return width;
 }
 
-static wk_status write_row(const plan *p, int64_t row, int first, int end, bool shifts, float *out) {
+wk_status wk__csv_write(const wk__csv *p, int64_t row, int first, int end, bool shifts, float *out) {
     for (int i = first; i < end; i++) {
-        const column *c = &p->columns[i];
+        const wk__csv_column *c = &p->columns[i];
         double value;
-        if (c->word) { /* zeros where it is missing */
-            const int64_t at = word_in(p, row, c);
+        if (c->names) { /* zeros where it is missing */
+            const int64_t at = wk__csv_word(p, row, c);
             if (at >= 0) out[at] = 1;
             out += c->words;
             continue;
         }
-        WK_TRY(number_in(p, row, c, &value));
+        WK_TRY(wk__csv_number(p, row, c, &value));
         *out++ = (float)(((isnan(value) ? c->mean : value) - (shifts ? c->mean : 0)) / c->deviation);
     }
     return WK_OK;
 }
 
-static wk_dataset *rows_of(const plan *p, const int64_t *rows, int64_t count) {
+static wk_dataset *rows_of(const wk__csv *p, const int64_t *rows, int64_t count) {
     const bool shifts = wk_config_bool(p->args, "normalise", true),
                turns = wk_config_bool(p->args, "normalise_target", false);
-    const int64_t in_width = width_of(p, 0, p->inputs), out_width = p->classifies ? 1 : p->count - p->inputs;
+    const int64_t in_width = wk__csv_width(p, 0, p->inputs), out_width = p->classifies ? 1 : p->count - p->inputs;
     wk_tensor *in = wk_kept_zeros(WK_F32, WK_DIMS(count, in_width));
     wk_tensor *out =
         wk_kept_zeros(p->classifies ? WK_I64 : WK_F32, p->classifies ? WK_DIMS(count) : WK_DIMS(count, out_width));
     for (int64_t i = 0; in && out && i < count && !wk_failed(); i++) {
-        (void)write_row(p, rows[i], 0, p->inputs, shifts, (float *)wk_data(in) + i * in_width);
+        (void)wk__csv_write(p, rows[i], 0, p->inputs, shifts, (float *)wk_data(in) + i * in_width);
         if (p->classifies)
-            ((int64_t *)wk_data(out))[i] = word_in(p, rows[i], &p->columns[p->inputs]);
+            ((int64_t *)wk_data(out))[i] = wk__csv_word(p, rows[i], &p->columns[p->inputs]);
         else
-            (void)write_row(p, rows[i], p->inputs, p->count, turns, (float *)wk_data(out) + i * out_width);
+            (void)wk__csv_write(p, rows[i], p->inputs, p->count, turns, (float *)wk_data(out) + i * out_width);
     }
     wk_dataset *data = in && out ? wk_tensor_dataset(in, out) : NULL;
     if (data && p->classifies) data->classes = (int)p->columns[p->inputs].words;
@@ -236,16 +227,21 @@ static wk_dataset *rows_of(const plan *p, const int64_t *rows, int64_t count) {
     return data;
 }
 
-static wk_status make(plan *p, wk_dataset **train, wk_dataset **evaluation) {
+static wk_status make(wk__csv *p, wk_dataset **train, wk_dataset **evaluation) {
     static const char *const words[] = { "error", "mean", "drop", NULL }, *const tasks[] = { "regression", "classes",
                                                                                              NULL };
-    p->missing = (missing)wk_config_choice(p->args, "missing", words, REFUSE);
+    p->missing = (wk__csv_missing)wk_config_choice(p->args, "missing", words, WK__CSV_REFUSE);
     p->classifies = wk_config_choice(p->args, "task", tasks, 0) == 1;
     const char *file = wk_config_string(p->args, "file", "");
     const bool header = wk_config_bool(p->args, "header", true);
     if (wk_failed()) return wk_error_code();
+    if (wk_config_bool(p->args, "stream", false))
+        return wk_failed() ? wk_error_code() : wk__csv_stream(p, file, header, train, evaluation);
     WK_TRY(wk__table_read(&p->table, file, header));
-    WK_TRY(choose_columns(p));
+    WK_TRY(wk__csv_columns(p));
+    for (int i = 0; i < p->count; i++)
+        if (p->columns[i].names) WK_TRY(find_words(p, &p->columns[i]));
+
     WK_TRY(choose_rows(p));
     WK_TRY(measure_all(p));
     *train = rows_of(p, p->row, p->train);
@@ -253,14 +249,18 @@ static wk_status make(plan *p, wk_dataset **train, wk_dataset **evaluation) {
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
+void wk__csv_free(wk__csv *p) {
+    for (int i = 0; i < p->count; i++) wk_free(p->columns[i].word);
+    wk_free(p->columns);
+    wk_free(p->row);
+    wk__table_free(&p->table);
+}
+
 static wk_status build(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
-    plan p = { .args = args };
+    wk__csv p = { .args = args };
     wk_status status = make(&p, train, evaluation);
     if (status != WK_OK && status != WK_CONFIG) wk_error_prefix("data \"csv\"");
-    for (int i = 0; i < p.count; i++) wk_free(p.columns[i].word);
-    wk_free(p.columns);
-    wk_free(p.row);
-    wk__table_free(&p.table);
+    wk__csv_free(&p);
     return status;
 }
 
@@ -276,6 +276,8 @@ static const wk_arg args[] = {
     { "normalise_target", WK_ARG_BOOL, "false", "and what is predicted" },
     { "val_part", WK_ARG_NUMBER, "0.1", "of the rows, to evaluate on" },
     { "split_seed", WK_ARG_INT, "0", "draws them" },
+    { "stream", WK_ARG_BOOL, "false", "read rows from the file when they are asked for: files larger than memory" },
+    { "shuffle_block", WK_ARG_INT, "8192", "with stream: so many neighbours are shuffled together" },
     { "batch_size", WK_ARG_INT, "64", "items a rank takes at a time" },
     { "workers", WK_ARG_INT, "1", "threads that fetch batches" },
     { "shuffle", WK_ARG_BOOL, "true", "train in another order in each epoch" },

@@ -61,7 +61,9 @@ static void texts_destroy(wk_dataset *self) {
     corpus_release(((texts *)self)->corpus);
     wk_free(((texts *)self)->item);
 }
-static const wk_dataset_class texts_class = { "labelled_texts", sizeof(texts), texts_fetch, texts_destroy };
+static const wk_dataset_class texts_class = {
+    .name = "labelled_texts", .size = sizeof(texts), .fetch = texts_fetch, .destroy = texts_destroy
+};
 
 static const corpus *corpus_of(const wk_dataset *data) {
     return data && data->class_ == &texts_class ? ((const texts *)data)->corpus : NULL;

@@ -4,6 +4,7 @@
 __attribute__((constructor)) static void register_all(void) {
     for (const wk_model_entry *e = wk__task_models; e->about.name; e++) (void)wk_register_model(e);
     (void)wk_register_data(&wk__text_data);
+    (void)wk_register_data(&wk__tokens_data);
     (void)wk_register_data(&wk__labelled_texts);
     (void)wk_register_data(&wk__csv_data);
     (void)wk_register_data(&wk__shapes_data);

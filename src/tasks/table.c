@@ -209,13 +209,16 @@ static bool ends(const char *path, const char *with) {
     return size >= end && strcmp(path + size - end, with) == 0;
 }
 
+char wk__table_delimiter(const char *path) {
+    if (ends(path, ".jsonl") || ends(path, ".ndjson")) return '\0';
+    return ends(path, ".tsv") ? '\t' : ',';
+}
+
 wk_status wk__table_parse(wk__table *t, const char *path, char *text, size_t size, bool header) {
     *t = (wk__table){ .path = path, .text = text };
     if (strlen(t->text) != size) return wk_fail(WK_FORMAT, "%s: byte %zu is a NUL", path, strlen(t->text));
-    if (ends(path, ".jsonl") || ends(path, ".ndjson"))
-        WK_TRY(read_json(t));
-    else
-        WK_TRY(read_csv(t, ends(path, ".tsv") ? '\t' : ',', header));
+    const char delimiter = wk__table_delimiter(path);
+    WK_TRY(delimiter ? read_csv(t, delimiter, header) : read_json(t));
     return t->rows > 0 ? WK_OK : wk_fail(WK_FORMAT, "%s: there are no rows in it", path);
 }
 
@@ -226,8 +229,20 @@ wk_status wk__table_read(wk__table *t, const char *path, bool header) {
     return text ? wk__table_parse(t, path, text, size, header) : wk_error_code();
 }
 
+wk_status wk__table_rows(wk__table *t, const wk__table *like, char *text, size_t size, int64_t line) {
+    *t = (wk__table){
+        .path = like->path, .text = text, .name = like->name, .columns = like->columns, .lends_names = true
+    };
+    if (strlen(text) != size)
+        return wk_fail(WK_FORMAT, "%s: a NUL, %zu bytes behind the beginning of line %lld", t->path, strlen(text),
+                       (long long)line);
+    reader r = { t, text, wk__table_delimiter(t->path), line };
+    for (skip_empty_lines(&r); *r.at; skip_empty_lines(&r)) WK_TRY(read_row(&r));
+    return WK_OK;
+}
+
 void wk__table_free(wk__table *t) {
-    wk_free(t->name);
+    if (!t->lends_names) wk_free(t->name);
     wk_free(t->cell);
     wk_free(t->line);
     wk_free(t->text);

@@ -12,6 +12,7 @@ typedef struct wk__table {
     int64_t *line;     /* (rows): where a row begins, from 1 */
     char *text;        /* what CSV's cells point into */
     wk__arena arena;   /* and those of JSON */
+    bool lends_names;  /* they are another table's */
 } wk__table;
 /* By the name's end: .tsv has tabs, .jsonl and .ndjson an object a line (its keys are columns), all others commas.  As
  * RFC 4180: quoted cells may hold delimiters, line breaks and doubled quotes; empty lines are left out.  Without
@@ -20,6 +21,11 @@ typedef struct wk__table {
 WK_API wk_status wk__table_read(wk__table *table, const char *path, bool header);
 /* The same of `size` bytes with a NUL behind them, which the table takes over. */
 WK_API wk_status wk__table_parse(wk__table *table, const char *path, char *text, size_t size, bool header);
+/* What is between cells, by the name's end; NUL for lines of JSON. */
+char wk__table_delimiter(const char *path);
+/* The rows of a piece of a CSV file, behind its header: of the columns of `like`, which must stay; `line` is that of
+ * the first byte. */
+wk_status wk__table_rows(wk__table *table, const wk__table *like, char *text, size_t size, int64_t line);
 WK_API void wk__table_free(wk__table *table);
 /* Its number; -1 with an error pending that lists the names. */
 WK_API int64_t wk__table_column(const wk__table *table, const char *name);

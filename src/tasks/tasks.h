@@ -11,6 +11,7 @@
 
 extern const wk_model_entry wk__task_models[];          /* models.c */
 extern const wk_data_entry wk__text_data;               /* text_data.c */
+extern const wk_data_entry wk__tokens_data;             /* tokens.c */
 extern const wk_data_entry wk__labelled_texts;          /* labelled_texts.c */
 extern const wk_data_entry wk__csv_data;                /* csv_data.c */
 extern const wk_data_entry wk__shapes_data;             /* shapes.c */

@@ -44,7 +44,9 @@ static wk_status windows_fetch(const wk_dataset *self, const int64_t *indices, i
 static void windows_destroy(wk_dataset *self) {
     corpus_release(((windows *)self)->corpus);
 }
-static const wk_dataset_class windows_class = { "text", sizeof(windows), windows_fetch, windows_destroy };
+static const wk_dataset_class windows_class = {
+    .name = "text", .size = sizeof(windows), .fetch = windows_fetch, .destroy = windows_destroy
+};
 
 const wk_tokenizer *wk__text_data_tokenizer(const wk_dataset *data) {
     return data && data->class_ == &windows_class ? ((const windows *)data)->corpus->tokenizer : NULL;

@@ -5,7 +5,8 @@
 #include "wick/train.h"
 
 extern const wk_model_entry wk__builtin_models[];         /* models.c */
-extern const wk_data_entry wk__builtin_data[];            /* datas.c */
+extern const wk_data_entry wk__builtin_data[];            /* datasets.c */
+extern const wk_transform_entry wk__builtin_transforms[]; /* transforms.c */
 extern const wk_loss_entry wk__builtin_losses[];          /* losses.c */
 extern const wk_optimizer_entry wk__builtin_optimizers[]; /* optimizers.c */
 extern const wk_schedule_entry wk__builtin_schedules[];   /* schedules.c */

@@ -1,6 +1,7 @@
 /* datasets.c: the data that comes with Wick, by the names that a run's file gives it. */
 #include "train/builtin.h"
 #include "train/config.h"
+#include "train/datasets.h"
 
 #include <float.h>
 #include <string.h>
@@ -62,57 +63,8 @@ static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset
     WK_TRY(read_names(args, from.classes, names, &from.names));
     *train = wk_failed() ? NULL : open_split(&from, "train");
     *evaluation = *train ? open_split(&from, "t10k") : NULL;
-    return wk_failed() ? wk_error_code() : WK_OK;
-}
-
-/* ---- a part of a dataset's items ---- */
-
-typedef struct part {
-    wk_dataset base;
-    wk_dataset *whole; /* owned by the first part that was made of it */
-    bool owns;
-    int64_t *item;
-} part;
-
-static wk_status part_fetch(const wk_dataset *self, const int64_t *indices, int64_t n, void *input, void *target) {
-    const part *p = (const part *)self;
-    enum { AT_ONCE = 256 };
-    int64_t mapped[AT_ONCE];
-    size_t in = wk_dtype_size(self->input_dtype), out = wk_dtype_size(self->target_dtype);
-    for (int i = 0; i < self->input_dims.rank; i++) in *= (size_t)self->input_dims.size[i];
-    for (int i = 0; i < self->target_dims.rank; i++) out *= (size_t)self->target_dims.size[i];
-    for (int64_t done = 0; done < n; done += AT_ONCE) {
-        int64_t now = n - done < AT_ONCE ? n - done : AT_ONCE;
-        for (int64_t i = 0; i < now; i++) mapped[i] = p->item[indices[done + i]];
-        WK_TRY(p->whole->class_->fetch(p->whole, mapped, now, (char *)input + (size_t)done * in,
-                                       (char *)target + (size_t)done * out));
-    }
-    return WK_OK;
-}
-
-static void part_destroy(wk_dataset *self) {
-    const part *p = (const part *)self;
-    if (p->owns) wk_dataset_destroy(p->whole);
-    wk_free(p->item);
-}
-
-static const wk_dataset_class part_class = { "part", sizeof(part), part_fetch, part_destroy };
-
-static wk_dataset *part_of(wk_dataset *whole, const int64_t *items, int64_t count, bool owns) {
-    part *p = (part *)wk_dataset_create(&part_class);
-    int64_t *copy = p ? wk_alloc((size_t)count * sizeof *copy) : NULL;
-    if (!copy) {
-        wk_dataset_destroy((wk_dataset *)p);
-        return NULL;
-    }
-    memcpy(copy, items, (size_t)count * sizeof *copy);
-    p->base = *whole;
-    p->base.class_ = &part_class;
-    p->base.count = count;
-    p->whole = whole;
-    p->owns = owns;
-    p->item = copy;
-    return &p->base;
+    if (wk_failed()) return wk_error_code();
+    return wk__prepare_pictures(args, &(wk_normalise_opts){ 1, { from.mean }, { from.deviation } }, train, evaluation);
 }
 
 /* ---- mnist-ds, mnist-dm: the data of the LIIF-style trainers ---- */
@@ -149,16 +101,38 @@ static wk_status build_mnist_dm(const wk_config *args, wk_dataset **train, wk_da
     if (generator && kept < whole->count) {
         wk_generator_seed(generator, seed);
         wk_random_permutation(generator, order, whole->count);
-        *evaluation = part_of(whole, order + kept, whole->count - kept, false);
-        *train = *evaluation ? part_of(whole, order, kept, true) : NULL;
+        *evaluation = wk_part_dataset(whole, order + kept, whole->count - kept);
+        *train = *evaluation ? wk_part_dataset(whole, order, kept) : NULL;
     } else if (generator) {
         (void)wk_config_fail(args, "root_dir", "%lld images are too few to keep a twelfth for validation",
                              (long long)whole->count);
     }
-    if (!*train) wk_dataset_destroy(whole);
+    wk_dataset_destroy(whole);
     wk_free(generator);
     wk_free(order);
     return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* ---- image_folder, items ---- */
+
+static wk_status build_image_folder(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    wk_image_folder_opts opts = { .root = wk_config_string(args, "root", ""),
+                                  .channels = wk_config_bool(args, "gray", false) ? 1 : 3 };
+    const char *val = wk_config_string(args, "val", "");
+    *train = wk_image_folder(opts);
+    if (*train && *val) {
+        opts.root = val;
+        opts.class_names = (*train)->class_names;
+        opts.classes = (*train)->classes;
+        *evaluation = wk_image_folder(opts);
+    }
+    return wk_failed() ? wk_error_code() : wk__prepare_pictures(args, NULL, train, evaluation);
+}
+
+static wk_status build_items(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    WK_TRY(wk_make_data(args, "data", train, evaluation));
+    WK_TRY(wk__prepare_items(args, train, evaluation));
+    return wk__weigh_items(args, *train);
 }
 
 /* ---- datasets: one spec to train on, another to evaluate on ---- */
@@ -174,11 +148,9 @@ static wk_status build_datasets(const wk_config *args, wk_dataset **train, wk_da
 }
 
 /* Common to all data: batch_size, workers, and shuffle, which the trainer reads. */
-#define COMMON                                                                        \
-    { "batch_size", WK_ARG_INT, "64", "items a rank takes at a time" },               \
-        { "workers", WK_ARG_INT, "1", "threads that fetch batches" },                 \
-        { "shuffle", WK_ARG_BOOL, "true", "train in another order in each epoch" }, { \
-        NULL, WK_ARG_INT, NULL, NULL                                                  \
+#define COMMON                       \
+    WK__DATA_ARGS, {                 \
+        NULL, WK_ARG_INT, NULL, NULL \
     }
 static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/fashion-mnist", "folder of IDX files" },
                                    { "mean", WK_ARG_NUMBER, "0", "inputs are (value / 255 - mean) / std" },
@@ -186,6 +158,8 @@ static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/f
                                    { "classes", WK_ARG_INT, "10", NULL },
                                    { "class_names", WK_ARG_LIST, "", "what reports call them" },
                                    { "limit", WK_ARG_INT, "0", "the first items alone; 0: all" },
+                                   WK__PICTURE_ARGS,
+                                   WK__ITEM_ARGS,
                                    COMMON };
 static const wk_arg mnist_ds_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },
                                         { "train", WK_ARG_BOOL, "true", "the training images; else the test images" },
@@ -195,11 +169,21 @@ static const wk_arg mnist_dm_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder
                                         { "limit", WK_ARG_INT, "0", NULL },
                                         { "split_seed", WK_ARG_INT, "0", "draws the images kept for validation" },
                                         COMMON };
+static const wk_arg image_folder_args[] = { { "root", WK_ARG_TEXT, NULL,
+                                              "folder that holds one for each class, to train on" },
+                                            { "val", WK_ARG_TEXT, "", "the same to evaluate on; else val_part" },
+                                            { "gray", WK_ARG_BOOL, "false", "one channel in place of three" },
+                                            WK__PICTURE_ARGS,
+                                            WK__ITEM_ARGS,
+                                            COMMON };
+static const wk_arg items_args[] = { { "data", WK_ARG_SPEC, NULL, "the data" }, WK__ITEM_ARGS, COMMON };
 static const wk_arg datasets_args[] = { { "train", WK_ARG_SPEC, NULL, "data to train on" },
                                         { "val", WK_ARG_SPEC, "", "data whose training items are evaluated on" },
                                         COMMON };
 const wk_data_entry wk__builtin_data[] = {
     { { "idx", "images and labels in IDX files: train to train, t10k to evaluate", idx_args }, build_idx },
+    { { "image_folder", "PNG and JPEG files below a folder for each class", image_folder_args }, build_image_folder },
+    { { "items", "any data with its classes renamed, split anew or drawn by weight", items_args }, build_items },
     { { "mnist-dm", "MNIST, a twelfth of it kept for validation", mnist_dm_args }, build_mnist_dm },
     { { "mnist-ds", "one half of MNIST", mnist_ds_args }, build_mnist_ds },
     { { "datasets", "two data specs", datasets_args }, build_datasets },

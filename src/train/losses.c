@@ -17,7 +17,11 @@ typedef struct plain_loss {
     }                                                                                                      \
     static const wk_loss_class lower##_class = { #lower, sizeof(plain_loss), lower##_compute, NULL };
 
-LOSS(cross_entropy, wk_cross_entropy(x, target, (wk_cross_entropy_opts){ .label_smoothing = option }))
+/* Batches that were mixed have shares of the classes in place of their numbers. */
+LOSS(cross_entropy,
+     wk_dtype_get(target) == WK_I64
+         ? wk_cross_entropy(x, target, (wk_cross_entropy_opts){ .label_smoothing = option })
+         : wk_cross_entropy_probabilities(x, target, NULL, (wk_cross_entropy_opts){ .label_smoothing = option }))
 LOSS(nll, wk_nll_loss(x, target, NULL, (wk_nll_loss_opts){ 0 }))
 LOSS(mse, wk_mse_loss(x, target, (wk_loss_opts){ 0 }))
 LOSS(l1, wk_l1_loss(x, target, (wk_loss_opts){ 0 }))

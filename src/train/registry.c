@@ -7,8 +7,8 @@
 #include <strings.h>
 
 enum { MOST = 512, MOST_ARGS = 64 };
-const char *const wk__kind_names[WK__KINDS] = { "model",    "data",     "loss",   "optimizer",
-                                                "schedule", "callback", "logger", "wrapper" };
+const char *const wk__kind_names[WK__KINDS] = { "model",    "data",     "transform", "loss",   "optimizer",
+                                                "schedule", "callback", "logger",    "wrapper" };
 /* Names of things where a file may write either case, as torch.optim's. */
 static const bool any_case[WK__KINDS] = { [WK__KIND_OPTIMIZER] = true, [WK__KIND_SCHEDULE] = true };
 static const wk_entry *table[WK__KINDS][MOST];
@@ -24,6 +24,7 @@ static void add_builtin(wk__kind kind, const void *entries, size_t size) {
 __attribute__((constructor(200))) static void add_all_builtin(void) {
     add_builtin(WK__KIND_MODEL, wk__builtin_models, sizeof wk__builtin_models[0]);
     add_builtin(WK__KIND_DATA, wk__builtin_data, sizeof wk__builtin_data[0]);
+    add_builtin(WK__KIND_TRANSFORM, wk__builtin_transforms, sizeof wk__builtin_transforms[0]);
     add_builtin(WK__KIND_LOSS, wk__builtin_losses, sizeof wk__builtin_losses[0]);
     add_builtin(WK__KIND_OPTIMIZER, wk__builtin_optimizers, sizeof wk__builtin_optimizers[0]);
     add_builtin(WK__KIND_SCHEDULE, wk__builtin_schedules, sizeof wk__builtin_schedules[0]);
@@ -66,6 +67,7 @@ static wk_status add(wk__kind kind, int api, const wk_entry *entry) {
     }
 REGISTER(model, MODEL)
 REGISTER(data, DATA)
+REGISTER(transform, TRANSFORM)
 REGISTER(loss, LOSS)
 REGISTER(optimizer, OPTIMIZER)
 REGISTER(schedule, SCHEDULE)
@@ -225,6 +227,30 @@ wk_status wk_make_data(const wk_config *config, const char *key, wk_dataset **tr
     wk_dataset_destroy(*evaluation);
     *train = *evaluation = NULL;
     return wk_failed() ? wk_error_code() : status;
+}
+
+/* One item of a list of transforms. */
+static wk_transform *make_transform(const wk_config *config, const wk__yaml_node *node, const char *key) {
+    wk__spec spec;
+    if (wk__spec_of(config->document, node, key, &spec) != WK_OK) return NULL;
+    const wk_entry *entry = wk__entry_of(WK__KIND_TRANSFORM, &spec);
+    wk_transform *transform = entry ? ENTRY(wk_transform_entry, entry)->build(&spec.args) : NULL;
+    if (!entry || is_built(WK__KIND_TRANSFORM, &spec, transform)) return transform;
+    wk_transform_destroy(transform);
+    return NULL;
+}
+
+int wk_make_transforms(const wk_config *config, const char *key, wk_transform **transforms, int most) {
+    const wk__yaml_node *node = config->node && !wk_failed() ? wk__yaml_find(config->node, key) : NULL;
+    int count = 0;
+    if (!node || wk__yaml_is_null(node) || wk__yaml_list(config->document, node, key) != WK_OK) return 0;
+    if (node->count > (size_t)most)
+        (void)wk__yaml_fail(config->document, node, "%s has %zu items, expected at most %d", key, node->count, most);
+    for (const wk__yaml_node *item = node->first; item && !wk_failed(); item = item->next)
+        if ((transforms[count] = make_transform(config, item, key))) count++;
+    if (!wk_failed()) return count;
+    while (count > 0) wk_transform_destroy(transforms[--count]);
+    return 0;
 }
 
 wk_callback *wk__make_callback(const wk__spec *spec) {

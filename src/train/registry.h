@@ -7,6 +7,7 @@
 typedef enum wk__kind {
     WK__KIND_MODEL,
     WK__KIND_DATA,
+    WK__KIND_TRANSFORM,
     WK__KIND_LOSS,
     WK__KIND_OPTIMIZER,
     WK__KIND_SCHEDULE,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *const kinds[] = { "int", "number", "bool", "text", "list", "spec" };
+static const char *const kinds[] = { "int", "number", "bool", "text", "list", "spec", "map" };
 
 wk_status wk__schema_args(wk_text *out, const wk_arg *args, int indent) {
     for (const wk_arg *arg = args; arg && arg->name; arg++) {

@@ -19,6 +19,11 @@ typedef struct base_wrapper {
     int metrics;
 } base_wrapper;
 
+/* Targets are shares of the classes, as wk_mixed_dataset makes them. */
+static bool is_mixed(const wk_dataset *data) {
+    return data->target_dims.rank == 1 && data->target_dims.size[0] == data->classes && data->target_dtype == WK_F32;
+}
+
 /* "f1_weighted" is the metric f1 with that average. */
 static wk_metric *make_metric(const char *name, int64_t classes) {
     static const char *const averages[] = { "_macro", "_micro", "_weighted" };
@@ -61,7 +66,7 @@ static wk_status base_setup(wk_wrapper *self, wk_trainer *t) {
     wk_module_train(self->module, true);
     wk_no_grad_end(was);
     wk_status status = scores ? WK_OK : wk_error_code();
-    w->classifies = data->classes > 0 && data->target_dims.rank == 0;
+    w->classifies = data->classes > 0 && (data->target_dims.rank == 0 || is_mixed(data));
     if (status == WK_OK && w->classifies && (wk_rank(scores) != 2 || wk_size(scores, 1) != data->classes))
         status = wk_fail(WK_CONFIG, "model \"%s\" gives %lld scores for an item, the data has %d classes",
                          w->model_name, (long long)wk_size(scores, -1), data->classes);
@@ -81,7 +86,7 @@ static wk_status base_validation_step(wk_wrapper *self, wk_trainer *t, const wk_
     if (!loss) return wk_error_code();
     WK_TRY(wk_trainer_log(t, "val_loss", wk_item(loss), (wk_log_opts){ 0 }));
     for (int i = 0; i < w->metrics; i++) WK_TRY(wk_metric_update(w->metric[i], scores, batch->target));
-    if (!w->classifies) return wk_failed() ? wk_error_code() : WK_OK;
+    if (!w->classifies || wk_rank(batch->target) != 1) return wk_failed() ? wk_error_code() : WK_OK;
     WK_TRY(wk_trainer_log_predictions(t, scores, batch->target));
     wk_tensor *hits = wk_sum(wk_eq(wk_argmax(scores, (wk_axis_opts){ { 0 } }), batch->target), (wk_reduce_opts){ 0 });
     if (!hits) return wk_error_code();

@@ -138,7 +138,7 @@ static wk_status broken_fetch(const wk_dataset *dataset, const int64_t *indices,
 }
 
 Test(loader, failing_fetch_is_reported_once) {
-    static const wk_dataset_class broken = { "broken", sizeof(wk_dataset), broken_fetch, NULL };
+    static const wk_dataset_class broken = { .name = "broken", .size = sizeof(wk_dataset), .fetch = broken_fetch };
     wk_dataset *dataset = wk_dataset_create(&broken);
     dataset->count = 40;
     wk_loader *loader = wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 5, .workers = 3 });

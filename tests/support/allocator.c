@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static atomic_long held, requests, countdown;
+static atomic_long held, requests, countdown, bytes, peak;
 static atomic_bool failed;
 static atomic_size_t again; /* the size that failed: who gives back what is cached and asks once more fails again */
 
@@ -22,11 +22,15 @@ static void *allocate(void *context, size_t size, size_t alignment) {
     if (atomic_exchange(&again, 0) == size && size) return NULL;
     if (posix_memalign(&memory, alignment, size) != 0) return NULL;
     atomic_fetch_add(&held, 1);
+    const long now = atomic_fetch_add(&bytes, (long)size) + (long)size;
+    long most = atomic_load(&peak);
+    while (now > most && !atomic_compare_exchange_weak(&peak, &most, now)) continue;
     return memory;
 }
 
 static void release(void *context, void *memory, size_t size) {
-    (void)context, (void)size;
+    (void)context;
+    atomic_fetch_sub(&bytes, (long)size);
     atomic_fetch_sub(&held, 1);
     free(memory);
 }
@@ -44,6 +48,9 @@ bool allocator_has_failed(void) {
 }
 long allocator_held(void) {
     return atomic_load(&held);
+}
+long allocator_peak(void) {
+    return atomic_exchange(&peak, atomic_load(&bytes));
 }
 long allocator_requests(void) {
     return atomic_load(&requests);

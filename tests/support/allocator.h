@@ -12,6 +12,9 @@ void allocator_fail_at(long k);
 bool allocator_has_failed(void);
 /* Blocks taken and not given back since allocator_watch. */
 long allocator_held(void);
+/* The most bytes that were held at once since the last call of this, or since allocator_watch; counts from now on anew.
+ */
+long allocator_peak(void);
 /* Requests since allocator_watch. */
 long allocator_requests(void);
 

@@ -286,13 +286,9 @@ static wk_status fetch(const wk_dataset *dataset, const int64_t *indices, int64_
     return WK_OK;
 }
 
-static void loader(void) {
-    static const wk_dataset_class numbers = { "numbers", sizeof(wk_dataset), fetch, NULL };
-    wk_dataset *dataset = wk_dataset_create(&numbers);
-    dataset->count = 1003;
-    dataset->target_dtype = WK_I64;
-    wk_loader *loader =
-        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = 10, .sampler = { .shuffle = true }, .workers = 4 });
+static void read_epochs(const wk_dataset *dataset, int64_t block) {
+    wk_loader *loader = wk_loader_create(
+        dataset, (wk_loader_opts){ .batch_size = 10, .sampler = { .shuffle = true, .block = block }, .workers = 4 });
     for (int64_t epoch = 0; epoch < 3; epoch++) {
         int64_t sum = 0;
         wk_batch batch;
@@ -302,6 +298,45 @@ static void loader(void) {
         expect(sum == 1003 * 1002 / 2, "the loader lost or doubled items");
     }
     wk_loader_destroy(loader);
+}
+
+static void loader(void) {
+    static const wk_dataset_class numbers = { .name = "numbers", .size = sizeof(wk_dataset), .fetch = fetch };
+    wk_dataset *dataset = wk_dataset_create(&numbers);
+    dataset->count = 1003;
+    dataset->target_dtype = WK_I64;
+    for (int64_t block = 0; block <= 64; block += 64) read_epochs(dataset, block);
+    wk_dataset_destroy(dataset);
+}
+
+/* Pictures, transformed by the loader's threads. */
+static wk_status picture(const wk_dataset *dataset, int64_t index, wk_image *image) {
+    wk_status status = wk_image_turn(image, 12, 14, 3);
+    (void)dataset;
+    for (int64_t i = 0; status == WK_OK && i < 12 * 14 * 3; i++) image->pixels[i] = (unsigned char)(index + i);
+    return status;
+}
+static int64_t picture_class(const wk_dataset *dataset, int64_t index) {
+    (void)dataset;
+    return index;
+}
+
+static void pictures(void) {
+    static const wk_dataset_class class_ = {
+        .name = "pictures", .size = sizeof(wk_dataset), .image = picture, .label = picture_class
+    };
+    wk_dataset *source = wk_dataset_create(&class_);
+    source->count = 1003;
+    source->classes = 1003;
+    source->input_dims = WK_DIMS(3, 12, 14);
+    wk_transform *list[] = { wk_transform_random_resized_crop((wk_random_resized_crop_opts){ .height = 8, .width = 8 }),
+                             wk_transform_horizontal_flip(0.5),
+                             wk_transform_colour_jitter((wk_colour_jitter_opts){ 0.4, 0.4, 0.4, 0.1 }),
+                             wk_transform_normalise((wk_normalise_opts){ 1, { 0.5 }, { 0.5 } }) };
+    wk_dataset *dataset = wk_transformed_dataset(source, list, 4);
+    expect(dataset != NULL, "a dataset of pictures");
+    wk_dataset_destroy(source);
+    if (dataset) read_epochs(dataset, 0);
     wk_dataset_destroy(dataset);
 }
 
@@ -429,6 +464,7 @@ int main(void) {
     shared_gradients();
     wandering_context();
     loader();
+    pictures();
     group();
     host();
     files();

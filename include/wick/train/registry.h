@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* The layout of the structs of wick/train: what is registered by code that was compiled for another one is refused. */
-#define WK_TRAIN_API 2
+#define WK_TRAIN_API 3
 
 typedef enum wk_arg_kind {
     WK_ARG_INT,
@@ -30,7 +30,8 @@ typedef enum wk_arg_kind {
     WK_ARG_BOOL,
     WK_ARG_TEXT,
     WK_ARG_LIST,
-    WK_ARG_SPEC /* { name: …, args: { … } } of another entry */
+    WK_ARG_SPEC, /* { name: …, args: { … } } of another entry */
+    WK_ARG_MAP   /* of names that the user chooses */
 } wk_arg_kind;
 typedef struct wk_arg {
     const char *name; /* NULL ends the list */
@@ -58,6 +59,10 @@ typedef struct wk_data_entry {
      * and workers (1) besides its own: the trainer reads them. */
     wk_status (*build)(const wk_config *args, wk_dataset **train, wk_dataset **evaluation);
 } wk_data_entry;
+typedef struct wk_transform_entry {
+    wk_entry about;
+    wk_transform *(*build)(const wk_config *args);
+} wk_transform_entry;
 typedef struct wk_loss_entry {
     wk_entry about;
     wk_loss *(*build)(const wk_config *args);
@@ -100,6 +105,7 @@ typedef struct wk_wrapper_entry {
  * of a kind). */
 #define wk_register_model(entry)     wk_register_model_for(WK_TRAIN_API, (entry))
 #define wk_register_data(entry)      wk_register_data_for(WK_TRAIN_API, (entry))
+#define wk_register_transform(entry) wk_register_transform_for(WK_TRAIN_API, (entry))
 #define wk_register_loss(entry)      wk_register_loss_for(WK_TRAIN_API, (entry))
 #define wk_register_optimizer(entry) wk_register_optimizer_for(WK_TRAIN_API, (entry))
 #define wk_register_schedule(entry)  wk_register_schedule_for(WK_TRAIN_API, (entry))
@@ -108,6 +114,7 @@ typedef struct wk_wrapper_entry {
 #define wk_register_wrapper(entry)   wk_register_wrapper_for(WK_TRAIN_API, (entry))
 WK_API wk_status wk_register_model_for(int api, const wk_model_entry *entry);
 WK_API wk_status wk_register_data_for(int api, const wk_data_entry *entry);
+WK_API wk_status wk_register_transform_for(int api, const wk_transform_entry *entry);
 WK_API wk_status wk_register_loss_for(int api, const wk_loss_entry *entry);
 WK_API wk_status wk_register_optimizer_for(int api, const wk_optimizer_entry *entry);
 WK_API wk_status wk_register_schedule_for(int api, const wk_schedule_entry *entry);
@@ -123,6 +130,10 @@ WK_API wk_module *wk_make_model_with(const wk_config *config, const char *key, c
 WK_API wk_loss *wk_make_loss(const wk_config *config, const char *key);
 WK_API wk_optim *wk_make_optimizer(const wk_config *config, const char *key, wk_named_tensors parameters);
 WK_API wk_status wk_make_data(const wk_config *config, const char *key, wk_dataset **train, wk_dataset **evaluation);
+/* A list of specs: how many transforms there are now, which the caller owns; 0 where there is no member, and with an
+ * error pending. */
+WK_API int wk_make_transforms(const wk_config *config, const char *key, wk_transform **transforms /* (most) */,
+                              int most);
 WK_API wk_status wk_make_schedule(const wk_config *config, const char *key, const wk_schedule_site *site,
                                   wk_built_schedule *built);
 
