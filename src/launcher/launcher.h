@@ -32,6 +32,7 @@
 
 /* ---- spec/ ---- */
 wk_appdef *wk__appdef_from(wk__yaml *document); /* takes the document over, also when it fails */
+bool wk__is_role_name(const char *text);
 /* "local ignores resource.memMB": once for each key that the scheduler does not honour. */
 void wk__appdef_say_ignored(const wk_appdef *app, const wk_scheduler_ops *scheduler);
 /* Parts of a role (role.c is their caller): NULL nodes leave *out as "not said". */

@@ -2,13 +2,14 @@
  * coarse picture, and queries with their answers in a finer one.
  *
  * The pictures are another spec's: any data whose items are (C, H, W) of f32 from 0 to 1.  An item is a function of the
- * seed and its number alone: which part of the picture, at which scale, which pixels are asked for.  So threads change
- * nothing, and a run that is resumed sees what it would have seen; `repeat` gives a picture several numbers an epoch.
+ * seed, the epoch and its number: which part of the picture, at which scale, which pixels are asked for.  So threads
+ * change nothing, and a run that is resumed sees what it would have seen; `repeat` gives a picture several numbers an
+ * epoch.
  *
  *   input (C, h, w)   target (Q, 4 + C): for each query its place y, x, its pixel's height and width, the colours
  */
-#include "tasks/draws.h"
 #include "tasks/tasks.h"
+#include "wick/data/transform.h"
 
 #include <float.h>
 #include <math.h>
@@ -58,10 +59,10 @@ static void turn(float *x, const int64_t size[2], int64_t channels, const bool h
 }
 
 /* The first `count` of a shuffle of `all` numbers. */
-static void choose(wk__draws *d, int32_t *order, int64_t all, int64_t count) {
+static void choose(wk_draws *d, int32_t *order, int64_t all, int64_t count) {
     for (int64_t i = 0; i < all; i++) order[i] = (int32_t)i;
     for (int64_t i = 0; i < count && count < all; i++) {
-        const int64_t other = i + wk__draw_below(d, all - i);
+        const int64_t other = i + wk_draw_below(d, all - i);
         const int32_t kept = order[i];
         order[i] = order[other];
         order[other] = kept;
@@ -84,24 +85,24 @@ static void ask(const implicit *m, const float *part, const int64_t size[2], con
 /* ---- items ---- */
 
 /* The part of the fine picture, and the coarse one of it. */
-static wk_status downsampled(const implicit *m, wk__draws *d, const room *r, float *input, int64_t part[2]) {
-    const double scale = m->least + (m->most - m->least) * wk__draw(d);
+static wk_status downsampled(const implicit *m, wk_draws *d, const room *r, float *input, int64_t part[2]) {
+    const double scale = m->least + (m->most - m->least) * wk_draw_uniform(d, 0, 1);
     int64_t at[2] = { 0, 0 }, small[2];
     for (int k = 0; k < 2; k++) {
         small[k] = m->base.input_dims.size[1 + k];
         part[k] = (int64_t)floor((double)small[k] * scale + 0.5);
-        if (m->side) at[k] = wk__draw_below(d, m->fine[k] - part[k] + 1);
+        if (m->side) at[k] = wk_draw_below(d, m->fine[k] - part[k] + 1);
     }
     crop(r->fine, m->fine, m->channels, at, part, r->part);
     return wk__shrink(r->part, m->channels, part, small, input);
 }
 
-static wk_status of_a_pair(const implicit *m, wk__draws *d, const room *r, float *input, int64_t part[2]) {
+static wk_status of_a_pair(const implicit *m, wk_draws *d, const room *r, float *input, int64_t part[2]) {
     const int64_t scale = m->fine[0] / m->coarse[0];
     int64_t at[2] = { 0, 0 }, small[2], fine_at[2];
     for (int k = 0; k < 2; k++) {
         small[k] = m->base.input_dims.size[1 + k];
-        if (m->side) at[k] = wk__draw_below(d, m->coarse[k] - small[k] + 1);
+        if (m->side) at[k] = wk_draw_below(d, m->coarse[k] - small[k] + 1);
         part[k] = small[k] * scale;
         fine_at[k] = at[k] * scale;
     }
@@ -110,16 +111,17 @@ static wk_status of_a_pair(const implicit *m, wk__draws *d, const room *r, float
     return WK_OK;
 }
 
-static wk_status one_item(const implicit *m, int64_t index, const room *r, float *input, float *target) {
+static wk_status one_item(const implicit *m, wk_moment moment, int64_t index, const room *r, float *input,
+                          float *target) {
     const int64_t picture = index % m->pictures->count, *small = m->base.input_dims.size + 1;
-    wk__draws d = wk__draws_of(m->seed, (uint64_t)index);
+    wk_draws d = wk_draws_of(m->seed + moment.seed, moment.epoch, index);
     int64_t part[2];
-    WK_TRY(m->pictures->class_->fetch(m->pictures, &picture, 1, m->paired ? r->coarse : r->fine,
-                                      m->paired ? (void *)r->fine : (void *)r->other));
+    WK_TRY(wk_dataset_fetch(m->pictures, moment, &picture, 1, m->paired ? r->coarse : r->fine,
+                            m->paired ? (void *)r->fine : (void *)r->other));
     WK_TRY(m->paired ? of_a_pair(m, &d, r, input, part) : downsampled(m, &d, r, input, part));
     if (m->augments) {
         bool how[3];
-        for (int i = 0; i < 3; i++) how[i] = wk__draw(&d) < 0.5;
+        for (int i = 0; i < 3; i++) how[i] = wk_draw_uniform(&d, 0, 1) < 0.5;
         how[2] = how[2] && small[0] == small[1];
         turn(input, small, m->channels, how, r->turned);
         turn(r->part, part, m->channels, how, r->turned);
@@ -136,7 +138,8 @@ static int64_t count_of(wk_dims dims) {
     return count;
 }
 
-static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n, void *input, void *target) {
+static wk_status fetch_at(const wk_dataset *self, wk_moment moment, const int64_t *indices, int64_t n, void *input,
+                          void *target) {
     const implicit *m = (const implicit *)self;
     const size_t pixels = (size_t)(m->fine[0] * m->fine[1]), all = pixels * (size_t)m->channels;
     const size_t other =
@@ -150,7 +153,7 @@ static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n
     wk_status status = wk_failed() ? wk_error_code() : WK_OK;
     const int64_t in = count_of(self->input_dims), out = count_of(self->target_dims);
     for (int64_t i = 0; i < n && status == WK_OK; i++)
-        status = one_item(m, indices[i], &r, (float *)input + i * in, (float *)target + i * out);
+        status = one_item(m, moment, indices[i], &r, (float *)input + i * in, (float *)target + i * out);
     wk_free(r.coarse);
     wk_free(r.fine);
     wk_free(r.part);
@@ -160,10 +163,16 @@ static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n
     return status;
 }
 
+static wk_status fetch(const wk_dataset *self, const int64_t *indices, int64_t n, void *input, void *target) {
+    return fetch_at(self, (wk_moment){ 0 }, indices, n, input, target);
+}
+
 static void destroy(wk_dataset *self) {
     wk_dataset_destroy(((implicit *)self)->pictures);
 }
-static const wk_dataset_class implicit_class = { "implicit", sizeof(implicit), fetch, destroy };
+static const wk_dataset_class implicit_class = {
+    .name = "implicit", .size = sizeof(implicit), .fetch = fetch, .destroy = destroy, .fetch_at = fetch_at
+};
 
 /* ---- from args ---- */
 

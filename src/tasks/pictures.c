@@ -3,8 +3,8 @@
  *
  * A picture is a function of the seed and its number, drawn when it is asked for; threads of the loader change nothing.
  */
-#include "tasks/draws.h"
 #include "tasks/tasks.h"
+#include "wick/data/transform.h"
 
 #include <math.h>
 
@@ -27,17 +27,18 @@ typedef struct picture {
 } picture;
 
 static picture sketch(const pictures *p, uint64_t number) {
-    wk__draws d = wk__draws_of(p->seed, number);
+    wk_draws d = wk_draws_of(p->seed, 0, (int64_t)number);
     picture all;
-    for (int i = 0; i < 2 * CHANNELS; i++) all.corner[i / CHANNELS][i % CHANNELS] = (float)wk__draw(&d);
+    for (int i = 0; i < 2 * CHANNELS; i++) all.corner[i / CHANNELS][i % CHANNELS] = (float)wk_draw_uniform(&d, 0, 1);
     for (int i = 0; i < SHAPES; i++) {
         shape *s = &all.shape[i];
-        const double angle = 6.283185307179586 * wk__draw(&d);
+        const double angle = 6.283185307179586 * wk_draw_uniform(&d, 0, 1);
         s->cosine = cos(angle), s->sine = sin(angle);
-        s->x = wk__draw(&d), s->y = wk__draw(&d), s->radius = 0.08 + 0.22 * wk__draw(&d);
-        s->is_disc = wk__draw(&d) < 0.5;
-        s->stripes = wk__draw(&d) < 0.4 ? 2 + 6 * wk__draw(&d) : 0;
-        for (int c = 0; c < CHANNELS; c++) s->colour[c] = (float)wk__draw(&d);
+        s->x = wk_draw_uniform(&d, 0, 1), s->y = wk_draw_uniform(&d, 0, 1),
+        s->radius = 0.08 + 0.22 * wk_draw_uniform(&d, 0, 1);
+        s->is_disc = wk_draw_uniform(&d, 0, 1) < 0.5;
+        s->stripes = wk_draw_uniform(&d, 0, 1) < 0.4 ? 2 + 6 * wk_draw_uniform(&d, 0, 1) : 0;
+        for (int c = 0; c < CHANNELS; c++) s->colour[c] = (float)wk_draw_uniform(&d, 0, 1);
     }
     return all;
 }

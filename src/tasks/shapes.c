@@ -3,8 +3,8 @@
  * An image is a function of the seed and its number, drawn when it is asked for: nothing is stored, and threads of the
  * loader change nothing.
  */
-#include "tasks/draws.h"
 #include "tasks/tasks.h"
+#include "wick/data/transform.h"
 
 #include <math.h>
 
@@ -17,10 +17,11 @@ typedef struct shapes {
     float noise;
 } shapes;
 
-static void paint(const shapes *s, wk__draws *d, float *image, int64_t *label) {
-    const double side = (double)s->size, radius = side * (0.15 + 0.15 * wk__draw(d));
-    const double x = side * wk__draw(d), y = side * wk__draw(d), bright = 0.4 + 0.6 * wk__draw(d);
-    const int kind = wk__draw(d) < 0.5 ? DISC : SQUARE;
+static void paint(const shapes *s, wk_draws *d, float *image, int64_t *label) {
+    const double side = (double)s->size, radius = side * (0.15 + 0.15 * wk_draw_uniform(d, 0, 1));
+    const double x = side * wk_draw_uniform(d, 0, 1), y = side * wk_draw_uniform(d, 0, 1),
+                 bright = 0.4 + 0.6 * wk_draw_uniform(d, 0, 1);
+    const int kind = wk_draw_uniform(d, 0, 1) < 0.5 ? DISC : SQUARE;
     for (int64_t i = 0; i < s->size; i++)
         for (int64_t k = 0; k < s->size; k++) {
             const double down = fabs((double)i + 0.5 - y), right = fabs((double)k + 0.5 - x);
@@ -37,12 +38,13 @@ static wk_status shapes_fetch(const wk_dataset *self, const int64_t *indices, in
     const int64_t pixels = s->size * s->size;
     for (int64_t i = 0; i < n; i++) {
         const uint64_t number = (uint64_t)(s->first + indices[i]);
-        wk__draws d = wk__draws_of(s->seed, number);
+        wk_draws d = wk_draws_of(s->seed, 0, (int64_t)number);
         float *image = (float *)input + i * pixels;
         int64_t *label = (int64_t *)target + i * pixels;
         for (int64_t k = 0; k < pixels; k++) image[k] = 0, label[k] = BACKGROUND;
-        for (int count = 1 + (int)(wk__draw(&d) * MOST_SHAPES); count > 0; count--) paint(s, &d, image, label);
-        for (int64_t k = 0; k < pixels; k++) image[k] += s->noise * (float)(2 * wk__draw(&d) - 1);
+        for (int count = 1 + (int)(wk_draw_uniform(&d, 0, 1) * MOST_SHAPES); count > 0; count--)
+            paint(s, &d, image, label);
+        for (int64_t k = 0; k < pixels; k++) image[k] += s->noise * (float)(2 * wk_draw_uniform(&d, 0, 1) - 1);
     }
     return WK_OK;
 }

@@ -20,7 +20,7 @@ static const char *const role_keys[] = { "name",         "image",        "entryp
 static const char *const policies[] = { "APPLICATION", "ROLE", "REPLICA" };
 
 /* A role's name becomes a folder of the log tree and an application context of mpirun. */
-static bool is_name(const char *text) {
+bool wk__is_role_name(const char *text) {
     size_t size = strlen(text);
     if (size == 0 || size > MOST_NAME || !isalnum((unsigned char)text[0])) return false;
     for (size_t i = 0; i < size; i++)
@@ -112,7 +112,7 @@ static wk_status read_role(wk__yaml *doc, wk__yaml_node *node, size_t index, wk_
     const wk__yaml_node *name = wk__yaml_find(node, "name");
     if (name) {
         WK_TRY(wk__yaml_string(doc, name, NULL, &role->name));
-        if (!is_name(role->name))
+        if (!wk__is_role_name(role->name))
             return wk__yaml_fail(doc, name,
                                  "\"%.80s\" is no name for a role: letters, digits, - _ . and at most %d of them",
                                  role->name, MOST_NAME);

@@ -90,7 +90,8 @@ static wk_status fill_roles(wk__arena *arena, const json_t *roles, wk_app_status
         const char *name = json_string_value(json_object_get(role, "role"));
         out->roles[i] = (wk_role_status){ .role = wk__arena_text(arena, "%s", name ? name : ""),
                                           .replica_count = json_array_size(json_object_get(role, "replicas")) };
-        if (!*out->roles[i].role) return wk_fail(WK_FORMAT, "status.json there names no roles");
+        if (!wk__is_role_name(out->roles[i].role)) /* it becomes part of a path */
+            return wk_fail(WK_FORMAT, "status.json there: \"%.80s\" is no name for a role", out->roles[i].role);
     }
     return wk_error_code();
 }
