@@ -148,8 +148,8 @@ wk_status wk__request_keep_logs(wk_request *request, const wk_cfg *cfg);
 /* Do it, and write status.json beside them as the last file (keep.c). */
 wk_status wk__logs_keep(const wk_request *request, wk_app_state state, const char *message);
 /* The same of an app without a supervisor, by whoever has seen its end, through its scheduler's own streams (kept.c):
- * LOG_DIR/APP_ID/ROLE/K/{stdout,stderr}.log, all attempts in one, error.json, and last status.json. */
-wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, const char *log_dir);
+ * URL/ROLE/K/{stdout,stderr}.log, all attempts in one, error.json, and last status.json. */
+wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, const char *url);
 /* What lies at LOG_DIR/APP_ID: roles and how many replicas each has; one replica's log, all attempts in turn. */
 wk_app_status *wk__kept_describe(const char *url);
 wk_log_stream *wk__kept_log_open(const char *url, const char *role, int replica, wk_log_kind kind);

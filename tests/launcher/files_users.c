@@ -124,6 +124,11 @@ Test(files_users, logs_are_kept) {
     cr_expect_eq(wk_file_save(go, "", 0), WK_OK);
     wk_free(go);
     cr_assert(becomes(handle, "SUCCEEDED", 10));
+    log = WICK("log", "--keep", "memory://there", handle);
+    cr_expect_eq(log.code, 2);
+    assert_contains(log.err,
+                    "log: --keep memory://there: that is the memory of this process; name a folder or a server");
+    forget(&log);
     log = WICK("log", "--keep", at(BASE, "afterwards"), handle);
     cr_expect_eq(log.code, 0, "%s", log.err);
     forget(&log);

@@ -86,8 +86,11 @@ static int keep_logs(const char *word, const char *url) {
     if (app && !wk_app_state_is_terminal(app->state))
         (void)wk_fail(WK_STATE, "log: %s is %s; its logs can be kept when it has ended", handle.app_id,
                       wk_app_state_name(app->state));
-    else if (app && wk_url_check(url) == WK_OK)
-        (void)wk__logs_fetch(&handle, app, url);
+    else if (app && strncmp(url, "memory:", 7) == 0)
+        (void)wk_fail(WK_CONFIG, "log: --keep %s: that is the memory of this process; name a folder or a server", url);
+    char *whole = !wk_failed() && wk_url_check(url) == WK_OK ? wk_url_join(url, handle.app_id) : NULL;
+    if (whole) (void)wk__logs_fetch(&handle, app, whole);
+    wk_free(whole);
     wk_app_status_free(app);
     return wk_failed() ? wk__report_code() : 0;
 }

@@ -47,13 +47,8 @@ static void keep_logs(const wk_handle *handle, const wk_app_status *status) {
     const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
     char *path = ops && ops->poll_seconds > 0 ? wk__app_path(handle->app_id, "request") : NULL;
     wk_request *request = path && wk__exists(path) ? wk__request_read(path) : NULL;
-    if (request && *request->log_url) {
-        char *end = strrchr(request->log_url, '/'); /* before the app's id */
-        char *folder = end ? wk_format("%.*s", (int)(end - request->log_url), request->log_url) : NULL;
-        if (folder && wk__logs_fetch(handle, status, folder) != WK_OK)
-            (void)fprintf(stderr, "wick: the logs could not be kept: %s\n", wk_message());
-        wk_free(folder);
-    }
+    if (request && *request->log_url && wk__logs_fetch(handle, status, request->log_url) != WK_OK)
+        (void)fprintf(stderr, "wick: the logs could not be kept: %s\n", wk_message());
     wk_request_free(request);
     wk_free(path);
     wk_clear_error();

@@ -63,10 +63,9 @@ static wk_status copy_replica(const wk_scheduler_ops *ops, const char *app_id, c
     return status;
 }
 
-wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, const char *log_dir) {
+wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, const char *url) {
     const wk_scheduler_ops *ops = wk_scheduler(handle->scheduler);
-    char *url = ops ? wk_url_join(log_dir, handle->app_id) : NULL;
-    wk_status status = url ? WK_OK : wk_error_code();
+    wk_status status = ops ? WK_OK : wk_error_code();
     for (size_t i = 0; i < app->role_count && status == WK_OK; i++)
         for (size_t k = 0; k < app->roles[i].replica_count && status == WK_OK; k++)
             status = copy_replica(ops, handle->app_id, app->roles[i].role, k, &app->roles[i].replicas[k], url);
@@ -75,7 +74,6 @@ wk_status wk__logs_fetch(const wk_handle *handle, const wk_app_status *app, cons
     if (status == WK_OK) status = last ? wk_file_save(last, text, strlen(text)) : wk_error_code();
     wk_free(last);
     wk_free(text);
-    wk_free(url);
     return status;
 }
 
