@@ -1,10 +1,12 @@
 /* `wick agent`: nodes on 127.0.0.1, what ranks find, restarts, nodes that come and go, and who is killed. */
 #include "launcher/harness.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +53,13 @@ static pid_t start(const char *out, const char *const *argv) {
     _exit(126);
 }
 #define AGENT(out, ...) start(out, (const char *const[]){ WICK_BINARY, "agent", __VA_ARGS__, NULL })
+
+/* The next line that holds the word, which an agent says to the test as its rendezvous. */
+static void expect_line(FILE *wire, const char *word) {
+    char line[1200];
+    do cr_assert_not_null(fgets(line, sizeof line, wire), "no \"%s\" came", word);
+    while (strncmp(line, word, strlen(word)) != 0);
+}
 
 static int code_of(pid_t pid) {
     int how = 0;
@@ -412,4 +421,37 @@ Test(agent, python_scripts) {
     cr_expect_eq(code_of(a), 0);
     comes("out", "py 0 x\n", 1);
     comes("out", "py 1 x\n", 1);
+}
+
+/* A round that is called off in the same breath: no rank of it is started, and the agent is ready for the next. */
+Test(agent, a_round_is_called_off_before_it_begins) {
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof address;
+    struct timeval patience = { 30, 0 };
+    char place[40];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    (void)snprintf(place, sizeof place, "127.0.0.1:%d", ntohs(address.sin_port));
+    pid_t pid =
+        AGENT("out", "--nnodes", "1:2", "--rdzv-endpoint", place, "--rdzv-conf", "is_host=0,heartbeat_timeout=60", "sh",
+              "-c", marked("echo round $WICK_AGENT_ROUND >>$DIR/rounds"));
+    int fd = accept(listener, NULL, NULL);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    FILE *wire = fdopen(fd, "r+");
+    expect_line(wire, "ready ");
+    static const char both[] = "round 1 0 1 0 1 0 1 0 1 localhost\nstop 1\n",
+                      next[] = "round 2 0 1 0 1 0 1 0 1 localhost\n";
+    cr_assert_eq(send(fd, both, sizeof both - 1, 0), sizeof both - 1);
+    expect_line(wire, "ready ");
+    cr_assert_eq(send(fd, next, sizeof next - 1, 0), sizeof next - 1);
+    expect_line(wire, "done 2");
+    cr_assert_eq(send(fd, "end 0 succeeded\n", 16, 0), 16);
+    cr_expect_eq(code_of(pid), 0);
+    char *rounds = content("rounds");
+    cr_expect_str_eq(rounds, "round 2\n");
+    wk_free(rounds);
+    (void)fclose(wire);
+    (void)close(listener);
 }

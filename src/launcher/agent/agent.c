@@ -135,6 +135,17 @@ static void hear_end(agent *a, const char *line) {
     end_by(a, code);
 }
 
+/* One that waits has said that it is ready already; but a round may be called off before its ranks were started. */
+static void hear_stop(agent *a, int round) {
+    if (a->phase == RUNNING || a->phase == DONE) {
+        a->phase = STOPPING;
+        wk__workers_stop(&a->workers, SIGTERM);
+    } else if (a->phase == WAITING && a->has_next && a->next.number == round) {
+        a->has_next = false;
+        wk__wire_say(&a->wire, "ready %d", free_port());
+    }
+}
+
 static void hear(agent *a) {
     char line[WK__WIRE_ROOM];
     wk__wire_hear(&a->wire);
@@ -146,9 +157,8 @@ static void hear(agent *a) {
             == 10) {
             a->next = r;
             a->has_next = true;
-        } else if (sscanf(line, "stop %d", &number) == 1 && (a->phase == RUNNING || a->phase == DONE)) {
-            a->phase = STOPPING; /* one that waits has said that it is ready already */
-            wk__workers_stop(&a->workers, SIGTERM);
+        } else if (sscanf(line, "stop %d", &number) == 1) {
+            hear_stop(a, number);
         } else if (strncmp(line, "end ", 4) == 0 && a->phase != ENDING)
             hear_end(a, line);
     }
