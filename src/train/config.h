@@ -47,7 +47,7 @@ typedef struct wk__run_config {
     char *text; /* the file as run: merged, keys in their order and under the names that were used */
     uint64_t seed;
     const char *output, *device, *load_path, *final_path;
-    bool load_strict;
+    bool load_strict, copies_sources;
     wk_config root;
     wk__spec data, wrapper, callback[WK__MOST_PARTS], logger[WK__MOST_PARTS];
     int callbacks, loggers;

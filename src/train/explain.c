@@ -117,7 +117,8 @@ static const struct {
                       { "output", "runs/run" },
                       { "wrapper.name", "base" },
                       { "loss.name", "cross_entropy" },
-                      { "load_strict", "true" } };
+                      { "load_strict", "true" },
+                      { "copy_sources", "false" } };
 
 static wk_status explain_default(const wk__run_config *config, const char *key) {
     const char *word;

@@ -3,6 +3,7 @@
  *   config.yaml   the configuration as run, overrides included     build.txt   what ran it
  *   log.txt       what was said                                     metrics.csv, events.out.tfevents.*
  *   run.json      how it stands, on what (record.c)                 evaluation.json, report.html
+ *   src/          what it was started from, if asked for (sources.c)
  *   checkpoints/last.safetensors, best.safetensors
  */
 #include "train/folder.h"
@@ -106,13 +107,17 @@ wk_status wk__folder_clear(const wk__folder *f) {
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
-/* What a writer that was killed has left. */
-static void remove_temporaries(const char *checkpoints) {
-    DIR *folder = opendir(checkpoints);
+/* What a writer that was killed has left, in a folder of the run. */
+static void remove_temporaries(const char *run, const char *name) {
+    static const char *const kinds[] = { ".safetensors.tmp.", ".ckpt.tmp.", ".yaml.tmp." };
+    char *path = wk_format("%s/%s", run, name);
+    DIR *folder = path ? opendir(path) : NULL;
     const struct dirent *entry;
     while (folder && (entry = readdir(folder)) != NULL)
-        if (strstr(entry->d_name, ".safetensors.tmp.")) (void)unlinkat(dirfd(folder), entry->d_name, 0);
+        for (size_t i = 0; i < WK_COUNT(kinds); i++)
+            if (strstr(entry->d_name, kinds[i])) (void)unlinkat(dirfd(folder), entry->d_name, 0);
     if (folder) (void)closedir(folder);
+    wk_free(path);
 }
 
 static FILE *open_in(const char *folder, const char *name, const char *mode) {
@@ -144,7 +149,8 @@ wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t r
     char *checkpoints = wk_format("%s/checkpoints", f->path), *csv = wk_format("%s/metrics.csv", f->path);
     wk_status status = checkpoints && csv ? wk__make_folder(checkpoints) : WK_NO_MEMORY;
     if (status == WK_OK) {
-        remove_temporaries(checkpoints);
+        remove_temporaries(f->path, "checkpoints");
+        remove_temporaries(f->path, "ckpt"); /* ModelCheckpoint's */
         status = write_text(f->path, "config.yaml", config->text);
     }
     if (status == WK_OK) status = write_build(f->path);

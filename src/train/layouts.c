@@ -44,11 +44,19 @@ static wk__yaml_node *mapping_in(wk__yaml *document, wk__yaml_node *parent, cons
     return node && wk__yaml_append(document, parent, key, node) == WK_OK ? node : NULL;
 }
 
+/* Those trainers keep the sources of each run. */
+static wk_status keep_sources(wk__yaml *document, wk__yaml_node *root) {
+    if (wk__yaml_find(root, "copy_sources")) return WK_OK;
+    wk__yaml_node *yes = wk__yaml_new(document, WK__YAML_SCALAR, "true");
+    return yes ? wk__yaml_append(document, root, "copy_sources", yes) : wk_error_code();
+}
+
 static wk_status from_wrapper(wk__yaml *document, wk__yaml_node *root) {
     static const char *const parts[][2] = { { "model_spec", "model" },
                                             { "loss_spec", "loss" },
                                             { "optim_spec", "optimizer" },
                                             { "scheduler_spec", "schedule" } };
+    if (wk__yaml_find(root, "train_wrapper")) WK_TRY(keep_sources(document, root));
     WK_TRY(move(document, root, "data_module", root, "data"));
     WK_TRY(move(document, root, "train_wrapper", root, "wrapper"));
     WK_TRY(move(document, root, "trainer_params", root, "trainer"));
@@ -145,6 +153,7 @@ static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
 static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
     bool is_plain = wk__yaml_find(root, "train_dataset") || wk__yaml_find(root, "epoch_max");
     if (!is_plain) return WK_OK;
+    WK_TRY(keep_sources(document, root));
     WK_TRY(from_datasets(document, root));
     WK_TRY(move(document, root, "scheduler", root, "schedule"));
     WK_TRY(from_milestones(document, root));

@@ -162,6 +162,8 @@ wk_status wk__say_shares(wk_trainer *t);
 /* start.c */
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed);
 bool wk__has_epochs(const wk_trainer *t);
+/* sources.c */
+void wk__sources_copy(wk_trainer *t);
 void wk__say_memory(wk_trainer *t);
 void wk__say_end(wk_trainer *t, bool had_work);
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const char *const known[] = {
-    "version", "seed",      "device",      "output",     "plugins",         "data",         "wrapper",
-    "model",   "loss",      "optimizer",   "schedule",   "trainer",         "checkpoint",   "callbacks",
-    "logger",  "load_path", "load_strict", "final_path", "load_prefix_map", "replace_head", "lora"
+    "version",     "seed",       "device",          "output",       "plugins",    "data",        "wrapper", "model",
+    "loss",        "optimizer",  "schedule",        "trainer",      "checkpoint", "callbacks",   "logger",  "load_path",
+    "load_strict", "final_path", "load_prefix_map", "replace_head", "lora",       "copy_sources"
 };
 
 /* Before any name is looked up. */
@@ -92,6 +92,7 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     c->seed = (uint64_t)wk_config_int(&c->root, "seed", 0, INT64_MAX, 0);
     c->device = wk_config_string(&c->root, "device", "cpu");
     c->output = wk_config_string(&c->root, "output", "runs/run");
+    c->copies_sources = wk_config_bool(&c->root, "copy_sources", false);
     c->load_path = wk_config_string(&c->root, "load_path", NULL);
     c->load_strict = wk_config_bool(&c->root, "load_strict", true);
     c->final_path = wk_config_string(&c->root, "final_path", NULL);

@@ -152,6 +152,7 @@ wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed) {
     }
     WK_TRY(wk__agree(t->group, wk__record_start(t, *resumed)));
     say_start(t, start, *resumed);
+    wk__sources_copy(t);
     return WK_OK;
 }
 

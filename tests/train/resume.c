@@ -67,6 +67,7 @@ Test(resume, killed_behind_a_checkpoint_of_a_step) {
     free(run_succeeds(NULL));
     run_set_aside("whole");
     kill_behind("step 700/");
+    write_bytes(run_path("ckpt/half.ckpt.tmp.1"), "half", 4); /* as one that is killed while it writes leaves */
     char *err = run_succeeds(WORDS("--resume"));
     cr_expect_not_null(strstr(err, "resumed after step "), "%s", err);
     cr_expect_not_null(strstr(err, ", in epoch 2"), "the second epoch was to be cut: %s", err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 char run_folder[400], run_output[500], run_file[500];
 
@@ -12,6 +13,7 @@ void run_set_up(const char *name, int items) {
     (void)snprintf(run_folder, sizeof run_folder, "%s", fresh_folder(name));
     (void)snprintf(run_output, sizeof run_output, "%s/run", run_folder);
     (void)snprintf(run_file, sizeof run_file, "%s/config.yaml", run_folder);
+    (void)!chdir(run_folder); /* whose sources some runs keep */
     if (items) make_idx_folder(run_folder, items);
 }
 
