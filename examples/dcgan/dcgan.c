@@ -66,11 +66,17 @@ static wk_tensor *training_step(wk_wrapper *self, wk_trainer *trainer, const wk_
     return generator_loss;
 }
 
-/* One image a validation, for TensorBoard: (1, 64, 64) from -1 to 1. */
+/* A sheet of images a validation, for TensorBoard: (channels, rows · 64, columns · 64) from -1 to 1. */
 static wk_status show(dcgan *me, wk_trainer *trainer) {
-    wk_tensor *image = wk_select(draw(me, trainer, 1), 0, 0);
-    WK_TRY(wk_trainer_log_image(trainer, "drawn", wk_affine(image, (wk_affine_opts){ 0.5, 0.5 })));
-    return wk_trainer_log_histogram(trainer, "drawn/brightness", image);
+    enum { ROWS = 4, COLUMNS = 8, SIDE = 64 };
+    wk_tensor *drawn = draw(me, trainer, ROWS * COLUMNS);
+    if (!drawn) return wk_error_code();
+    const int64_t channels = wk_dims_get(drawn).size[1];
+    wk_tensor *images = wk_reshape(drawn, WK_DIMS(ROWS, COLUMNS, channels, SIDE, SIDE));
+    wk_tensor *lines = wk_permute(images, WK_DIMS(2, 0, 3, 1, 4)); /* channel, row, line, column, pixel */
+    wk_tensor *sheet = wk_reshape(wk_contiguous(lines), WK_DIMS(channels, ROWS * SIDE, COLUMNS * SIDE));
+    WK_TRY(wk_trainer_log_image(trainer, "drawn", wk_affine(sheet, (wk_affine_opts){ 0.5, 0.5 })));
+    return wk_trainer_log_histogram(trainer, "drawn/brightness", sheet);
 }
 
 /* How often the critic is right: about a half when the generator is good. */
