@@ -235,6 +235,7 @@ Test(door, version_help_builtins) {
     forget(&o);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* where libraries are loaded at once */
 /* What a start costs is what is loaded: the launcher and its three libraries, no engine and nothing that it computes
  * with. (Times beside TorchX's: benchmarks/launcher/run.) */
 static void starts_light(const char *const *argv) {
@@ -248,17 +249,18 @@ static void starts_light(const char *const *argv) {
     for (size_t i = 0; i < WK_COUNT(heavy); i++) cr_expect_null(strstr(o.err, heavy[i]), "%s is loaded", heavy[i]);
     forget(&o);
 }
-#define STARTS_LIGHT(...) starts_light((const char *const[]){ WICK_BINARY, __VA_ARGS__, NULL })
+#    define STARTS_LIGHT(...) starts_light((const char *const[]){ WICK_BINARY, __VA_ARGS__, NULL })
+#endif
 
 Test(door, starts_without_the_engine, .init = state_begin, .fini = state_end) {
     outcome o = WICK("run", "utils.echo", "--wait");
     (void)handle_of(&o);
+#ifndef __SANITIZE_ADDRESS__
+    struct rusage usage;
     STARTS_LIGHT("--version");
     STARTS_LIGHT("run", "utils.echo", "--dryrun");
     STARTS_LIGHT("status", o.out);
     STARTS_LIGHT("list");
-#ifndef __SANITIZE_ADDRESS__
-    struct rusage usage;
     cr_assert_eq(getrusage(RUSAGE_CHILDREN, &usage), 0);
     cr_expect_lt(usage.ru_maxrss, 20 << 10, "%ld KiB", usage.ru_maxrss);
 #endif
