@@ -42,9 +42,8 @@ static const struct {
     /* Indices meet: where the mean is one value an element, some get a dozen, added in another order than the CPU's. */
     { "scatter_add", 4 },
     /* Other algorithms than LAPACK's; gradients divide by the differences of the values. */
-    { "eigh", 64 },
-    { "eigh_symmetric", 64 },
-    { "svd", 64 },
+    { "eigh", 4 },
+    { "svd", 4 },
 };
 
 static double factor_of(const wk_op_def *row) {

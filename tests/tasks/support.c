@@ -1,6 +1,7 @@
 /* support.c: see support.h. */
 #include "tasks/support.h"
 
+#include <criterion/criterion.h>
 #include <unistd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ char task_folder[400];
 
 void task_set_up(void) {
     (void)snprintf(task_folder, sizeof task_folder, "%s", fresh_folder("tasks"));
-    (void)!chdir(task_folder); /* whose sources some runs keep */
+    cr_assert_eq(chdir(task_folder), 0); /* whose sources some runs keep */
 }
 void task_tear_down(void) {
     remove_folder(task_folder);

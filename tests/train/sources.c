@@ -72,13 +72,13 @@ Test(sources, are_not_kept_unless_asked_for) {
     run_refused("copy_sources", WORDS("--overwrite", "-o", "copy_sources=some"));
 }
 
-/* A folder where they cannot be written: the run goes on, and says so. */
-Test(sources, that_cannot_be_kept_are_no_reason_to_stop) {
+/* Where the run's directory has something else of that name. */
+Test(sources, take_the_place_of_a_file) {
     char text[400];
     (void)snprintf(text, sizeof text, "%scopy_sources: true\n", rest);
     run_write(text);
     cr_assert_eq(mkdir(run_output, 0700), 0);
-    put("mine/src", 3, 'f'); /* a file in their place is replaced */
+    put("mine/src", 3, 'f');
     char *err = run_succeeds(NULL);
     cr_expect(strstr(err, "src/: 3 files"), "%s", err);
     free(err);

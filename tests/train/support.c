@@ -13,7 +13,7 @@ void run_set_up(const char *name, int items) {
     (void)snprintf(run_folder, sizeof run_folder, "%s", fresh_folder(name));
     (void)snprintf(run_output, sizeof run_output, "%s/run", run_folder);
     (void)snprintf(run_file, sizeof run_file, "%s/config.yaml", run_folder);
-    (void)!chdir(run_folder); /* whose sources some runs keep */
+    cr_assert_eq(chdir(run_folder), 0); /* whose sources some runs keep */
     if (items) make_idx_folder(run_folder, items);
 }
 
