@@ -345,12 +345,18 @@ Test(tcp, other_attempts_are_sent_away) {
     expect_codes(2, "the right attempt");
 }
 
-Test(tcp, ranks_that_do_not_fit_are_sent_away) {
+/* Ranks 0 and 1 wait for rank 2 when this returns. */
+static void start_rank_1_of_3(void) {
+    wish("WICK_LOG=debug");
     p[0] = start_rank(0, 3, "collectives", NULL);
     p[1] = start_rank(1, 3, "collectives", NULL);
+    cr_assert(wait_for_text(p[0].err, " has come", 20), "rank 1 did not come");
+}
+
+Test(tcp, ranks_that_do_not_fit_are_sent_away) {
+    start_rank_1_of_3();
     p[3] = start_rank(1, 2, "collectives", NULL);
     expect_words(3, "sends rank 1 away: ", "WORLD_SIZE is 2 for rank 1 on ");
-    pause_seconds(0.3);
     p[3] = start_rank(1, 3, "collectives", NULL);
     expect_words(3, "sends rank 1 away: there is a rank 1 already: on ", "RANK must be another number for each");
     p[2] = start_rank(2, 3, "collectives", NULL);
@@ -384,12 +390,10 @@ Test(tcp, too_many_ranks_for_the_limit_of_files) {
 
 /* A rank that dies while the others still wait for one may be started again. */
 Test(tcp, a_rank_that_died_while_they_met_comes_again) {
-    p[0] = start_rank(0, 3, "collectives", NULL);
-    p[1] = start_rank(1, 3, "collectives", NULL);
-    pause_seconds(0.5);
+    start_rank_1_of_3();
     (void)kill(p[1].pid, SIGKILL);
     (void)finish(&p[1], 5);
-    cr_expect(wait_for_text(p[0].err, "rank 1 on ", 5));
+    cr_expect(wait_for_text(p[0].err, " has left while the ranks met", 5));
     for (int r = 1; r < 3; r++) p[r] = start_rank(r, 3, "collectives", NULL);
     expect_codes(3, "the second rank 1");
 }

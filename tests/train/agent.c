@@ -150,16 +150,15 @@ Test(training, nodes_come_and_go) {
     char endpoint[64], run[100], *epochs = "trainer.max_epochs=200";
     (void)snprintf(endpoint, sizeof endpoint, "--rdzv-endpoint=127.0.0.1:%d", 20000 + (int)(getpid() % 10000));
     (void)snprintf(run, sizeof run, "TORCHELASTIC_RUN_ID=%s", id);
-    char *options[] = { "--nnodes=1:2", "--rdzv-conf=last_call_timeout=1", endpoint, NULL };
-    program first = start_agent(options, epochs);
-    pause_seconds(0.3);
-    program second = start_agent(options, epochs);
+    char *stays[] = { "--nnodes=1:2", "--rdzv-conf=last_call_timeout=1,is_host=true", endpoint, NULL };
+    char *comes[] = { "--nnodes=1:2", "--rdzv-conf=last_call_timeout=1,is_host=false", endpoint, NULL };
+    program first = start_agent(stays, epochs), second = start_agent(comes, epochs);
     cr_assert(wait_for_text(below("log.txt"), "; 2 ranks × 1 thread", 30), "two did not meet");
     cr_assert(wait_for_text(below("checkpoints/last.safetensors"), "", 30), "no checkpoint");
     (void)kill(second.pid, SIGKILL); /* its guard: all that it started goes with it */
     (void)finish(&second, 10);
     cr_assert(wait_for_text(below("log.txt"), "; 1 rank × 1 thread", 30), "one did not go on");
-    program third = start_agent(options, epochs);
+    program third = start_agent(comes, epochs);
     expect_end(&first);
     expect_end(&third);
     char *log = read_bytes(below("log.txt"), NULL);

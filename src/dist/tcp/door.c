@@ -86,6 +86,7 @@ static void admit(door *d, caller *c) {
         memcpy(seat->name, h.name, sizeof seat->name);
         m->fds[h.rank] = c->fd;
         c->fd = -1;
+        wk_log_write(WK_LOG_DEBUG, "process group: rank %d on %s has come", h.rank, seat->name);
     }
 }
 
