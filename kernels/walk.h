@@ -110,4 +110,19 @@ static inline void wk_walk_simplify_in_order(wk_walk *walk) {
     wk_walk_join(walk, wk_walk_drop_ones(walk, false));
 }
 
+/* Over the first `rank` axes of out and x but one: the lines along that. */
+static inline wk_walk wk_walk_besides(const wk_tensor *out, const wk_tensor *x, int axis, int rank) {
+    wk_walk walk;
+    memset(&walk, 0, sizeof walk);
+    walk.operands = 2;
+    for (int i = 0; i < rank; i++) {
+        if (i == axis) continue;
+        walk.stride[0][walk.rank] = out->stride[i];
+        walk.stride[1][walk.rank] = x->stride[i];
+        walk.shape[walk.rank++] = out->shape[i];
+    }
+    wk_walk_simplify(&walk);
+    return walk;
+}
+
 #endif

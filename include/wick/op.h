@@ -237,6 +237,7 @@ typedef struct wk_kernel_ctx {
     int threads;     /* how many threads of the OpenMP team this call may use, ≥ 1 */
     void *workspace; /* of the size that the row asked for */
     size_t workspace_size;
+    struct wk_noted_numbers *noted; /* of kernels that say they know it (tensor/backend.h); NULL for all others */
 } wk_kernel_ctx;
 /* Computes all outputs of the call; they are allocated, nothing overlaps an input unless the row says so.  May answer
  * WK_UNSUPPORTED (without recording an error) before it writes anything; other failures are recorded with wk_fail. */

@@ -18,6 +18,10 @@
  *
  * A call that does not fit ends the replay of this step: the tape is rebuilt for the calls before it, and the step goes
  * on as ever; the log says once why.  A name holds up to eight plans (a short last batch, accumulation, validation).
+ * Rows of a device are put off until something is asked of it: elements, a collective, the optimizer's step.  A stretch
+ * of them that is met again goes there as one graph, launched whole; random keys, learning rates and step counts lie in
+ * the device's memory, where each launch finds the step's own.  WICK_GRAPHS=0 launches kernels one by one.
+ *
  * What cannot be captured runs as ever, and the log says once what it was: results whose shape depends on values,
  * gradient hooks, wk_checkpoint, wk_gradients, create_graph, gradients as rows.
  *
@@ -41,6 +45,7 @@ WK_API wk_status wk_step_end(void);
 typedef struct wk_step_report {
     int64_t eager, captured, replayed; /* steps so far; one whose replay broke off counts as eager */
     int plans, fused;                  /* plans, and their kernels that run tile by tile with their neighbours */
+    int graphs;                        /* stretches of their kernels that go to a device whole */
     size_t bytes;                      /* that the plans hold */
     const char *why; /* the last reason why a step was not captured or not replayed to its end, or NULL */
 } wk_step_report;

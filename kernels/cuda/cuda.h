@@ -39,7 +39,7 @@ wk_stream *wk__cuda_stream(int device);
 void *wk__cuda_scratch_take(wk_kernel_ctx *ctx, size_t bytes);
 void wk__cuda_scratch_give(wk_kernel_ctx *ctx, void *memory, size_t bytes);
 
-/* ---- members of the backend: memory.c, stream.c ---- */
+/* ---- members of the backend: memory.c, stream.c, graph.c ---- */
 wk_status wk__cuda_allocate(int device, size_t bytes, wk_stream *stream, void **memory);
 void wk__cuda_release(int device, void *memory, size_t bytes, wk_stream *stream);
 void wk__cuda_trim(int device);
@@ -52,16 +52,36 @@ wk_status wk__cuda_stream_synchronise(wk_stream *stream);
 wk_status wk__cuda_event_record(wk_stream *stream, wk_event **event);
 wk_status wk__cuda_event_wait(wk_stream *stream, wk_event *event);
 void wk__cuda_event_destroy(wk_event *event);
+wk_status wk__cuda_graph_begin(int device);
+wk_status wk__cuda_graph_end(int device, wk_device_graph **graph);
+wk_status wk__cuda_graph_launch(wk_device_graph *graph, wk_stream *stream);
+void wk__cuda_graph_destroy(wk_device_graph *graph);
+/* The stream that this thread notes a graph on; NULL: it notes none on this device. */
+cudaStream_t wk__cuda_noting(int device);
 
 /* ---- exchange/exchange.c ---- */
 extern const wk_device_exchange wk__cuda_exchange;
 /* ---- emulator/race.h ---- */
 int wk__cudaemu_traffic(wk_kernel_traffic *rows, int most);
 
-/* A row's key (2), which lies on the host: a launch carries it. */
-static inline wk_cuda_key wk_cuda_key_of(const wk_tensor *key) {
-    const int64_t *words = key->data;
-    return (wk_cuda_key){ (uint64_t)words[0], (uint64_t)words[key->stride[0]] };
+/* ---- numbers of the host (tensor/backend.h tells of noted ones) ---- */
+
+/* Where a launch reads these numbers, aligned to 16 bytes; NULL: it carries them.  WK_NO_MEMORY: too many of a graph.
+ */
+wk_status wk__cuda_note(wk_kernel_ctx *ctx, const void *numbers, size_t bytes, const void **at);
+/* Whether the call launches, now or later; else it is about its numbers alone. */
+static inline bool wk_cuda_launches(const wk_kernel_ctx *ctx) {
+    return !ctx->noted || ctx->noted->phase == WK_NOTED_LAUNCHES;
+}
+
+/* A row's key (2), which lies on the host. */
+static inline wk_status wk_cuda_key_of(wk_kernel_ctx *ctx, const wk_tensor *tensor, wk_cuda_key *key) {
+    const int64_t *words = tensor->data;
+    const uint64_t both[2] = { (uint64_t)words[0], (uint64_t)words[tensor->stride[0]] };
+    const void *at;
+    WK_TRY(wk__cuda_note(ctx, both, sizeof both, &at));
+    *key = (wk_cuda_key){ both[0], both[1], at };
+    return WK_OK;
 }
 
 /* Whether elements lie row major without gaps. */

@@ -28,6 +28,17 @@ wk_kernel wk__cuda_kernel(const char *op, wk_dtype dtype) {
     return NULL;
 }
 
+bool wk__cuda_notes_numbers(const char *op, wk_dtype dtype) {
+    static const wk_cuda_entry *const noting[] = {
+#define TABLE(name) wk__cuda_##name,
+        WK_CUDA_NOTING_TABLES(TABLE)
+#undef TABLE
+    };
+    for (size_t t = 0; t < sizeof noting / sizeof noting[0]; t++)
+        if (find(noting[t], op, dtype)) return true;
+    return false;
+}
+
 const char *wk__cuda_kernel_table(const char *op, wk_dtype dtype) {
     for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
         if (find(tables[t].entries, op, dtype)) return tables[t].name;

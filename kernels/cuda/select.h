@@ -24,12 +24,16 @@ typedef struct wk_cuda_entry {
     X(histograms) X(order) X(reductions) X(scans) X(softmax_rows) \
     X(fft_rows)
 /* clang-format on */
-#define WK_CUDA_DECLARE(name) extern const wk_cuda_entry wk__cuda_##name[];
+/* Those whose rows read numbers on the host, and hand them to wk__cuda_note. */
+#define WK_CUDA_NOTING_TABLES(X) X(attention) X(optimizer_steps) X(tensor_list) X(multinomial) X(random)
+#define WK_CUDA_DECLARE(name)    extern const wk_cuda_entry wk__cuda_##name[];
 WK_CUDA_TABLES(WK_CUDA_DECLARE)
 #undef WK_CUDA_DECLARE
 
 /* NULL: there is none. */
 wk_kernel wk__cuda_kernel(const char *op, wk_dtype dtype);
+/* Whether it stands in a noting table. */
+bool wk__cuda_notes_numbers(const char *op, wk_dtype dtype);
 /* The table that has it. */
 const char *wk__cuda_kernel_table(const char *op, wk_dtype dtype);
 

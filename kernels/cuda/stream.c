@@ -25,6 +25,7 @@ int wk__cuda_entered(void) {
 
 wk_stream *wk__cuda_stream(int device) {
     if (wk__cuda_enter(device) != WK_OK) return NULL;
+    if (wk__cuda_noting(device)) return (wk_stream *)wk__cuda_noting(device);
     (void)pthread_mutex_lock(&lock);
     wk_status status = WK_OK;
     if (!streams[device])

@@ -354,6 +354,8 @@ static void enqueue(wk_group *g, wk_work *work) {
 
 static wk_status submit(wk_group *g, wk_transfer transfer, wk_tensor *a, wk_tensor *b, wk_work **handle) {
     if (wk_failed()) return WK_PENDING;
+    wk_context *context = wk__context();
+    if (context && a && a->device) WK_TRY(wk__step_flush(context)); /* another thread may be the one who sends it */
     wk_work *work = wk_alloc(sizeof *work);
     if (!work) return WK_NO_MEMORY;
     work->group = g;

@@ -7,9 +7,10 @@
 #include "wick/device.h"
 #include "wick/op.h"
 
-#define WK_BACKEND_API 3
+#define WK_BACKEND_API 4
 
 typedef struct wk_event wk_event;
+typedef struct wk_device_graph wk_device_graph;
 
 typedef enum wk_copy_kind { WK_COPY_HOST_TO_DEVICE, WK_COPY_DEVICE_TO_HOST, WK_COPY_DEVICE_TO_DEVICE } wk_copy_kind;
 
@@ -47,6 +48,22 @@ typedef struct wk_device_exchange {
     void (*leave)(void *state);
     void (*abort)(void *state);
 } wk_device_exchange;
+
+/* ---- numbers of the host in a graph ----
+ *
+ * A launch that is noted keeps its arguments for good.  Numbers that differ from step to step (a random key, a learning
+ * rate) lie in the device's memory instead.  A kernel that takes such numbers is called three times for a graph: */
+typedef enum wk_noted_phase {
+    WK_NOTED_LAUNCHES, /* its launches are noted; they read at `device` what it writes to `host`, at the same offset */
+    WK_NOTED_NUMBERS, /* before each launch of the graph: it writes them again, as many as then, and launches nothing */
+    WK_NOTED_COUNTS   /* after each: what it counts on the host goes on */
+} wk_noted_phase;
+typedef struct wk_noted_numbers {
+    wk_noted_phase phase;
+    char *host;
+    const char *device;
+    size_t used, room; /* bytes; a kernel writes from `used` on, and moves it */
+} wk_noted_numbers;
 
 /* What a kernel's launches moved, as an emulated device counts it. */
 typedef struct wk_kernel_traffic {
@@ -88,6 +105,16 @@ typedef struct wk_backend {
     wk_status (*event_record)(wk_stream *stream, wk_event **event);
     wk_status (*event_wait)(wk_stream *stream, wk_event *event);
     void (*event_destroy)(wk_event *event);
+    /* Graphs: from graph_begin on, what this thread puts on the device's stream is noted and does not run; graph_end
+     * makes of it what one launch runs as often as wanted, with the same addresses and arguments.  It ends the noting
+     * in any case; graph NULL: to no end.  What cannot be noted (the host waits for the device) is an error there or
+     * then.  NULL members: there are none. */
+    wk_status (*graph_begin)(int device);
+    wk_status (*graph_end)(int device, wk_device_graph **graph);
+    wk_status (*graph_launch)(wk_device_graph *graph, wk_stream *stream);
+    void (*graph_destroy)(wk_device_graph *graph);
+    /* Whether that kernel knows wk_kernel_ctx.noted; asked of rows that read operands on the host. */
+    bool (*notes_numbers)(const char *op, wk_dtype dtype);
     /* Call part(context, rank, team) for each rank of a team of at most `threads`, all at once. */
     void (*parallel)(int threads, void (*part)(void *context, int rank, int team), void *context);
     /* Resolved once per row and dtype; NULL: not supported, the row's decomposition is taken or the error names it. */

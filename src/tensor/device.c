@@ -173,6 +173,8 @@ wk_status wk_device_synchronise(wk_device device) {
     WK_TRY(check_device(device, "wk_device_synchronise"));
     const wk_backend *backend = wk__backend_of(device);
     if (!backend->stream) return WK_OK;
+    wk_context *context = wk__context();
+    if (context) WK_TRY(wk__step_flush(context));
     wk_stream *stream = backend->stream(wk__ordinal(device));
     return stream ? backend->stream_synchronise(stream) : wk_error_code();
 }

@@ -266,9 +266,8 @@ static wk_tensor *make_output(wk_context *context, const wk_call *call, const wk
 
 static wk_status check_mutation(const wk_context *context, const wk_call *call) {
     for (int i = 0; i < call->n_in; i++) {
-        bool written = call->op->n_in == WK_LIST ? i > 0 : (call->op->mutates >> i & 1) != 0;
+        if (!wk__writes(call, i)) continue;
         const wk_tensor *tensor = call->in[i];
-        if (!written || !tensor) continue;
         if (tensor->node || (wk__wants_grad(tensor) && !(context->mode & WK__MODE_NO_GRAD)))
             return wk_bad_call(
                 call, WK_INVALID,
@@ -296,19 +295,21 @@ static bool nothing_to_do(const wk_call *call) {
     return true;
 }
 
-static wk_dtype key_dtype(const wk_call *call) {
+wk_dtype wk__key_dtype(const wk_call *call) {
     const wk_op_def *op = call->op;
     return (wk_dtype)(op->keyed_by_output || call->n_in == 0 ? call->out[0] : call->in[op->key])->dtype;
 }
 
 /* WK_UNSUPPORTED with no error pending: there is no kernel, or it does not take this call. */
 static wk_status try_kernel(wk_context *context, const wk_call *call) {
-    wk_kernel kernel = wk__kernel_for(call->op, call->device, key_dtype(call));
+    wk_kernel kernel = wk__kernel_for(call->op, call->device, wk__key_dtype(call));
     if (!kernel) return WK_UNSUPPORTED;
     wk_kernel_ctx ctx = { .threads = context->threads };
     if (WK_UNLIKELY(call->device)) {
+        WK_TRY(wk__step_flush(context));
         ctx.stream = wk__backend_of(call->device)->stream(wk__ordinal(call->device));
         if (!ctx.stream) return wk_error_code();
+        ctx.noted = context->noted;
     }
     const bool observed = WK_UNLIKELY(context->mode & WK__MODE_OBSERVED);
     double start = observed ? wk_now() : 0;
@@ -322,7 +323,7 @@ static wk_status try_kernel(wk_context *context, const wk_call *call) {
 
 wk_status wk__run_kernel(wk_context *context, const wk_call *call) {
     wk_status status = try_kernel(context, call);
-    return status == WK_UNSUPPORTED && !wk_failed() ? unsupported(call, key_dtype(call)) : status;
+    return status == WK_UNSUPPORTED && !wk_failed() ? unsupported(call, wk__key_dtype(call)) : status;
 }
 
 /* A row without a kernel for this dtype runs as its parts. */
@@ -423,7 +424,7 @@ static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how,
     how->ran = !(op->n_out && how->descs[0].view_of) && !nothing_to_do(call);
     if (how->ran) {
         wk_status status = try_kernel(context, call);
-        if (status == WK_UNSUPPORTED && !wk_failed() && !op->decompose) return unsupported(call, key_dtype(call));
+        if (status == WK_UNSUPPORTED && !wk_failed() && !op->decompose) return unsupported(call, wk__key_dtype(call));
         WK_TRY(status);
     }
     if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, call);
@@ -463,26 +464,10 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
     return wk_error_code();
 }
 
-static bool has_devices(const wk_call *call) {
-    for (int i = 0; i < call->n_in; i++)
-        if (call->in[i] && call->in[i]->device) return true;
-    return false;
-}
-
-/* Plans are made for the CPU. */
-static void leave_step(wk_context *context) {
-    static const char why[] = "it runs on a device other than the CPU";
-    if (context->mode & WK__MODE_CAPTURE)
-        wk__step_refuse(context, "%s", why);
-    else
-        wk__step_needs_tape(context, why);
-}
-
 /* A call of a step that is captured or replayed. */
 static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
     const wk_call asked = *call; /* casts take other operands' place */
     wk_status status;
-    if (context->device || has_devices(call)) leave_step(context);
     if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, target, &status)) return status;
     if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, target);
     wk__capture_enter(context, &asked, target);

@@ -29,8 +29,8 @@ static wk_status refuse_devices(const wk_call *call, int i) {
                        wk_describe(call->in[i], other, sizeof other), call->in[i]->device ? "" : " on cpu");
 }
 
-/* CPU tensors without axes are numbers: they go to where the call runs. */
-static wk_status place_operand(wk_call *call, int i, wk_tensor **placed) {
+/* CPU tensors without axes are numbers: they go to where the call runs.  A step that is captured notes how. */
+static wk_status place_operand(const wk_context *context, wk_call *call, int i, wk_tensor **placed) {
     wk_tensor *tensor = call->in[i];
     *placed = tensor;
     if (!tensor) return WK_OK;
@@ -41,7 +41,8 @@ static wk_status place_operand(wk_call *call, int i, wk_tensor **placed) {
     }
     if (tensor->device == call->device) return WK_OK;
     if (tensor->device || tensor->rank > 0 || (call->op->mutates >> i & 1)) return refuse_devices(call, i);
-    *placed = wk__number_on(tensor, call->device);
+    const bool noted = context->mode & WK__MODE_CAPTURE;
+    *placed = noted ? wk_to_device(tensor, call->device) : wk__number_on(tensor, call->device);
     return *placed ? WK_OK : wk_error_code();
 }
 
@@ -56,7 +57,7 @@ wk_status wk__place_operands(wk_context *context, wk_call *call, wk_tensor *plac
         in = wk__arena_take(&context->arena, (size_t)call->n_in * sizeof(wk_tensor *));
         if (!in) return WK_NO_MEMORY;
     }
-    for (int i = 0; i < call->n_in; i++) WK_TRY(place_operand(call, i, &in[i]));
+    for (int i = 0; i < call->n_in; i++) WK_TRY(place_operand(context, call, i, &in[i]));
     call->in = in;
     return WK_OK;
 }

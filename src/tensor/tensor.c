@@ -205,13 +205,13 @@ wk_tensor *wk__kept_zeros_on(int device, wk_dtype dtype, wk_dims dims) {
 
 /* Of a step's result, whose memory the next step writes again; in the same layout where that has no gaps. */
 static wk_tensor *keep_copy(const wk_tensor *tensor) {
-    wk_tensor *kept = wk_kept_zeros((wk_dtype)tensor->dtype, wk__dims(tensor));
+    wk_tensor *kept = wk__kept_zeros_on(tensor->device, (wk_dtype)tensor->dtype, wk__dims(tensor));
     if (!kept) return NULL;
     if (wk__is_dense(tensor)) {
         memcpy(kept->stride, tensor->stride, sizeof kept->stride);
         wk__header_flags(kept);
         size_t bytes = (size_t)kept->count * wk_dtype_size((wk_dtype)kept->dtype);
-        (void)wk__copy_bytes(kept->data, 0, tensor->data, 0, bytes); /* plans are of the CPU */
+        (void)wk__copy_bytes(kept->data, kept->device, tensor->data, tensor->device, bytes);
         return kept;
     }
     if (wk_copy_into(kept, tensor) == WK_OK) return kept;
@@ -308,7 +308,7 @@ static bool readable(const wk_tensor *tensor, const char *who) {
     }
     wk_context *context = wk__context();
     if (context && WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_look(context, who);
-    return true;
+    return !context || wk__step_flush(context) == WK_OK; /* what the host may write now was asked for before */
 }
 
 void *wk_data(wk_tensor *tensor) {

@@ -110,9 +110,10 @@ struct wk_context {
     wk_generator generator;
     wk__autocast autocast;
     struct wk__backward_hook *backward_hooks;
-    wk__observer *observer; /* of WK__MODE_OBSERVED */
-    struct wk__step *step;  /* names of steps and their plans, or NULL */
-    int process;            /* to refuse use in a forked child */
+    wk__observer *observer;  /* of WK__MODE_OBSERVED */
+    struct wk__step *step;   /* names of steps and their plans, or NULL */
+    wk_noted_numbers *noted; /* while a graph's kernels are noted, or asked for their numbers */
+    int process;             /* to refuse use in a forked child */
 };
 
 extern _Thread_local wk_context *wk__context_bound;
@@ -194,6 +195,10 @@ void wk__element_set(void *data, wk_dtype dtype, int64_t index, double value);
 void wk__elements_fill(void *data, wk_dtype dtype, int64_t count, double value);
 wk_dims wk__dims(const wk_tensor *tensor);
 
+/* Whether a call of a row that writes in place writes its operand i. */
+static inline bool wk__writes(const wk_call *call, int i) {
+    return call->in[i] && (call->op->n_in == WK_LIST ? i > 0 : (call->op->mutates >> i & 1) != 0);
+}
 /* A change in place, by the call at `place`. */
 static inline void wk__storage_changed(wk_storage *storage, const char *place) {
     storage->version++;
@@ -245,6 +250,12 @@ void wk__capture_suspend(wk_context *context, bool on);
 void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 3);
 /* While WK__MODE_REPLAY is set: run the call as planned, or answer false, and the step goes on as ever. */
 bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status);
+/* What a replay has put off for a device goes to its stream now.  Called before anything else goes there, or is asked
+ * for from there; nothing to do in most calls. */
+wk_status wk__step_flush_slow(wk_context *context);
+static inline wk_status wk__step_flush(wk_context *context) {
+    return context->step ? wk__step_flush_slow(context) : WK_OK;
+}
 /* The step does something that needs the tape. */
 void wk__step_needs_tape(wk_context *context, const char *why);
 /* Of all plans that have been replayed. */
@@ -256,6 +267,8 @@ void wk__step_remove(const char *name);
 void wk__step_destroy(wk_context *context);
 bool wk__step_is_in_backward(const wk_context *context);
 wk_status wk__run_kernel(wk_context *context, const wk_call *call);
+/* By which a row's kernels differ. */
+wk_dtype wk__key_dtype(const wk_call *call);
 /* Defined by the autograd floor: whether the leaf's gradient is in this state; it is full, and whoever waits is told.
  */
 bool wk__leaf_is(const wk_tensor *leaf, const wk_tensor *gradient, bool empty);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 static wk_stream *stream_of(const wk_backend *backend, int device) {
+    wk_context *context = wk__context();
+    if (!context || wk__step_flush(context) != WK_OK) return NULL;
     return backend->stream ? backend->stream(wk__ordinal(device)) : NULL;
 }
 
@@ -163,6 +165,9 @@ wk_status wk__run_to_device(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_tensor *in = call->in[0], *out = call->out[0];
     size_t bytes = (size_t)out->count * wk_dtype_size((wk_dtype)out->dtype);
     if (wk__is_dense(in)) return wk__copy_bytes(out->data, out->device, in->data, in->device, bytes);
+    wk_context *context = wk__context();
+    if (context->mode & WK__MODE_CAPTURE)
+        wk__step_refuse(context, "elements that lie with gaps go from one device to another");
     wk_scope scope = wk_scope_begin();
     wk_tensor *packed = packed_on_host(in, (wk_dtype)in->dtype);
     wk_status status = packed ? wk__copy_bytes(out->data, out->device, packed->data, 0, bytes) : wk_error_code();

@@ -1,12 +1,12 @@
 /* tensors.c: tensors on another device: made, moved, looked at, saved, stepped; and each misuse refused by name. */
-#include "wick/wick.h"
+#include "device/other.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-static wk_device other(void) {
+wk_device other(void) {
     const char *name = getenv("WICK_TEST_DEVICE");
     static wk_device device; /* also with an error pending */
     if (!device) cr_assert_eq(wk_device_parse(name && *name ? name : "cudaemu", &device), WK_OK, "%s", wk_message());

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-Test(example, char_lstm_learns_a_text) {
+Test(example, char_lstm_learns_a_text, .timeout = 320) {
     if (tests_are_brief()) cr_skip_test("trains");
     char folder[512];
     (void)snprintf(folder, sizeof folder, "%s", fresh_folder("char_lstm"));
@@ -17,7 +17,7 @@ Test(example, char_lstm_learns_a_text) {
                       (char *[]){ (char *)WICK_CHAR_LSTM, (char *)WICK_SOURCE_DIR "/docs/architecture.md", (char *)"60",
                                   (char *)"40", NULL },
                       (char *[]){ (char *)"OMP_NUM_THREADS=1", NULL });
-    cr_assert_eq(finish(&p, 100), 0);
+    cr_assert_eq(finish(&p, 300), 0);
     char *said = read_bytes(p.out, NULL);
     cr_assert_not_null(said);
     double losses[3];
@@ -58,7 +58,7 @@ Test(example, infer_answers_requests) {
     wk_scope_end(scope);
     program p = start(folder, (char *[]){ (char *)WICK_INFER, weights, requests, NULL },
                       (char *[]){ (char *)"OMP_NUM_THREADS=1", NULL });
-    cr_assert_eq(finish(&p, 100), 0);
+    cr_assert_eq(finish(&p, 300), 0);
     char *said = read_bytes(p.out, NULL), *at = said;
     cr_assert_not_null(said);
     for (int i = 0; i < REQUESTS; i++) {

@@ -4,6 +4,7 @@
 #include "wick/optim.h"
 #include "wick/step.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { STEPS = 6, BATCHES = 2 };
@@ -14,11 +15,20 @@ typedef struct run {
     double loss[STEPS], norm[STEPS];
 } run;
 
+/* WICK_TEST_DEVICE, or the CPU: on a device, steps are held to those that run kernel by kernel. */
+static wk_device place(void) {
+    const char *name = getenv("WICK_TEST_DEVICE");
+    wk_device device = WK_CPU;
+    if (name && *name) cr_assert_eq(wk_device_parse(name, &device), WK_OK, "%s", wk_message());
+    return device;
+}
+
 static wk_tensor *loss_of(const model_case *c, run *r, int step, wk_dtype half) {
     wk_tensor *x = c->input();
     /* Other values in other memory each time. */
     if (wk_dtype_get(x) == WK_F32)
         for (int64_t i = 0; i < wk_count(x); i++) ((float *)wk_data(x))[i] *= 1 + 0.1F * (float)(step % BATCHES);
+    x = wk_to_device(x, place());
     wk_autocast was = wk_autocast_begin(half, half != WK_F32);
     wk_tensor *y = c->run ? c->run(r->model, x) : wk_forward(r->model, x);
     wk_autocast_end(was);
@@ -31,6 +41,7 @@ static void train(const model_case *c, run *r, wk_dtype half, const char *name) 
     r->model = c->make();
     cr_assert_not_null(r->model, "%s: %s", c->name, wk_message());
     if (c->fill == MODEL_FILL) model_fill(r->model);
+    cr_assert_eq(wk_module_to_device(r->model, place()), WK_OK, "%s: %s", c->name, wk_message());
     r->optimizer = wk_adamw(wk_parameters(r->model), (wk_adamw_opts){ .lr = 1e-3 });
     for (int step = 0; step < STEPS; step++) {
         wk_scope scope = wk_scope_begin();
@@ -46,6 +57,11 @@ static void train(const model_case *c, run *r, wk_dtype half, const char *name) 
         wk_scope_end(scope);
         cr_assert(!wk_failed(), "%s, step %d: %s", c->name, step, wk_message());
     }
+}
+
+/* To where elements can be looked at. */
+static void take_back(const model_case *c, run *r) {
+    cr_assert_eq(wk_module_to_device(r->model, WK_CPU), WK_OK, "%s: %s", c->name, wk_message());
 }
 
 static void end(run *r) {
@@ -74,10 +90,13 @@ static void check(const model_case *c, wk_dtype half) {
     train(c, &plain, half, NULL);
     wk_scope_end(scope);
     train(c, &stepped, half, c->name);
+    take_back(c, &plain);
+    take_back(c, &stepped);
     scope = wk_scope_begin();
     expect_same(c, &plain, &stepped, wk_dtype_name(half));
     wk_scope_end(scope);
     const wk_step_report report = wk_step_describe(c->name);
+    cr_expect(place() == WK_CPU || report.graphs > 0, "%s %s: no graph", c->name, wk_dtype_name(half));
     cr_expect(report.captured == 1 && report.replayed == STEPS - 2,
               "%s %s: of %d steps %lld were captured and %lld replayed: %s", c->name, wk_dtype_name(half), STEPS,
               (long long)report.captured, (long long)report.replayed, report.why ? report.why : "no reason given");
@@ -89,6 +108,7 @@ static void check(const model_case *c, wk_dtype half) {
 void model_check_replay(const model_case *cases, int count) {
     wk_set_threads(1); /* tests run side by side */
     for (int i = 0; i < count; i++) {
+        if (cases[i].run && place() != WK_CPU) continue; /* it makes operands on the host */
         check(&cases[i], WK_F32);
         check(&cases[i], WK_BF16);
     }

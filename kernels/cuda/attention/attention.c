@@ -37,7 +37,6 @@ static bool describe(const wk_call *call, wk_tensor *const *in, wk_cuda_attentio
     a->offset = opts->offset < -a->queries ? -a->queries : opts->offset > a->keys ? a->keys : opts->offset;
     a->scale = wk_optional_or(opts->scale, 1 / sqrt((double)a->width));
     a->dropout = opts->dropout;
-    if (a->dropout > 0) a->key = wk_cuda_key_of(in[4]);
     a->q = matrices_of(q), a->k = matrices_of(k), a->v = matrices_of(v);
     a->mask_kind = kind_of_mask(mask, q);
     if (mask) a->mask = matrices_of(mask);
@@ -45,9 +44,16 @@ static bool describe(const wk_call *call, wk_tensor *const *in, wk_cuda_attentio
            && wk__cuda_attention_fits(a->width, a->value_width, q->dtype == WK_F64 ? 8 : 4);
 }
 
+/* The operand `key`, which lies on the host. */
+static wk_status take_key(wk_kernel_ctx *ctx, const wk_tensor *key, wk_cuda_attention *a) {
+    return a->dropout > 0 ? wk_cuda_key_of(ctx, key, &a->key) : WK_OK;
+}
+
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call) {
     wk_cuda_attention a;
     if (!describe(call, call->in, &a)) return WK_UNSUPPORTED;
+    WK_TRY(take_key(ctx, call->in[4], &a));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
     a.y = matrices_of(call->out[0]);
     a.lse = call->out[1]->data;
     return wk__cuda_launched(call, wk__cuda_attention_forward(&a, call->in[0]->dtype, ctx->stream));
@@ -59,6 +65,8 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *lse = call->in[7];
     if (!wk_cuda_is_plain(lse) || !describe(call, call->in + 1, &a)) return WK_UNSUPPORTED;
     if (a.batches * a.heads == 0 || a.queries + a.keys == 0) return WK_OK;
+    WK_TRY(take_key(ctx, call->in[5], &a));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
     a.dy = matrices_of(call->in[0]), a.y = matrices_of(call->in[6]);
     a.dq = matrices_of(call->out[0]), a.dk = matrices_of(call->out[1]), a.dv = matrices_of(call->out[2]);
     a.lse = lse->data;

@@ -11,6 +11,7 @@
 #include "sanitizer.h"
 #include "state.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -178,6 +179,29 @@ static cudaError_t set(void *memory, int value, size_t bytes) {
     return cudaSuccess;
 }
 
+// What is taken in a capture keeps its address as long as the graph; each launch finds it unset, and unset it again.
+static cudaError_t allocate_in(Recording &capture, void **memory, size_t bytes) {
+    if (cudaError_t error = allocate(memory, bytes, current_device())) return error;
+    if (!*memory) return cudaSuccess;
+    capture.memory.push_back(*memory);
+    capture.operations.push_back([at = *memory, bytes] { return set(at, 0xFF, bytes); });
+    return cudaSuccess;
+}
+
+static cudaError_t release_in(Recording &capture, void *memory) {
+    uintptr_t start;
+    size_t bytes;
+    if (!memory) return cudaSuccess;
+    const bool own = std::find(capture.memory.begin(), capture.memory.end(), memory) != capture.memory.end();
+    if (!own || !device_allocation(memory, &start, &bytes)) return cudaErrorInvalidValue;
+    capture.operations.push_back([memory, bytes] { return set(memory, 0xFF, bytes); });
+    return cudaSuccess;
+}
+
+Recording::~Recording() {
+    for (void *at : memory) (void)release(at, false);
+}
+
 } // namespace cudaemu
 
 using namespace cudaemu;
@@ -196,13 +220,14 @@ cudaError_t cudaFree(void *memory) {
 
 cudaError_t cudaMallocAsync(void **memory, size_t bytes, cudaStream_t stream) {
     if (cudaError_t error = check_stream(stream)) return answer(error);
-    if (stream && stream->capturing()) return answer(cudaErrorStreamCaptureUnsupported);
-    return answer(faulted() ? cudaErrorLaunchFailure : allocate(memory, bytes, current_device()));
+    if (faulted()) return answer(cudaErrorLaunchFailure);
+    if (stream && stream->capturing()) return answer(allocate_in(*stream->capture, memory, bytes));
+    return answer(allocate(memory, bytes, current_device()));
 }
 
 cudaError_t cudaFreeAsync(void *memory, cudaStream_t stream) {
     if (cudaError_t error = check_stream(stream)) return answer(error);
-    if (stream && stream->capturing()) return answer(cudaErrorStreamCaptureUnsupported);
+    if (stream && stream->capturing()) return answer(release_in(*stream->capture, memory));
     return answer(release(memory, false));
 }
 

@@ -18,7 +18,12 @@ namespace cudaemu {
 using Operation = std::function<cudaError_t()>;
 struct Recording {
     std::vector<Operation> operations;
-    bool open = true; // until the stream where the capture began ends it
+    std::vector<void *> memory; // taken while it was captured: the graph's
+    bool open = true;           // until the stream where the capture began ends it
+    Recording() = default;
+    Recording(const Recording &) = delete;
+    Recording &operator=(const Recording &) = delete;
+    ~Recording(); // in memory.cpp
 };
 
 } // namespace cudaemu

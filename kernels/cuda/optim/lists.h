@@ -22,10 +22,16 @@ typedef struct wk_cuda_step_entry {
     uint8_t gradient_dtype, stored_dtype, numbers; /* numbers: which of the step's */
 } wk_cuda_step_entry;
 
+typedef struct wk_cuda_step_numbers {
+    struct step_numbers of[WK_CUDA_DISTINCT];
+    int left_out; /* the step: a gradient is not finite */
+} wk_cuda_step_numbers;
+
 typedef struct wk_cuda_step {
     int n, wide; /* wide: parameters and states are f64 */
     int32_t blocks;
-    struct step_numbers numbers[WK_CUDA_DISTINCT];
+    wk_cuda_step_numbers numbers;
+    const wk_cuda_step_numbers *at; /* on the device: read there instead, by a launch of a graph; or NULL */
     wk_cuda_step_entry entry[WK_CUDA_MANY];
 } wk_cuda_step;
 
@@ -51,8 +57,8 @@ enum { WK_CUDA_SUM_ABS, WK_CUDA_SUM_SQUARES, WK_CUDA_SUM_POWERS, WK_CUDA_MOST, W
 int wk__cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream);
 /* The numbers of all blocks joined: roots of p-norms; 1 where something is not finite. */
 int wk__cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream);
-/* x = clamp(x · factor, −limit, limit) */
-int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream);
+/* x = clamp(x · factor, −limit, limit).  Where `at` is not NULL both are read there, on the device. */
+int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, const double *at, void *stream);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* optimizer_steps.c: the rows of optimizers.  Scalars, step counts and numbers stay with the host, which works out what
- * all elements of a parameter share; the launch carries it. */
+ * all elements of a parameter share; the launch carries it.  Of a graph's launch it lies on the device, and behind it
+ * on the host which of these numbers each parameter takes: that, a launch keeps. */
 #include "cpu/simd/optim/optimizer_numbers.h"
 
 #include "cuda/cuda.h"
@@ -62,9 +63,9 @@ static step_numbers numbers_of(const operands *o, const step_rule *rule, int64_t
 /* The place of these numbers among the launch's, which has `used`; WK_CUDA_DISTINCT: there is no room. */
 static int place_numbers(wk_cuda_step *step, int *used, const step_numbers *k) {
     for (int i = 0; i < *used; i++)
-        if (memcmp(&step->numbers[i], k, sizeof *k) == 0) return i;
+        if (memcmp(&step->numbers.of[i], k, sizeof *k) == 0) return i;
     if (*used == WK_CUDA_DISTINCT) return WK_CUDA_DISTINCT;
-    step->numbers[*used] = *k;
+    step->numbers.of[*used] = *k;
     return (*used)++;
 }
 
@@ -84,8 +85,26 @@ static void add(wk_cuda_step *step, const operands *o, int64_t i, int numbers) {
     step->blocks += (int32_t)((p->count + WK_CUDA_SPAN - 1) / WK_CUDA_SPAN);
 }
 
-static wk_status flush(const wk_call *call, int rule, wk_cuda_step *step, int *used, wk_stream *stream) {
-    wk_status status = wk__cuda_launched(call, wk__cuda_optimizer_step(rule, step, stream));
+/* Numbers that were equal may differ now (a state was loaded), or the other way round: another launch is needed. */
+static wk_status note_places(wk_kernel_ctx *ctx, const wk_cuda_step *step) {
+    uint8_t places[WK_CUDA_MANY];
+    const void *at;
+    for (int i = 0; i < step->n; i++) places[i] = step->entry[i].numbers;
+    const char *noted = ctx->noted->host + (ctx->noted->used + 15) / 16 * 16;
+    const bool again = ctx->noted->phase == WK_NOTED_NUMBERS;
+    if (again && ctx->noted->used + 15 + (size_t)step->n <= ctx->noted->room
+        && memcmp(noted, places, (size_t)step->n) != 0)
+        return wk_fail(WK_STATE, "parameters take their numbers of the step in another arrangement");
+    return wk__cuda_note(ctx, places, (size_t)step->n, &at);
+}
+
+static wk_status flush(wk_kernel_ctx *ctx, const wk_call *call, int rule, wk_cuda_step *step, int *used) {
+    const void *at;
+    WK_TRY(wk__cuda_note(ctx, &step->numbers, sizeof step->numbers, &at));
+    step->at = at;
+    if (ctx->noted) WK_TRY(note_places(ctx, step));
+    wk_status status = WK_OK;
+    if (wk_cuda_launches(ctx)) status = wk__cuda_launched(call, wk__cuda_optimizer_step(rule, step, ctx->stream));
     step->n = step->blocks = *used = 0;
     return status;
 }
@@ -97,12 +116,12 @@ static wk_status launch_all(wk_kernel_ctx *ctx, const wk_call *call, const opera
         const bool other_type = step->n > 0 && step->wide != (o->parameter[i]->dtype == WK_F64);
         int place = place_numbers(step, &used, &k);
         if (place == WK_CUDA_DISTINCT || step->n == WK_CUDA_MANY || other_type) {
-            WK_TRY(flush(call, rule, step, &used, ctx->stream));
+            WK_TRY(flush(ctx, call, rule, step, &used));
             place = place_numbers(step, &used, &k);
         }
         add(step, o, i, place);
     }
-    return step->n ? flush(call, rule, step, &used, ctx->stream) : WK_OK;
+    return step->n ? flush(ctx, call, rule, step, &used) : WK_OK;
 }
 
 static void count_up(const operands *o, const step_rule *rule) {
@@ -117,12 +136,18 @@ static void count_up(const operands *o, const step_rule *rule) {
 
 static wk_status run_rule(wk_kernel_ctx *ctx, const wk_call *call, int rule) {
     const operands o = operands_of(call);
-    if (o.scalars[WK_STEP_FOUND_INF] != 0 || o.count == 0) return WK_OK;
-    wk_cuda_step *step = wk_alloc(sizeof *step);
-    if (!step) return WK_NO_MEMORY;
-    wk_status status = launch_all(ctx, call, &o, rule, step);
-    if (status == WK_OK) count_up(&o, &rules[rule]);
-    wk_free(step);
+    const bool left_out = o.scalars[WK_STEP_FOUND_INF] != 0;
+    if ((left_out && !ctx->noted) || o.count == 0) return WK_OK;
+    wk_status status = WK_OK;
+    if (!ctx->noted || ctx->noted->phase != WK_NOTED_COUNTS) {
+        wk_cuda_step *step = wk_alloc(sizeof *step);
+        if (!step) return WK_NO_MEMORY;
+        step->numbers.left_out = left_out;
+        status = launch_all(ctx, call, &o, rule, step);
+        wk_free(step);
+    }
+    const bool counts = !left_out && (!ctx->noted || ctx->noted->phase == WK_NOTED_COUNTS);
+    if (status == WK_OK && counts) count_up(&o, &rules[rule]);
     return status;
 }
 

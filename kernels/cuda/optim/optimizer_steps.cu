@@ -37,7 +37,8 @@ namespace {
 /* A list of which the first N entries go with the launch. */
 template <int N> struct Step {
     int n;
-    step_numbers numbers[WK_CUDA_DISTINCT];
+    wk_cuda_step_numbers numbers;
+    const wk_cuda_step_numbers *at;
     wk_cuda_step_entry entry[N];
 };
 
@@ -71,15 +72,17 @@ __device__ __forceinline__ void apply_span(const wk_cuda_step_entry &e, const st
 }
 
 template <class Rule, class T, int N> __global__ void step(const Step<N> s) {
-    const int which = wk_entry_of_block(s, (int32_t)blockIdx.x);
-    const wk_cuda_step_entry &e = s.entry[which];
-    apply_span<Rule, T>(e, s.numbers[e.numbers], (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN);
+    if (s.at && s.at->left_out) return;
+    const wk_cuda_step_entry &e = s.entry[wk_entry_of_block(s, (int32_t)blockIdx.x)];
+    const step_numbers numbers = s.at ? s.at->of[e.numbers] : s.numbers.of[e.numbers];
+    apply_span<Rule, T>(e, numbers, (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN);
 }
 
 template <class Rule, class T, int N> int launch_list(const wk_cuda_step &all, void *stream) {
     Step<N> s;
     s.n = all.n;
-    for (int i = 0; i < WK_CUDA_DISTINCT; i++) s.numbers[i] = all.numbers[i];
+    s.numbers = all.numbers;
+    s.at = all.at;
     for (int i = 0; i < all.n; i++) s.entry[i] = all.entry[i];
     return WK_LAUNCH((step<Rule, T, N>), (unsigned)all.blocks, 256, 0, stream, s);
 }

@@ -64,11 +64,14 @@ static wk_status any_nonfinite(wk_kernel_ctx *ctx, const wk_call *call) {
 /* (limits, tensor…); the limits lie on the host */
 static wk_status adjust_list(wk_kernel_ctx *ctx, const wk_call *call) {
     const double *limits = call->in[0]->data;
+    const void *noted;
+    WK_TRY(wk__cuda_note(ctx, limits, 2 * sizeof *limits, &noted));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
     wk_cuda_list *list = wk_alloc(sizeof *list);
     wk_status status = list ? WK_OK : WK_NO_MEMORY;
     for (int at = 0; at < call->n_in - 1 && status == WK_OK;) {
         fill(list, call->in + 1, call->n_in - 1, &at);
-        status = wk__cuda_launched(call, wk__cuda_list_adjust(list, limits[0], limits[1], ctx->stream));
+        status = wk__cuda_launched(call, wk__cuda_list_adjust(list, limits[0], limits[1], noted, ctx->stream));
     }
     wk_free(list);
     return status;

@@ -83,7 +83,9 @@ __device__ __forceinline__ void adjust_span(T *x, int64_t from, int64_t to, wk_r
     }
 }
 
-template <int N> __global__ void __launch_bounds__(THREADS) adjust(const List<N> list, double factor, double limit) {
+template <int N>
+__global__ void __launch_bounds__(THREADS) adjust(const List<N> list, double factor, double limit, const double *at) {
+    if (at) factor = at[0], limit = at[1];
     const wk_cuda_list_entry &e = list.entry[wk_entry_of_block(list, (int32_t)blockIdx.x)];
     const int64_t from = (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN;
     const int64_t to = from + WK_CUDA_SPAN < e.count ? from + WK_CUDA_SPAN : e.count;
@@ -117,11 +119,12 @@ extern "C" int wk__cuda_list_join(const double *parts, int64_t count, int what, 
     return WK_LAUNCH(join, 1, THREADS, 0, stream, parts, count, what, p, result);
 }
 
-extern "C" int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, void *stream) {
+extern "C" int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, const double *at,
+                                    void *stream) {
     if (list->blocks == 0) return 0;
     if (list->n <= WK_CUDA_FEW)
         return WK_LAUNCH(adjust<WK_CUDA_FEW>, (unsigned)list->blocks, THREADS, 0, stream, first_of<WK_CUDA_FEW>(*list),
-                         factor, limit);
+                         factor, limit, at);
     return WK_LAUNCH(adjust<WK_CUDA_MANY>, (unsigned)list->blocks, THREADS, 0, stream, first_of<WK_CUDA_MANY>(*list),
-                     factor, limit);
+                     factor, limit, at);
 }

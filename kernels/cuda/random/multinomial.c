@@ -20,8 +20,7 @@ static int draw_once_each(wk_kernel_ctx *ctx, const wk_cuda_multinomial *m, int 
 static wk_status multinomial(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_multinomial_opts *opts = call->attrs;
     const wk_tensor *p = call->in[0];
-    wk_cuda_multinomial m = { .key = wk_cuda_key_of(call->in[1]),
-                              .lines = { .operands = 1, .rank = p->rank - 1 },
+    wk_cuda_multinomial m = { .lines = { .operands = 1, .rank = p->rank - 1 },
                               .categories = p->shape[p->rank - 1],
                               .step = p->stride[p->rank - 1],
                               .count = opts->count,
@@ -31,6 +30,8 @@ static wk_status multinomial(wk_kernel_ctx *ctx, const wk_call *call) {
     for (int i = 0; i < m.lines.rank; i++) m.lines.shape[i] = p->shape[i], m.lines.stride[0][i] = p->stride[i];
     wk_walk_simplify_in_order(&m.lines);
     if (m.lines.count > INT32_MAX) return WK_UNSUPPORTED;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[1], &m.key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
     const size_t each = opts->replacement ? sizeof(double) : 2 * sizeof(wk_cuda_pair);
     const size_t bytes = each * (size_t)(m.lines.count * m.categories);
     void *scratch = wk__cuda_scratch_take(ctx, bytes);

@@ -7,8 +7,9 @@
 
 /* The four words of one counter. */
 __device__ __forceinline__ void wk_philox_block(const wk_cuda_key &key, uint64_t counter, uint32_t word[4]) {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)key.draw,
-             c3 = (uint32_t)(key.draw >> 32), k0 = (uint32_t)key.seed, k1 = (uint32_t)(key.seed >> 32);
+    const uint64_t seed = key.at ? key.at[0] : key.seed, draw = key.at ? key.at[1] : key.draw;
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)draw, c3 = (uint32_t)(draw >> 32),
+             k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     WK_UNROLL
     for (int round = 0; round < 10; round++) {
         const uint64_t a = (uint64_t)c0 * 0xD2511F53u, b = (uint64_t)c2 * 0xCD9E8D57u;

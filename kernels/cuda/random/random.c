@@ -1,4 +1,4 @@
-/* random.c: the rows of random numbers, and dropout.  Keys lie on the host: a launch carries them. */
+/* random.c: the rows of random numbers, and dropout.  Keys lie on the host. */
 #include "cuda/random/random.h"
 
 #include "cuda/cuda.h"
@@ -6,8 +6,11 @@
 
 static wk_status draw(wk_kernel_ctx *ctx, const wk_call *call, int distribution, double a, double b) {
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call, wk__cuda_draw(distribution, wk_cuda_key_of(call->in[0]), a, b, out->dtype, out->data,
-                                                 out->count, ctx->stream));
+    wk_cuda_key key;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[0], &key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
+    return wk__cuda_launched(call,
+                             wk__cuda_draw(distribution, key, a, b, out->dtype, out->data, out->count, ctx->stream));
 }
 
 static wk_status uniform(wk_kernel_ctx *ctx, const wk_call *call) {
@@ -26,9 +29,11 @@ static wk_status exponential(wk_kernel_ctx *ctx, const wk_call *call) {
 static wk_status randint(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_randint_opts *opts = call->attrs;
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call, wk__cuda_randint(wk_cuda_key_of(call->in[0]), opts->low,
-                                                    (uint64_t)opts->high - (uint64_t)opts->low, out->data, out->count,
-                                                    ctx->stream));
+    wk_cuda_key key;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[0], &key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
+    return wk__cuda_launched(call, wk__cuda_randint(key, opts->low, (uint64_t)opts->high - (uint64_t)opts->low,
+                                                    out->data, out->count, ctx->stream));
 }
 
 /* Over the output and one more, in logical order. */
@@ -42,22 +47,28 @@ static wk_walk logical_walk(const wk_tensor *out, const wk_tensor *x) {
 static wk_status bernoulli(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *p = call->in[0], *out = call->out[0];
     const wk_walk walk = logical_walk(out, p);
-    return wk__cuda_launched(
-        call, wk__cuda_bernoulli(wk_cuda_key_of(call->in[1]), p->dtype, out->data, p->data, &walk, ctx->stream));
+    wk_cuda_key key;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[1], &key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
+    return wk__cuda_launched(call, wk__cuda_bernoulli(key, p->dtype, out->data, p->data, &walk, ctx->stream));
 }
 
 static wk_status dropout(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_dropout_opts *opts = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0];
     const wk_walk walk = logical_walk(out, x);
-    return wk__cuda_launched(
-        call, wk__cuda_dropout(wk_cuda_key_of(call->in[1]), opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
+    wk_cuda_key key;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[1], &key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
+    return wk__cuda_launched(call, wk__cuda_dropout(key, opts->p, x->dtype, out->data, x->data, &walk, ctx->stream));
 }
 
 static wk_status permutation(wk_kernel_ctx *ctx, const wk_call *call) {
     const wk_tensor *out = call->out[0];
-    return wk__cuda_launched(call,
-                             wk__cuda_permutation(wk_cuda_key_of(call->in[0]), out->data, out->count, ctx->stream));
+    wk_cuda_key key;
+    WK_TRY(wk_cuda_key_of(ctx, call->in[0], &key));
+    if (!wk_cuda_launches(ctx)) return WK_OK;
+    return wk__cuda_launched(call, wk__cuda_permutation(key, out->data, out->count, ctx->stream));
 }
 
 const wk_cuda_entry wk__cuda_random[] = {

@@ -12,6 +12,7 @@ extern "C" {
 
 typedef struct wk_cuda_key {
     uint64_t seed, draw;
+    const uint64_t *at; /* on the device: read there instead, by a launch of a graph; or NULL */
 } wk_cuda_key;
 
 /* Distributions: uniform from a to b, normal of mean a and deviation b, exponential of rate a. */

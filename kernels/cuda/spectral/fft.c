@@ -15,19 +15,6 @@ static void factorise(wk_cuda_fft *f) {
     }
 }
 
-/* The axes besides `axis` of out and x; those of pairs have one more, the last. */
-static wk_walk other_axes(const wk_tensor *out, const wk_tensor *x, int axis, int rank) {
-    wk_walk walk = { .operands = 2 };
-    for (int i = 0; i < rank; i++) {
-        if (i == axis) continue;
-        walk.stride[0][walk.rank] = out->stride[i];
-        walk.stride[1][walk.rank] = x->stride[i];
-        walk.shape[walk.rank++] = out->shape[i];
-    }
-    wk_walk_simplify(&walk);
-    return walk;
-}
-
 static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_fft_kind kind) {
     const wk_fft_axis_attrs *attrs = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0], *whole = kind == WK_CUDA_FFT_FROM_HALF ? out : x;
@@ -43,7 +30,7 @@ static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_fft_
                                : attrs->scale == WK_FFT_BY_LENGTH ? 1 / (double)n
                                                                   : 1,
                       .inner = wk_optional_or(attrs->inner, 1),
-                      .lines = other_axes(out, x, axis, kind == WK_CUDA_FFT_TO_HALF ? x->rank : x->rank - 1),
+                      .lines = wk_walk_besides(out, x, axis, kind == WK_CUDA_FFT_TO_HALF ? x->rank : x->rank - 1),
                       .x_step = x->stride[axis],
                       .x_pair = kind == WK_CUDA_FFT_TO_HALF ? 0 : x->stride[x->rank - 1],
                       .out_step = out->stride[axis],

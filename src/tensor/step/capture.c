@@ -137,6 +137,7 @@ static wk__planned *on_block(const wk_context *context, const wk_tensor *tensor)
         if (!b) return NULL;
         b->birth = plan_of(context)->n_launches - 1;
         b->death = INT_MAX;
+        b->device = tensor->device;
         b->next = plan_of(context)->blocks;
         plan_of(context)->blocks = k->block = b;
     }
@@ -146,26 +147,25 @@ static wk__planned *on_block(const wk_context *context, const wk_tensor *tensor)
     return p;
 }
 
+static wk_storage *copy_of(wk_context *context, const wk_storage *from) {
+    wk_storage *copy = wk__storage_create(context, from->device, from->bytes);
+    if (!copy || wk__copy_bytes(copy->data, copy->device, from->data, from->device, from->bytes) == WK_OK) return copy;
+    wk__storage_drop(copy);
+    return NULL;
+}
+
 /* What a row made on the host for its parts: as it is when it is used first. */
 static wk__planned *on_constant(wk_context *context, const wk_tensor *tensor) {
     wk__plan *plan = plan_of(context);
     wk__constant *c = find(context->step->capture, tensor->storage)->constant;
     if (!c) {
-        size_t bytes = tensor->storage->bytes;
         c = take(context, sizeof *c);
-        void *data = c ? wk_alloc_data(2 * bytes + 1) : NULL;
-        if (!data) return NULL;
-        c->storage = wk__storage_of_memory(data, bytes, wk__plan_give_back, NULL);
-        if (!c->storage) {
-            wk_free(data);
-            return NULL;
-        }
-        c->bytes = bytes;
-        c->pristine = (char *)data + bytes;
-        memcpy(data, tensor->storage->data, bytes);
-        memcpy((char *)data + bytes, data, bytes);
+        if (!c) return NULL;
         c->next = plan->constants;
         plan->constants = c;
+        c->storage = copy_of(context, tensor->storage);
+        c->pristine = copy_of(context, tensor->storage);
+        if (!c->storage || !c->pristine) return NULL;
         find(context->step->capture, tensor->storage)->constant = c;
     }
     wk__planned *p = make_header(context, tensor);
@@ -204,6 +204,7 @@ static wk__external *make_external(const wk_context *context, wk_tensor *tensor,
     e->storage = e->fixed ? tensor->storage : wk__storage_hold(tensor->storage);
     e->next = plan->externals;
     plan->externals = e;
+    plan->n_externals++;
     k->external = e;
     known *memory = enter(context, tensor->storage);
     if (!memory) return NULL;
@@ -262,6 +263,7 @@ static bool open_entry(wk_context *context, const wk_call *call, const wk_tensor
     wk__entry *e = &plan->entries[plan->n_entries];
     *e = (wk__entry){ .op = call->op, .n_in = call->n_in, .first = plan->n_launches };
     e->mode = context->mode & WK__MODE_COMPARED;
+    e->device = context->device;
     e->half = context->autocast.dtype;
     e->target = wk__step_target(call, target);
     if (e->target < 0) wk__step_refuse(context, "a call writes into memory that is none of its operands'");
@@ -399,6 +401,7 @@ void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *ho
     l->taped = how->taped;
     l->mutates = how->mutates;
     l->into = how->target && call->n_out && call->out[0]->data == how->target->data;
+    wk__note_host_part(l);
 }
 
 /* ---- backward ---- */

@@ -64,7 +64,8 @@ static wk_kernel kernel_of(const wk_call *call) {
 }
 
 static bool is_eligible(const wk__launch *l) {
-    return l->runs && !l->leaf && !l->into && !l->mutates && l->call.op->elementwise && kernel_of(&l->call);
+    return l->runs && !l->call.device && !l->leaf && !l->into && !l->mutates && l->call.op->elementwise
+           && kernel_of(&l->call);
 }
 
 static bool spread_over(const wk_tensor *like, const wk_tensor *t, int64_t stride[WK_MAX_RANK]) {
@@ -109,10 +110,6 @@ static bool flatten(const group *g, int64_t size[2], int64_t (*stride)[2] /* (n_
     return merged == 1;
 }
 
-static wk__block *block_of(const wk_tensor *t) {
-    return t->flags & WK__TENSOR_PLANNED ? ((const wk__planned *)(const void *)t)->block : NULL;
-}
-
 static bool is_same_place(const group *g, int a, int b) {
     const wk__planned *p = (const wk__planned *)(const void *)g->operands[a],
                       *q = (const wk__planned *)(const void *)g->operands[b];
@@ -123,9 +120,9 @@ static bool is_same_place(const group *g, int a, int b) {
 
 /* What is written in the group is read in it only element by element: its transpose is not there yet. */
 static bool is_in_order(const group *g, int operand) {
-    const wk__block *b = block_of(g->operands[operand]);
+    const wk__block *b = wk__block_of(g->operands[operand]);
     for (int k = 0; b && k < operand; k++) {
-        if (block_of(g->operands[k]) != b || !(g->written[k] || g->written[operand])) continue;
+        if (wk__block_of(g->operands[k]) != b || !(g->written[k] || g->written[operand])) continue;
         if (!is_same_place(g, k, operand)) return false;
     }
     return true;
@@ -165,7 +162,7 @@ static bool join(group *g, const wk__plan *plan, int launch) {
 /* All headers on its memory are the same one, dense. */
 static bool is_one_header(const group *g, const wk__block *b, const int64_t (*stride)[2], const int64_t size[2]) {
     for (int k = 0; k < g->n_operands; k++) {
-        if (block_of(g->operands[k]) != b) continue;
+        if (wk__block_of(g->operands[k]) != b) continue;
         const wk__planned *p = (const wk__planned *)(const void *)g->operands[k];
         if (p->offset || stride[k][0] != size[1] || stride[k][1] != 1) return false;
     }
@@ -174,18 +171,18 @@ static bool is_one_header(const group *g, const wk__block *b, const int64_t (*st
 
 static void find_inner(wk__fused *f, const group *g, const int64_t (*stride)[2], const int64_t size[2], int first) {
     for (int k = 0; k < g->n_operands; k++) {
-        wk__block *b = block_of(g->operands[k]);
+        wk__block *b = wk__block_of(g->operands[k]);
         if (!b || b->inner || b->shown || b->birth < first || b->death > f->end) continue;
         if (!is_one_header(g, b, stride, size)) continue;
         b->inner = true;
         for (int other = k; other < g->n_operands; other++)
-            if (block_of(g->operands[other]) == b) f->operands[other].inner = (ptrdiff_t)f->bytes;
+            if (wk__block_of(g->operands[other]) == b) f->operands[other].inner = (ptrdiff_t)f->bytes;
         size_t tile = (size_t)(f->tile * f->columns) * wk_dtype_size((wk_dtype)g->operands[k]->dtype);
         f->bytes += (tile + 63) / 64 * 64;
     }
     /* The others live through the whole group: its tiles run ahead of each other. */
     for (int k = 0; k < g->n_operands; k++) {
-        wk__block *b = block_of(g->operands[k]);
+        wk__block *b = wk__block_of(g->operands[k]);
         if (!b || b->inner) continue;
         if (b->birth > first) b->birth = first;
         if (b->death < f->end) b->death = f->end;

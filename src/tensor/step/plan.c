@@ -1,6 +1,7 @@
 /* plan.c: a plan's memory and end. */
 #include "tensor/step/plan.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,13 @@ void wk__plan_destroy(wk__plan *plan) {
     wk__plan_unbind(plan);
     for (wk__external *e = plan->externals; e; e = e->next)
         if (e->fixed) wk_release(e->tensor);
+    wk__stretches_destroy(plan);
     for (wk__block *b = plan->blocks; b; b = b->next) wk__storage_drop(b->storage);
-    for (wk__constant *c = plan->constants; c; c = c->next) wk__storage_drop(c->storage);
-    wk__storage_drop(plan->memory);
+    for (wk__constant *c = plan->constants; c; c = c->next) {
+        wk__storage_drop(c->storage);
+        wk__storage_drop(c->pristine);
+    }
+    for (wk__room *room = plan->rooms; room; room = room->next) wk__storage_drop(room->memory);
     wk__arena_destroy(&plan->arena);
     wk_free(plan->entries);
     wk_free(plan->launches);
@@ -25,15 +30,13 @@ void wk__plan_destroy(wk__plan *plan) {
     wk_free(plan);
 }
 
-void wk__plan_give_back(void *context, void *data) {
-    (void)context;
-    wk_free(data);
+/* Where blocks of this size start.  Large ones with a page, as those that no plan places (kernels/cpu/pool.c tells
+ * why); small ones with a line; a device's as what it gives out itself. */
+static size_t unit_of(const wk__block *b) {
+    return b->device ? 256 : b->bytes < (size_t)1 << 16 ? 64 : 4096;
 }
 
-/* Large blocks start with a page, as those that no plan places (kernels/cpu/pool.c tells why); small ones with a line.
- */
-static size_t rounded(size_t bytes, size_t of) {
-    const size_t unit = of < (size_t)1 << 16 ? 64 : 4096;
+static size_t rounded(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
 
@@ -55,12 +58,12 @@ static int by_size(const void *a, const void *b) {
 /* Into the lowest gap between those that live at the same time. */
 static void place_block(wk__block **lowest, wk__block *b, size_t *total) {
     wk__block **link = lowest;
-    const size_t bytes = rounded(b->bytes, b->bytes);
+    const size_t unit = unit_of(b), bytes = rounded(b->bytes, unit);
     size_t at = 0;
     for (const wk__block *p = *lowest; p; p = p->above) {
         if (p->birth >= b->death || b->birth >= p->death) continue;
         if (p->offset >= at + bytes) break;
-        const size_t end = rounded(p->offset + p->bytes, b->bytes);
+        const size_t end = rounded(p->offset + p->bytes, unit);
         if (end > at) at = end;
     }
     b->offset = at;
@@ -71,31 +74,76 @@ static void place_block(wk__block **lowest, wk__block *b, size_t *total) {
 }
 
 /* The largest first (Pisarchyk and Lee 2020, "greedy by size"). */
-static wk_status place_blocks(wk__plan *plan) {
+static wk_status place_blocks(const wk__plan *plan, wk__room *room) {
     size_t count = 0;
-    for (const wk__block *b = plan->blocks; b; b = b->next) count += !b->inner;
+    for (const wk__block *b = plan->blocks; b; b = b->next) count += !b->inner && b->device == room->device;
     wk__block **all = wk_alloc((count + 1) * sizeof *all), *lowest = NULL;
     if (!all) return WK_NO_MEMORY;
     count = 0;
     for (wk__block *b = plan->blocks; b; b = b->next)
-        if (!b->inner) all[count++] = b;
+        if (!b->inner && b->device == room->device) all[count++] = b;
     qsort(all, count, sizeof *all, by_size);
-    plan->bytes = 0;
-    for (size_t i = 0; i < count; i++) place_block(&lowest, all[i], &plan->bytes);
+    room->bytes = 0;
+    for (size_t i = 0; i < count; i++) place_block(&lowest, all[i], &room->bytes);
     wk_free(all);
     return WK_OK;
 }
 
+static wk__room *room_of(wk__plan *plan, int device) {
+    wk__room *room = plan->rooms;
+    while (room && room->device != device) room = room->next;
+    if (room) return room;
+    room = wk__arena_take(&plan->arena, sizeof *room);
+    if (!room) return NULL;
+    *room = (wk__room){ .next = plan->rooms, .device = device };
+    return plan->rooms = room;
+}
+
+/* A row's constants that go to a device, into memory that nothing else writes: once, and that memory is theirs. */
+static void find_moves_of_constants(wk__plan *plan) {
+    for (int i = 0; i < plan->n_launches; i++) {
+        const wk__launch *l = &plan->launches[i];
+        if (l->into && wk__block_of(l->call.out[0])) wk__block_of(l->call.out[0])->changed = true;
+        for (int k = 0; k < l->call.n_in && l->mutates; k++)
+            if (wk__writes(&l->call, k) && wk__block_of(l->call.in[k])) wk__block_of(l->call.in[k])->changed = true;
+    }
+    for (int i = 0; i < plan->n_launches; i++) {
+        wk__launch *l = &plan->launches[i];
+        if (!l->runs || !l->call.op->moves || !(l->call.in[0]->flags & WK__TENSOR_PLANNED)) continue;
+        const wk__constant *from = ((const wk__planned *)(const void *)l->call.in[0])->constant;
+        wk__block *to = wk__block_of(l->call.out[0]);
+        if (!from || from->written || !to || to->changed || !to->device) continue;
+        l->once = true;
+        to->birth = -1;
+        to->death = INT_MAX;
+    }
+}
+
+static wk_status place_rooms(wk_context *context, wk__plan *plan) {
+    find_moves_of_constants(plan);
+    for (const wk__block *b = plan->blocks; b; b = b->next)
+        if (!room_of(plan, b->device)) return WK_NO_MEMORY;
+    plan->bytes = 0;
+    for (wk__room *room = plan->rooms; room; room = room->next) {
+        WK_TRY(place_blocks(plan, room));
+        plan->bytes += room->bytes;
+        room->memory = wk__storage_create(context, room->device, room->bytes);
+        if (!room->memory) return wk_error_code();
+    }
+    return WK_OK;
+}
+
 wk_status wk__plan_place(wk_context *context, wk__plan *plan) {
-    WK_TRY(place_blocks(plan));
-    plan->memory = wk__storage_create(context, 0, plan->bytes);
-    if (!plan->memory) return wk_error_code();
+    WK_TRY(place_rooms(context, plan));
     for (wk__block *b = plan->blocks; b; b = b->next) {
-        b->storage = wk__storage_slice(plan->memory, b->offset, b->inner ? 0 : b->bytes);
+        b->storage = wk__storage_slice(room_of(plan, b->device)->memory, b->offset, b->inner ? 0 : b->bytes);
         if (!b->storage) return wk_error_code();
         b->storage->planned = true;
     }
     for (wk__planned *p = plan->headers; p; p = p->next) point(p);
+    for (int i = 0; i < plan->n_launches; i++)
+        if (plan->launches[i].once) WK_TRY(wk__run_kernel(context, &plan->launches[i].call));
+    plan->has_memory = true;
     return WK_OK;
 }
 
@@ -105,7 +153,9 @@ void wk__plan_reset(wk__plan *plan) {
         for (int k = 0; k < plan->entries[i].n_out; k++)
             if (plan->entries[i].out[k].planned) plan->entries[i].out[k].planned->header.life = WK__DEAD;
     for (const wk__constant *c = plan->constants; c; c = c->next)
-        if (c->written) memcpy(c->storage->data, c->pristine, c->bytes);
+        if (c->written)
+            (void)wk__copy_bytes(c->storage->data, c->storage->device, c->pristine->data, c->storage->device,
+                                 c->pristine->bytes);
 }
 
 void wk__plan_unbind(wk__plan *plan) {

@@ -4,6 +4,9 @@
  * kernels that ran, with headers of their own.  A header's memory has one of three bases: a block of the plan (what the
  * step computes; blocks that do not live at the same time share memory), an external tensor (what the step is given:
  * parameters, gradients, the batch, random keys), or a constant (what a row made on the host for its parts).
+ *
+ * On the CPU a launch runs as soon as its call is made.  A device's are put off until somebody asks for what comes of
+ * them (device.c): a stretch that is met again goes to the device as one graph.
  */
 #ifndef WICK_SRC_TENSOR_STEP_PLAN_H
 #define WICK_SRC_TENSOR_STEP_PLAN_H
@@ -15,7 +18,8 @@
 typedef struct wk__block {
     struct wk__block *next, *above; /* above: the next one in memory that has a place */
     size_t bytes, offset;
-    int birth, death;
+    int birth, death, device;
+    bool changed;        /* written by a launch that found something there */
     bool shown, inner;   /* a caller has seen a result on it; it is in a fused group only, and has no memory */
     wk_storage *storage; /* NULL before the plan has memory */
 } wk__block;
@@ -45,9 +49,7 @@ typedef struct wk__external {
 
 typedef struct wk__constant {
     struct wk__constant *next;
-    wk_storage *storage;
-    const void *pristine;
-    size_t bytes;
+    wk_storage *storage, *pristine;
     bool written; /* by a launch: restored before each replay */
 } wk__constant;
 
@@ -60,6 +62,10 @@ typedef struct wk__launch {
     bool runs;       /* a kernel; else a view, or nothing to do */
     bool taped, mutates;
     bool into;        /* output 0 is memory that was there before */
+    bool put_off;     /* a device's, in which the host has no part but to give numbers */
+    bool numbers;     /* which this one is given */
+    bool ends;        /* and they do not wait: the host counts on, or may change them */
+    bool once;        /* a constant goes to a device: when the plan gets its memory */
     wk__fused *fused; /* the group that begins here, or NULL */
 } wk__launch;
 
@@ -82,6 +88,7 @@ typedef struct wk__entry {
     const wk_op_def *op; /* NULL: a backward */
     const void *attrs;
     uint32_t mode;
+    int device;    /* the context's */
     wk_dtype half; /* of autocast */
     int n_in, n_out;
     wk__operand *in, *out;
@@ -96,6 +103,25 @@ typedef struct wk__drop {
     int entries;
 } wk__drop;
 
+/* All blocks of one device. */
+typedef struct wk__room {
+    struct wk__room *next;
+    int device;
+    size_t bytes;
+    wk_storage *memory;
+} wk__room;
+
+/* A stretch of launches that went to a device together, with the addresses of what the plan was given. */
+typedef struct wk__stretch {
+    struct wk__stretch *next;
+    int first, end;
+    wk_device_graph *graph; /* NULL: met once, or it cannot be one */
+    bool impossible;
+    wk_noted_numbers numbers; /* of the host, for its launches; no room: they need none */
+    size_t bytes;             /* of these */
+    const void *given[];      /* (n_externals) */
+} wk__stretch;
+
 typedef struct wk__plan {
     struct wk__plan *next;
     struct wk__plan *follower, *avoided; /* the plan that fitted the step after it; one that did not */
@@ -103,14 +129,17 @@ typedef struct wk__plan {
     wk__entry *entries;
     wk__launch *launches;
     wk__drop *drops; /* in their order */
-    int n_entries, n_launches, n_drops, most_entries, most_launches, most_drops;
+    int n_entries, n_launches, n_drops, n_externals, most_entries, most_launches, most_drops;
     wk__block *blocks;
     wk__planned *headers;
     wk__external *externals;
     wk__constant *constants;
-    wk_storage *memory; /* all blocks; NULL before the first replay */
-    size_t bytes;
-    int threads, n_fused; /* launches in groups */
+    wk__room *rooms;
+    bool has_memory;        /* from the first replay on */
+    wk__stretch *stretches; /* the one used last is the first */
+    size_t bytes;           /* of all rooms */
+    int threads, n_fused;   /* n_fused: launches in groups */
+    int n_stretches, n_graphs;
 } wk__plan;
 
 enum { WK__PLANS_OF_A_NAME = 8 };
@@ -135,6 +164,7 @@ typedef struct wk__step {
     wk__plan *left;   /* whose replay broke off at a call that did not fit */
     wk__plan *used;   /* that was replayed, to its end or not */
     bool in_backward; /* whose kernels are replayed */
+    int first, end;   /* launches that were put off; first == end: none */
 } wk__step;
 
 /* ---- plan.c ---- */
@@ -154,8 +184,10 @@ bool wk__plan_is_same(const wk__plan *a, const wk__plan *b);
 /* Whether somebody holds a result. */
 bool wk__plan_is_held(const wk__plan *plan);
 
-/* Deleter of memory that a plan's storages stand on. */
-void wk__plan_give_back(void *context, void *data);
+/* The block of a tensor of the plan; NULL: it stands on something else. */
+static inline wk__block *wk__block_of(const wk_tensor *t) {
+    return t && t->flags & WK__TENSOR_PLANNED ? ((const wk__planned *)(const void *)t)->block : NULL;
+}
 
 /* ---- fuse.c ---- */
 bool wk__fusion_is_off(void);
@@ -170,6 +202,13 @@ wk_status wk__capture_begin(wk_context *context);
 /* The finished plan, or NULL: with the reason in `why`, or an error is pending. */
 wk__plan *wk__capture_end(wk_context *context, char *why, size_t size);
 void wk__capture_needs_tape(wk_context *context, const char *why);
+
+/* ---- device.c ---- */
+/* Say of a launch whether it may be put off. */
+void wk__note_host_part(wk__launch *launch);
+/* Put this launch of the open plan off. */
+wk_status wk__put_off(wk_context *context, int launch);
+void wk__stretches_destroy(wk__plan *plan);
 
 /* ---- replay.c ---- */
 /* End the replay here: the tape becomes what it would be after the calls so far. */

@@ -19,12 +19,13 @@ static bool is_like(const wk_tensor *a, const wk_tensor *b) {
     return memcmp(a->shape, b->shape, bytes) == 0 && memcmp(a->stride, b->stride, bytes) == 0;
 }
 
-/* Let `tensor` stand where the plan names this external. */
-static bool bind(wk__external *e, wk_tensor *tensor) {
+/* Let `tensor` stand where the plan names this external; what was put off means the one before. */
+static bool bind(wk_context *context, wk__external *e, wk_tensor *tensor) {
     if (e->fixed && tensor != e->tensor) return false;
     if (!e->fixed && (tensor->life != WK__ALIVE || tensor->node || !is_like(&e->like, tensor))) return false;
     e->tensor = tensor;
     if (tensor->data == e->data && tensor->storage == e->storage) return true;
+    if (e->data && wk__step_flush(context) != WK_OK) return false;
     if (!e->fixed) {
         (void)wk__storage_hold(tensor->storage);
         wk__storage_drop(e->storage);
@@ -38,22 +39,24 @@ static bool bind(wk__external *e, wk_tensor *tensor) {
     return true;
 }
 
-static bool operand_fits(const wk__operand *o, wk_tensor *tensor) {
+static bool operand_fits(wk_context *context, const wk__operand *o, wk_tensor *tensor) {
     if (!tensor) return !o->planned && !o->external;
     if (o->wants_grad != wk__wants_grad(tensor)) return false;
-    if (o->external) return bind(o->external, tensor);
+    if (o->external) return bind(context, o->external, tensor);
     if (!o->planned) return false;
     if (tensor == &o->planned->header) return tensor->life == WK__ALIVE;
     return o->alias && tensor->life == WK__ALIVE && tensor->data == o->planned->header.data
            && is_like(&o->planned->header, tensor);
 }
 
-static bool entry_fits(const wk_context *context, const wk__entry *e, const wk_call *call, const wk_tensor *target) {
+static bool entry_fits(wk_context *context, const wk__entry *e, const wk_call *call, const wk_tensor *target) {
     if (e->op != call->op || e->n_in != call->n_in || e->target != wk__step_target(call, target)) return false;
-    if ((context->mode & WK__MODE_COMPARED) != e->mode || context->autocast.dtype != e->half) return false;
+    if (context->device != e->device || (context->mode & WK__MODE_COMPARED) != e->mode
+        || context->autocast.dtype != e->half)
+        return false;
     if (call->op && call->op->attrs_size && !wk__same_attrs(call->op, call->attrs, e->attrs)) return false;
     for (int i = 0; i < e->n_in; i++)
-        if (!operand_fits(&e->in[i], call->in[i])) return false;
+        if (!operand_fits(context, &e->in[i], call->in[i])) return false;
     for (const wk__leaf_state *l = e->leaves; l; l = l->next)
         if (!wk__leaf_is(l->leaf, l->gradient, l->empty)) return false;
     return true;
@@ -64,11 +67,8 @@ static bool entry_fits(const wk_context *context, const wk__entry *e, const wk_c
 static void note_changes(const wk__launch *l) {
     const wk_call *call = &l->call;
     if (l->into) wk__storage_changed(call->out[0]->storage, l->call_site);
-    if (!l->mutates) return;
-    for (int i = 0; i < call->n_in; i++) {
-        bool written = call->op->n_in == WK_LIST ? i > 0 : (call->op->mutates >> i & 1) != 0;
-        if (written && call->in[i]) wk__storage_changed(call->in[i]->storage, l->call_site);
-    }
+    for (int i = 0; i < call->n_in && l->mutates; i++)
+        if (wk__writes(call, i)) wk__storage_changed(call->in[i]->storage, l->call_site);
 }
 
 static wk_status run(wk_context *context, const wk__entry *e) {
@@ -85,9 +85,11 @@ static wk_status run(wk_context *context, const wk__entry *e) {
             context->mode &= ~(uint32_t)WK__MODE_REPLAY; /* who is told of it may run what it likes */
             status = wk__leaf_completed(l->leaf);
             context->mode |= WK__MODE_REPLAY;
-        } else if (l->runs) {
+        } else if (l->runs && !l->once) {
             note_changes(l);
-            status = wk__run_kernel(context, &l->call);
+            const bool later = l->put_off && !(context->mode & WK__MODE_OBSERVED);
+            if (!later) status = wk__step_flush(context); /* it may write what numbers are read from */
+            if (status == WK_OK) status = later ? wk__put_off(context, i) : wk__run_kernel(context, &l->call);
         }
     }
     context->step->in_backward = false;
@@ -105,7 +107,7 @@ void wk__replay_stop(wk_context *context) {
         if (!plan->entries[i].op) first = plan->entries[i].end; /* a backward has consumed what was before */
     int end = n < plan->n_entries ? plan->entries[n].first : plan->n_launches;
     const char *site = context->call_site, *layer = context->layer;
-    wk_status status = WK_OK;
+    wk_status status = wk__step_flush(context);
     for (int i = first; i < end && status == WK_OK; i++) {
         const wk__launch *l = &plan->launches[i];
         context->call_site = l->call_site;

@@ -54,6 +54,7 @@ static void remove_plan(wk__step_name *name, wk__plan *plan) {
     name->report.plans--;
     name->report.bytes -= plan->bytes;
     name->report.fused -= plan->n_fused;
+    name->report.graphs -= plan->n_graphs;
     wk__plan_destroy(plan);
 }
 
@@ -90,7 +91,7 @@ static bool get_memory(wk_context *context, wk__plan *plan) {
 
 bool wk__step_use(wk_context *context, wk__plan *plan) {
     wk__step *s = context->step;
-    bool usable = plan->memory || get_memory(context, plan);
+    bool usable = plan->has_memory || get_memory(context, plan);
     if (usable && wk__plan_is_held(plan)) {
         wk__step_note(s->name, "a result of an earlier step is still held");
         usable = false;
@@ -268,7 +269,7 @@ wk_step_report wk_step_describe(const char *name) {
 size_t wk__step_bytes(const wk_context *context) {
     size_t bytes = 0;
     for (const wk__step_name *n = context->step ? context->step->names : NULL; n; n = n->next)
-        for (const wk__plan *plan = n->plans; plan; plan = plan->next) bytes += plan->memory ? plan->bytes : 0;
+        for (const wk__plan *plan = n->plans; plan; plan = plan->next) bytes += plan->has_memory ? plan->bytes : 0;
     return bytes;
 }
 

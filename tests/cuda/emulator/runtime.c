@@ -94,3 +94,37 @@ Test(runtime, a_captured_graph_does_its_work_at_each_launch) {
     cr_expect_eq(cudaStreamDestroy(stream), cudaSuccess);
     cr_expect_eq(cudaFree(memory), cudaSuccess);
 }
+
+/* It has the same address at each launch, and nothing in it; it ends with the graph. */
+Test(runtime, memory_of_a_graph) {
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t executable;
+    unsigned char *within, *outside, *target, back[2];
+    size_t before, after, total;
+    cr_assert_eq(cudaMalloc((void **)&target, 2), cudaSuccess);
+    cr_assert_eq(cudaMalloc((void **)&outside, 2), cudaSuccess);
+    cr_assert_eq(cudaStreamCreate(&stream), cudaSuccess);
+    cr_assert_eq(cudaMemGetInfo(&before, &total), cudaSuccess);
+    cr_assert_eq(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    cr_assert_eq(cudaMallocAsync((void **)&within, 2, stream), cudaSuccess);
+    cr_assert_eq(cudaMemcpyAsync(target, within, 1, cudaMemcpyDeviceToDevice, stream), cudaSuccess);
+    cr_assert_eq(cudaMemsetAsync(within, 5, 2, stream), cudaSuccess);
+    cr_assert_eq(cudaMemcpyAsync(target + 1, within, 1, cudaMemcpyDeviceToDevice, stream), cudaSuccess);
+    cr_expect_eq(cudaFreeAsync(outside, stream), cudaErrorInvalidValue, "memory of no graph");
+    cr_assert_eq(cudaFreeAsync(within, stream), cudaSuccess);
+    cr_assert_eq(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    cr_assert_eq(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+    cr_expect_eq(cudaGraphDestroy(graph), cudaSuccess);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(cudaGraphLaunch(executable, stream), cudaSuccess);
+        cr_assert_eq(cudaMemcpy(back, target, 2, cudaMemcpyDeviceToHost), cudaSuccess);
+        cr_expect(back[0] == 0xFF && back[1] == 5, "launch %d: %d, %d", i, back[0], back[1]);
+    }
+    cr_expect_eq(cudaGraphExecDestroy(executable), cudaSuccess);
+    cr_assert_eq(cudaMemGetInfo(&after, &total), cudaSuccess);
+    cr_expect_eq(after, before);
+    cr_expect_eq(cudaStreamDestroy(stream), cudaSuccess);
+    cr_expect_eq(cudaFree(target), cudaSuccess);
+    cr_expect_eq(cudaFree(outside), cudaSuccess);
+}

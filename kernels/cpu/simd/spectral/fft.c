@@ -95,19 +95,6 @@ static wk_status run(const wk_kernel_ctx *ctx, const fft_job *job) {
     return WK_OK;
 }
 
-/* The axes besides `axis` of out and x; those of pairs have one more, the last. */
-static wk_walk other_axes(const wk_tensor *out, const wk_tensor *x, int axis, int rank) {
-    wk_walk walk = { .operands = 2 };
-    for (int i = 0; i < rank; i++) {
-        if (i == axis) continue;
-        walk.stride[0][walk.rank] = out->stride[i];
-        walk.stride[1][walk.rank] = x->stride[i];
-        walk.shape[walk.rank++] = out->shape[i];
-    }
-    wk_walk_simplify(&walk);
-    return walk;
-}
-
 static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, fft_kind kind) {
     const wk_fft_axis_attrs *attrs = call->attrs;
     const wk_tensor *x = call->in[0], *out = call->out[0], *real = kind == FFT_FROM_HALF ? out : x;
@@ -128,7 +115,7 @@ static wk_status transform(wk_kernel_ctx *ctx, const wk_call *call, fft_kind kin
                     .x_pair = kind == FFT_TO_HALF ? 0 : x->stride[x->rank - 1],
                     .out_step = out->stride[attrs->axis],
                     .out_pair = kind == FFT_FROM_HALF ? 0 : out->stride[out->rank - 1],
-                    .others = other_axes(out, x, (int)attrs->axis, rank) };
+                    .others = wk_walk_besides(out, x, (int)attrs->axis, rank) };
     job.plan = wk__fft_plan(job.halved ? n / 2 : n, x->dtype == WK_F64, job.halved);
     return job.plan ? run(ctx, &job) : WK_NO_MEMORY;
 }
