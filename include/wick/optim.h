@@ -278,7 +278,8 @@ WK_API int64_t wk_memory_largest_batch(wk_memory memory, int64_t batch, int64_t 
  * --------------------------------------------------------------------------------------------------------------- */
 
 /* Scale gradients so that their common 2-norm is at most max_norm (factor max_norm / (norm + 1e-6), at most 1).  The
- * factor is applied inside the next step, not in a pass of its own.  `norm` (may be NULL) receives the norm before.
+ * factor is applied inside the next step, not in a pass of its own.  `norm` receives the norm before; where it is NULL
+ * and the gradients lie on a device, the host does not wait for it.
  * torch.nn.utils.clip_grad_norm_ */
 WK_API wk_status wk_clip_grad_norm(wk_optim *optim, double max_norm, double *norm);
 typedef struct wk_clip_opts {

@@ -31,6 +31,7 @@ void wk_optim_destroy(wk_optim *o) {
     for (int i = 0; i < o->groups; i++) wk_release(o->group[i].scalars);
     free_names(o->state_name, o->state_count);
     wk__lbfgs_destroy(o->lbfgs);
+    wk_release(o->clip);
     wk_free(o->entry);
     wk_free(o->group);
     wk_free(o->list);
@@ -93,8 +94,8 @@ static bool entry_fill(const wk_optim *o, wk__entry *e, const char *name, wk_ten
     return e->name && wk__entry_state(o, e) == WK_OK;
 }
 
-/* The longest call: scalars, and for each parameter all that a row may take. */
-enum { LISTS = 4 + WK_STEP_NUMBERS + WK_STEP_STATES };
+/* The longest call: scalars, the clipping's factor, and for each parameter all that a row may take. */
+enum { LISTS = 4 + WK_STEP_NUMBERS + WK_STEP_STATES, MORE = 2 };
 
 static bool grow(wk_optim *o, int more) {
     size_t count = (size_t)(o->count + more);
@@ -102,7 +103,7 @@ static bool grow(wk_optim *o, int more) {
     if (entry) o->entry = entry;
     wk__group *group = entry ? wk_realloc(o->group, ((size_t)o->groups + 1) * sizeof *group) : NULL;
     if (group) o->group = group;
-    wk_tensor **list = group ? wk_realloc(o->list, (1 + LISTS * count) * sizeof *list) : NULL;
+    wk_tensor **list = group ? wk_realloc(o->list, (MORE + LISTS * count) * sizeof *list) : NULL;
     if (list) o->list = list;
     if (!list || o->plan.kind->row) return list != NULL;
     wk__staged *staged = wk_realloc(o->staged, (count + 1) * (3 + WK_STEP_STATES) * sizeof *staged);
@@ -200,6 +201,7 @@ wk_optim *wk__optim_create(const wk__optim_plan *plan, wk_named_tensors paramete
     o->norm_row = wk_op_find("global_norm");
     o->finite_row = wk_op_find("any_nonfinite");
     o->adjust_row = wk_op_find("adjust_list");
+    o->clip_row = wk_op_find("clip_factor");
     o->plan.scalars[WK_STEP_FACTOR] = plan->maximize ? -1 : 1;
     wk_status status = WK_OK;
     for (int i = 0; i < WK_STEP_SCALARS && status == WK_OK; i++)

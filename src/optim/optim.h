@@ -81,11 +81,13 @@ typedef wk_status (*wk__optim_stepped)(void *context, wk_optim *optim);
 
 struct wk_optim {
     wk__optim_plan plan;
-    const wk_op_def *row, *norm_row, *finite_row, *adjust_row;
+    const wk_op_def *row, *norm_row, *finite_row, *adjust_row, *clip_row;
     wk__group *group;
     wk__entry *entry;
     int groups, count;
     wk_tensor **list; /* of one call */
+    wk_tensor *clip;  /* f64, on the parameters' device, or NULL */
+    bool clipped;     /* the next step multiplies gradients by it, too */
     wk_tensor **state_tensor;
     char **state_name;
     int state_count;
@@ -116,7 +118,9 @@ static inline double wk__option_of(const wk__group *group, int option) {
 int wk__optim_gradients(wk_optim *o, int at);
 /* Multiply what the next step multiplies gradients by. */
 void wk__optim_scale_factor(wk_optim *o, double factor);
-double wk__optim_factor(const wk_optim *o); /* its size */
+double wk__optim_factor(const wk_optim *o); /* its size, but for `clip` */
+/* Take `clip` into it. */
+wk_status wk__optim_settle_clip(wk_optim *o);
 void wk__optim_reset_factor(wk_optim *o);
 void wk__optim_set_found_inf(wk_optim *o, bool found);
 /* Gradients · factor, in place. */

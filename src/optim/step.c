@@ -71,6 +71,7 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
             if (e->state[m]) o->list[at += n] = e->state[m];
         if (masters) o->list[at + n] = e->parameter;
     }
+    attrs->clipped = o->clipped;
     return n;
 }
 
@@ -81,7 +82,9 @@ static wk_status step_by_row(wk_optim *o, const wk__group *group) {
     for (int i = 0; i < group->count; i++) WK_TRY(refresh_master(&o->entry[group->first + i]));
     int64_t lists = 3 + attrs.numbers + attrs.masters;
     for (int m = 0; m < WK_STEP_STATES; m++) lists += attrs.states >> m & 1;
-    WK_TRY(wk_op_run(o->row, o->list, (int)(1 + lists * n), NULL, &attrs));
+    int operands = (int)(1 + lists * n);
+    if (attrs.clipped) o->list[operands++] = o->clip;
+    WK_TRY(wk_op_run(o->row, o->list, operands, NULL, &attrs));
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &o->entry[group->first + i];
         e->version = e->parameter->storage->version;
@@ -257,7 +260,15 @@ double wk__optim_factor(const wk_optim *o) {
     return fabs(wk__scalars(&o->group[0])[WK_STEP_FACTOR]);
 }
 
+wk_status wk__optim_settle_clip(wk_optim *o) {
+    if (!o->clipped) return WK_OK;
+    o->clipped = false;
+    wk__optim_scale_factor(o, wk_item(o->clip));
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
 void wk__optim_reset_factor(wk_optim *o) {
+    o->clipped = false;
     for (int i = 0; i < o->groups; i++) wk__scalars(&o->group[i])[WK_STEP_FACTOR] = o->plan.maximize ? -1 : 1;
 }
 

@@ -103,23 +103,20 @@ typedef struct wk_index_grad_attrs {
     bool add; /* to what the result holds already; else to zeros */
 } wk_index_grad_attrs;
 
-/* NAME_step (scalars, parameter…, gradient…, step…, number…, state…, stored…): one step of the optimizer NAME over
- * `count` parameters.
- *   scalars    f64 (16), see below; nothing is written if scalars[FOUND_INF] ≠ 0
- *   parameter  f32 or f64, row major; updated
- *   gradient   like the parameter, or like `stored`
- *   step       i64 scalar for each parameter: steps taken; counted up
- *   number     `numbers` lists of f64 scalars: what the rule keeps for a whole parameter
- *   state      a list like the parameters for each bit of `states`
- *   stored     only with `masters`: the bf16 or f16 tensor whose f32 master the parameter is (written, rounded), or the
- *              parameter itself
- * Every gradient is multiplied by scalars[FACTOR] first, which is where clipping, unscaling and maximising (a negative
- * factor) happen.  Formulas stand at the rules in kernels/cpu/simd/optim/optimizer_body.h. */
+/* NAME_step (scalars, parameter…, gradient…, step…, number…, state…, stored…, clip): one step of the optimizer NAME
+ * over `count` parameters. scalars    f64 (16), see below; nothing is written if scalars[FOUND_INF] ≠ 0 parameter  f32
+ * or f64, row major; updated gradient   like the parameter, or like `stored` step       i64 scalar for each parameter:
+ * steps taken; counted up number     `numbers` lists of f64 scalars: what the rule keeps for a whole parameter state a
+ * list like the parameters for each bit of `states` stored     only with `masters`: the bf16 or f16 tensor whose f32
+ * master the parameter is (written, rounded), or the parameter itself clip       only with `clipped`: f64 scalar where
+ * the parameters lie; gradients are multiplied by it, too Every gradient is multiplied by scalars[FACTOR] first, which
+ * is where clipping, unscaling and maximising (a negative factor) happen.  Formulas stand at the rules in
+ * kernels/cpu/simd/optim/optimizer_body.h. */
 typedef struct wk_step_attrs {
     int64_t count;
     int64_t numbers;
     int64_t states;
-    bool masters;
+    bool masters, clipped;
 } wk_step_attrs;
 /* The scalars; from OPTION on stand the rule's own, in the order of its options in src/optim/kinds.c. */
 enum {
@@ -150,7 +147,11 @@ typedef struct wk_norm_attrs {
     double p; /* 0 means 2 */
 } wk_norm_attrs;
 /* any_nonfinite (tensor…) -> f64 scalar: 1 if an element is infinite or NaN, else 0
- * adjust_list (limits, tensor…): x = clamp(x · limits[0], −limits[1], limits[1]);  limits: f64 (2) */
+ * adjust_list (limits, tensor…): x = clamp(x · limits[0], −limits[1], limits[1]);  limits: f64 (2)
+ * clip_factor (norm, factor), f64 scalars: factor = min(1, most / (norm · scale + 1e-6)), NaN where the norm is */
+typedef struct wk_clip_attrs {
+    double most, scale;
+} wk_clip_attrs;
 
 /* elu_backward (dy, x) -> dx of scale · (x > 0 ? x : alpha · (e^(input_scale · x) − 1)), which elu, selu and celu are
  */

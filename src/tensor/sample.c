@@ -114,9 +114,9 @@ bool wk__sample_is_step(const wk_op_def *row) {
 
 bool wk__sample_serves(const wk_op_def *row, wk_dtype dtype) {
     if (wk__sample_is_step(row)) return (WK_F32_F64 >> dtype & 1) != 0; /* its shape rule says so */
-    if (row->n_in == WK_LIST && row->mutates) return wk_dtype_is_float(dtype);
     int key = row->n_in == WK_LIST ? 0 : row->key;
-    return !row->dtype.allowed[key] || (row->dtype.allowed[key] >> dtype & 1);
+    if (row->dtype.allowed[key]) return (row->dtype.allowed[key] >> dtype & 1) != 0;
+    return row->n_in != WK_LIST || !row->mutates || wk_dtype_is_float(dtype);
 }
 
 wk_dtype wk__sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot, wk_dtype dtype) {

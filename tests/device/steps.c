@@ -2,6 +2,7 @@
 #include "device/other.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,8 +207,8 @@ static void expect_replayed(wk_step_report r, int64_t captured, int64_t replayed
               (long long)r.captured, (long long)r.replayed, r.why);
 }
 
-/* A forward and its backward are one graph, dropout's keys with them; the clipping's norm is looked at, and with its
- * factor the gradients and the parameters are changed by another. */
+/* A forward and its backward are one graph, dropout's keys with them; the host looks at the norm, and steps with what
+ * it finds. */
 Test(device_steps, go_there_as_graphs) {
     const int graphs[] = { 1, 1, 1, 1 };
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
@@ -222,6 +223,7 @@ static void at_once(training *t, int step) {
     wk_tensor *loss = loss_of(t, t->x);
     wk_zero_grad(t->optimizer);
     (void)wk_backward(loss);
+    (void)wk_clip_grad_norm(t->optimizer, 0.5, NULL);
     wk_optim_set_lr(t->optimizer, 0.01 / (1 + step));
     (void)wk_optim_step(t->optimizer);
     t->norm[step] = (double)wk_optim_steps(t->optimizer);
@@ -233,6 +235,30 @@ Test(device_steps, a_whole_step_is_one_graph) {
         expect_replayed(r, 1, STEPS - 2);
         cr_expect_eq(r.graphs, 1, "net %zu: %d graphs", i, r.graphs);
     }
+}
+
+/* Clipped where they lie, or by the host that asks for the norm, or by both. */
+static void clips_there(training *t, int step) {
+    wk_tensor *loss = loss_of(t, t->x);
+    wk_zero_grad(t->optimizer);
+    (void)wk_backward(loss);
+    (void)wk_clip_grad_norm(t->optimizer, 0.5, NULL);
+    if (step % 2) (void)wk_clip_grad_norm(t->optimizer, 0.5, &t->norm[step]);
+    cr_expect(step % 2 == 0 || fabs(t->norm[step] - 0.5) < 1e-5, "the clipped norm is %g", t->norm[step]);
+    (void)wk_optim_step(t->optimizer);
+    t->loss[step] = wk_item(loss);
+}
+Test(device_steps, gradients_are_clipped_where_they_lie) {
+    training one, two;
+    run(&one, &nets[0], plain, NULL);
+    run(&two, &nets[0], clips_there, NULL);
+    for (int i = 0; i < STEPS; i++) {
+        cr_expect(one.norm[i] > 0.5, "step %d: nothing to clip", i);
+        cr_expect_float_eq(one.loss[i], two.loss[i], 1e-6, "step %d: %.17g, clipped there %.17g", i, one.loss[i],
+                           two.loss[i]);
+    }
+    end(&one);
+    end(&two);
 }
 
 /* The scale overflows at first: such steps are left out, and those after them go on. */

@@ -27,11 +27,9 @@ typedef struct exception {
 } exception;
 /* Rows that need one layout: views of arbitrary strides have no reshape, optimizer state is row major. */
 static const exception one_layout[] = {
-    { "reshape", "a view of gaps has no other shape" },
-    { "global_norm", "gradients are row major" },
-    { "any_nonfinite", "gradients are row major" },
-    { "adjust_list", "gradients are row major" },
-    { NULL, NULL },
+    { "reshape", "a view of gaps has no other shape" }, { "global_norm", "gradients are row major" },
+    { "any_nonfinite", "gradients are row major" },     { "adjust_list", "gradients are row major" },
+    { "clip_factor", "numbers have one layout" },       { NULL, NULL },
 };
 
 /* Rows that allow a dtype which the CPU does not serve. */

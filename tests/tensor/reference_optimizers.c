@@ -127,12 +127,13 @@ static void step_one(ref_call *c, int64_t which, void (*rule)(element *e)) {
     const double *scalars = c->in[0]->v;
     ref_tensor **at = c->in + 1 + which, *p = at[0], *states[WK_STEP_STATES] = { NULL };
     const ref_tensor *g = at[a->count];
+    const double factor = scalars[WK_STEP_FACTOR] * (a->clipped ? c->in[c->n_in - 1]->v[0] : 1);
     double number[WK_STEP_NUMBERS] = { 0 };
     for (int64_t k = 0; k < a->numbers; k++) number[k] = at[(3 + k) * a->count]->v[0];
     for (int64_t k = 0, list = 3 + a->numbers; k < WK_STEP_STATES; k++)
         if (a->states >> k & 1) states[k] = at[list++ * a->count];
     for (int64_t i = 0; i < p->count; i++) {
-        element e = { .p = p->v[i], .g = g->v[i] * scalars[WK_STEP_FACTOR], .o = scalars + WK_STEP_OPTION };
+        element e = { .p = p->v[i], .g = g->v[i] * factor, .o = scalars + WK_STEP_OPTION };
         e.number = number;
         e.lr = scalars[WK_STEP_LR];
         e.decay = scalars[WK_STEP_DECAY];
@@ -206,10 +207,17 @@ static void adjust_list_ref(ref_call *c) {
             c->in[t]->v[i] = fmin(fmax(c->in[t]->v[i] * limits[0], -limits[1]), limits[1]);
 }
 
+static void clip_factor_ref(ref_call *c) {
+    const wk_clip_attrs *a = c->attrs;
+    c->in[1]->v[0] = fmin(1, a->most / (c->in[0]->v[0] * a->scale + 1e-6));
+    c->in[1]->size[0] = 1;
+}
+
 const ref_row reference_optimizers[] = {
 #define ROW(name, states, least, numbers) { #name "_step", name##_step_ref, 12 },
     WK_STEP_ROWS(ROW){ "global_norm", global_norm_ref, 3 },
     { "any_nonfinite", any_nonfinite_ref, 0 },
     { "adjust_list", adjust_list_ref, 2 },
+    { "clip_factor", clip_factor_ref, 3 },
     { NULL, NULL, 0 },
 };

@@ -237,7 +237,7 @@ static int make_call(wk_tensor *list[], const wk_step_attrs *attrs, double found
 
 static void check_predicate(const char *row, int64_t states, int64_t numbers) {
     wk_scope scope = wk_scope_begin();
-    const wk_step_attrs attrs = { 1, numbers, states, false };
+    const wk_step_attrs attrs = { 1, numbers, states, false, false };
     wk_tensor *list[16], *untouched[16];
     int n = make_call(list, &attrs, 1);
     (void)make_call(untouched, &attrs, 1);

@@ -32,6 +32,7 @@ typedef struct wk_cuda_step {
     int32_t blocks;
     wk_cuda_step_numbers numbers;
     const wk_cuda_step_numbers *at; /* on the device: read there instead, by a launch of a graph; or NULL */
+    const double *clip;             /* on the device: gradients are multiplied by it, too; or NULL */
     wk_cuda_step_entry entry[WK_CUDA_MANY];
 } wk_cuda_step;
 
@@ -57,6 +58,8 @@ enum { WK_CUDA_SUM_ABS, WK_CUDA_SUM_SQUARES, WK_CUDA_SUM_POWERS, WK_CUDA_MOST, W
 int wk__cuda_list_parts(const wk_cuda_list *list, int what, double p, double *parts, void *stream);
 /* The numbers of all blocks joined: roots of p-norms; 1 where something is not finite. */
 int wk__cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream);
+/* factor = min(1, most / (norm · scale + 1e-6)) */
+int wk__cuda_clip_factor(const double *norm, double most, double scale, double *factor, void *stream);
 /* x = clamp(x · factor, −limit, limit).  Where `at` is not NULL both are read there, on the device. */
 int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, const double *at, void *stream);
 

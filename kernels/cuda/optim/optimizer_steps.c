@@ -23,6 +23,7 @@ static const step_rule rules[] = {
 /* The call's operands, each list of `count` tensors. */
 typedef struct operands {
     const double *scalars;
+    const double *clip; /* on the device, or NULL */
     int64_t count;
     wk_tensor *const *parameter, *const *gradient, *const *steps, *const *number[WK_STEP_NUMBERS];
     wk_tensor *const *state[WK_STEP_STATES], *const *stored;
@@ -39,6 +40,7 @@ static operands operands_of(const wk_call *call) {
     for (int i = 0; i < WK_STEP_STATES; i++)
         if (attrs->states >> i & 1) o.state[i] = list += count;
     if (attrs->masters) o.stored = list + count;
+    if (attrs->clipped) o.clip = call->in[call->n_in - 1]->data;
     return o;
 }
 
@@ -143,6 +145,7 @@ static wk_status run_rule(wk_kernel_ctx *ctx, const wk_call *call, int rule) {
         wk_cuda_step *step = wk_alloc(sizeof *step);
         if (!step) return WK_NO_MEMORY;
         step->numbers.left_out = left_out;
+        step->clip = o.clip;
         status = launch_all(ctx, call, &o, rule, step);
         wk_free(step);
     }

@@ -1,4 +1,5 @@
-/* tensor_list.c: global_norm, any_nonfinite, adjust_list.  A list longer than a launch carries goes in several. */
+/* tensor_list.c: global_norm, any_nonfinite, adjust_list, clip_factor.  A list longer than a launch carries goes in
+ * several. */
 #include "cuda/cuda.h"
 #include "cuda/optim/lists.h"
 
@@ -61,6 +62,13 @@ static wk_status any_nonfinite(wk_kernel_ctx *ctx, const wk_call *call) {
     return join(ctx, call, WK_CUDA_NONFINITE, 0);
 }
 
+/* (norm, factor) */
+static wk_status clip_factor(wk_kernel_ctx *ctx, const wk_call *call) {
+    const wk_clip_attrs *attrs = call->attrs;
+    return wk__cuda_launched(
+        call, wk__cuda_clip_factor(call->in[0]->data, attrs->most, attrs->scale, call->in[1]->data, ctx->stream));
+}
+
 /* (limits, tensor…); the limits lie on the host */
 static wk_status adjust_list(wk_kernel_ctx *ctx, const wk_call *call) {
     const double *limits = call->in[0]->data;
@@ -81,5 +89,6 @@ const wk_cuda_entry wk__cuda_tensor_list[] = {
     { "global_norm", WK_FLOATS, global_norm },
     { "any_nonfinite", WK_FLOATS, any_nonfinite },
     { "adjust_list", WK_FLOATS, adjust_list },
+    { "clip_factor", WK_SET_OF(WK_F64), clip_factor },
     { 0 },
 };

@@ -97,6 +97,11 @@ __global__ void __launch_bounds__(THREADS) adjust(const List<N> list, double fac
     }
 }
 
+__global__ void clip(const double *norm, double most, double scale, double *factor) {
+    const double wanted = most / (*norm * scale + 1e-6);
+    *factor = wanted >= 1 ? 1 : wanted; /* NaN is not */
+}
+
 template <int N> List<N> first_of(const wk_cuda_list &all) {
     List<N> list;
     list.n = all.n;
@@ -117,6 +122,10 @@ extern "C" int wk__cuda_list_parts(const wk_cuda_list *list, int what, double p,
 
 extern "C" int wk__cuda_list_join(const double *parts, int64_t count, int what, double p, double *result, void *stream) {
     return WK_LAUNCH(join, 1, THREADS, 0, stream, parts, count, what, p, result);
+}
+
+extern "C" int wk__cuda_clip_factor(const double *norm, double most, double scale, double *factor, void *stream) {
+    return WK_LAUNCH(clip, 1, 1, 0, stream, norm, most, scale, factor);
 }
 
 extern "C" int wk__cuda_list_adjust(const wk_cuda_list *list, double factor, double limit, const double *at,

@@ -42,6 +42,7 @@ typedef struct step_rule {
 typedef struct step {
     const step_rule *rule;
     const double *scalars;
+    double factor; /* of gradients */
     wk_tensor *const *parameter, *const *gradient, *const *count, *const *number[WK_STEP_NUMBERS];
     wk_tensor *const *state[WK_STEP_STATES], *const *stored; /* NULL: none */
     step_numbers numbers;                                    /* of a thread's last visit, which was … */
@@ -58,10 +59,9 @@ static void prepare(step *s, int64_t which) {
     double number[WK_STEP_NUMBERS] = { 0 };
     for (int i = 0; i < WK_STEP_NUMBERS; i++)
         if (s->number[i]) number[i] = *(const double *)s->number[i][which]->data;
-    s->numbers = (step_numbers){ .factor = s->scalars[WK_STEP_FACTOR],
-                                 .lr = s->scalars[WK_STEP_LR],
-                                 .decay = s->scalars[WK_STEP_DECAY],
-                                 .shrink = 1 };
+    s->numbers = (step_numbers){
+        .factor = s->factor, .lr = s->scalars[WK_STEP_LR], .decay = s->scalars[WK_STEP_DECAY], .shrink = 1
+    };
     s->rule->prepare(&s->numbers, s->scalars + WK_STEP_OPTION, (double)t, number);
     s->prepared = t;
 }
@@ -121,6 +121,8 @@ static wk_status run_rule(wk_kernel_ctx *ctx, const wk_call *call, const step_ru
     const wk_step_attrs *attrs = call->attrs;
     int64_t count = attrs->count;
     step s = { .rule = rule, .scalars = call->in[0]->data };
+    s.factor = s.scalars[WK_STEP_FACTOR];
+    if (attrs->clipped) s.factor *= *(const double *)call->in[call->n_in - 1]->data;
     if (s.scalars[WK_STEP_FOUND_INF] != 0 || count == 0) return WK_OK;
     wk_tensor *const *list = call->in + 1;
     s.parameter = list;

@@ -183,9 +183,19 @@ static wk_status adjust_list(wk_kernel_ctx *ctx, const wk_call *call) {
     return WK_OK;
 }
 
+/* (norm, factor) */
+static wk_status clip_factor(wk_kernel_ctx *ctx, const wk_call *call) {
+    (void)ctx;
+    const wk_clip_attrs *attrs = call->attrs;
+    const double factor = attrs->most / (*(const double *)call->in[0]->data * attrs->scale + 1e-6);
+    *(double *)call->in[1]->data = factor >= 1 ? 1 : factor; /* NaN is not */
+    return WK_OK;
+}
+
 WK_CPU_TABLE(tensor_list) = {
     { "global_norm", WK_FLOATS, global_norm },
     { "any_nonfinite", WK_FLOATS, any_nonfinite },
     { "adjust_list", WK_FLOATS, adjust_list },
+    { "clip_factor", WK_SET_OF(WK_F64), clip_factor },
     { 0 },
 };

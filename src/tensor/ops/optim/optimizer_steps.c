@@ -28,7 +28,7 @@ static bool is_number(const wk_tensor *t, wk_dtype dtype) {
 static wk_status check_parameter(const wk_call *call, const wk_step_attrs *a, int64_t i) {
     const wk_tensor *p = call->in[1 + i];
     int64_t at = 1 + a->count + i, lists = 2 + a->numbers;
-    const wk_tensor *stored = a->masters ? call->in[call->n_in - a->count + i] : p;
+    const wk_tensor *stored = a->masters ? call->in[call->n_in - a->clipped - a->count + i] : p;
     if (!(WK_F32_F64 >> p->dtype & 1) || !(p->flags & WK_TENSOR_CONTIGUOUS))
         return bad_tensor(call, 1 + i, p, "f32 or f64, row major");
     const wk_tensor *g = call->in[at];
@@ -46,7 +46,8 @@ static wk_status check_parameter(const wk_call *call, const wk_step_attrs *a, in
     if (stored == p) return WK_OK;
     bool is_half = stored->dtype == WK_BF16 || stored->dtype == WK_F16;
     if (!is_half || stored->count != p->count || p->dtype != WK_F32 || !(stored->flags & WK_TENSOR_CONTIGUOUS))
-        return bad_tensor(call, call->n_in - a->count + i, p, "the bf16 or f16 tensor that it is the f32 master of");
+        return bad_tensor(call, call->n_in - a->clipped - a->count + i, p,
+                          "the bf16 or f16 tensor that it is the f32 master of");
     return WK_OK;
 }
 
@@ -54,9 +55,11 @@ static wk_status step_shape(const wk_call *call, wk_desc out[]) {
     (void)out;
     const wk_step_attrs *a = call->attrs;
     int64_t lists = 3 + a->numbers + states_in(a->states) + a->masters;
-    if (a->count < 0 || call->n_in != 1 + a->count * lists)
-        return wk_bad_call(call, WK_INVALID, "%d tensors given, expected 1 + %lld × %lld", call->n_in, (long long)lists,
-                           (long long)a->count);
+    if (a->count < 0 || call->n_in != 1 + a->count * lists + a->clipped)
+        return wk_bad_call(call, WK_INVALID, "%d tensors given, expected %d + %lld × %lld", call->n_in, 1 + a->clipped,
+                           (long long)lists, (long long)a->count);
+    if (a->clipped && !is_number(call->in[call->n_in - 1], WK_F64))
+        return wk_bad_call(call, WK_SHAPE, "the clipping's factor must be an f64 number");
     if (!call->in[0] || call->in[0]->dtype != WK_F64 || call->in[0]->count != WK_STEP_SCALARS)
         return wk_bad_call(call, WK_SHAPE, "the scalars must be f64 (%d)", WK_STEP_SCALARS);
     for (int64_t i = 0; i < a->count; i++) WK_TRY(check_parameter(call, a, i));
@@ -74,7 +77,7 @@ static wk_cost per_parameter(const wk_call *call) {
     return (wk_cost){ wk__operand_bytes(call), wk__operand_bytes(call) };
 }
 
-/* Two parameters, or one that is large enough for a team. */
+/* Two parameters, or one that is large enough for a team, its gradient clipped. */
 static void emit_step(wk_sampler *s, const char *label, int64_t count, int64_t numbers, int64_t states, wk_dims dims) {
     wk_sample_in in[16] = { { .dims = WK_DIMS(WK_STEP_SCALARS) } };
     int n = 1;
@@ -87,7 +90,9 @@ static void emit_step(wk_sampler *s, const char *label, int64_t count, int64_t n
             /* The first state is a mean square with most rules, and must hold more than the square of a mean. */
             if (list >= 3 + numbers) one->low = list == 3 + numbers ? 4 : 0.1, one->high = one->low + 1;
         }
-    const wk_step_attrs attrs = { count, numbers, states, false };
+    const bool clipped = count == 1;
+    if (clipped) in[n++] = (wk_sample_in){ .low = 0.2, .high = 0.9 };
+    const wk_step_attrs attrs = { count, numbers, states, false, clipped };
     s->emit(s, label, in, n, &attrs);
 }
 

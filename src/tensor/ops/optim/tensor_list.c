@@ -28,6 +28,14 @@ static wk_status adjust_shape(const wk_call *call, wk_desc out[]) {
     return check_dense(call, 1);
 }
 
+static wk_status clip_shape(const wk_call *call, wk_desc out[]) {
+    (void)out;
+    bool fits = call->n_in == 2;
+    for (int i = 0; i < call->n_in && fits; i++) fits = call->in[i]->dtype == WK_F64 && call->in[i]->count == 1;
+    if (fits) return WK_OK;
+    return wk_bad_call(call, WK_SHAPE, "expected the norm and the factor, f64 numbers");
+}
+
 static bool is_limits(const wk_call *call, int input) {
     (void)call;
     return input == 0;
@@ -53,6 +61,12 @@ static void adjust_samples(wk_sampler *s) {
     WK_CASE(s, "two", NULL, { .dims = WK_DIMS(2), .low = 0.3, .high = 1 }, { .dims = WK_DIMS(33) },
             { .dims = WK_DIMS(5, 7) });
     WK_CASE(s, "large", NULL, { .dims = WK_DIMS(2), .low = 0.3, .high = 1 }, { .dims = WK_DIMS(300, 500) });
+}
+
+static void clip_samples(wk_sampler *s) {
+    const wk_clip_attrs less = { 0.5, 2 }, as_it_is = { 9, 1 };
+    WK_CASE(s, "less", &less, { .low = 1, .high = 2 }, { .low = 0.2, .high = 0.9 });
+    WK_CASE(s, "as it is", &as_it_is, { .low = 1, .high = 2 }, { .low = 0.2, .high = 0.9 });
 }
 
 static const wk_attr_def norm_attrs[] = { { "p", WK_ATTR_FLOAT, offsetof(wk_norm_attrs, p), 0, NULL, 0,
@@ -91,5 +105,17 @@ static wk_op_def adjust_row = { .name = "adjust_list",
                                 .not_differentiable = "it serves the clipping of gradients, which nothing depends on",
                                 .cost = per_element,
                                 .samples = adjust_samples };
+static wk_op_def clip_row = { .name = "clip_factor",
+                              .internal = true,
+                              .doc = "what gradients of this norm are multiplied by",
+                              .n_in = WK_LIST,
+                              .mutates = 255,
+                              .key = 1,
+                              .attrs_size = sizeof(wk_clip_attrs),
+                              .dtype = { .allowed = { WK_SET_OF(WK_F64) } },
+                              .shape = clip_shape,
+                              .not_differentiable = "it serves the clipping of gradients, which nothing depends on",
+                              .cost = per_element,
+                              .samples = clip_samples };
 
-wk_op_def *const wk__rows_tensor_list[] = { &norm_row, &nonfinite_row, &adjust_row, NULL };
+wk_op_def *const wk__rows_tensor_list[] = { &norm_row, &nonfinite_row, &adjust_row, &clip_row, NULL };
