@@ -37,7 +37,7 @@ wk_status wk_clip_grad_norm_p(wk_optim *o, double max_norm, wk_clip_opts opts, d
     int n = wk__optim_gradients(o, 0);
     if (n < 0) return wk_error_code();
     wk_norm_attrs attrs = { opts.p };
-    wk_tensor *out[1];
+    wk_tensor *out[1] = { NULL };
     const bool there = !norm && !opts.error_if_nonfinite && stays_there(o, n);
     wk_scope scope = wk_scope_begin();
     wk_status status = WK_OK;
