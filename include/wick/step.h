@@ -18,6 +18,7 @@
  *
  * A call that does not fit ends the replay of this step: the tape is rebuilt for the calls before it, and the step goes
  * on as ever; the log says once why.  A name holds up to eight plans (a short last batch, accumulation, validation).
+ *
  * Rows of a device are put off until something is asked of it: elements, a collective, the optimizer's step.  A stretch
  * of them that is met again goes there as one graph, launched whole; random keys, learning rates and step counts lie in
  * the device's memory, where each launch finds the step's own.  WICK_GRAPHS=0 launches kernels one by one.

@@ -1,8 +1,8 @@
 /* graph.c: what a thread's launches are, noted once and launched whole.
  *
  * Noting goes on a stream of its own, so that other threads may launch meanwhile; memory that a kernel's host side
- * takes and gives back (cudaMallocAsync) becomes the graph's own.  A launch of a graph costs the host what one kernel
- * does (about 2 µs and some 10 ns a node, where a launch each is 2 to 4 µs), which is what small kernels take to run.
+ * takes and gives back (cudaMallocAsync) becomes the graph's own.  The host then makes one call for all of them; what
+ * that is worth has not been measured yet (tools/gpu-check does, with WICK_GRAPHS=0 beside it).
  */
 #include "cuda/cuda.h"
 

@@ -22,17 +22,12 @@ typedef struct wk_cuda_step_entry {
     uint8_t gradient_dtype, stored_dtype, numbers; /* numbers: which of the step's */
 } wk_cuda_step_entry;
 
-typedef struct wk_cuda_step_numbers {
-    struct step_numbers of[WK_CUDA_DISTINCT];
-    int left_out; /* the step: a gradient is not finite */
-} wk_cuda_step_numbers;
-
 typedef struct wk_cuda_step {
     int n, wide; /* wide: parameters and states are f64 */
     int32_t blocks;
-    wk_cuda_step_numbers numbers;
-    const wk_cuda_step_numbers *at; /* on the device: read there instead, by a launch of a graph; or NULL */
-    const double *clip;             /* on the device: gradients are multiplied by it, too; or NULL */
+    struct step_numbers numbers[WK_CUDA_DISTINCT];
+    const struct step_numbers *at; /* on the device: read there instead, by a launch of a graph; or NULL */
+    const double *clip;            /* on the device: gradients are multiplied by it, too; or NULL */
     wk_cuda_step_entry entry[WK_CUDA_MANY];
 } wk_cuda_step;
 

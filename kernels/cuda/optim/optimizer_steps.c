@@ -65,9 +65,9 @@ static step_numbers numbers_of(const operands *o, const step_rule *rule, int64_t
 /* The place of these numbers among the launch's, which has `used`; WK_CUDA_DISTINCT: there is no room. */
 static int place_numbers(wk_cuda_step *step, int *used, const step_numbers *k) {
     for (int i = 0; i < *used; i++)
-        if (memcmp(&step->numbers.of[i], k, sizeof *k) == 0) return i;
+        if (memcmp(&step->numbers[i], k, sizeof *k) == 0) return i;
     if (*used == WK_CUDA_DISTINCT) return WK_CUDA_DISTINCT;
-    step->numbers.of[*used] = *k;
+    step->numbers[*used] = *k;
     return (*used)++;
 }
 
@@ -102,7 +102,7 @@ static wk_status note_places(wk_kernel_ctx *ctx, const wk_cuda_step *step) {
 
 static wk_status flush(wk_kernel_ctx *ctx, const wk_call *call, int rule, wk_cuda_step *step, int *used) {
     const void *at;
-    WK_TRY(wk__cuda_note(ctx, &step->numbers, sizeof step->numbers, &at));
+    WK_TRY(wk__cuda_note(ctx, step->numbers, sizeof step->numbers, &at));
     step->at = at;
     if (ctx->noted) WK_TRY(note_places(ctx, step));
     wk_status status = WK_OK;
@@ -138,18 +138,18 @@ static void count_up(const operands *o, const step_rule *rule) {
 
 static wk_status run_rule(wk_kernel_ctx *ctx, const wk_call *call, int rule) {
     const operands o = operands_of(call);
-    const bool left_out = o.scalars[WK_STEP_FOUND_INF] != 0;
-    if ((left_out && !ctx->noted) || o.count == 0) return WK_OK;
+    if (o.count == 0) return WK_OK;
+    if (o.scalars[WK_STEP_FOUND_INF] != 0) /* nothing is launched, which no graph could repeat */
+        return ctx->noted ? wk_fail(WK_STATE, "a gradient is not finite: the step is left out") : WK_OK;
     wk_status status = WK_OK;
     if (!ctx->noted || ctx->noted->phase != WK_NOTED_COUNTS) {
         wk_cuda_step *step = wk_alloc(sizeof *step);
         if (!step) return WK_NO_MEMORY;
-        step->numbers.left_out = left_out;
         step->clip = o.clip;
         status = launch_all(ctx, call, &o, rule, step);
         wk_free(step);
     }
-    const bool counts = !left_out && (!ctx->noted || ctx->noted->phase == WK_NOTED_COUNTS);
+    const bool counts = !ctx->noted || ctx->noted->phase == WK_NOTED_COUNTS;
     if (status == WK_OK && counts) count_up(&o, &rules[rule]);
     return status;
 }

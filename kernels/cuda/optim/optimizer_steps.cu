@@ -37,8 +37,8 @@ namespace {
 /* A list of which the first N entries go with the launch. */
 template <int N> struct Step {
     int n;
-    wk_cuda_step_numbers numbers;
-    const wk_cuda_step_numbers *at;
+    step_numbers numbers[WK_CUDA_DISTINCT];
+    const step_numbers *at;
     const double *clip;
     wk_cuda_step_entry entry[N];
 };
@@ -73,9 +73,8 @@ __device__ __forceinline__ void apply_span(const wk_cuda_step_entry &e, const st
 }
 
 template <class Rule, class T, int N> __global__ void step(const Step<N> s) {
-    if (s.at && s.at->left_out) return;
     const wk_cuda_step_entry &e = s.entry[wk_entry_of_block(s, (int32_t)blockIdx.x)];
-    step_numbers numbers = s.at ? s.at->of[e.numbers] : s.numbers.of[e.numbers];
+    step_numbers numbers = s.at ? s.at[e.numbers] : s.numbers[e.numbers];
     if (s.clip) numbers.factor *= *s.clip;
     apply_span<Rule, T>(e, numbers, (int64_t)((int32_t)blockIdx.x - e.first_block) * WK_CUDA_SPAN);
 }
@@ -83,7 +82,7 @@ template <class Rule, class T, int N> __global__ void step(const Step<N> s) {
 template <class Rule, class T, int N> int launch_list(const wk_cuda_step &all, void *stream) {
     Step<N> s;
     s.n = all.n;
-    s.numbers = all.numbers;
+    for (int i = 0; i < WK_CUDA_DISTINCT; i++) s.numbers[i] = all.numbers[i];
     s.at = all.at;
     s.clip = all.clip;
     for (int i = 0; i < all.n; i++) s.entry[i] = all.entry[i];

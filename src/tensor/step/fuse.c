@@ -59,8 +59,7 @@ typedef struct group {
 } group;
 
 static wk_kernel kernel_of(const wk_call *call) {
-    const wk_tensor *key = call->op->keyed_by_output ? call->out[0] : call->in[call->op->key];
-    return wk__kernel_for(call->op, key->device, (wk_dtype)key->dtype);
+    return wk__kernel_for(call->op, call->device, wk__key_dtype(call));
 }
 
 static bool is_eligible(const wk__launch *l) {

@@ -6,7 +6,7 @@
  * parameters, gradients, the batch, random keys), or a constant (what a row made on the host for its parts).
  *
  * On the CPU a launch runs as soon as its call is made.  A device's are put off until somebody asks for what comes of
- * them (device.c): a stretch that is met again goes to the device as one graph.
+ * them (device_graphs.c): a stretch that is met again goes to the device as one graph.
  */
 #ifndef WICK_SRC_TENSOR_STEP_PLAN_H
 #define WICK_SRC_TENSOR_STEP_PLAN_H
@@ -203,7 +203,7 @@ wk_status wk__capture_begin(wk_context *context);
 wk__plan *wk__capture_end(wk_context *context, char *why, size_t size);
 void wk__capture_needs_tape(wk_context *context, const char *why);
 
-/* ---- device.c ---- */
+/* ---- device_graphs.c ---- */
 /* Say of a launch whether it may be put off. */
 void wk__note_host_part(wk__launch *launch);
 /* Put this launch of the open plan off. */

@@ -88,7 +88,7 @@ static wk_status run(wk_context *context, const wk__entry *e) {
         } else if (l->runs && !l->once) {
             note_changes(l);
             const bool later = l->put_off && !(context->mode & WK__MODE_OBSERVED);
-            if (!later) status = wk__step_flush(context); /* it may write what numbers are read from */
+            if (!l->call.device) status = wk__step_flush(context); /* it may write what numbers are read from */
             if (status == WK_OK) status = later ? wk__put_off(context, i) : wk__run_kernel(context, &l->call);
         }
     }

@@ -1,4 +1,4 @@
-/* device.c: what a replay puts off for a device, and how it gets there.
+/* device_graphs.c: what a replay puts off for a device, and how it gets there.
  *
  * A launch costs the host more than a small kernel takes to run.  So a device's launches wait until something else goes
  * to its stream (all of that asks here first), and go there together.  The first time they do so one by one, which also
