@@ -139,14 +139,29 @@ typedef struct wk_anomaly_opts {
 WK_API int wk_anomaly_begin(wk_anomaly_opts opts);
 WK_API void wk_anomaly_end(int was);
 
-typedef struct wk_graph_dot_opts {
+typedef struct wk_graph_opts {
     wk_tensor *const *leaf; /* leaves with names of their own: the members of wk_parameters(module) */
     const char *const *name;
     int count;
-} wk_graph_dot_opts;
-/* The graph behind some tensors in DOT, for Graphviz: operations with the shapes of their results, leaves with their
- * names, an edge an operand.  Free with wk_free; NULL with an error pending. */
-WK_API char *wk_graph_dot(wk_tensor *const *outputs, int n_outputs, wk_graph_dot_opts opts);
+} wk_graph_opts;
+/* A part of the graph behind some tensors: an operation or a leaf. */
+typedef struct wk_graph_part {
+    uint64_t number;      /* no other part of the walk has it */
+    const char *op;       /* its name; NULL: a leaf */
+    const char *name;     /* of a leaf, as given, or NULL */
+    wk_tensor *const *of; /* an operation's results, without those that only its gradient uses; the leaf */
+    int count;
+    const uint64_t *from; /* an operation's operands that want a gradient, by their numbers */
+    int sources;
+} wk_graph_part;
+/* Call `visit` with each part behind some tensors, an operation before what it is made of, but its leaves before it.
+ * The part lives as long as the call.  Ends with the first error that `visit` gives.  Errors: WK_INVALID (a tensor that
+ * no operation gave, or that wants no gradient), WK_STATE (a backward has consumed a part, or is running). */
+WK_API wk_status wk_graph_walk(wk_tensor *const *outputs, int n_outputs, wk_graph_opts opts,
+                               wk_status (*visit)(void *context, const wk_graph_part *part), void *context);
+/* The graph in DOT, for Graphviz: operations with the shapes of their results, leaves with their names, an edge an
+ * operand.  Free with wk_free; NULL with an error pending. */
+WK_API char *wk_graph_dot(wk_tensor *const *outputs, int n_outputs, wk_graph_opts opts);
 
 /* A differentiable function under test: makes its result from n_in inputs in the current scope. */
 typedef wk_tensor *(*wk_gradcheck_function)(void *context, wk_tensor *const *in, int n_in);

@@ -1,10 +1,14 @@
-/* event_file.c: TensorBoard event files, written by hand: a handful of protobuf fields do not need a protobuf library.
+/* event_file.c: TensorBoard event files, written by hand: a handful of protobuf fields (proto.h) do not need a protobuf
+ * library.
  *
  * Record: u64 length | masked crc32c of the length | data | masked crc32c of the data, little endian.  Event: 1
- * wall_time (double), 2 step (varint), 3 file_version, 5 summary { 1 value { 1 tag, 2 simple_value } }, 7 session_log {
- * 1 status }. Format: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.
+ * wall_time (double), 2 step (varint), 3 file_version, 5 summary { 1 value { 1 tag, 2 simple_value, 8 tensor { 1 dtype,
+ * 2 shape { 2 dim { 1 size } }, 5 packed float_val }, 9 metadata { 1 plugin_data { 1 plugin_name, 2 content } } } }, 7
+ * session_log { 1 status }. Format: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.
  */
 #include "io/event_file.h"
+
+#include "io/proto.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,45 +20,19 @@ struct wk__event_file {
 };
 
 uint32_t wk__crc32c(const void *bytes, size_t size) {
+    static const uint32_t of_nibble[16] = { /* x⁴ times it, modulo the polynomial 0x82f63b78 (reflected) */
+                                            0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+                                            0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                            0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75
+    };
     const unsigned char *at = bytes;
     uint32_t crc = 0xffffffffu;
     for (size_t i = 0; i < size; i++) {
         crc ^= at[i];
-        for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (crc & 1 ? 0x82F63B78u : 0);
+        crc = crc >> 4 ^ of_nibble[crc & 15];
+        crc = crc >> 4 ^ of_nibble[crc & 15];
     }
     return ~crc;
-}
-
-void wk__proto_little(wk_text *out, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) {
-        char byte = (char)(value >> (8 * i) & 255);
-        wk_text_add(out, &byte, 1);
-    }
-}
-
-void wk__proto_varint(wk_text *out, uint64_t value) {
-    for (; value >= 128; value >>= 7) wk__proto_little(out, (value & 127) | 128, 1);
-    wk__proto_little(out, value, 1);
-}
-
-void wk__proto_bytes(wk_text *out, int field, const char *bytes, size_t size) {
-    wk__proto_varint(out, (uint64_t)field << 3 | 2);
-    wk__proto_varint(out, size);
-    wk_text_add(out, bytes, size);
-}
-
-void wk__proto_double(wk_text *out, int field, double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    wk__proto_varint(out, (uint64_t)field << 3 | 1);
-    wk__proto_little(out, bits, 8);
-}
-
-void wk__proto_float(wk_text *out, int field, float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    wk__proto_varint(out, (uint64_t)field << 3 | 5);
-    wk__proto_little(out, bits, 4);
 }
 
 static uint32_t mask(uint32_t crc) {
@@ -73,45 +51,70 @@ void wk__event_record(wk_text *out, const wk_text *data) {
 }
 
 static void step_field(wk_text *event, int64_t step) {
-    if (step == 0) return;
-    wk__proto_varint(event, 2 << 3);
-    wk__proto_varint(event, (uint64_t)step);
+    if (step != 0) wk__proto_number(event, 2, (uint64_t)step);
 }
 
 void wk__event_version(wk_text *out, double wall_time) {
     wk_text event = { 0 };
     wk__proto_double(&event, 1, wall_time);
-    wk__proto_bytes(&event, 3, "brain.Event:2", 13);
+    wk__proto_text(&event, 3, "brain.Event:2");
     wk__event_record(out, &event);
     wk_text_free(&event);
 }
 
-void wk__event_summary(wk_text *out, double wall_time, int64_t step, const wk_text *value) {
+void wk__event_summary(wk_text *out, double wall_time, int64_t step, wk_text *value) {
     wk_text summary = { 0 }, event = { 0 };
-    wk__proto_bytes(&summary, 1, wk_text_get(value), value->size);
+    wk__proto_message(&summary, 1, value);
     wk__proto_double(&event, 1, wall_time);
     step_field(&event, step);
-    wk__proto_bytes(&event, 5, wk_text_get(&summary), summary.size);
-    event.failed = event.failed || summary.failed || value->failed;
+    wk__proto_message(&event, 5, &summary);
     wk__event_record(out, &event);
-    wk_text_free(&summary);
     wk_text_free(&event);
+}
+
+void wk__event_metadata(wk_text *value, const char *plugin, wk_text *content) {
+    wk_text data = { 0 }, meta = { 0 };
+    wk__proto_text(&data, 1, plugin);
+    if (content && content->size > 0) wk__proto_message(&data, 2, content);
+    wk__proto_message(&meta, 1, &data);
+    wk__proto_message(value, 9, &meta);
+}
+
+void wk__event_shape(wk_text *out, int field, wk_dims sizes) {
+    wk_text shape = { 0 };
+    for (int axis = 0; axis < sizes.rank; axis++) {
+        wk_text dim = { 0 };
+        wk__proto_number(&dim, 1, (uint64_t)sizes.size[axis]);
+        wk__proto_message(&shape, 2, &dim);
+    }
+    wk__proto_message(out, field, &shape);
+}
+
+void wk__event_floats(wk_text *value, const float *numbers, wk_dims sizes) {
+    enum { DT_FLOAT = 1 };
+    wk_text tensor = { 0 };
+    int64_t count = 1;
+    for (int axis = 0; axis < sizes.rank; axis++) count *= sizes.size[axis];
+    wk__proto_number(&tensor, 1, DT_FLOAT);
+    wk__event_shape(&tensor, 2, sizes);
+    wk__proto_floats(&tensor, 5, numbers, count);
+    wk__proto_message(value, 8, &tensor);
 }
 
 void wk__event_scalar(wk_text *out, double wall_time, int64_t step, const char *tag, float value) {
     wk_text item = { 0 };
-    wk__proto_bytes(&item, 1, tag, strlen(tag));
+    wk__proto_text(&item, 1, tag);
     wk__proto_float(&item, 2, value);
     wk__event_summary(out, wall_time, step, &item);
-    wk_text_free(&item);
 }
 
 static void event_restart(wk_text *out, double wall_time, int64_t step) {
-    static const char start[] = { 1 << 3, 1 }; /* SessionLog.START */
-    wk_text event = { 0 };
+    enum { START = 1 };
+    wk_text event = { 0 }, log = { 0 };
     wk__proto_double(&event, 1, wall_time);
     step_field(&event, step);
-    wk__proto_bytes(&event, 7, start, sizeof start);
+    wk__proto_number(&log, 1, START);
+    wk__proto_message(&event, 7, &log);
     wk__event_record(out, &event);
     wk_text_free(&event);
 }

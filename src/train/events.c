@@ -1,20 +1,25 @@
-/* events.c: what a run shows in TensorBoard besides its metrics. */
-#include "train/run.h"
+/* events.c: what a run shows in TensorBoard besides its metrics and media (media.c, embedding.c). */
+#include "train/events.h"
 
 #include "base/base.h"
 
 #include <math.h>
 
-static wk_status put(wk_trainer *t, wk_text *records) {
+wk_status wk__put_events(wk_trainer *t, wk_text *records) {
     WK_TRY(wk__event_file_put(t->folder.events, records));
     return wk__event_file_flush(t->folder.events);
+}
+
+const float *wk__as_floats(wk_tensor *tensor) {
+    wk_tensor *here = wk_contiguous(wk_cast(wk_to_device(tensor, WK_CPU), WK_F32));
+    return here ? wk_data(here) : NULL;
 }
 
 wk_status wk_trainer_log_text(wk_trainer *t, const char *tag, const char *text) {
     wk_text records = { 0 };
     if (!t->folder.events) return WK_OK;
     wk__event_text(&records, wk_wall_time(), t->standing.step, tag, text);
-    return put(t, &records);
+    return wk__put_events(t, &records);
 }
 
 static const double *numbers(wk_tensor *tensor) {
@@ -31,7 +36,7 @@ wk_status wk_trainer_log_histogram(wk_trainer *t, const char *tag, wk_tensor *va
     if (data) wk__event_histogram(&records, wk_wall_time(), t->standing.step, tag, data, wk_count(values));
     wk_no_grad_end(was);
     wk_scope_end(scope);
-    return data ? put(t, &records) : wk_error_code();
+    return data ? wk__put_events(t, &records) : wk_error_code();
 }
 
 wk_status wk_trainer_log_image(wk_trainer *t, const char *tag, wk_tensor *image) {
@@ -56,7 +61,7 @@ wk_status wk_trainer_log_image(wk_trainer *t, const char *tag, wk_tensor *image)
                                                 (int)width, (int)c)
                               : wk_error_code();
     wk_free(pixels);
-    return status == WK_OK ? put(t, &records) : status;
+    return status == WK_OK ? wk__put_events(t, &records) : status;
 }
 
 /* Counts at each threshold: an item is positive there if its score's bucket is not below. */
@@ -105,7 +110,7 @@ wk_status wk_trainer_log_pr_curve(wk_trainer *t, const char *tag, wk_tensor *sco
     wk_scope_end(scope);
     WK_TRY(status);
     wk__event_pr_curve(&records, wk_wall_time(), t->standing.step, tag, row, n);
-    return put(t, &records);
+    return wk__put_events(t, &records);
 }
 
 wk_status wk_trainer_log_layout(wk_trainer *t, const wk_board_chart *charts, int count) {
@@ -118,5 +123,5 @@ wk_status wk_trainer_log_layout(wk_trainer *t, const wk_board_chart *charts, int
     for (int i = 0; i < count; i++)
         all[i] = (wk__board_chart){ charts[i].category, charts[i].title, charts[i].pattern };
     wk__event_layout(&records, wk_wall_time(), all, count);
-    return put(t, &records);
+    return wk__put_events(t, &records);
 }

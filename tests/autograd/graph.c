@@ -67,7 +67,7 @@ Test(graph, of_a_small_network) {
     wk_scope scope = wk_scope_begin();
     wk_tensor *y = wk_forward(net, wk_full(WK_F32, WK_DIMS(2, 4), 1)),
               *loss = wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
-    char *text = wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ parameters.tensor, parameters.name, parameters.count });
+    char *text = wk_graph_dot(&loss, 1, (wk_graph_opts){ parameters.tensor, parameters.name, parameters.count });
     cr_assert(text, "%s", wk_message());
     graph g;
     parse(text, &g);
@@ -81,7 +81,7 @@ Test(graph, of_a_small_network) {
     /* Two outputs, no names, a name that must be quoted. */
     const char *odd = "a\"b\\c";
     wk_tensor *const both[] = { loss, y };
-    text = wk_graph_dot(both, 2, (wk_graph_dot_opts){ parameters.tensor, &odd, 1 });
+    text = wk_graph_dot(both, 2, (wk_graph_opts){ parameters.tensor, &odd, 1 });
     parse(text, &g);
     cr_expect(has_edge(&g, "a\"b\\c (3, 4) f32", "linear (2, 3) f32"), "%s", text);
     cr_expect(has_edge(&g, "(3) f32", "linear (2, 3) f32"), "%s", text);
@@ -92,13 +92,13 @@ Test(graph, of_a_small_network) {
     }
     wk_free(text);
     cr_assert_eq(wk_backward(loss), WK_OK, "it is still whole: %s", wk_message());
-    cr_expect_null(wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ 0 }));
-    cr_expect(strstr(wk_message(), "wk_graph_dot: the part behind \"sum\""), "%s", wk_message());
+    cr_expect_null(wk_graph_dot(&loss, 1, (wk_graph_opts){ 0 }));
+    cr_expect(strstr(wk_message(), "wk_graph: the part behind \"sum\""), "%s", wk_message());
     wk_clear_error();
     wk_tensor *plain = wk_detach(y);
-    cr_expect_null(wk_graph_dot(&plain, 1, (wk_graph_dot_opts){ 0 }));
-    cr_expect_str_eq(wk_message(), "wk_graph_dot: output 0, (2, 3) f32, is not the result of an operation that wants a "
-                                   "gradient");
+    cr_expect_null(wk_graph_dot(&plain, 1, (wk_graph_opts){ 0 }));
+    cr_expect_str_eq(wk_message(),
+                     "wk_graph: output 0, (2, 3) f32, is not the result of an operation that wants a gradient");
     wk_clear_error();
     wk_scope_end(scope);
     wk_module_destroy(net);

@@ -79,6 +79,39 @@ Test(event_kinds, hparams) {
     wk_text_free(&records);
 }
 
+Test(event_kinds, audio) {
+    static const float samples[] = { 0.5F, -0.25F, 1, -1, 3, 1e-4F };
+    wk_text records = { 0 };
+    wk__event_audio(&records, 1.5, 4, "beep", samples, 3, 2, 8000);
+    expect(&records, 0, "audio");
+    wk_text_free(&records);
+}
+
+Test(event_kinds, mesh) {
+    static const float faces[] = { 0, 1, 2 };
+    float points[12], colours[12];
+    for (int i = 0; i < 12; i++) points[i] = (float)i, colours[i] = (float)(20 * i);
+    const wk__mesh mesh = { .points = points, .faces = faces, .colours = colours, 1, 4, 1, NULL };
+    wk_text records = { 0 };
+    wk__event_mesh(&records, 1.5, 5, "shape", &mesh);
+    expect(&records, 0, "mesh_points");
+    expect(&records, 1, "mesh_faces");
+    expect(&records, 2, "mesh_colours");
+    wk_text_free(&records);
+}
+
+Test(event_kinds, graph) {
+    static const char *const weight = "fc/weight", *const linear = "fc/linear";
+    const wk_dims of_weight = WK_DIMS(3, 4), of_linear = WK_DIMS(2, 3), of_sum = { 0 };
+    const wk__graph_part parts[] = { { weight, "parameter", NULL, 0, &of_weight, 1 },
+                                     { linear, "linear", &weight, 1, &of_linear, 1 },
+                                     { "sum", "sum", &linear, 1, &of_sum, 1 } };
+    wk_text records = { 0 };
+    wk__event_graph(&records, 1.5, parts, 3);
+    expect(&records, 0, "graph");
+    wk_text_free(&records);
+}
+
 static uint32_t big(const unsigned char *at) {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }

@@ -80,7 +80,7 @@ static wk_status hooked_step(wk_module *net) {
     wk_hook ready = gradient ? wk_on_gradient_ready(first, nothing_ready, NULL) : 0;
     wk_status status = ready ? wk_checkpoint(net_loss, net, &x, 1, &loss, 1) : wk_error_code();
     if (status == WK_OK) status = wk_retain_grad(loss);
-    char *text = status == WK_OK ? wk_graph_dot(&loss, 1, (wk_graph_dot_opts){ 0 }) : NULL;
+    char *text = status == WK_OK ? wk_graph_dot(&loss, 1, (wk_graph_opts){ 0 }) : NULL;
     if (status == WK_OK && !text) status = wk_error_code();
     wk_free(text);
     if (status == WK_OK) status = wk_backward(loss);

@@ -67,6 +67,28 @@ WK_API wk_status wk_trainer_log_image(wk_trainer *trainer, const char *tag, wk_t
  * WK_SHAPE, WK_INVALID (a score or a target outside). */
 WK_API wk_status wk_trainer_log_pr_curve(wk_trainer *trainer, const char *tag, wk_tensor *scores, wk_tensor *targets,
                                          int thresholds);
+/* Sound: samples (frames) or (channels, frames) of any float type, -1 to 1, `rate` of them a second. */
+WK_API wk_status wk_trainer_log_audio(wk_trainer *trainer, const char *tag, wk_tensor *samples, int rate);
+/* Points in space (batch, N, 3), their colours (batch, N, 3) from 0 to 255 and triangles (batch, M, 3), the points'
+ * numbers (both NULL: none).  `config`: JSON of how Three.js shows them ({"camera": …, "lights": …, "material": …}), or
+ * NULL. */
+typedef struct wk_board_mesh {
+    wk_tensor *points, *colours, *faces;
+    const char *config;
+} wk_board_mesh;
+WK_API wk_status wk_trainer_log_mesh(wk_trainer *trainer, const char *tag, wk_board_mesh mesh);
+/* The graph behind a tensor, which has a gradient: operations and the model's parameters, by module.  A run's file asks
+ * for that of the first loss by the callback GraphLogger. */
+WK_API wk_status wk_trainer_log_graph(wk_trainer *trainer, wk_tensor *of);
+/* For the page "projector": points (N, dimensions), any float type, with a label each (NULL: none; tabs and line ends
+ * become spaces) and a picture each (N, C, H, W) of 1, 3 or 4 channels in 0 … 1 (NULL: none).  Files below
+ * STEP/TAG of the run's directory, as torch.utils.tensorboard names them. */
+typedef struct wk_board_points {
+    wk_tensor *points;
+    const char *const *labels; /* (N) */
+    wk_tensor *pictures;
+} wk_board_points;
+WK_API wk_status wk_trainer_log_embedding(wk_trainer *trainer, const char *tag, wk_board_points points);
 /* Which scalars TensorBoard's page "custom scalars" shows together: a chart has all tags that match its pattern (a
  * regular expression); charts of one category stand next to each other in the list.  Once a run. */
 typedef struct wk_board_chart {

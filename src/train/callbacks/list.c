@@ -13,6 +13,8 @@ const wk_callback_entry wk__builtin_callbacks[] = {
       wk__swa_build },
     { { "Timer", "stop after a time", wk__timer_args }, wk__timer_build },
     { { "DeviceStatsMonitor", "log memory and processor time", wk__device_stats_args }, wk__device_stats_build },
+    { { "GraphLogger", "show the graph of the first loss in TensorBoard", wk__graph_logger_args },
+      wk__graph_logger_build },
     { { "FreezeUnfreeze", "freeze parts of the model for some epochs", wk__freeze_args }, wk__freeze_build },
     { { "LearningRateFinder", "look for a good rate before training", wk__lr_finder_args }, wk__lr_finder_build },
     { { "Plots", "draw learning curves and the confusion matrix into the run's directory", wk__plots_args },

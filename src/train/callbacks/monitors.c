@@ -1,5 +1,5 @@
-/* monitors.c: callbacks that only look: learning rates; memory and processor time.  Lightning's LearningRateMonitor and
- * DeviceStatsMonitor. */
+/* monitors.c: callbacks that only look: learning rates; memory and processor time; the graph.  Lightning's
+ * LearningRateMonitor, DeviceStatsMonitor and TensorBoardLogger(log_graph=True). */
 #include "train/callbacks/callbacks.h"
 
 #include <string.h>
@@ -98,4 +98,23 @@ static const wk_callback_class stats_class = {
 wk_callback *wk__device_stats_build(const wk_config *args) {
     (void)args;
     return wk_callback_create(&stats_class);
+}
+
+/* ---- GraphLogger ---- */
+
+const wk_arg wk__graph_logger_args[] = { { NULL, WK_ARG_INT, NULL, NULL } };
+
+static wk_status log_graph(wk_callback *self, wk_trainer *t) {
+    (void)self;
+    const bool is_first = wk_trainer_step(t) == 0 && wk_trainer_batch_index(t) == 0;
+    return is_first ? wk_trainer_log_graph(t, wk_trainer_loss(t)) : WK_OK;
+}
+
+static const wk_callback_class graph_class = {
+    .name = "GraphLogger", .size = sizeof(wk_callback), .before_backward = log_graph, .never_stops = true
+};
+
+wk_callback *wk__graph_logger_build(const wk_config *args) {
+    (void)args;
+    return wk_callback_create(&graph_class);
 }

@@ -1,0 +1,86 @@
+/* showing.c: what runs show in TensorBoard besides numbers, as TensorBoard of PyPI reads it. */
+#include "support/brief.h"
+#include "train/support.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void set_up(void) {
+    run_set_up("train_showing", 96);
+}
+TestSuite(showing, .init = set_up, .fini = run_tear_down);
+
+#define READ   WICK_SOURCE_DIR "/tests/train/shown/read"
+#define PYTHON WICK_BUILD_DIR "/tensorboard"
+
+/* The words that a script prints of the run's directory. */
+static void expect_read(const char *script, const char *expected) {
+    if (tests_are_brief()) return;
+    if (run_program(run_folder, (char *[]){ READ, "--install", PYTHON, NULL }, NULL, 300, NULL) != 0)
+        cr_skip("tensorboard of PyPI is not to be had");
+    program p = start(run_folder, (char *[]){ READ, PYTHON, (char *)script, run_output, NULL }, NULL);
+    const int code = finish(&p, 60);
+    char *out = read_bytes(p.out, NULL), *err = read_bytes(p.err, NULL);
+    cr_expect_eq(code, 0, "%s", err);
+    cr_expect_str_eq(out, expected);
+    free(out);
+    free(err);
+}
+
+/* A curve a validation, and a layout. */
+Test(showing, curves_and_layouts, .timeout = 400) {
+    char text[1500];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s ]\nseed: 1\n"
+                   "data: { name: rings, args: { points: 256, batch_size: 64 } }\n"
+                   "wrapper: { name: confident, args: { loss_spec: { name: margin, args: { margin: 0.5 } } } }\n"
+                   "model: { name: rings-net, args: { width: 16 } }\n"
+                   "optimizer: { name: Adam, args: { lr: 0.02 } }\n"
+                   "trainer: { max_epochs: 2 }\noutput: %s\n",
+                   WICK_OWN_TRAINER, run_output);
+    run_write_all(text);
+    free(run_succeeds(NULL));
+    expect_read("curves", "11 [(6, 11), (6, 11), (6, 11)]\n{64.0} 1.0 True True\n{64.0} 1.0 True True\n"
+                          "{64.0} 1.0 True True\n"
+                          "[('rings', [('losses', ['.*loss']), ('certainty', ['val_.*'])])]\n");
+}
+
+/* The second time over the same step, as of a resumed run, names no file twice. */
+Test(showing, graphs_sound_meshes_and_points, .timeout = 400) {
+    char text[1000];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s ]\nseed: 7\n"
+                   "model: { name: mlp, args: { in_features: 784, hidden: 8, classes: 10 } }\n"
+                   "optimizer: { name: SGD, args: { lr: 0.1 } }\n"
+                   "callbacks: [ { name: GraphLogger }, { name: Shown }, { name: Shown } ]\n"
+                   "trainer: { max_epochs: 1, max_steps: 2, limit_val_batches: 0 }\n",
+                   WICK_SHOWN);
+    run_write(text);
+    char *err = run_succeeds(NULL);
+    static const char *const refused[] = {
+        "wk_trainer_log_audio: expected samples (frames) or (channels, frames)",
+        "wk_trainer_log_audio: rate is 0, expected samples a second",
+        "wk_trainer_log_mesh: points are (4, 2) f32, expected (batch, N, 3)",
+        "wk_trainer_log_mesh: faces are (4, 2) f32, expected (batch, M, 3) beside points (batch, N, 3)",
+        "wk_trainer_log_embedding: expected points (N, dimensions)",
+        "wk_trainer_log_embedding: \"..\" cannot be the name of a folder",
+        "wk_trainer_log_embedding: expected pictures (N, C, H, W) of 1, 3 or 4 channels",
+        "wk_graph: output 0, (4) f32, is not the result of an operation that wants a gradient",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        cr_expect(strstr(err, refused[i]), "expected \"%s\" in\n%s", refused[i], err);
+    free(err);
+    expect_read("media", "400 2 8000 400 (0, 32767, 1635, 32767) 16383\n"
+                         "shape [1, 5, 3] 6 {\"camera\": {\"fov\": 75}} [3.0, 4.0, 5.0]\n"
+                         "shape [1, 2, 3] 6 {\"camera\": {\"fov\": 75}} [2.0, 3.0, 4.0]\n"
+                         "True True\n"
+                         "1/linear ['1/weight', '1/bias'] [16, 8]\n"
+                         "3/linear ['3/weight', '3/bias'] [16, 10]\n"
+                         "the \"words\"/all:00002 00002/the %22words%22%2fall/tensors.tsv "
+                         "00002/the %22words%22%2fall/metadata.tsv 00002/the %22words%22%2fall/sprite.png [6, 4]\n"
+                         "plain:00002 00002/plain/tensors.tsv   []\n"
+                         "3\t4\t5 ['a', 'b c', 'd', 'e', 'f', '']\n"
+                         "(18, 12)\n");
+}

@@ -1,0 +1,71 @@
+/* plugin.c: a callback that shows TensorBoard sound, a mesh and points, and says what is refused. */
+#include <wick/op.h>
+#include <wick/train.h>
+
+#include <math.h>
+#include <stdio.h>
+
+enum { POINTS = 5, FRAMES = 400 };
+
+static void say_refused(wk_trainer *trainer, wk_status status) {
+    if (status != WK_OK) wk_trainer_say(trainer, "refused: %s", wk_message());
+    wk_clear_error();
+}
+
+static void show_nonsense(wk_trainer *t) {
+    wk_tensor *line = wk_zeros(WK_F32, WK_DIMS(4)), *plane = wk_zeros(WK_F32, WK_DIMS(4, 2)),
+              *space = wk_zeros(WK_F32, WK_DIMS(1, 4, 3)), *pictures = wk_zeros(WK_F32, WK_DIMS(3, 1, 2, 2));
+    say_refused(t, wk_trainer_log_audio(t, "x", space, 8000));
+    say_refused(t, wk_trainer_log_audio(t, "x", line, 0));
+    say_refused(t, wk_trainer_log_mesh(t, "x", (wk_board_mesh){ .points = plane }));
+    say_refused(t, wk_trainer_log_mesh(t, "x", (wk_board_mesh){ .points = space, .faces = plane }));
+    say_refused(t, wk_trainer_log_embedding(t, "x", (wk_board_points){ .points = line }));
+    say_refused(t, wk_trainer_log_embedding(t, "..", (wk_board_points){ .points = plane }));
+    say_refused(t, wk_trainer_log_embedding(t, "x", (wk_board_points){ .points = plane, .pictures = pictures }));
+    say_refused(t, wk_trainer_log_graph(t, line));
+}
+
+static wk_status show(wk_callback *self, wk_trainer *t) {
+    static const char *const labels[POINTS] = { "a", "b\tc", "d", "e", "f" };
+    static const int64_t faces[] = { 0, 1, 2, 2, 3, 4 };
+    float sound[2 * FRAMES];
+    (void)self;
+    for (int i = 0; i < FRAMES; i++) {
+        sound[i] = (float)sin(i * 0.1) / 2;
+        sound[FRAMES + i] = 1;
+    }
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *points = wk_cast(wk_arange(3 * POINTS), WK_F32);
+    wk_status status = wk_trainer_log_audio(t, "beep", wk_from_array(WK_F32, WK_DIMS(2, FRAMES), sound), 8000);
+    if (status == WK_OK)
+        status = wk_trainer_log_mesh(t, "shape",
+                                     (wk_board_mesh){ .points = wk_reshape(points, WK_DIMS(1, POINTS, 3)),
+                                                      .faces = wk_from_array(WK_I64, WK_DIMS(1, 2, 3), faces),
+                                                      .config = "{\"camera\": {\"fov\": 75}}" });
+    wk_tensor *pictures =
+        wk_expand(wk_reshape(wk_cast(wk_arange(POINTS), WK_F32), WK_DIMS(POINTS, 1, 1, 1)), WK_DIMS(POINTS, 3, 4, 6));
+    pictures = wk_affine(pictures, (wk_affine_opts){ 1.0 / (POINTS - 1), 0 });
+    if (status == WK_OK)
+        status = wk_trainer_log_embedding(
+            t, "the \"words\"/all", (wk_board_points){ wk_reshape(points, WK_DIMS(POINTS, 3)), labels, pictures });
+    if (status == WK_OK)
+        status =
+            wk_trainer_log_embedding(t, "plain", (wk_board_points){ .points = wk_reshape(points, WK_DIMS(POINTS, 3)) });
+    if (status == WK_OK) show_nonsense(t);
+    wk_scope_end(scope);
+    return status;
+}
+static const wk_callback_class shown_class = { .name = "Shown", .size = sizeof(wk_callback), .train_epoch_end = show };
+
+static wk_callback *build(const wk_config *args) {
+    (void)args;
+    return wk_callback_create(&shown_class);
+}
+static const wk_arg no_args[] = { { NULL, WK_ARG_INT, NULL, NULL } };
+static const wk_callback_entry entry = { { "Shown", "for a test", no_args }, build };
+
+static wk_status load(void) {
+    return wk_register_callback(&entry);
+}
+WK_API extern const wk_plugin wick_plugin;
+const wk_plugin wick_plugin = { WK_PLUGIN_API, "shown", load };
