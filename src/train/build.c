@@ -117,9 +117,31 @@ static wk_status add_optimizer(wk_trainer *t, const wk_config *config, const cha
     return status;
 }
 
-/* Muon is for matrices: with `others` what is none has an optimizer of its own. */
+static bool is_below(const char *name, const char *path) {
+    const size_t size = strlen(path);
+    return strncmp(name, path, size) == 0 && (name[size] == '.' || name[size] == '\0');
+}
+
+enum { MOST_PATHS = 64 };
+/* others_too: paths that each hold some parameter. */
+static int read_paths(const wk_config *args, const wk_named_tensors *all, const char *path[MOST_PATHS]) {
+    const int paths = wk_config_strings(args, "others_too", path, MOST_PATHS);
+    for (int k = 0; k < paths && !wk_failed(); k++) {
+        int below = 0;
+        for (int i = 0; i < all->count; i++) below += is_below(all->name[i], path[k]);
+        if (!below)
+            (void)wk_config_fail(args, "others_too", "the model has no parameter below \"%s\"; its first is \"%s\"",
+                                 path[k], all->count ? all->name[0] : "");
+    }
+    return paths;
+}
+
+/* Muon is for matrices: with `others` what is none has an optimizer of its own, and so have those of `others_too`. */
 static wk_status matrices_and_others(wk_trainer *t, const wk_config *args) {
+    const char *path[MOST_PATHS];
     wk_named_tensors all = wk_parameters(t->model);
+    const int paths = read_paths(args, &all, path);
+    if (wk_failed()) return wk_error_code();
     wk_tensor **tensor[2];
     const char **name[2];
     int count[2] = { 0, 0 };
@@ -130,7 +152,9 @@ static wk_status matrices_and_others(wk_trainer *t, const wk_config *args) {
         if (!tensor[k] || !name[k]) status = WK_NO_MEMORY;
     }
     for (int i = 0; i < all.count && status == WK_OK; i++) {
-        const int k = wk_rank(all.tensor[i]) != 2;
+        bool is_other = wk_rank(all.tensor[i]) != 2;
+        for (int p = 0; p < paths && !is_other; p++) is_other = is_below(all.name[i], path[p]);
+        const int k = is_other ? 1 : 0;
         tensor[k][count[k]] = all.tensor[i];
         name[k][count[k]++] = all.name[i];
     }

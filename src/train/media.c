@@ -66,53 +66,58 @@ wk_status wk_trainer_log_mesh(wk_trainer *t, const char *tag, wk_board_mesh m) {
 /* ---- graphs ---- */
 
 /* Parts as the walk gives them; names are made when all are known. */
-typedef struct drawing {
-    struct found {
-        uint64_t number;
-        const char *op, *given; /* given: of a leaf */
-        int shape, shapes, from, sources;
-        char *name;
-    } * part;
+typedef struct found {
+    uint64_t number;
+    const char *op, *given; /* given: of a leaf */
     wk_dims *shape;
     uint64_t *from;
-    int parts, shapes, sources;
-    int part_room, shape_room, source_room;
+    int shapes, sources;
+    char *name;
+} found;
+typedef struct drawing {
+    found *part;
+    int parts, room;
 } drawing;
-
-static void *grown(void *array, int *room, int count, size_t size) {
-    if (count <= *room) return array;
-    void *more = wk_realloc(array, 2 * (size_t)count * size);
-    if (more) *room = 2 * count;
-    return more;
-}
 
 static wk_status note(void *context, const wk_graph_part *part) {
     drawing *d = context;
-    struct found *parts = grown(d->part, &d->part_room, d->parts + 1, sizeof *parts);
-    if (parts) d->part = parts;
-    wk_dims *shapes = parts ? grown(d->shape, &d->shape_room, d->shapes + part->count, sizeof *shapes) : NULL;
-    if (shapes || (parts && !part->count)) d->shape = shapes;
-    uint64_t *from = parts ? grown(d->from, &d->source_room, d->sources + part->sources, sizeof *from) : NULL;
-    if (from || (parts && !part->sources)) d->from = from;
-    if (wk_failed()) return wk_error_code();
-    d->part[d->parts++] =
-        (struct found){ part->number, part->op, part->name, d->shapes, part->count, d->sources, part->sources, NULL };
-    for (int i = 0; i < part->count; i++) d->shape[d->shapes++] = wk_dims_get(part->of[i]);
-    for (int i = 0; i < part->sources; i++) d->from[d->sources++] = part->from[i];
+    if (d->parts == d->room) {
+        const int room = d->room ? 2 * d->room : 64;
+        found *more = wk_realloc(d->part, (size_t)room * sizeof *more);
+        if (!more) return wk_error_code();
+        d->part = more;
+        d->room = room;
+    }
+    found *f = &d->part[d->parts++];
+    *f = (found){ part->number, part->op, part->name, NULL, NULL, part->count, part->sources, NULL };
+    f->shape = wk_alloc((size_t)(part->count + 1) * sizeof *f->shape);
+    f->from = f->shape ? wk_alloc((size_t)(part->sources + 1) * sizeof *f->from) : NULL;
+    if (!f->from) return wk_error_code();
+    for (int i = 0; i < part->count; i++) f->shape[i] = wk_dims_get(part->of[i]);
+    if (part->sources) memcpy(f->from, part->from, (size_t)part->sources * sizeof *f->from);
     return WK_OK;
 }
 
-static const struct found *part_of(const drawing *d, uint64_t number) {
+static void let_go(drawing *d) {
+    for (int i = 0; i < d->parts; i++) {
+        wk_free(d->part[i].shape);
+        wk_free(d->part[i].from);
+        wk_free(d->part[i].name);
+    }
+    wk_free(d->part);
+}
+
+static const found *part_of(const drawing *d, uint64_t number) {
     for (int i = 0; i < d->parts; i++)
         if (d->part[i].number == number) return &d->part[i];
     return NULL;
 }
 
 /* "layers/0/weight"; an operation stands in the module whose parameters it takes: "layers/0/linear_12". */
-static char *name_of(const drawing *d, const struct found *part, int serial) {
+static char *name_of(const drawing *d, const found *part, int serial) {
     const char *module = "";
     for (int i = 0; i < part->sources && !*module; i++) {
-        const struct found *source = part_of(d, d->from[part->from + i]);
+        const found *source = part_of(d, part->from[i]);
         if (source && source->given) module = source->given;
     }
     const char *dot = strrchr(module, '.');
@@ -125,23 +130,21 @@ static char *name_of(const drawing *d, const struct found *part, int serial) {
 }
 
 static wk_status encode(drawing *d, wk_text *records) {
+    int sources = 0;
+    for (int i = 0; i < d->parts; i++) {
+        d->part[i].name = name_of(d, &d->part[i], d->parts - i);
+        sources += d->part[i].sources;
+    }
     wk__graph_part *all = wk_alloc((size_t)d->parts * sizeof *all);
-    const char **inputs = wk_alloc((size_t)(d->sources + 1) * sizeof *inputs);
-    for (int i = 0; i < d->parts && !wk_failed(); i++) d->part[i].name = name_of(d, &d->part[i], d->parts - i);
-    for (int i = 0; i < d->sources && !wk_failed(); i++) inputs[i] = part_of(d, d->from[i])->name;
+    const char **input = wk_alloc((size_t)(sources + 1) * sizeof *input), **next = input;
     /* TensorBoard draws in the order of the file: from the first operation on. */
     for (int i = 0; i < d->parts && !wk_failed(); i++) {
-        const struct found *part = &d->part[d->parts - 1 - i];
-        all[i] = (wk__graph_part){ .name = part->name,
-                                   .op = part->op ? part->op : "parameter",
-                                   .input = inputs + part->from,
-                                   .inputs = part->sources,
-                                   .shape = d->shape + part->shape,
-                                   .shapes = part->shapes };
+        const found *f = &d->part[d->parts - 1 - i];
+        all[i] = (wk__graph_part){ f->name, f->op ? f->op : "parameter", next, f->sources, f->shape, f->shapes };
+        for (int k = 0; k < f->sources; k++) *next++ = part_of(d, f->from[k])->name;
     }
     if (!wk_failed()) wk__event_graph(records, wk_wall_time(), all, d->parts);
-    for (int i = 0; i < d->parts; i++) wk_free(d->part[i].name);
-    wk_free((void *)inputs);
+    wk_free((void *)input);
     wk_free(all);
     return wk_failed() ? wk_error_code() : WK_OK;
 }
@@ -154,8 +157,6 @@ wk_status wk_trainer_log_graph(wk_trainer *t, wk_tensor *of) {
     const wk_graph_opts opts = { .leaf = named.tensor, .name = named.name, .count = named.count };
     wk_status status = wk_graph_walk(&of, 1, opts, note, &d);
     if (status == WK_OK) status = encode(&d, &records);
-    wk_free(d.part);
-    wk_free(d.shape);
-    wk_free(d.from);
+    let_go(&d);
     return status == WK_OK ? wk__put_events(t, &records) : status;
 }

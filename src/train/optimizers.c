@@ -203,6 +203,7 @@ static const wk_arg muon_args[] = {
     { "ns_steps", WK_ARG_INT, "5", NULL },
     { "adjust_lr_fn", WK_ARG_TEXT, "original", "original or match_rms_adamw" },
     { "others", WK_ARG_SPEC, "", "the optimizer of parameters that are no matrices: { name: AdamW, args: { … } }" },
+    { "others_too", WK_ARG_LIST, "[]", "paths whose matrices `others` takes too: embeddings, a head" },
     END
 };
 static const wk_arg lbfgs_args[] = { LR("1"),

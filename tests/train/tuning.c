@@ -196,6 +196,15 @@ Test(tuning, optimizers_resume_exactly) {
     }
     write_run("optimizer: { name: LBFGS }\n");
     run_refused("LBFGS runs a batch several times a step", WORDS("--overwrite", "-o", "trainer.gradient_clip_val=1"));
+    write_run(
+        "optimizer: { name: Muon, args: { others: { name: AdamW, args: { lr: 1e-3 } }, others_too: [layers.0] } }\n");
+    free(run_succeeds(WORDS("--overwrite")));
+    wk_safetensors *file = wk_safetensors_open(run_path("checkpoints/last.safetensors"));
+    cr_expect(wk_safetensors_has(file, "optimizer.momentum_buffer.layers.2.weight"), "Muon has it");
+    cr_expect(wk_safetensors_has(file, "optimizer1.exp_avg.layers.0.weight"), "AdamW has it");
+    wk_safetensors_close(file);
+    run_refused("the model has no parameter below \"layer\"; its first is \"layers.0.weight\"",
+                WORDS("--overwrite", "-o", "optimizer.args.others_too=[layer]"));
     write_run("optimizer: { name: Muon }\n");
     run_refused("Muon: parameter \"layers.0.bias\" is", WORDS("--overwrite"));
 }
