@@ -26,6 +26,7 @@ static char *as_file_name(const char *tag) {
         else
             wk_text_printf(&name, "%%%02x", (unsigned char)*tag);
     }
+    if (name.failed) wk_text_free(&name);
     return name.data;
 }
 
@@ -106,10 +107,7 @@ static wk_status name_files(const placed *p, const char *tag, const wk_board_poi
                        "sprite {\nimage_path: \"%s/sprite.png\"\nsingle_image_dim: %lld\nsingle_image_dim: %lld\n}\n",
                        p->folder, (long long)wk_size(points->pictures, 3), (long long)wk_size(points->pictures, 2));
     wk_text_puts(&all, "}\n");
-    if (all.failed)
-        (void)wk_fail(WK_NO_MEMORY, "wk_trainer_log_embedding: out of memory");
-    else
-        (void)wk__write_file(path, all.data, all.size);
+    if (!all.failed) (void)wk__write_file(path, all.data, all.size);
 end:
     wk_text_free(&all);
     wk_free(before);
