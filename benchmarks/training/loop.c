@@ -52,9 +52,8 @@ static wk_module *build_cnn(void) { /* as the trainer's "cnn" */
     const wk_layer_opts plain = { 0 };
     const wk_pool_opts two = { .kernel = { 2, 2 } };
     return wk_nn_sequential(wk_nn_conv2d(1, 32, 3, conv), wk_nn_relu(), wk_nn_conv2d(32, 64, 3, conv), wk_nn_relu(),
-                            wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(),
-                            wk_nn_linear(9216, 128, plain), wk_nn_relu(), wk_nn_dropout(0.5),
-                            wk_nn_linear(128, 10, plain));
+                            wk_nn_max_pool2d(two), wk_nn_dropout(0.25), wk_nn_flatten(), wk_nn_linear(9216, 128, plain),
+                            wk_nn_relu(), wk_nn_dropout(0.5), wk_nn_linear(128, 10, plain));
 }
 
 int main(int argc, char **argv) {
@@ -71,9 +70,9 @@ int main(int argc, char **argv) {
                                                      .labels = ROOT "labels-idx1-ubyte.gz",
                                                      .mean = 0.2860,
                                                      .deviation = 0.3530 });
-    wk_loader *loader = data ? wk_loader_create(data, (wk_loader_opts){ .batch_size = 64,
-                                                                        .sampler = { .shuffle = true, .seed = 1 } })
-                             : NULL;
+    wk_loader *loader =
+        data ? wk_loader_create(data, (wk_loader_opts){ .batch_size = 64, .sampler = { .shuffle = true, .seed = 1 } })
+             : NULL;
     wk_status status = optim && loader ? train(model, optim, loader, steps, time) : wk_error_code();
     for (long i = 0; status == WK_OK && i < steps; i++) (void)fprintf(file, "%.9f\n", time[i]);
     wk_loader_destroy(loader);
