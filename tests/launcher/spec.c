@@ -143,6 +143,26 @@ Test(compose, environment) {
             "app.yaml:6:12: the environment has no WICK_TEST_NONE; set it, or write ${env:WICK_TEST_NONE,otherwise}");
 }
 
+/* What is replaced is stored, and read again. */
+Test(compose, no_variable_is_left_by_another) {
+    (void)setenv("WICK_TEST_INNER", "${env:HOME}", 1);
+    (void)unsetenv("WICK_TEST_NONE");
+    static const char sentence[] =
+        "no variable can stand within another, but \"${env:HOME}\" is left when it is replaced";
+    char wanted[200];
+    (void)snprintf(wanted, sizeof wanted, "app.yaml:6:16: %s", sentence);
+    refuses(HEAD "    workspace: \"${env:WICK_TEST_NONE,${env:HOME}}\"\n", wanted);
+    refuses(HEAD "    workspace: \"${env:WICK_TEST_INNER}\"\n", wanted);
+    (void)snprintf(wanted, sizeof wanted, "app.yaml:6:12: %s", sentence);
+    refuses(HEAD "    args: [\"${${env:WICK_TEST_NONE,env:HOME}}\"]\n", wanted);
+    wk_appdef *app = parse(HEAD "    args: [\"${env:WICK_TEST_INNER}\"]\n");
+    static const wk_macros macros = { .app_id = "id" };
+    wk_appdef *ready = wk_macros_apply(&macros, app);
+    cr_assert_str_eq(ready->roles[0].args[0], "${env:HOME}", "values of arguments arrive as they are");
+    wk_appdef_free(ready);
+    wk_appdef_free(app);
+}
+
 static const char *folder(const char *name) {
     static char path[600];
     (void)snprintf(path, sizeof path, "%s/%s", state_dir(), name);

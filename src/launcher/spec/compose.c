@@ -62,18 +62,35 @@ static wk_status put_variable(const wk__yaml *doc, const wk__yaml_node *node, co
     return status;
 }
 
-static wk_status interpolate_text(wk__yaml *doc, wk__yaml_node *node, bool in_macros) {
+/* The length of "${env:", if a variable stands here with its brace at *close; else 0. */
+static size_t opens_variable(const char *at, const char **close) {
     static const char *const openings[] = { "${env:", "${oc.env:" };
+    for (size_t i = 0; i < WK_COUNT(openings); i++) {
+        const size_t size = strlen(openings[i]);
+        if (strncmp(at, openings[i], size) == 0 && (*close = strchr(at, '}')) != NULL) return size;
+    }
+    return 0;
+}
+
+/* The app is dumped, stored and read again, and must be the same then. */
+static wk_status check_result(const wk__yaml *doc, const wk__yaml_node *node, const char *text) {
+    const char *close;
+    for (const char *at = text; *at; at += at[0] == '$' && at[1] == '$' ? 2 : 1)
+        if (opens_variable(at, &close))
+            return wk__yaml_fail(doc, node,
+                                 "no variable can stand within another, but \"%.*s\" is left when it is replaced",
+                                 (int)(close + 1 - at), at);
+    return WK_OK;
+}
+
+static wk_status interpolate_text(wk__yaml *doc, wk__yaml_node *node, bool in_macros) {
     if (!strstr(node->text, "env:")) return WK_OK;
     wk_text out = { 0 };
     wk_text_puts(&out, "");
     wk_status status = WK_OK;
-    for (const char *at = node->text; *at && status == WK_OK;) {
-        size_t skip = 0;
-        for (size_t i = 0; i < WK_COUNT(openings); i++)
-            if (strncmp(at, openings[i], strlen(openings[i])) == 0) skip = strlen(openings[i]);
-        const char *close = skip ? strchr(at, '}') : NULL;
-        if (close) {
+    for (const char *at = node->text, *close; *at && status == WK_OK;) {
+        const size_t skip = opens_variable(at, &close);
+        if (skip) {
             status = put_variable(doc, node, at + skip, (size_t)(close - at) - skip, in_macros, &out);
             at = close + 1;
         } else if (at[0] == '$' && at[1] == '$') { /* a dollar sign, whatever follows */
@@ -82,6 +99,7 @@ static wk_status interpolate_text(wk__yaml *doc, wk__yaml_node *node, bool in_ma
         } else
             wk_text_add(&out, at++, 1);
     }
+    if (status == WK_OK && !out.failed) status = check_result(doc, node, wk_text_get(&out));
     if (status == WK_OK && !out.failed) node->text = wk__arena_text(&doc->arena, "%s", wk_text_get(&out));
     wk_text_free(&out);
     return status == WK_OK ? wk_error_code() : status;
