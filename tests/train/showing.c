@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void set_up(void) {
     run_set_up("train_showing", 96);
@@ -27,6 +28,21 @@ static void expect_read(const char *script, const char *expected) {
     cr_expect_str_eq(out, expected);
     free(out);
     free(err);
+}
+
+/* Every row once, in order, over a new start and a resume. */
+Test(showing, rows_of_metrics, .timeout = 400) {
+    run_write("seed: 7\n"
+              "model: { name: mlp, args: { hidden: 8 } }\n"
+              "optimizer: { name: AdamW, args: { lr: 1e-3 } }\n"
+              "trainer: { log_every_n_steps: 3 }\n");
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=1")));
+    pause_seconds(1.1); /* the file's name holds the second */
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.max_steps=7")));
+    pause_seconds(1.1);
+    cr_assert_eq(truncate(run_path("metrics.csv"), 0), 0);
+    free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=2")));
+    expect_read("rows", "[3, 6, 9, 12] [6, 7, 12]\n");
 }
 
 /* A curve a validation, and a layout. */
