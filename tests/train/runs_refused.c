@@ -9,12 +9,15 @@
 
 Test(runs, unknown_names_and_keys) {
     run_refused("unknown model \"ccn\"; did you mean \"cnn\"? (known: mlp, cnn, cnn_bn, lenet, "
-                   "vgg, resnet, resnet18, mobilenet_v2, convnext, vit, gpt2, char_lstm, bert, pretrained, unet, "
-                   "edsr-baseline, liif)", WORDS("-o", "model.name=ccn"));
+                "vgg, resnet, resnet18, mobilenet_v2, convnext, vit, gpt2, char_lstm, bert, pretrained, unet, "
+                "edsr-baseline, liif)",
+                WORDS("-o", "model.name=ccn"));
     run_refused("unknown optimizer \"AdamX\"", WORDS("-o", "optimizer.name=AdamX"));
     run_refused("unknown data \"idz\"; did you mean \"idx\"?", WORDS("-o", "data.name=idz"));
-    run_refused("unknown key \"hiden\" in the args of model \"mlp\"; did you mean \"hidden\"?", WORDS("-o", "model.args.hiden=3"));
-    run_refused("unknown key \"max_epoch\" in trainer; did you mean \"max_epochs\"?", WORDS("-o", "trainer.max_epoch=3"));
+    run_refused("unknown key \"hiden\" in the args of model \"mlp\"; did you mean \"hidden\"?",
+                WORDS("-o", "model.args.hiden=3"));
+    run_refused("unknown key \"max_epoch\" in trainer; did you mean \"max_epochs\"?",
+                WORDS("-o", "trainer.max_epoch=3"));
 }
 
 Test(runs, numbers_that_make_no_sense) {
@@ -39,7 +42,8 @@ Test(runs, wrong_types_and_sizes) {
     run_refused("batch_size", WORDS("-o", "data.args.batch_size=many"));
     run_refused("max_epochs", WORDS("-o", "trainer.max_epochs=0"));
     run_refused("lr", WORDS("-o", "optimizer.args.lr=fast"));
-    run_refused("model \"mlp\" gives 7 scores for an item, the data has 10 classes", WORDS("-o", "model.args.classes=7"));
+    run_refused("model \"mlp\" gives 7 scores for an item, the data has 10 classes",
+                WORDS("-o", "model.args.classes=7"));
     run_refused("has 784 features, weight (32, 100) f32 takes 100", WORDS("-o", "model.args.in_features=100"));
 }
 
@@ -114,6 +118,8 @@ Test(runs, usage) {
 }
 
 Test(runs, a_device_that_is_not_there) {
-    run_refused("device: there is no device \"gpu\"; expected cpu, cuda, cuda:N, cudaemu or cudaemu:N", WORDS("-o", "device=gpu"));
-    run_refused("device: there is no device \"cudaemu:5\": cudaemu has 1 device, numbered from 0", WORDS("-o", "device=cudaemu:5"));
+    run_refused("device: there is no device \"gpu\"; expected cpu, cuda, cuda:N, cudaemu or cudaemu:N",
+                WORDS("-o", "device=gpu"));
+    run_refused("device: there is no device \"cudaemu:5\": cudaemu has 1 device, numbered from 0",
+                WORDS("-o", "device=cudaemu:5"));
 }
