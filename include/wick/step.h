@@ -48,7 +48,8 @@ typedef struct wk_step_report {
     int plans, fused;                  /* plans, and their kernels that run tile by tile with their neighbours */
     int graphs;                        /* stretches of their kernels that go to a device whole */
     size_t bytes;                      /* that the plans hold */
-    const char *why; /* the last reason why a step was not captured or not replayed to its end, or NULL */
+    const char
+        *why; /* the last reason why a step was not captured, not replayed to its end, or is in no graph; or NULL */
 } wk_step_report;
 /* What became of the steps of this name in this context; zeros for a name that never began. */
 WK_API wk_step_report wk_step_describe(const char *name);

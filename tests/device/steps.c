@@ -316,3 +316,29 @@ Test(device_steps, batches_take_turns) {
     expect_replayed(r, 1, STEPS - 2);
     cr_expect_eq(r.graphs, 2, "%d graphs", r.graphs);
 }
+
+/* No graph can be made of them, and that is said. */
+Test(device_steps, batches_that_never_lie_twice) {
+    enum { MANY = 160 };
+    wk_module *module = perceptron();
+    cr_assert_eq(wk_module_to_device(module, other()), WK_OK, "%s", wk_message());
+    const bool was = wk_no_grad_begin();
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *all = wk_to_device(wk_zeros(WK_F32, WK_DIMS(MANY, ROWS, 64)), other());
+    for (int step = 0; step < MANY; step++) {
+        wk_scope inner = wk_scope_begin();
+        wk_tensor *batch = wk_select(all, 0, step);
+        cr_assert_eq(wk_step_begin("elsewhere"), WK_OK, "%s", wk_message());
+        (void)wk_item(wk_mean(wk_forward(module, batch), (wk_reduce_opts){ 0 }));
+        (void)wk_step_end();
+        wk_scope_end(inner);
+        cr_assert(!wk_failed(), "step %d: %s", step, wk_message());
+    }
+    const wk_step_report r = wk_step_describe("elsewhere");
+    expect_replayed(r, 1, MANY - 2);
+    cr_expect_eq(r.graphs, 0);
+    cr_expect(r.why && strstr(r.why, "lies elsewhere each time"), "%s", r.why);
+    wk_scope_end(scope);
+    wk_no_grad_end(was);
+    wk_module_destroy(module);
+}

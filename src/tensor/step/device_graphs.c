@@ -85,6 +85,8 @@ static bool is_the_same(const wk__plan *plan, const wk__stretch *s, int first, i
 static void forget_the_oldest(wk__plan *plan, wk__step_name *name) {
     wk__stretch **link = &plan->stretches;
     while ((*link)->next) link = &(*link)->next;
+    if (!(*link)->graph && ++plan->in_vain == MOST_STRETCHES)
+        wk__step_note(name, "what it is given lies elsewhere each time, so a device gets its kernels one by one");
     name->report.graphs -= (*link)->graph != NULL;
     plan->n_graphs -= (*link)->graph != NULL;
     destroy(*link, device_of(plan, (*link)->first));

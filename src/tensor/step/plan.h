@@ -140,6 +140,7 @@ typedef struct wk__plan {
     size_t bytes;           /* of all rooms */
     int threads, n_fused;   /* n_fused: launches in groups */
     int n_stretches, n_graphs;
+    int in_vain; /* stretches that were forgotten before they were met again */
 } wk__plan;
 
 enum { WK__PLANS_OF_A_NAME = 8 };
