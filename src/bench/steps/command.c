@@ -83,6 +83,7 @@ static wk_status read_step_option(void *into, const char *option, const char *va
         return wk__bench_read_count(option, value, 1, WK__BENCH_MOST_THREADS, &opts->threads);
     if (strcmp(option, "--steps") == 0) return wk__bench_read_count(option, value, 1, MOST_STEPS, &opts->steps);
     if (strcmp(option, "--warmup") == 0) return wk__bench_read_count(option, value, 0, MOST_STEPS, &opts->warmup);
+    if (strcmp(option, "--zero") == 0) return wk__bench_read_count(option, value, 0, 1, &opts->zero);
     *known = false;
     return WK_OK;
 }

@@ -22,6 +22,7 @@ typedef struct wk__training {
     wk_module *net;
     wk_optim *optim; /* NULL: inference */
     wk_ddp *ddp;
+    wk_zero *zero;    /* NULL: every rank has the optimizer's whole state */
     wk_tensor *x, *y; /* kept; y NULL: inference */
 } wk__training;
 
@@ -63,6 +64,7 @@ typedef struct wk__worker_opts {
     wk_dtype dtype;
     wk_device device;
     int threads, steps, warmup; /* 0 threads: all; 0 steps: the workload's own */
+    int zero;                   /* stage of ZeRO: 0 or 1 */
 } wk__worker_opts;
 
 /* Run one workload in this process (a rank under mpirun) and print what was measured as a line of JSON. */

@@ -4,8 +4,8 @@
  * Prints one JSON line (rank 0): median step with the 10th and 90th percentile, items a second of all ranks, the first
  * step and when it was finished, peak memory, first and last loss, operations and bytes by phase (limit.c); with
  * several ranks also the step without exchange of gradients, taken turn by turn with the other, and the part of the
- * exchange that backward did not hide.  What is timed is the same as on the peers' side: zero the gradients, forward,
- * backward, optimizer, the loss read; of inference the forward.
+ * exchange that backward did not hide.  (With ZeRO both steps hand parameters round.)  What is timed is the same as on
+ * the peers' side: zero the gradients, forward, backward, optimizer, the loss read; of inference the forward.
  */
 #define WK_NO_CALL_SITES
 #include "bench/steps/steps.h"
@@ -38,17 +38,19 @@ static wk_status move(wk__training *b) {
     return move_operand(&b->y, b->device);
 }
 
-static wk_status set_up(wk__training *b) {
+static wk_status set_up(wk__training *b, const wk__worker_opts *opts) {
     wk_manual_seed(0);
     b->of->set_up(b);
     if (wk_failed()) return wk_error_code();
     if (b->device) WK_TRY(move(b));
     if (wk_group_size(b->group) > 1) b->ddp = wk_ddp_create(b->group, b->net, (wk_ddp_opts){ 0 });
+    if (b->ddp && opts->zero && b->optim) b->zero = wk_zero_create(b->group, b->optim);
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
 static void tear_down(wk__training *b) {
     wk_step_forget(NULL);
+    wk_zero_destroy(b->zero);
     wk_ddp_destroy(b->ddp);
     wk_optim_destroy(b->optim);
     wk_release(b->x);
@@ -174,6 +176,7 @@ static wk_status print(const wk__training *b, const figures *f) {
     (void)json_object_set_new(all, "optimizer", cost_object(&f->cost.optimizer));
     if (ranks > 1) {
         (void)json_object_set_new(all, "step_no_exchange_s", json_real(quantile(f->without, f->steps, 0.5)));
+        (void)json_object_set_new(all, "zero", json_integer(b->zero ? 1 : 0));
         (void)json_object_set_new(all, "exposed_s", json_real(quantile(f->exposed, f->steps, 0.5)));
     }
     bool printed = all && json_dumpf(all, stdout, 0) == 0 && putchar('\n') != EOF && fflush(stdout) == 0;
@@ -193,7 +196,7 @@ wk_status wk__bench_step(const wk__worker_opts *opts) {
     f.exposed = times + 2 * (ptrdiff_t)f.steps;
     b.group = wk_group_create(NULL);
     wk_set_threads(opts->threads);
-    wk_status status = b.group ? set_up(&b) : wk_error_code();
+    wk_status status = b.group ? set_up(&b, opts) : wk_error_code();
     wk_device was = wk_device_use(b.device);
     if (status == WK_OK) measure(&b, opts->warmup, &f);
     (void)wk_device_use(was);
