@@ -145,25 +145,34 @@ wk_status wk__make_folder(const char *path) {
     return status;
 }
 
-wk_status wk__map(const char *path, wk__mapping *mapping) {
+wk_status wk__map_open(const char *path, wk__mapping *mapping, int *descriptor) {
     *mapping = (wk__mapping){ 0 };
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return io_error("open", path);
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (*descriptor < 0) return io_error("open", path);
     struct stat info;
     wk_status status = WK_OK;
-    if (fstat(descriptor, &info) != 0)
+    if (fstat(*descriptor, &info) != 0)
         status = io_error("look at", path);
     else if (!S_ISREG(info.st_mode))
         status = wk_fail(WK_IO, "%s: not a regular file", path);
     else if (info.st_size > 0) {
-        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, *descriptor, 0);
         if (data == MAP_FAILED)
             status = io_error("map", path);
         else
             *mapping = (wk__mapping){ data, (size_t)info.st_size };
     }
-    (void)close(descriptor);
+    if (status == WK_OK) return WK_OK;
+    (void)close(*descriptor);
+    *descriptor = -1;
     return status;
+}
+
+wk_status wk__map(const char *path, wk__mapping *mapping) {
+    int descriptor;
+    WK_TRY(wk__map_open(path, mapping, &descriptor));
+    (void)close(descriptor);
+    return WK_OK;
 }
 
 void wk__unmap(wk__mapping *mapping) {

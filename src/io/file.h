@@ -31,6 +31,8 @@ typedef struct wk__mapping {
     size_t size;
 } wk__mapping;
 WK_API wk_status wk__map(const char *path, wk__mapping *mapping);
+/* The same; the file stays open as *descriptor, for the caller to close. */
+wk_status wk__map_open(const char *path, wk__mapping *mapping, int *descriptor);
 WK_API void wk__unmap(wk__mapping *mapping);
 
 #endif

@@ -5,8 +5,8 @@
  * Format: https://github.com/huggingface/safetensors (README, "Format").
  */
 #define WK_NO_CALL_SITES
-#include "io/file.h"
 #include "io/safetensors.h"
+#include "io/safetensors_file.h"
 #include "tensor/tensor.h"
 #include "wick/io.h"
 
@@ -14,29 +14,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LARGEST_HEADER = 100000000 };
-
-typedef struct entry {
-    const char *name; /* owned by the JSON */
-    wk_dtype dtype;
-    wk_dims dims;
-    uint64_t begin, end;
-    wk_safetensors *file; /* that holds it */
-} entry;
-
-struct wk_safetensors {
-    atomic_uint references; /* the handle, every tensor on the mapping, and an index of several files */
-    wk__mapping mapping;
-    char *path;
-    json_t *header;
-    entry *entries; /* as they lie */
-    entry **sorted; /* by name */
-    int count;
-    const char *data;
-    wk_safetensors **shard; /* of an index: the files that it names */
-    int shards;
-};
 
 const char *const wk__safetensors_dtypes[] = {
 #define STORED(name, text, type, bytes, stored) stored,
@@ -49,6 +29,7 @@ static void drop(void *context, void *data) {
     wk_safetensors *file = context;
     if (atomic_fetch_sub(&file->references, 1) != 1) return;
     wk__unmap(&file->mapping);
+    if (file->descriptor >= 0) (void)close(file->descriptor);
     for (int i = 0; i < file->shards; i++) drop(file->shard[i], NULL);
     json_decref(file->header);
     wk_free(file->shard);
@@ -78,7 +59,7 @@ static bool find_dtype(const char *text, wk_dtype *dtype) {
     return false;
 }
 
-static wk_status read_shape(const wk_safetensors *file, json_t *shape, entry *e) {
+static wk_status read_shape(const wk_safetensors *file, json_t *shape, wk__stored_tensor *e) {
     if (!json_is_array(shape)) return bad(file, e->name, "\"shape\" is no list");
     if (json_array_size(shape) > WK_MAX_RANK) return bad(file, e->name, "rank over 8");
     e->dims.rank = (int)json_array_size(shape);
@@ -91,7 +72,7 @@ static wk_status read_shape(const wk_safetensors *file, json_t *shape, entry *e)
     return WK_OK;
 }
 
-static wk_status read_entry(const wk_safetensors *file, json_t *object, entry *e) {
+static wk_status read_entry(const wk_safetensors *file, json_t *object, wk__stored_tensor *e) {
     const char *dtype = json_string_value(json_object_get(object, "dtype"));
     json_t *offsets = json_object_get(object, "data_offsets");
     if (!dtype || json_array_size(offsets) != 2 || json_object_size(object) != 3)
@@ -113,24 +94,24 @@ static wk_status read_entry(const wk_safetensors *file, json_t *object, entry *e
 }
 
 static int by_offset(const void *a, const void *b) {
-    const entry *x = a, *y = b;
+    const wk__stored_tensor *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp((*(entry *const *)a)->name, (*(entry *const *)b)->name);
+    return strcmp((*(wk__stored_tensor *const *)a)->name, (*(wk__stored_tensor *const *)b)->name);
 }
 
 /* A name is looked for as often as there are names: not one after the other. */
 static void sort_names(wk_safetensors *file) {
     for (int i = 0; i < file->count; i++) file->sorted[i] = &file->entries[i];
-    qsort(file->sorted, (size_t)file->count, sizeof(entry *), by_name);
+    qsort(file->sorted, (size_t)file->count, sizeof(wk__stored_tensor *), by_name);
 }
 
 static wk_status make_room(wk_safetensors *file, size_t count) {
     file->entries = wk_alloc((count + 1) * sizeof *file->entries);
-    file->sorted = wk_alloc((count + 1) * sizeof(entry *));
+    file->sorted = wk_alloc((count + 1) * sizeof(wk__stored_tensor *));
     return file->entries && file->sorted ? WK_OK : WK_NO_MEMORY;
 }
 
@@ -147,7 +128,7 @@ static wk_status read_entries(wk_safetensors *file, uint64_t data_size) {
                 file, NULL, "__metadata__ holds something other than strings");
             continue;
         }
-        entry *e = &file->entries[file->count++];
+        wk__stored_tensor *e = &file->entries[file->count++];
         e->name = name;
         e->file = file;
         WK_TRY(read_entry(file, value, e));
@@ -185,16 +166,17 @@ static wk_safetensors *create(const char *path) {
     wk_safetensors *file = wk_alloc(sizeof *file);
     if (!file) return NULL;
     atomic_store(&file->references, 1);
+    file->descriptor = -1;
     file->path = wk_strdup(path);
     if (file->path) return file;
     wk_safetensors_close(file);
     return NULL;
 }
 
-static const entry *find(const wk_safetensors *file, const char *name) {
-    const entry wanted = { .name = name }, *key = &wanted;
-    entry *const *found =
-        file->count ? bsearch(&key, file->sorted, (size_t)file->count, sizeof(entry *), by_name) : NULL;
+const wk__stored_tensor *wk__stored_find(const wk_safetensors *file, const char *name) {
+    const wk__stored_tensor wanted = { .name = name }, *key = &wanted;
+    wk__stored_tensor *const *found =
+        file->count ? bsearch(&key, file->sorted, (size_t)file->count, sizeof(wk__stored_tensor *), by_name) : NULL;
     return found ? *found : NULL;
 }
 
@@ -245,7 +227,7 @@ static wk_status read_index(wk_safetensors *index) {
     json_object_foreach(map, name, value) {
         wk_safetensors *shard = shard_of(index, name, json_string_value(value));
         if (!shard) return wk_error_code();
-        const entry *e = find(shard, name);
+        const wk__stored_tensor *e = wk__stored_find(shard, name);
         if (!e)
             return wk_fail(WK_FORMAT, "%s: tensor \"%.80s\" is not in %s, where the index says it is", index->path,
                            name, shard->path);
@@ -260,7 +242,7 @@ wk_safetensors *wk_safetensors_open(const char *path) {
     if (!file) return NULL;
     if (is_index(path)) {
         if (read_index(file) == WK_OK) return file;
-    } else if (wk__map(file->path, &file->mapping) == WK_OK
+    } else if (wk__map_open(file->path, &file->mapping, &file->descriptor) == WK_OK
                && parse(file, file->mapping.data, file->mapping.size) == WK_OK)
         return file;
     wk_safetensors_close(file);
@@ -284,10 +266,10 @@ const char *wk_safetensors_name(const wk_safetensors *file, int i) {
 }
 
 bool wk_safetensors_has(const wk_safetensors *file, const char *name) {
-    return find(file, name) != NULL;
+    return wk__stored_find(file, name) != NULL;
 }
 
-static wk_status not_found(const wk_safetensors *file, const char *name) {
+wk_status wk__stored_not_found(const wk_safetensors *file, const char *name) {
     const char **names = wk_alloc(((size_t)file->count + 1) * sizeof *names);
     for (int i = 0; names && i < file->count; i++) names[i] = file->entries[i].name;
     const char *near = names ? wk__nearest(name, names, (size_t)file->count) : NULL;
@@ -300,9 +282,9 @@ static wk_status not_found(const wk_safetensors *file, const char *name) {
 
 wk_tensor *wk_safetensors_get(wk_safetensors *handle, const char *name) {
     if (wk_failed()) return NULL;
-    const entry *e = find(handle, name);
+    const wk__stored_tensor *e = wk__stored_find(handle, name);
     if (!e) {
-        (void)not_found(handle, name);
+        (void)wk__stored_not_found(handle, name);
         return NULL;
     }
     wk_safetensors *file = e->file;
@@ -324,99 +306,4 @@ const char *wk_safetensors_metadata(const wk_safetensors *file, const char *key)
         return own || !file->shards ? own : wk_safetensors_metadata(file->shard[0], key);
     }
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
-}
-
-/* ---- modules ---- */
-
-static wk_status check_target(wk_safetensors *file, const char *full, const wk_tensor *target, const char *what) {
-    const entry *e = find(file, full);
-    if (!e) {
-        (void)not_found(file, full);
-        wk_error_prefix("loading %s", what);
-        return wk_error_code();
-    }
-    bool fits = e->dtype == target->dtype && e->dims.rank == target->rank;
-    for (int i = 0; fits && i < target->rank; i++) fits = e->dims.size[i] == target->shape[i];
-    if (fits && !wk_is_contiguous(target))
-        return wk_fail(WK_INVALID, "loading %s: \"%s\" is not row major", what, full);
-    if (fits) return WK_OK;
-    wk_tensor stored = { .rank = (uint8_t)e->dims.rank, .dtype = (uint8_t)e->dtype };
-    memcpy(stored.shape, e->dims.size, sizeof stored.shape);
-    char one[160], other[160];
-    return wk_fail(WK_FORMAT, "%s: tensor \"%s\" is %s, %s expects %s: it belongs to another model", file->path, full,
-                   wk_describe(&stored, one, sizeof one), what, wk_describe(target, other, sizeof other));
-}
-
-static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    char full[512];
-    if (wk_failed()) return WK_PENDING;
-    for (int i = 0; i < targets.count; i++) {
-        (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
-        WK_TRY(check_target(file, full, targets.tensor[i], what));
-    }
-    return WK_OK;
-}
-
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    size_t prefix_size = strlen(prefix);
-    WK_TRY(check_targets(file, prefix, targets, what));
-    const char **wanted = wk_alloc(((size_t)targets.count + 1) * sizeof *wanted);
-    if (!wanted) return WK_NO_MEMORY;
-    for (int i = 0; i < targets.count; i++) wanted[i] = targets.name[i];
-    qsort(wanted, (size_t)targets.count, sizeof *wanted, by_text);
-    wk_status status = WK_OK;
-    for (int i = 0; i < file->count && status == WK_OK; i++) {
-        const char *name = file->entries[i].name, *own = name + prefix_size;
-        if (strncmp(name, prefix, prefix_size) != 0) continue;
-        if (targets.count == 0 || !bsearch(&own, wanted, (size_t)targets.count, sizeof *wanted, by_text))
-            status = wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path,
-                             name, what);
-    }
-    wk_free(wanted);
-    return status;
-}
-
-static wk_status load_all(wk_safetensors *file, const char *prefix, wk_named_tensors targets) {
-    char full[512];
-    for (int i = 0; i < targets.count; i++) {
-        (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
-        const entry *e = find(file, full);
-        const wk_tensor *target = targets.tensor[i];
-        WK_TRY(wk__copy_bytes(target->data, target->device, e->file->data + e->begin, 0, (size_t)(e->end - e->begin)));
-        wk__storage_changed(target->storage, "wk_load_named");
-    }
-    return WK_OK;
-}
-
-wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    WK_TRY(wk_check_named(file, prefix, targets, what));
-    return load_all(file, prefix, targets);
-}
-
-wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    return check_targets(file, prefix, targets, what);
-}
-
-wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    WK_TRY(check_targets(file, prefix, targets, what));
-    load_all(file, prefix, targets);
-    return WK_OK;
-}
-
-wk_status wk_module_load(wk_module *module, const char *path) {
-    if (wk_failed()) return WK_PENDING;
-    wk_safetensors *file = wk_safetensors_open(path);
-    if (!file) return wk_error_code();
-    wk_status status = wk_load_named(file, "", wk_state(module), "the model");
-    wk_safetensors_close(file);
-    return status;
-}
-
-wk_status wk_module_save(wk_module *module, const char *path) {
-    const wk_metadata format = { "format", "pt" };
-    return wk_safetensors_save(path, wk_state(module), &format, 1);
 }

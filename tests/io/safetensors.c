@@ -311,6 +311,29 @@ Test(safetensors, loading_what_does_not_fit_changes_nothing) {
     wk_module_destroy(shorter);
 }
 
+/* More than one piece, by several readers; and a file that is shortened after it was opened. */
+Test(safetensors, large_tensors_are_read_in_pieces) {
+    enum { COUNT = 3 << 20 }; /* of f32: three pieces */
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *stored[] = { wk_cast(wk_arange(COUNT), WK_F32), wk_cast(wk_arange(7), WK_F32) };
+    wk_tensor *wanted[] = { wk_kept_zeros(WK_F32, WK_DIMS(COUNT)), wk_kept_zeros(WK_F32, WK_DIMS(7)) };
+    static const char *const names[] = { "large", "small" };
+    cr_assert_eq(wk_safetensors_save(path_of("large"), (wk_named_tensors){ stored, names, 2 }, NULL, 0), WK_OK);
+    wk_set_threads(3);
+    wk_safetensors *file = wk_safetensors_open(path_of("large"));
+    const wk_named_tensors targets = { wanted, names, 2 };
+    cr_assert_eq(wk_load_named(file, "", targets, "it"), WK_OK, "%s", wk_message());
+    for (int k = 0; k < 2; k++)
+        cr_expect_eq(memcmp(wk_data(stored[k]), wk_data(wanted[k]), (size_t)wk_count(wanted[k]) * sizeof(float)), 0);
+    cr_assert_eq(truncate(path_of("large"), COUNT), 0);
+    cr_expect_eq(wk_load_named(file, "", targets, "it"), WK_IO);
+    cr_expect(strstr(wk_message(), "large: cannot read: it has become shorter"), "%s", wk_message());
+    wk_clear_error();
+    wk_safetensors_close(file);
+    for (int k = 0; k < 2; k++) wk_release(wanted[k]);
+    wk_scope_end(scope);
+}
+
 Test(safetensors, what_is_wanted_of_a_file_with_more) {
     wk_manual_seed(1);
     wk_module *net = make_net(5), *part = wk_nn_sequential(wk_nn_linear(6, 5, (wk_layer_opts){ 0 }));
