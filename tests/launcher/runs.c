@@ -155,7 +155,7 @@ static void killed_supervisor(const char *scheduler) {
     cr_assert_gt(supervisor, 0);
     double start = wk_now();
     (void)kill(supervisor, SIGKILL);
-    pause_for(0.05);
+    cr_assert(becomes(handle, "FAILED", 5));
     outcome status = WICK("status", handle);
     assert_contains(status.out, "State: FAILED");
     assert_contains(status.out, "Msg: its supervisor is gone (killed, or the machine was restarted)");
@@ -218,14 +218,19 @@ Test(runs, mpi_cancelled) {
 
 Test(runs, grace_lets_a_program_finish) {
     outcome o = WICK("run", "utils.sh", "-s", "mpi", "-j", "2", "--",
-                     mark("trap 'sleep 1.5; echo saved; exit 3' TERM; while :; do sleep 0.05; done"));
+                     mark("trap 'sleep 1.5; echo saved; exit 3' TERM; echo ready; while :; do sleep 0.05; done"));
     const char *handle = handle_of(&o);
-    cr_assert(becomes(handle, "RUNNING", 20));
-    pause_for(0.3);
+    char *log = NULL;
+    for (double end = wk_now() + 20; wk_now() < end && !(log && *log); pause_for(0.05)) {
+        wk_free(log);
+        log = app_file(handle, "sh/1/stdout.log");
+    }
+    cr_assert(log && *log);
+    wk_free(log);
     outcome cancel = WICK("cancel", handle);
     forget(&cancel);
-    char *log = app_file(handle, "sh/1/stdout.log");
-    cr_assert_str_eq(log, "saved\n");
+    log = app_file(handle, "sh/1/stdout.log");
+    cr_assert_str_eq(log, "ready\nsaved\n");
     wk_free(log);
     forget(&o);
 }
