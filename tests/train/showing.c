@@ -71,7 +71,7 @@ Test(showing, graphs_sound_meshes_and_points, .timeout = 400) {
                    "model: { name: mlp, args: { in_features: 784, hidden: 8, classes: 10 } }\n"
                    "optimizer: { name: SGD, args: { lr: 0.1 } }\n"
                    "callbacks: [ { name: GraphLogger }, { name: Shown }, { name: Shown } ]\n"
-                   "trainer: { max_epochs: 1, max_steps: 2, limit_val_batches: 0 }\n",
+                   "trainer: { max_epochs: 1, max_steps: 2, limit_val_batches: 0, log_every_n_steps: 1 }\n",
                    WICK_SHOWN);
     run_write(text);
     char *err = run_succeeds(NULL);
@@ -88,6 +88,9 @@ Test(showing, graphs_sound_meshes_and_points, .timeout = 400) {
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         cr_expect(strstr(err, refused[i]), "expected \"%s\" in\n%s", refused[i], err);
     free(err);
+    char *page = run_text("report.html");
+    cr_expect(strstr(page, "number_39"), "a chart each");
+    free(page);
     expect_read("media", "400 2 8000 400 (0, 32767, 1635, 32767) 16383\n"
                          "shape [1, 5, 3] 6 {\"camera\": {\"fov\": 75}} [3.0, 4.0, 5.0]\n"
                          "shape [1, 2, 3] 6 {\"camera\": {\"fov\": 75}} [2.0, 3.0, 4.0]\n"

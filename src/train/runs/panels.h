@@ -5,7 +5,8 @@
 #include "plot/plot.h"
 #include "train/runs/run.h"
 
-enum { WK__MOST_PANELS = 32, WK__MOST_CURVES = 64 };
+/* A run's report shows all that it logged: metrics.csv has at most so many columns. */
+enum { WK__MOST_PANELS = 96, WK__MOST_CURVES = 96 };
 
 /* Where curves are from. */
 typedef struct wk__source {

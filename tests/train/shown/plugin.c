@@ -1,4 +1,4 @@
-/* plugin.c: a callback that shows TensorBoard sound, a mesh and points, and says what is refused. */
+/* plugin.c: a callback that logs many numbers, shows TensorBoard sound, a mesh and points, and says what is refused. */
 #include <wick/op.h>
 #include <wick/train.h>
 
@@ -55,7 +55,22 @@ static wk_status show(wk_callback *self, wk_trainer *t) {
     wk_scope_end(scope);
     return status;
 }
-static const wk_callback_class shown_class = { .name = "Shown", .size = sizeof(wk_callback), .train_epoch_end = show };
+/* Every one of them is a chart of the report. */
+static wk_status log_many(wk_callback *self, wk_trainer *t) {
+    enum { MANY = 40 };
+    wk_status status = WK_OK;
+    (void)self;
+    for (int i = 0; i < MANY && status == WK_OK; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "number_%d", i);
+        status = wk_trainer_log(t, name, i, (wk_log_opts){ 0 });
+    }
+    return status;
+}
+
+static const wk_callback_class shown_class = {
+    .name = "Shown", .size = sizeof(wk_callback), .train_batch_end = log_many, .train_epoch_end = show
+};
 
 static wk_callback *build(const wk_config *args) {
     (void)args;
