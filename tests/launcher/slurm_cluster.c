@@ -113,6 +113,7 @@ void cluster_end(void) {
             if (turn == 60) (void)kill(daemons[i], SIGKILL);
             pause_for(0.05);
         }
+        daemons[i] = 0;
     }
     state_end_files();
 }
