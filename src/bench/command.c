@@ -63,10 +63,8 @@ static const char *const help[] = {
     "\n"
     "overhead --peer torch measures PyTorch from Python, and from C++ where benchmarks/peers/install could build "
     "that.\n"
-    "step takes --dtype, --threads, --device, --steps N (timed) and --warmup N; under mpirun it is a rank, with --zero "
-    "1 "
-    "one\n"
-    "that has a part of the optimizer's state.\n",
+    "step takes --dtype, --threads, --device, --steps N (timed) and --warmup N; under mpirun also --zero 1, ZeRO's "
+    "stage.\n",
     "tune times products and convolutions of each size by each implementation, and writes those that beat what would "
     "be\n"
     "chosen to a table that later processes load (docs/tuning.md).  PATTERN is product, conv2d, "

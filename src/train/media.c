@@ -8,7 +8,7 @@
 /* ---- sound ---- */
 
 wk_status wk_trainer_log_audio(wk_trainer *t, const char *tag, wk_tensor *samples, int rate) {
-    enum { MOST_CHANNELS = 65535 };
+    enum { MOST_CHANNELS = 65535, MOST_SAMPLES = 1 << 30 }; /* WAV's numbers have 16 and 32 bits */
     wk_text records = { 0 };
     if (!t->folder.events) return WK_OK;
     if (!samples && wk_failed()) return wk_error_code();
@@ -16,6 +16,9 @@ wk_status wk_trainer_log_audio(wk_trainer *t, const char *tag, wk_tensor *sample
     const int64_t channels = rank == 2 ? wk_size(samples, 0) : 1;
     if (rank < 1 || rank > 2 || channels < 1 || channels > MOST_CHANNELS)
         return wk_fail(WK_SHAPE, "wk_trainer_log_audio: expected samples (frames) or (channels, frames)");
+    if (wk_count(samples) > MOST_SAMPLES)
+        return wk_fail(WK_INVALID, "wk_trainer_log_audio: %lld samples, expected at most %d",
+                       (long long)wk_count(samples), MOST_SAMPLES);
     if (rate < 1) return wk_fail(WK_INVALID, "wk_trainer_log_audio: rate is %d, expected samples a second", rate);
     wk_scope scope = wk_scope_begin();
     bool was = wk_no_grad_begin();

@@ -214,6 +214,7 @@ Test(bench_steps, tells_what_is_wrong) {
         { "step", 1, "expected a workload: mlp, " },
         { "step cnn-2ranks", 2, "there is no workload \"cnn-2ranks\", only mlp, " },
         { "step mlp --steps 1.5", 2, "--steps is \"1.5\", expected a whole number" },
+        { "step mlp --zero 1", 1, "--zero 1 shares out what ranks train: start a workload that trains under mpirun" },
         { "step mlp --zero 3", 2, "--zero is \"3\", expected a whole number of at most 1" },
         { "overhead now", 2, "cannot make sense of now" },
         { "overhead --peer onednn", 2, "--peer is \"onednn\", expected torch" },

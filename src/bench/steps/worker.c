@@ -44,7 +44,10 @@ static wk_status set_up(wk__training *b, const wk__worker_opts *opts) {
     if (wk_failed()) return wk_error_code();
     if (b->device) WK_TRY(move(b));
     if (wk_group_size(b->group) > 1) b->ddp = wk_ddp_create(b->group, b->net, (wk_ddp_opts){ 0 });
-    if (b->ddp && opts->zero && b->optim) b->zero = wk_zero_create(b->group, b->optim);
+    if (opts->zero && (!b->ddp || !b->optim))
+        return wk_fail(WK_CONFIG, "--zero %d shares out what ranks train: start a workload that trains under mpirun",
+                       opts->zero);
+    if (opts->zero) b->zero = wk_zero_create(b->group, b->optim);
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
