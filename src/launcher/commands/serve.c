@@ -7,10 +7,11 @@
 #include "launcher/net/offer.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_USAGE = 2, PORT = 8222 };
+enum { EXIT_USAGE = 2, PORT = 8222, NOT_ALLOWED = 405 };
 
 static const char help[] =
     "usage: wick serve-push --model-path FILE --management-api URL [options]\n"
@@ -20,6 +21,7 @@ static const char help[] =
     "  --model-path FILE        the archive\n"
     "  --management-api URL     of TorchServe: http://127.0.0.1:8081\n"
     "  --port N                 where TorchServe fetches it, 0 for any (8222)\n"
+    "  --key-file FILE          key_file.json that a TorchServe writes which asks for a token\n"
     "  --timeout SECONDS        for TorchServe's answer (60)\n"
     "  --params K=V,...         as the options below\n"
     "  --model-name, --handler, --runtime, --batch-size, --max-batch-delay, --initial-workers,\n"
@@ -33,6 +35,7 @@ static const char *const parameters[] = { "model_name",      "handler",         
 
 typedef struct options {
     const char *model, *api;
+    const char *key_file; /* NULL: no token is sent */
     const char *value[WK_COUNT(parameters)];
     char *split; /* --params, cut at its commas; owned */
     double timeout;
@@ -88,6 +91,8 @@ static int set_option(options *o, const char *name, const char *value) {
         o->model = value;
     else if (same_name(name, "management_api"))
         o->api = value;
+    else if (same_name(name, "key_file"))
+        o->key_file = *value ? value : NULL; /* empty from the component: none */
     else if (same_name(name, "params"))
         return set_parameters(o, value);
     else if (same_name(name, "timeout"))
@@ -160,12 +165,27 @@ static char *request_path(const options *o, const char *url) {
     return path.data;
 }
 
-static wk_status ask(const options *o, const char *url) {
+/* The key for its management API out of TorchServe's file: {"management": {"key": …, "expiration time": …}, …}.
+ * NULL: error set; else to be freed with wk_free. */
+static char *read_key(const char *path) {
+    json_error_t error;
+    json_t *root = json_load_file(path, 0, &error);
+    const char *key = json_string_value(json_object_get(json_object_get(root, "management"), "key"));
+    char *copy = key ? wk_strdup(key) : NULL;
+    if (!root)
+        (void)wk_fail(WK_INVALID, "%s: %s; expected the key_file.json of a TorchServe", path, error.text);
+    else if (!key)
+        (void)wk_fail(WK_INVALID, "%s: expected {\"management\": {\"key\": …}}, as TorchServe writes it", path);
+    json_decref(root);
+    return copy;
+}
+
+static wk_status ask(const options *o, const char *url, const char *key) {
     char base[1024];
     wk__http_answer reply = { 0 };
     (void)snprintf(base, sizeof base, "%s", o->api);
     for (size_t size = strlen(base); size > 0 && base[size - 1] == '/'; size--) base[size - 1] = '\0';
-    const wk__http_server server = { .base = base, .timeout = o->timeout };
+    const wk__http_server server = { .base = base, .token = key, .timeout = o->timeout };
     char *path = request_path(o, url);
     wk_status status = path ? wk__http_request(&server, "POST", path, NULL, NULL, &reply) : wk_error_code();
     wk_free(path);
@@ -173,7 +193,10 @@ static wk_status ask(const options *o, const char *url) {
     if (reply.status / 100 == 2)
         (void)printf("%s\n", wk_text_get(&reply.body));
     else
-        status = wk_fail(WK_IO, "%s answered %ld: %.400s", o->api, reply.status, wk_text_get(&reply.body));
+        status =
+            wk_fail(WK_IO, "%s answered %ld%s: %.400s", o->api, reply.status,
+                    reply.status == NOT_ALLOWED ? " (TorchServe takes models if started with --enable-model-api)" : "",
+                    wk_text_get(&reply.body));
     wk_text_free(&reply.body);
     return status;
 }
@@ -185,11 +208,13 @@ static wk_status push(const options *o) {
     WK_TRY(wk_make_unique("model", id, sizeof id));
     (void)snprintf(name, sizeof name, "%s.mar", id);
     const char *file = strncmp(o->model, "file://", 7) == 0 ? o->model + 7 : o->model;
+    char *key = o->key_file ? read_key(o->key_file) : NULL;
+    if (o->key_file && !key) return wk_error_code();
     wk__offer *offer = wk__offer_open(file, name, host, port, o->port, url, sizeof url);
-    if (!offer) return wk_error_code();
-    (void)fprintf(stderr, "wick: %s is offered at %s\n", file, url);
-    wk_status status = ask(o, url);
+    if (offer) (void)fprintf(stderr, "wick: %s is offered at %s\n", file, url);
+    wk_status status = offer ? ask(o, url, key) : wk_error_code();
     wk__offer_close(offer);
+    wk_free(key);
     return status;
 }
 
