@@ -24,7 +24,7 @@ static wk_status step_ended(wk_callback *self, wk_trainer *trainer) {
     for (int64_t i = 0; i < me->scalars; i++) {
         char name[24];
         (void)snprintf(name, sizeof name, "number_%d", (int)i);
-        wk_status status = wk_trainer_log(trainer, name, (double)(me->steps + i), (wk_log_opts){ 0 });
+        wk_status status = wk_trainer_log(trainer, name, 1 / (double)(1 + me->steps + i), (wk_log_opts){ 0 });
         if (status != WK_OK) return status;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &now);

@@ -34,10 +34,12 @@ void wk_text_printf(wk_text *text, const char *format, ...) {
     va_list again;
     va_start(list, format);
     va_copy(again, list);
-    int size = vsnprintf(NULL, 0, format, list);
+    /* Most often there is room for it, and it is formatted once. */
+    const size_t room = text->capacity - text->size;
+    const int size = vsnprintf(room ? text->data + text->size : NULL, room, format, list);
     va_end(list);
     if (size >= 0 && reserve(text, (size_t)size)) {
-        (void)vsnprintf(text->data + text->size, (size_t)size + 1, format, again);
+        if ((size_t)size >= room) (void)vsnprintf(text->data + text->size, (size_t)size + 1, format, again);
         text->size += (size_t)size;
     }
     va_end(again);

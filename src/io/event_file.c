@@ -39,15 +39,23 @@ static uint32_t mask(uint32_t crc) {
     return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
+/* The length, and its checksum. */
+static void record_begin(wk_text *out, size_t size) {
+    const size_t at = out->size;
+    wk__proto_little(out, size, 8);
+    if (!out->failed) wk__proto_little(out, mask(wk__crc32c(out->data + at, 8)), 4);
+}
+
+/* The checksum of the data, which are the last bytes of the text. */
+static void record_end(wk_text *out, size_t size) {
+    if (!out->failed) wk__proto_little(out, mask(wk__crc32c(out->data + out->size - size, size)), 4);
+}
+
 void wk__event_record(wk_text *out, const wk_text *data) {
-    wk_text length = { 0 };
-    wk__proto_little(&length, data->size, 8);
-    wk_text_add(out, wk_text_get(&length), length.size);
-    wk__proto_little(out, mask(wk__crc32c(wk_text_get(&length), length.size)), 4);
+    record_begin(out, data->size);
     wk_text_add(out, wk_text_get(data), data->size);
-    wk__proto_little(out, mask(wk__crc32c(wk_text_get(data), data->size)), 4);
-    out->failed = out->failed || length.failed || data->failed;
-    wk_text_free(&length);
+    record_end(out, data->size);
+    out->failed = out->failed || data->failed;
 }
 
 static void step_field(wk_text *event, int64_t step) {
@@ -63,13 +71,16 @@ void wk__event_version(wk_text *out, double wall_time) {
 }
 
 void wk__event_summary(wk_text *out, double wall_time, int64_t step, wk_text *value) {
-    wk_text summary = { 0 }, event = { 0 };
-    wk__proto_message(&summary, 1, value);
-    wk__proto_double(&event, 1, wall_time);
-    step_field(&event, step);
-    wk__proto_message(&event, 5, &summary);
-    wk__event_record(out, &event);
-    wk_text_free(&event);
+    /* Scalars come by the thousand: sizes are added up before, and each byte is written to its place. */
+    const size_t item = 1 + wk__proto_varint_size(value->size) + value->size;
+    const size_t size =
+        9 + (step != 0 ? 1 + wk__proto_varint_size((uint64_t)step) : 0) + 1 + wk__proto_varint_size(item) + item;
+    record_begin(out, size);
+    wk__proto_double(out, 1, wall_time);
+    step_field(out, step);
+    wk__proto_begin(out, 5, item);
+    wk__proto_message(out, 1, value);
+    record_end(out, size);
 }
 
 void wk__event_metadata(wk_text *value, const char *plugin, wk_text *content) {

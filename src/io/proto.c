@@ -20,9 +20,19 @@ void wk__proto_varint(wk_text *out, uint64_t value) {
     wk__proto_little(out, value, 1);
 }
 
-void wk__proto_bytes(wk_text *out, int field, const char *bytes, size_t size) {
+size_t wk__proto_varint_size(uint64_t value) {
+    size_t size = 1;
+    for (; value >= 128; value >>= 7) size++;
+    return size;
+}
+
+void wk__proto_begin(wk_text *out, int field, size_t size) {
     key(out, field, LEN);
     wk__proto_varint(out, size);
+}
+
+void wk__proto_bytes(wk_text *out, int field, const char *bytes, size_t size) {
+    wk__proto_begin(out, field, size);
     wk_text_add(out, bytes, size);
 }
 
@@ -64,13 +74,11 @@ void wk__proto_message(wk_text *out, int field, wk_text *message) {
 }
 
 void wk__proto_doubles(wk_text *out, int field, const double *values, int64_t count) {
-    key(out, field, LEN);
-    wk__proto_varint(out, (uint64_t)count * sizeof *values);
+    wk__proto_begin(out, field, (size_t)count * sizeof *values);
     for (int64_t i = 0; i < count; i++) little_double(out, values[i]);
 }
 
 void wk__proto_floats(wk_text *out, int field, const float *values, int64_t count) {
-    key(out, field, LEN);
-    wk__proto_varint(out, (uint64_t)count * sizeof *values);
+    wk__proto_begin(out, field, (size_t)count * sizeof *values);
     for (int64_t i = 0; i < count; i++) little_float(out, values[i]);
 }

@@ -6,6 +6,9 @@
 
 void wk__proto_little(wk_text *out, uint64_t value, int bytes);
 void wk__proto_varint(wk_text *out, uint64_t value);
+size_t wk__proto_varint_size(uint64_t value);
+/* What stands before the bytes of a field that has a length. */
+void wk__proto_begin(wk_text *out, int field, size_t size);
 /* Fields: length-delimited, text, an integer, a double, a float. */
 void wk__proto_bytes(wk_text *out, int field, const char *bytes, size_t size);
 void wk__proto_text(wk_text *out, int field, const char *text);

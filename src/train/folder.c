@@ -240,13 +240,20 @@ void wk__metric_tag(const char *name, char *tag, size_t size) {
     }
 }
 
-static wk_status write_row(wk__folder *f, int64_t step, int64_t epoch, const wk_logged *values, int count) {
+int wk__name_index(char *const *names, int count, const char *name, int likely) {
+    for (int i = 0, at = likely; i < count; i++, at++) {
+        if (at >= count) at = 0;
+        if (strcmp(names[at], name) == 0) return at;
+    }
+    return -1;
+}
+
+static wk_status write_row(wk__folder *f, int64_t step, int64_t epoch, const double *const *cell) {
     wk_text row = { 0 };
     wk_text_printf(&row, "%lld,%lld", (long long)step, (long long)epoch);
     for (int c = 0; c < f->columns; c++) {
         wk_text_puts(&row, ",");
-        for (int i = 0; i < count; i++)
-            if (strcmp(values[i].name, f->column[c]) == 0) wk_text_printf(&row, "%.9g", values[i].value);
+        if (cell[c]) wk_text_printf(&row, "%.9g", *cell[c]);
     }
     wk_text_puts(&row, "\n");
     bool written = !row.failed && fputs(wk_text_get(&row), f->csv) >= 0 && fflush(f->csv) == 0;
@@ -256,12 +263,16 @@ static wk_status write_row(wk__folder *f, int64_t step, int64_t epoch, const wk_
 
 wk_status wk__folder_metrics(wk__folder *f, int64_t step, int64_t epoch, const wk_logged *values, int count) {
     if (!f->csv) return WK_OK;
-    for (int i = 0; i < count; i++) {
-        int c = 0;
-        while (c < f->columns && strcmp(f->column[c], values[i].name) != 0) c++;
-        if (c == f->columns) WK_TRY(add_column(f, values[i].name));
+    const double *cell[WK__MOST_COLUMNS] = { 0 };
+    for (int i = 0, c = -1; i < count; i++) {
+        c = wk__name_index(f->column, f->columns, values[i].name, c + 1);
+        if (c < 0) {
+            WK_TRY(add_column(f, values[i].name));
+            c = f->columns - 1;
+        }
+        cell[c] = &values[i].value;
     }
-    WK_TRY(write_row(f, step, epoch, values, count));
+    WK_TRY(write_row(f, step, epoch, cell));
     double now = wk_wall_time();
     for (int i = 0; i < count; i++) {
         char tag[100];

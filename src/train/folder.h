@@ -37,6 +37,8 @@ void wk__folder_note(wk__folder *folder, const char *line);
 wk_status wk__folder_json(const wk__folder *folder, const char *name, const json_t *value);
 /* A row of metrics.csv and of the event file. */
 wk_status wk__folder_metrics(wk__folder *folder, int64_t step, int64_t epoch, const wk_logged *values, int count);
+/* Where a name is in a list, which is looked through from `likely` on and around its end; -1: nowhere. */
+int wk__name_index(char *const *names, int count, const char *name, int likely);
 /* The name of a metric's scalar in event files. */
 void wk__metric_tag(const char *name, char *tag, size_t size);
 

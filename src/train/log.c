@@ -16,9 +16,12 @@ static wk_status check_name(const char *name) {
     return WK_OK;
 }
 
+/* From behind the last one on: names come in one order, step by step. */
 static wk__value *find(wk_trainer *t, const char *name) {
-    for (int i = 0; i < t->values; i++)
-        if (strcmp(t->value[i].name, name) == 0) return &t->value[i];
+    for (int i = 0; i < t->values; i++) {
+        if (++t->last_value >= t->values) t->last_value = 0;
+        if (strcmp(t->value[t->last_value].name, name) == 0) return &t->value[t->last_value];
+    }
     return NULL;
 }
 

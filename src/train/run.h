@@ -79,7 +79,7 @@ struct wk_trainer {
     bool should_stop;
     char stop_reason[200];
     wk__value value[WK__MOST_METRICS];
-    int values;
+    int values, last_value; /* the one found last */
     wk__sums train_sums, val_sums;
     wk__evaluation evaluation;
     json_t *record;      /* run.json, on rank 0 while the run is under way */

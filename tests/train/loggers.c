@@ -39,6 +39,18 @@ Test(loggers, csv_is_that_of_lightning) {
     cr_expect_eq(access(run_path("default/version_1/metrics.csv"), R_OK), 0, "the next run is the next version");
 }
 
+/* New names (of the validation) have the file written anew, else rows are added to it. */
+Test(loggers, rows_one_by_one_are_those_of_one_write) {
+    free(run_succeeds(WORDS("-o", "trainer.log_every_n_steps=1", "-o",
+                            "logger=[{name: csv, args: {name: each, flush_logs_every_n_steps: 1}}, "
+                            "{name: csv, args: {name: once, flush_logs_every_n_steps: 1000}}]")));
+    char *each = run_text("each/version_0/metrics.csv"), *once = run_text("once/version_0/metrics.csv");
+    cr_expect_str_eq(each, once);
+    cr_expect_gt(count_lines(each, "\r\n"), 12, "%s", each);
+    free(each);
+    free(once);
+}
+
 Test(loggers, rows_after_a_resume_are_those_of_one_run) {
     free(run_succeeds(WORDS("-o", "trainer.max_epochs=3")));
     char *whole = run_text("default/version_0/metrics.csv"), *lines = run_text("metrics.jsonl");
@@ -72,6 +84,11 @@ Test(loggers, numbers_as_python_writes_them) {
                   { NAN, "nan" },
                   { -INFINITY, "-inf" },
                   { 0, "0.0" },
+                  { 100, "100.0" },
+                  { 0.30000000000000004, "0.30000000000000004" },
+                  { 1e22, "1e+22" },
+                  { -1.5e-7, "-1.5e-07" },
+                  { 1.2e-310, "1.2e-310" },
                   { 5e-324, "5e-324" } };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[40];

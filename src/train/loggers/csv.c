@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "io/file.h"
+#include "train/folder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,56 +39,69 @@ typedef struct csv {
     int n_names;
     row *rows;
     size_t n_rows, capacity, written; /* rows already in the file */
-    bool is_stale;                    /* its first line lacks a name */
+    bool is_stale;                    /* is to be written anew: its first line lacks a name */
 } csv;
 
-static int name_number(csv *c, const char *name) {
-    for (int i = 0; i < c->n_names; i++)
-        if (strcmp(c->names[i], name) == 0) return i;
+static int name_number(csv *c, const char *name, int likely) {
+    const int found = wk__name_index(c->names, c->n_names, name, likely);
+    if (found >= 0) return found;
     if (c->n_names == MOST_NAMES || !(c->names[c->n_names] = wk_strdup(name))) return -1;
     c->is_stale = true;
     return c->n_names++;
 }
 
+/* The columns in their order. */
+typedef struct column {
+    const char *name;
+    int number; /* of its name; STEP, EPOCH */
+} column;
+enum { STEP = MOST_NAMES, EPOCH };
+
 static int by_name(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(((const column *)a)->name, ((const column *)b)->name);
 }
 
-static const double *value_in(const csv *c, const row *r, const char *name) {
-    for (int i = 0; i < r->count; i++)
-        if (strcmp(c->names[r->cells[i].name], name) == 0) return &r->cells[i].value;
-    return NULL;
-}
-
-static void write_row(const csv *c, const row *r, const char *const *sorted, int count, wk_text *out) {
+static void write_row(const row *r, const column *columns, int count, wk_text *out) {
+    const double *value[MOST_NAMES] = { 0 };
+    for (int i = 0; i < r->count; i++) value[r->cells[i].name] = &r->cells[i].value;
     for (int i = 0; i < count; i++) {
         char text[40];
+        const int number = columns[i].number;
         if (i) wk_text_puts(out, ",");
-        const double *value = value_in(c, r, sorted[i]);
-        if (strcmp(sorted[i], "step") == 0)
-            wk_text_printf(out, "%lld", (long long)r->step);
-        else if (strcmp(sorted[i], "epoch") == 0)
-            wk_text_printf(out, "%lld", (long long)r->epoch);
-        else if (value)
-            wk_text_puts(out, wk__python_float(*value, text));
+        if (number >= MOST_NAMES)
+            wk_text_printf(out, "%lld", (long long)(number == STEP ? r->step : r->epoch));
+        else if (value[number])
+            wk_text_puts(out, wk__python_float(*value[number], text));
     }
     wk_text_puts(out, "\r\n");
 }
 
-/* All that the file should hold, whole; it is small beside a checkpoint. */
+static wk_status append(const csv *c, const wk_text *text) {
+    FILE *file = fopen(c->path, "ae");
+    bool written = file && fwrite(wk_text_get(text), 1, text->size, file) == text->size;
+    if (file && fclose(file) != 0) written = false;
+    return written ? WK_OK : wk_fail(WK_IO, "%s: cannot write: %s", c->path, strerror(errno));
+}
+
+/* The rows that are not there yet, behind the others; all of them where the first line is another now. */
 static wk_status write_file(csv *c) {
-    const char *sorted[MOST_NAMES + 2] = { "step", "epoch" };
+    column columns[MOST_NAMES + 2] = { { "step", STEP }, { "epoch", EPOCH } };
     int count = 2;
-    for (int i = 0; i < c->n_names; i++) sorted[count++] = c->names[i];
-    qsort(sorted, (size_t)count, sizeof *sorted, by_name);
+    for (int i = 0; i < c->n_names; i++) columns[count++] = (column){ c->names[i], i };
+    qsort(columns, (size_t)count, sizeof *columns, by_name);
     wk_text text = { 0 };
-    for (int i = 0; i < count; i++) wk_text_printf(&text, "%s%s", i ? "," : "", sorted[i]);
-    wk_text_puts(&text, "\r\n");
-    for (size_t i = 0; i < c->n_rows; i++) write_row(c, &c->rows[i], sorted, count, &text);
-    wk_status status = text.failed ? WK_NO_MEMORY : wk__write_file(c->path, wk_text_get(&text), text.size);
+    if (c->is_stale) {
+        c->written = 0;
+        for (int i = 0; i < count; i++) wk_text_printf(&text, "%s%s", i ? "," : "", columns[i].name);
+        wk_text_puts(&text, "\r\n");
+    }
+    for (size_t i = c->written; i < c->n_rows; i++) write_row(&c->rows[i], columns, count, &text);
+    wk_status status = text.failed   ? WK_NO_MEMORY
+                       : c->is_stale ? wk__write_file(c->path, wk_text_get(&text), text.size)
+                                     : append(c, &text);
     wk_text_free(&text);
     c->written = c->n_rows;
-    c->is_stale = false;
+    c->is_stale = status != WK_OK; /* half a line, perhaps */
     return status;
 }
 
@@ -104,7 +118,7 @@ static wk_status add_row(csv *c, int64_t step, int64_t epoch, const wk_logged *v
     if (!r->cells) return WK_NO_MEMORY;
     c->n_rows++;
     for (int i = 0; i < count; i++) {
-        r->cells[i] = (cell){ name_number(c, values[i].name), values[i].value };
+        r->cells[i] = (cell){ name_number(c, values[i].name, i > 0 ? r->cells[i - 1].name + 1 : 0), values[i].value };
         if (r->cells[i].name < 0) return wk_fail(WK_INVALID, "logger csv: more than %d names", MOST_NAMES);
     }
     return WK_OK;

@@ -57,8 +57,15 @@ static wk_status add(wk_logger *self, int64_t step, int64_t epoch, const wk_logg
     for (int i = 0; i < count; i++) { /* names have neither quotes nor line ends: wk_trainer_log refuses those */
         char text[40];
         wk_text_puts(&line, ", \"");
-        for (const char *c = values[i].name; *c; c++) wk_text_printf(&line, "%s%c", *c == '\\' ? "\\" : "", *c);
-        wk_text_printf(&line, "\": %s", isfinite(values[i].value) ? wk__python_float(values[i].value, text) : "null");
+        for (const char *part = values[i].name; *part;) {
+            const size_t size = strcspn(part, "\\");
+            wk_text_add(&line, part, size);
+            part += size;
+            if (*part) wk_text_puts(&line, "\\\\");
+            part += *part != '\0';
+        }
+        wk_text_puts(&line, "\": ");
+        wk_text_puts(&line, isfinite(values[i].value) ? wk__python_float(values[i].value, text) : "null");
     }
     wk_text_puts(&line, "}\n");
     bool written = !line.failed && fputs(wk_text_get(&line), j->file) >= 0 && fflush(j->file) == 0;
