@@ -123,11 +123,9 @@ endif()
 # ---- the door ----
 file(GLOB door CONFIGURE_DEPENDS tools/wick/*.c)
 add_executable(wick_door ${door})
-set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick
-  BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+set_target_properties(wick_door PROPERTIES OUTPUT_NAME wick)
 target_link_libraries(wick_door PRIVATE wick_flags wicklaunch ${CMAKE_DL_LIBS})
 add_dependencies(wick_door wick_http)
-set_target_properties(wicklaunch wickapp PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
 if(WICK_ENGINE AND WICK_SANITIZE)
   # The leak sanitizer cannot walk the thread-local storage of a library that was opened while threads of OpenMP live.
   target_link_options(wick_door PRIVATE -Wl,--no-as-needed)
@@ -135,5 +133,4 @@ if(WICK_ENGINE AND WICK_SANITIZE)
 endif()
 if(WICK_ENGINE)
   add_dependencies(wick_door wickrun)
-  set_target_properties(wick wickrun PROPERTIES BUILD_RPATH "\$ORIGIN" INSTALL_RPATH "\$ORIGIN")
 endif()

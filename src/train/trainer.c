@@ -132,11 +132,11 @@ static void show_progress(wk_trainer *t, double loss) {
     wk_text_free(&numbers);
 }
 
+/* Within an epoch; its end, and that of the run, validate by themselves. */
 static bool is_validation_due(const wk_trainer *t) {
-    return can_validate(t) && t->standing.batch < t->batches && t->standing.batch % t->val_interval == 0;
+    return can_validate(t) && has_steps(t) && t->standing.batch % t->val_interval == 0;
 }
 
-/* Within an epoch; its end validates by itself. */
 static wk_status validate_between(wk_trainer *t) {
     bool is_best = false;
     WK_TRY(validate(t, &is_best));
