@@ -20,17 +20,12 @@ static char *file_option(void) {
     return option;
 }
 
-static char *const tiny[] = { "-o", "model.args.width=32",
-                              "-o", "model.args.layers=2",
-                              "-o", "model.args.context=16",
-                              "-o", "data.args.length=16",
-                              "-o", "data.args.stride=4",
-                              "-o", "data.args.batch_size=16",
-                              "-o", "schedule.args.warmup_steps=5",
-                              "-o", "optimizer.args.lr=0.03",
-                              "-o", "optimizer.args.others.args.lr=1e-2",
-                              "-o", "trainer.log_every_n_steps=10",
-                              "-o", "trainer.max_steps=35" };
+static char *const tiny[] = {
+    "-o", "model.args.width=32",          "-o", "model.args.layers=2",    "-o", "model.args.context=16",
+    "-o", "data.args.length=16",          "-o", "data.args.stride=4",     "-o", "data.args.batch_size=16",
+    "-o", "schedule.args.warmup_steps=5", "-o", "optimizer.args.lr=0.03", "-o", "optimizer.args.others.args.lr=1e-2",
+    "-o", "trainer.log_every_n_steps=10", "-o", "trainer.max_steps=35"
+};
 
 static json_t *tokens_of(char *const words[]) {
     char *out = NULL, *err = NULL;

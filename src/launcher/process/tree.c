@@ -76,8 +76,8 @@ static process *read_all(size_t *count) {
     return all;
 }
 
-/* Whoever has no child has no descendant, for those whose parent died became children of this process.  Asking so spares
- * the thousand wrappers of a large app a walk through all of /proc each. */
+/* Whoever has no child has no descendant, for those whose parent died became children of this process.  Asking so
+ * spares the thousand wrappers of a large app a walk through all of /proc each. */
 static bool has_children(void) {
     siginfo_t info;
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 || errno != ECHILD;

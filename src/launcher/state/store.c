@@ -138,8 +138,8 @@ wk__store *wk__store_open(void) {
         goto failed;
     }
     (void)sqlite3_busy_timeout(store->db, BUSY_SECONDS * 1000);
-    /* Most commands are the only one at the database: at the end of each its log would be written back, with two waits for
-     * the disk.  That is left to the commit that makes the log long. */
+    /* Most commands are the only one at the database: at the end of each its log would be written back, with two waits
+     * for the disk.  That is left to the commit that makes the log long. */
     (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     (void)sqlite3_wal_autocheckpoint(store->db, LONGEST_LOG);
     /* synchronous NORMAL: a power cut may lose the last state, and reconciling finds it again. */

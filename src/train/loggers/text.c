@@ -5,8 +5,6 @@
 #include "io/file.h"
 
 #include <dirent.h>
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,30 +32,4 @@ char *wk__version_folder(const char *folder, const char *name, int64_t resumed_s
     if (path && wk__make_folder(path) == WK_OK) return path;
     wk_free(path);
     return NULL;
-}
-
-const char *wk__python_float(double value, char text[40]) {
-    char digits[40];
-    if (!isfinite(value)) return isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
-    /* The fewest digits that give the value again.  A number of up to 15 digits comes back whole when its double is
-     * written with 15, so fewer are those 15 without their zeros; but not where a double itself holds fewer. */
-    int precision = fabs(value) < DBL_MIN ? 1 : 15;
-    do (void)snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
-    while (strtod(digits, NULL) != value && ++precision <= 17);
-    char *mark = strchr(digits, 'e'), *end = mark;
-    const long exponent = strtol(mark + 1, NULL, 10);
-    while (precision == 15 && end[-1] == '0') end--;
-    if (precision == 15) {
-        const int kept = (int)(end - digits) - (*digits == '-') - 1; /* without the point */
-        precision = kept > 1 ? kept : 1;
-        if (end[-1] == '.') end--;
-        memmove(end, mark, strlen(mark) + 1);
-    }
-    if (exponent >= -4 && exponent < 16) { /* repr's bounds for writing without an exponent */
-        int decimals = precision - 1 - (int)exponent;
-        (void)snprintf(text, 40, "%.*f", decimals > 1 ? decimals : 1, value);
-    } else {
-        (void)snprintf(text, 40, "%s", digits);
-    }
-    return text;
 }
