@@ -51,6 +51,8 @@ wk_status wk__interpolate(wk__yaml *doc, wk__yaml_node *node, bool in_macros);
 /* A text in which macros put back `text`: `$` doubled except before the four known ones. */
 wk_status wk__escape_macros(wk_text *out, const char *text);
 bool wk__is_secret(const char *env_name);
+/* wk_appdef_dump without those variables, where it has "***" for their values. */
+char *wk__appdef_dump_without_secrets(const wk_appdef *app);
 /* Arguments as an interface of UTF-8 can carry them (carry.c): the same ones, or a shell that makes
  * them; a marker (NULL: none) within stays as it is. */
 wk_status wk__carry(wk__arena *arena, const char *const *argv, size_t argc, const char *marker, const char ***out,

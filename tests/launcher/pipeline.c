@@ -276,6 +276,17 @@ Test(pipeline, airflow_is_python) {
     cr_assert_eq(checked.code, 0, "%s%s", checked.out, checked.err);
     forget(&checked);
     forget(&o);
+    o = WICK("pipeline", "export",
+             write_file("one.yaml",
+                        "version: 1\nname: one\nstages:\n  - name: s\n    app:\n      roles: [{name: r, image: i, "
+                        "entrypoint: echo, args: ['${#A} {{ 1 }}'], env: {A_KEY: hush, B: c}}]\n"),
+             "--to", "airflow");
+    cr_assert_eq(o.code, 0, "%s", o.err);
+    assert_contains(o.err, "the secret variable A_KEY of \"s\" is left out");
+    cr_assert_null(strstr(o.out, "A_KEY"));
+    assert_contains(o.out, "    template_fields = ()");
+    assert_contains(o.out, "${#A} {{ 1 }}");
+    forget(&o);
 }
 
 Test(pipeline, kubeflow_is_what_its_sdk_reads) {

@@ -201,13 +201,28 @@ static void mask(wk__yaml_node *role) {
         }
 }
 
-static char *dump(const wk_appdef *app, bool masked) {
+static void leave_out(wk__yaml_node *role) {
+    wk__yaml_node *env = wk__yaml_find(role, "env"), *last = NULL;
+    for (wk__yaml_node **at = env ? &env->first : NULL; at && *at;) {
+        if (wk__is_secret((*at)->key)) {
+            *at = (*at)->next;
+            env->count--;
+            continue;
+        }
+        last = *at;
+        at = &last->next;
+    }
+    if (env) env->last = last;
+}
+
+/* `secrets`: what becomes of a role's; NULL: nothing. */
+static char *dump(const wk_appdef *app, void (*secrets)(wk__yaml_node *role)) {
     char *text = NULL;
     wk__yaml copy = { .name = "copy" };
     wk__yaml_node *root = wk__yaml_copy(&copy, app->document->root);
     if (root) {
         wk__yaml_node *roles = wk__yaml_find(root, "roles");
-        for (wk__yaml_node *role = roles->first; role && masked; role = role->next) mask(role);
+        for (wk__yaml_node *role = roles->first; role && secrets; role = role->next) secrets(role);
         text = wk__yaml_dump(root);
     }
     wk__arena_destroy(&copy.arena);
@@ -215,11 +230,15 @@ static char *dump(const wk_appdef *app, bool masked) {
 }
 
 char *wk_appdef_dump(const wk_appdef *app) {
-    return dump(app, true);
+    return dump(app, mask);
+}
+
+char *wk__appdef_dump_without_secrets(const wk_appdef *app) {
+    return dump(app, leave_out);
 }
 
 wk_status wk_appdef_save(const wk_appdef *app, const char *path) {
-    char *text = dump(app, false);
+    char *text = dump(app, NULL);
     wk_status status = text ? wk__write_file(path, text, strlen(text)) : wk_error_code();
     wk_free(text);
     return status;
