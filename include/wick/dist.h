@@ -123,7 +123,7 @@ WK_API wk_status wk_ddp_stepped(wk_ddp *ddp);
 /* For ranks with unlike numbers of batches: every rank calls it before each step, saying whether it has a batch for it.
  * While another rank has one *goes_on is true, and a rank without one takes part in the exchange from inside of this
  * call: after it, it has the same gradients as the others (their mean over all ranks, its own counting as 0) and steps
- * its optimizer as they do, so that all weights stay equal.  Not together with synchronised batch normalisation. */
+ * its optimizer as they do, so that all weights stay equal.  WK_UNSUPPORTED, on every rank, with wk_sync_batch_norm. */
 WK_API wk_status wk_ddp_join(wk_ddp *ddp, bool has_batch, bool *goes_on);
 /* In which bucket a parameter's gradient travels: the number of those that are sent before it; -1: in none. */
 WK_API int wk_ddp_bucket(const wk_ddp *ddp, const wk_tensor *parameter);

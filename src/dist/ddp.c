@@ -14,6 +14,8 @@
 #define WK_NO_CALL_SITES
 #include "dist/ddp.h"
 
+#include "nn/nn.h"
+
 #include <string.h>
 
 /* ---- sending ---- */
@@ -292,6 +294,7 @@ wk_ddp *wk_ddp_create(wk_group *group, wk_module *module, wk_ddp_opts opts) {
     wk_ddp *d = wk_alloc(sizeof *d);
     if (!d) return NULL;
     d->group = group;
+    d->module = module;
     d->opts = opts;
     wk_generator_seed(&d->power_seeds, opts.power_sgd.random_seed);
     d->settled = opts.keep_order || wk_group_size(group) == 1;
@@ -331,11 +334,22 @@ wk_status wk_ddp_broadcast_buffers(wk_ddp *d) {
     return WK_OK;
 }
 
+static void look_for_shared_statistics(void *context, wk_module *module) {
+    bool *found = context;
+    *found = *found || wk__batch_norm_is_replaced(module);
+}
+
 wk_status wk_ddp_join(wk_ddp *d, bool has_batch, bool *goes_on) {
     double flag = has_batch;
     *goes_on = has_batch;
     if (wk_failed()) return WK_PENDING;
     if (!d) return WK_OK;
+    bool shares = false;
+    wk__module_visit(d->module, look_for_shared_statistics, &shares);
+    if (shares)
+        return wk_fail(WK_UNSUPPORTED,
+                       "ddp: ranks that end early cannot go on in the others' batch normalisation over all ranks: "
+                       "wk_sync_batch_norm(module, NULL) first, or equal numbers of batches");
     wk_scope scope = wk_scope_begin();
     wk_device was = wk_device_use(WK_CPU);
     wk_tensor *any = wk_from_array(WK_F64, WK_DIMS(1), &flag);

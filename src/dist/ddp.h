@@ -37,6 +37,7 @@ typedef struct wk__layout { /* one way to cut the gradients into buckets */
 
 struct wk_ddp {
     wk_group *group;
+    wk_module *module;
     wk_ddp_opts opts;
     wk_named_tensors all; /* parameters and buffers, but for those that are ignored */
     wk__slot *slots;      /* parameters in reverse order of registration */

@@ -254,6 +254,11 @@ bool wk__batch_norm_replace(wk_module *module, wk__batch_norm_function function,
     return true;
 }
 
+bool wk__batch_norm_is_replaced(wk_module *module) {
+    const batch_norm *m = batch_norm_of(module);
+    return m && m->together;
+}
+
 bool wk__batch_norm_affine(wk_module *module, wk_tensor **scale, wk_tensor **shift) {
     const batch_norm *m = batch_norm_of(module);
     if (!m || m->folded || !m->mean) return false;

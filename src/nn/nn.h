@@ -15,5 +15,6 @@ typedef wk_tensor *(*wk__batch_norm_function)(void *context, wk_tensor *x, wk_te
                                               wk_tensor *mean, wk_tensor *variance, wk_batch_norm_opts opts);
 /* NULL: wk_batch_norm again.  False for other modules. */
 bool wk__batch_norm_replace(wk_module *module, wk__batch_norm_function function, void *context);
+bool wk__batch_norm_is_replaced(wk_module *module);
 
 #endif
