@@ -56,6 +56,8 @@ Test(loggers, rows_after_a_resume_are_those_of_one_run) {
     char *whole = run_text("default/version_0/metrics.csv"), *lines = run_text("metrics.jsonl");
     run_set_aside("whole");
     free(run_succeeds(WORDS("-o", "trainer.max_epochs=1")));
+    FILE *torn = fopen(run_path("default/version_0/metrics.csv"), "ae");
+    cr_assert(torn && fputs("0,,1e-", torn) > 0 && fclose(torn) == 0);
     free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=3")));
     char *csv = run_text("default/version_0/metrics.csv"), *jsonl = run_text("metrics.jsonl");
     cr_expect_eq(count_lines(csv, "\r\n"), count_lines(whole, "\r\n"), "%s", csv);

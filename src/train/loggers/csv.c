@@ -132,6 +132,8 @@ static wk_status read_rows(csv *c, int64_t last_step) {
         wk_clear_error(); /* there was none */
         return WK_OK;
     }
+    char *last_end = strrchr(text, '\n'); /* behind it: half a line of a run that was killed */
+    text[last_end ? last_end - text : 0] = '\0';
     char *names[MOST_NAMES + 2], *header = strtok_r(text, "\r\n", &save_line);
     int count = 0;
     for (char *at = header; at && count < MOST_NAMES + 2;) {
