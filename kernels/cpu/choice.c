@@ -40,9 +40,13 @@
  *    1  512   7  512                     0.82     2.8         0.83     2.9           0.96     7.4
  *   64   16   5   16                     0.04     0.21        0.04     0.21          0.04     0.19
  *
+ * oneDNN has Winograd for AVX-512 alone; elsewhere it is Wick's own (kernels/cpu/simd/image/winograd.c).  A step of
+ * ResNet-18 with 128 images of 32 × 32, Zen 3, 2 threads: direct 4.8 s, own Winograd 1.9 s.
+ *
  * Winograd's times contain the copies to and from its layout.  It transforms every filter, which a handful of tiles
  * does not pay back, and it computes whole tiles of 4 × 4 results, which small images waste.  It rounds about twice as
- * coarsely as a direct sum (3.6e-5 against 1.6e-5 at results of 5.6); WICK_WINOGRAD=0 does without it.
+ * coarsely as a direct sum (3.6e-5 against 1.6e-5 at results of 5.6), Wick's own three to four times (6.9e-6 of the
+ * largest result against 2.0e-6, weights' gradients finer: tests/tensor/winograd.c); WICK_WINOGRAD=0 does without.
  */
 #include "cpu/choice.h"
 
@@ -133,7 +137,7 @@ wk_by wk__choose_product(wk_dtype dtype, const wk_product_shape *shape) {
 
 /* ---- convolutions ---- */
 
-/* Whether the library has it for this shape, and the image does not waste most of its tiles. */
+/* Whether there is an implementation for this shape, and the image does not waste most of its tiles. */
 static bool winograd_fits(wk_dtype dtype, const wk_convolution_shape *s) {
     (void)pthread_once(&once, look_around);
     if (!winograd_allowed || dtype != WK_F32) return false;
@@ -141,6 +145,7 @@ static bool winograd_fits(wk_dtype dtype, const wk_convolution_shape *s) {
     for (int i = 1; i < 3; i++)
         if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1 || s->padding[i] > 1) return false;
     if (s->groups != 1 || s->c % 16 != 0 || s->k % 16 != 0) return false;
+    if (s->n < 1 || s->c < 1 || s->k < 1 || s->out[1] < 1 || s->out[2] < 1) return false;
     int64_t tiles = ((s->out[1] + 3) / 4) * ((s->out[2] + 3) / 4);
     return 16 * tiles <= 2 * s->out[1] * s->out[2];
 }
@@ -151,7 +156,9 @@ static bool winograd_pays(const wk_convolution_shape *s) {
 }
 
 static wk_by convolution_by_rule(wk_dtype dtype, const wk_convolution_shape *s) {
-    if (dtype == WK_F32) return winograd_fits(dtype, s) && winograd_pays(s) ? WK_BY_WINOGRAD : WK_BY_DIRECT;
+    if (dtype == WK_F32 && winograd_fits(dtype, s) && winograd_pays(s))
+        return has_avx512 && WICK_LIBRARIES ? WK_BY_WINOGRAD : WK_BY_OWN_WINOGRAD;
+    if (dtype == WK_F32) return WK_BY_DIRECT;
     return dtype == WK_BF16 ? WK_BY_DIRECT : WK_BY_OWN;
 }
 
@@ -163,11 +170,21 @@ static wk_by convolution_by_table(wk_dtype dtype, const wk_convolution_shape *s,
     return wk__tuning_of(&bucket, own);
 }
 
+static wk_by convolution_by(const wk__forced *force, wk_dtype dtype, const wk_convolution_shape *shape,
+                            wk_convolution_pass pass, int threads) {
+    wk_by by = force ? force->convolution : WK_BY_CHOICE;
+    if (!by) by = convolution_by_table(dtype, shape, pass, threads, force == NULL);
+    if (!by) by = convolution_by_rule(dtype, shape);
+    if ((by == WK_BY_WINOGRAD || by == WK_BY_OWN_WINOGRAD) && !winograd_fits(dtype, shape)) by = WK_BY_DIRECT;
+    return by;
+}
+
 wk_by wk__choose_convolution(wk_dtype dtype, const wk_convolution_shape *shape, wk_convolution_pass pass, int threads) {
     wk__forced *force = force_of_thread();
-    wk_by wish = force ? force->convolution : WK_BY_CHOICE;
-    wk_by by = wish ? wish : convolution_by_table(dtype, shape, pass, threads, force == NULL);
-    if (!by) by = convolution_by_rule(dtype, shape);
-    if (by == WK_BY_WINOGRAD && !winograd_fits(dtype, shape)) by = WK_BY_DIRECT;
-    return force ? noted(force, wish, by) : by;
+    wk_by by = convolution_by(force, dtype, shape, pass, threads);
+    return force ? noted(force, force->convolution, by) : by;
+}
+
+bool wk__is_own_winograd(wk_dtype dtype, const wk_convolution_shape *shape, wk_convolution_pass pass, int threads) {
+    return dtype == WK_F32 && convolution_by(force_of_thread(), dtype, shape, pass, threads) == WK_BY_OWN_WINOGRAD;
 }

@@ -24,8 +24,10 @@ typedef struct wk_convolution_shape {
 enum { WK_TEAM_PRODUCT = 1 << 19 };
 /* WK_BY_OWN, WK_BY_OPENBLAS or WK_BY_ONEDNN: for every number of threads the same. */
 wk_by wk__choose_product(wk_dtype dtype, const wk_product_shape *shape);
-/* WK_BY_OWN, WK_BY_DIRECT or WK_BY_WINOGRAD. */
+/* WK_BY_OWN, WK_BY_DIRECT, WK_BY_WINOGRAD or WK_BY_OWN_WINOGRAD. */
 wk_by wk__choose_convolution(wk_dtype dtype, const wk_convolution_shape *shape, wk_convolution_pass pass, int threads);
+/* Whether it is WK_BY_OWN_WINOGRAD, for whoever is called after that choice was made (and counted). */
+bool wk__is_own_winograd(wk_dtype dtype, const wk_convolution_shape *shape, wk_convolution_pass pass, int threads);
 /* The library that was chosen does not take the call. */
 void wk__choice_declined(void);
 /* How many of `threads` OpenBLAS may use; 0: it will use one by itself. */

@@ -14,6 +14,7 @@
  *
  * Winograd's largest rounding error is about twice that of a direct f32 sum (3.6e-5 against 1.6e-5 here, at results of
  * standard deviation 5.6), and a NaN in x spreads over its whole 4 × 4 tile of results.
+ * oneDNN has it for AVX-512 only; without, the choice falls on Wick's own, which is called after this one declines.
  * What oneDNN does not have (f16, f64, layouts with overlaps) goes on to Wick's own kernel.
  */
 #include "cpu/cpu.h"
@@ -195,7 +196,7 @@ static wk_status by_onednn(const wk_convolution *c, wk_by by) {
 
 static wk_status run(const wk_convolution *c) {
     wk_by by = wk__choose_convolution(c->dtype, &c->shape, c->pass, c->threads);
-    if (by == WK_BY_OWN) return WK_UNSUPPORTED;
+    if (by == WK_BY_OWN || by == WK_BY_OWN_WINOGRAD) return WK_UNSUPPORTED; /* kernels/cpu/simd/image */
     wk_status status = by_onednn(c, by);
     if (status == WK_UNSUPPORTED) wk__choice_declined();
     return status;

@@ -12,10 +12,13 @@
 
 /* ---- implementations ---- */
 
-/* Every implementation once: "onednn" and "openblas" of products, "direct" and "winograd" (oneDNN's) of convolutions.
- */
-#define WK_BY_MAP(X) \
-    X(OWN, "own") X(OPENBLAS, "openblas") X(ONEDNN, "onednn") X(DIRECT, "direct") X(WINOGRAD, "winograd")
+/* Every implementation once: "onednn" and "openblas" of products, "direct" and "winograd" (oneDNN's) and "own-winograd"
+ * of convolutions. */
+/* clang-format off */
+#define WK_BY_MAP(X)                                                                                  \
+    X(OWN, "own") X(OPENBLAS, "openblas") X(ONEDNN, "onednn") X(DIRECT, "direct")                     \
+    X(WINOGRAD, "winograd") X(OWN_WINOGRAD, "own-winograd")
+/* clang-format on */
 typedef enum wk_by {
     WK_BY_CHOICE, /* nobody has said; as is thought best */
 #define WK_BY_ENUM(name, text) WK_BY_##name,

@@ -105,7 +105,7 @@ static bool read_by(reading *r, const char *word, wk__tuned_op op, wk_by *by) {
         if (strcmp(word, wk__by_name(*by)) == 0) return true;
     }
     return wrong(r, "\"%s\", expected %s", word,
-                 op == WK__TUNED_PRODUCT ? "own, openblas or onednn" : "own, direct or winograd");
+                 op == WK__TUNED_PRODUCT ? "own, openblas or onednn" : "own, direct, winograd or own-winograd");
 }
 
 /* ---- lines ---- */

@@ -17,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROUNDS = 5, MOST_CANDIDATES = 3, MOST_TEAMS = 2 };
+enum { ROUNDS = 5, MOST_CANDIDATES = 4, MOST_TEAMS = 2 };
 enum { FOR_TEAM = 1 << 19 }; /* multiplications from which on products are split over the team */
 static const double GAIN = 1.05, LOSS = 1.03, FAR_BEHIND = 1.3, CHANCE = 0.01;
 
@@ -72,8 +72,9 @@ static wk_status judge(const contest *c, wk_by by, bool *fit) {
 }
 
 static wk_status gather(contest *c) {
-    static const wk_by of_products[] = { WK_BY_OWN, WK_BY_OPENBLAS, WK_BY_ONEDNN },
-                       of_convolutions[] = { WK_BY_OWN, WK_BY_DIRECT, WK_BY_WINOGRAD };
+    static const wk_by of_products[MOST_CANDIDATES] = { WK_BY_OWN, WK_BY_OPENBLAS, WK_BY_ONEDNN },
+                       of_convolutions[MOST_CANDIDATES] = { WK_BY_OWN, WK_BY_DIRECT, WK_BY_WINOGRAD,
+                                                            WK_BY_OWN_WINOGRAD };
     bool product = c->of->bucket.op == WK__TUNED_PRODUCT;
     wk_scope scope = wk_scope_begin();
     wk_tensor *out[2];
@@ -83,7 +84,8 @@ static wk_status gather(contest *c) {
     for (int i = 0; i < MOST_CANDIDATES && status == WK_OK; i++) {
         wk_by by = product ? of_products[i] : of_convolutions[i];
         bool fit = false;
-        if (by == choice.last || (by == WK_BY_OPENBLAS && wk__tune_work(c->of) >= FOR_TEAM)) continue;
+        if (by == WK_BY_CHOICE || by == choice.last || (by == WK_BY_OPENBLAS && wk__tune_work(c->of) >= FOR_TEAM))
+            continue;
         status = judge(c, by, &fit);
         if (fit) c->candidate[c->count++].by = by;
     }

@@ -6,21 +6,9 @@
  */
 #include "cpu/scratch.h"
 #include "cpu/simd/layout/copy.h"
+#include "cpu/simd/linalg/registers.h"
 
 #include <math.h>
-
-#if defined __AVX512F__
-#    define VECTOR_BYTES 64
-#elif defined __AVX2__
-#    define VECTOR_BYTES 32
-#else
-#    define VECTOR_BYTES 16
-#endif
-#if defined __clang__
-#    define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#    define UNROLLED _Pragma("GCC unroll 16")
-#endif
 
 enum {
     ROWS = 4,       /* of a at a time */

@@ -2,10 +2,8 @@
  *
  * The usual three levels (Goto & van de Geijn 2008): blocks of KC steps of the summed axis are packed into panels, a
  * tile of C stays in registers while it walks along them.  Packing converts bf16 and f16 and removes strides, so there
- * is one inner loop for every layout and every narrow type.  It is written with vector extensions; the tile is MR × two
- * vectors:
- *
- *   v4       12 × 32 f32   24 of 32 registers      v3, generic   6 × 16, 6 × 8   12 of 16 registers
+ * is one inner loop for every layout and every narrow type.  It is written with vector extensions; the tile is that
+ * of registers.h.
  *
  * On a Zen 4 server (peak 118 GFLOP/s a core) v4 runs 512³ at 110 GFLOP/s on one thread and 210 on two, where OpenBLAS
  * 0.3.21 has 107 and 210.  A product below WK_CPU_GRAIN of operands, or of fewer than 2^19 multiplications, stays on
@@ -15,33 +13,14 @@
 
 #include "cpu/scratch.h"
 #include "cpu/simd/half.h"
+#include "cpu/simd/linalg/registers.h"
 
 #include <omp.h>
 #include <string.h>
 
-#if defined __AVX512F__
-#    define VECTOR_BYTES 64
-#    define MR           12
-#elif defined __AVX2__
-#    define VECTOR_BYTES 32
-#    define MR           6
-#elif defined __aarch64__
-#    define VECTOR_BYTES 16
-#    define MR           12
-#else
-#    define VECTOR_BYTES 16
-#    define MR           6
-#endif
 #define KC 256  /* steps of K in a panel: a panel of A is 12 KB, of B 32 KB */
 #define NC 4096 /* columns of B packed at a time */
 #define MC 4092 /* rows of A packed at a time; a multiple of MR */
-
-#if defined __clang__
-#    define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#    define UNROLLED _Pragma("GCC unroll 16")
-#endif
-#define PART(thirds) ((thirds)*MR / 3)
 
 typedef float wk_quad __attribute__((vector_size(16), aligned(4), may_alias));
 
