@@ -94,12 +94,21 @@ static wk_status make_loaders(wk_trainer *t) {
     return WK_OK;
 }
 
+/* The steps of the whole run; those behind may have been taken by another number of ranks. */
 static int64_t run_length(const wk_trainer *t) {
     const wk__standing *s = &t->standing;
     int64_t epochs = t->params->max_epochs - s->epoch;
     int64_t left = epochs > 0 ? epochs * t->steps_an_epoch - s->batch / t->params->accumulate : 0;
     int64_t total = s->step + left;
     return t->params->max_steps && t->params->max_steps < total ? t->params->max_steps : total;
+}
+
+/* The epoch in which that many steps end. */
+static int64_t last_epoch(const wk_trainer *t) {
+    const wk__standing *s = &t->standing;
+    int64_t steps = s->batch / t->params->accumulate + t->total_steps - s->step; /* counted from this epoch's start */
+    if (t->steps_an_epoch == 0) return t->params->max_epochs;
+    return s->epoch + (steps > 0 ? (steps + t->steps_an_epoch - 1) / t->steps_an_epoch : 0);
 }
 
 /* ---- optimizers ---- */
@@ -215,9 +224,7 @@ static void drop_optimizers(wk_trainer *t) {
 
 static wk_status make_optimizers(wk_trainer *t) {
     t->total_steps = run_length(t);
-    t->epochs = t->params->max_epochs;
-    if (t->steps_an_epoch > 0 && t->total_steps / t->steps_an_epoch + 1 < t->epochs)
-        t->epochs = (t->total_steps + t->steps_an_epoch - 1) / t->steps_an_epoch;
+    t->epochs = last_epoch(t);
     WK_TRY(t->wrapper->class_->configure_optimizers
                ? t->wrapper->class_->configure_optimizers(t->wrapper, t, &t->config->root)
                : default_optimizer(t));

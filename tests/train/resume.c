@@ -76,6 +76,17 @@ Test(resume, killed_behind_a_checkpoint_of_a_step) {
     cr_expect_eq(same_files("whole", "checkpoints"), 1);
 }
 
+/* Steps behind were fewer than the epochs ahead have: the run is as many epochs long as before. */
+Test(resume, epochs_are_counted_where_batches_are_smaller_than_before) {
+    write_rings();
+    kill_behind("step 700/");
+    char *err = run_succeeds(WORDS("--resume", "-o", "data.args.batch_size=1"));
+    cr_expect_not_null(strstr(err, ", in epoch 2"), "the second epoch was to be cut: %s", err);
+    cr_expect_not_null(strstr(err, "epoch 2/3  train loss"), "%s", err);
+    cr_expect_not_null(strstr(err, "epoch 3/3  train loss"), "%s", err);
+    free(err);
+}
+
 /* What a checkpoint holds of it: every name once, rates without their values; and the epoch's sums. */
 Test(resume, metrics_are_in_the_checkpoint) {
     write_rings();
