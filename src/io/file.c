@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PAGE = 4096, LARGE = 1 << 20 };
 
 static wk_status io_error(const char *what, const char *path) {
     int number = errno;
@@ -45,6 +48,23 @@ wk_status wk__writer_add(wk__writer *w, const void *bytes, size_t size) {
         size -= (size_t)written;
     }
     return WK_OK;
+}
+
+/* Puts whole pages on the disk without a copy in the page cache, where the file system can; returns how many bytes.
+ * 14 MB cost 1.5 ms of processor time so, 4 to 46 with the copy (ext4, Xeon with AMX): training has it instead.  An
+ * error that lasts is met again by whoever writes the rest. */
+static size_t add_past_cache(const wk__writer *w, const char *bytes, size_t size) {
+    size_t whole = size / PAGE * PAGE, done = 0;
+    int flags = size >= LARGE && (uintptr_t)bytes % PAGE == 0 ? fcntl(w->descriptor, F_GETFL) : -1;
+    if (flags < 0 || fcntl(w->descriptor, F_SETFL, flags | O_DIRECT) != 0) return 0;
+    while (done < whole) {
+        ssize_t written = write(w->descriptor, bytes + done, whole - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) break;
+        done += (size_t)written;
+    }
+    (void)fcntl(w->descriptor, F_SETFL, flags);
+    return done;
 }
 
 static void sync_folder(const char *path) {
@@ -84,10 +104,28 @@ void wk__writer_abort(wk__writer *w) {
 wk_status wk__write_file(const char *path, const void *bytes, size_t size) {
     wk__writer w;
     WK_TRY(wk__writer_open(&w, path));
-    wk_status status = wk__writer_add(&w, bytes, size);
+    size_t done = add_past_cache(&w, bytes, size);
+    wk_status status = wk__writer_add(&w, (const char *)bytes + done, size - done);
     if (status == WK_OK) status = wk__writer_commit(&w);
     wk__writer_abort(&w);
     return status;
+}
+
+wk_status wk__pages_make(wk__pages *p, size_t size) {
+    if (p->room < size || !p->block) {
+        wk__pages_free(p);
+        p->block = wk_alloc_data(size + PAGE);
+        if (!p->block) return WK_NO_MEMORY;
+        p->bytes = (char *)p->block + (PAGE - (uintptr_t)p->block % PAGE) % PAGE;
+        p->room = size;
+    }
+    p->size = size;
+    return WK_OK;
+}
+
+void wk__pages_free(wk__pages *p) {
+    wk_free(p->block);
+    *p = (wk__pages){ 0 };
 }
 
 char *wk__read_file(const char *path, size_t most, size_t *size) {

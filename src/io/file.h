@@ -17,8 +17,18 @@ WK_API wk_status wk__writer_add(wk__writer *writer, const void *bytes, size_t si
 WK_API wk_status wk__writer_commit(wk__writer *writer);
 /* Remove what was written; nothing if committed.  Always safe to call. */
 WK_API void wk__writer_abort(wk__writer *writer);
-/* The three at once. */
+/* The three at once.  Large files that begin on a page (wk__pages) pass by the page cache where they can. */
 WK_API wk_status wk__write_file(const char *path, const void *bytes, size_t size);
+
+/* Bytes that begin on a page.  Zero-initialised means none. */
+typedef struct wk__pages {
+    char *bytes;
+    size_t size, room;
+    void *block;
+} wk__pages;
+/* `size` bytes with anything in them, in the memory that is there if it is enough.  Error: WK_NO_MEMORY. */
+WK_API wk_status wk__pages_make(wk__pages *pages, size_t size);
+WK_API void wk__pages_free(wk__pages *pages);
 /* All bytes of a file, with a terminating NUL not counted in *size; free with wk_free.  Refuses more than `most` bytes.
  */
 WK_API char *wk__read_file(const char *path, size_t most, size_t *size);

@@ -160,20 +160,14 @@ wk_status wk_safetensors_save(const char *path, wk_named_tensors tensors, const 
     return status;
 }
 
-char *wk__safetensors_pack(wk_named_tensors tensors, const wk_metadata *metadata, int n_metadata, size_t *size) {
-    if (wk_failed()) return NULL;
+wk_status wk__safetensors_pack(wk_named_tensors tensors, const wk_metadata *metadata, int n_metadata, wk__pages *to) {
+    if (wk_failed()) return WK_PENDING;
     image im;
-    char *bytes = NULL;
-    if (image_make(&im, tensors, metadata, n_metadata) == WK_OK && (bytes = wk_alloc_data(im.size)) != NULL) {
-        sink to = { .at = bytes };
-        *size = im.size;
-        if (put_image(&to, &im) != WK_OK) {
-            wk_free(bytes);
-            bytes = NULL;
-        }
-    }
+    wk_status status = image_make(&im, tensors, metadata, n_metadata);
+    if (status == WK_OK) status = wk__pages_make(to, im.size);
+    if (status == WK_OK) status = put_image(&(sink){ .at = to->bytes }, &im);
     image_free(&im);
-    return bytes;
+    return status;
 }
 
 /* ---- several files ---- */

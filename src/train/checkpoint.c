@@ -107,29 +107,28 @@ enum { NUMBERS = 11, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
 /* Where a checkpoint goes: to a file now, or (path NULL) into memory. */
 typedef struct goal {
     const char *path;
-    char *bytes;
-    size_t size;
+    wk__pages *pages;
 } goal;
 
-static wk_status write_all(goal *to, const wk__checkpoint_context *c, wk_tensor *random, const wk_metadata *metadata,
-                           int n_metadata) {
+static wk_status write_all(const goal *to, const wk__checkpoint_context *c, wk_tensor *random,
+                           const wk_metadata *metadata, int n_metadata) {
     named all = { 0 };
     wk_status status = collect(c, random, &all);
     wk_named_tensors list = { all.tensor, (const char *const *)all.name, all.count };
-    if (status == WK_OK && to->path) status = wk_safetensors_save(to->path, list, metadata, n_metadata);
-    if (status == WK_OK && !to->path && !(to->bytes = wk__safetensors_pack(list, metadata, n_metadata, &to->size)))
-        status = wk_error_code();
+    if (status == WK_OK)
+        status = to->path ? wk_safetensors_save(to->path, list, metadata, n_metadata)
+                          : wk__safetensors_pack(list, metadata, n_metadata, to->pages);
     named_free(&all);
     return status;
 }
 
-static wk_status write_model(goal *to, const wk__checkpoint_context *c) {
+static wk_status write_model(const goal *to, const wk__checkpoint_context *c) {
     const wk_metadata metadata[] = { { "format", "pt" }, { "wick_version", wk_version() }, { "model", c->model_name } };
     WK_TRY(check_finite(c->model, 0));
     return write_all(to, c, NULL, metadata, (int)WK_COUNT(metadata));
 }
 
-static wk_status write_run(goal *to, const wk__checkpoint_context *c, const wk__standing *s) {
+static wk_status write_run(const goal *to, const wk__checkpoint_context *c, const wk__standing *s) {
     WK_TRY(check_finite(c->model, s->step));
     char text[NUMBERS][NUMBER_SIZE];
     (void)snprintf(text[0], NUMBER_SIZE, "%" PRId64, s->epoch);
@@ -174,15 +173,13 @@ static wk_status write_run(goal *to, const wk__checkpoint_context *c, const wk__
 }
 
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *c, const wk__standing *s) {
-    goal to = { .path = path };
+    const goal to = { .path = path };
     return s ? write_run(&to, c, s) : write_model(&to, c);
 }
 
-char *wk__checkpoint_pack(const wk__checkpoint_context *c, const wk__standing *s, size_t *size) {
-    goal to = { 0 };
-    if ((s ? write_run(&to, c, s) : write_model(&to, c)) != WK_OK) return NULL;
-    *size = to.size;
-    return to.bytes;
+wk_status wk__checkpoint_pack(const wk__checkpoint_context *c, const wk__standing *s, wk__pages *to) {
+    const goal memory = { .pages = to };
+    return s ? write_run(&memory, c, s) : write_model(&memory, c);
 }
 
 /* ---- loading ---- */

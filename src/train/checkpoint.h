@@ -2,6 +2,7 @@
 #ifndef WICK_SRC_TRAIN_CHECKPOINT_H
 #define WICK_SRC_TRAIN_CHECKPOINT_H
 
+#include "io/file.h"
 #include "train/config.h"
 
 /* The next batch to train is number `batch` of `epoch`; after the last one the epoch waits for its evaluation. */
@@ -43,8 +44,8 @@ typedef struct wk__checkpoint_context {
  * buffers alone, as "model.…".  Errors: WK_STATE for a parameter that is not finite (the file from before is worth
  * more), WK_IO. */
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
-/* The bytes of that file; free with wk_free. */
-char *wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__standing *standing, size_t *size);
+/* The bytes of that file, in place of what is in `to`. */
+wk_status wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__standing *standing, wk__pages *to);
 /* The reverse; nothing is changed if anything does not fit.  Where the number of ranks or the batch size has changed,
  * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
  * differ. */

@@ -52,12 +52,15 @@ static wk_status save_at(wk_trainer *t, const char *path, bool weights_only) {
     t->standing.random_counter = wk_default_generator()->counter;
     const wk__checkpoint_context context = wk__context_of(t);
     const wk__standing *standing = weights_only ? NULL : &t->standing;
-    size_t size = 0;
-    char *bytes = t->config->saves_async ? wk__checkpoint_pack(&context, standing, &size) : NULL;
-    wk_status status = bytes ? WK_OK : wk_failed() ? wk_error_code() : wk__checkpoint_save(path, &context, standing);
+    const bool async = t->config->saves_async;
+    wk__pages pages = async ? wk__saver_pages(t->saver) : (wk__pages){ 0 };
+    wk_status status =
+        async ? wk__checkpoint_pack(&context, standing, &pages) : wk__checkpoint_save(path, &context, standing);
     wk__gathered(t);
-    if (!bytes) return wk__saved(t, t->config->saves_async ? status : wk__saver_written(t->saver, status));
-    return wk__saved(t, wk__saver_write(t->saver, t->standing.step, wk_strdup(path), bytes, size));
+    if (!async) return wk__saved(t, wk__saver_written(t->saver, status));
+    if (status == WK_OK) return wk__saved(t, wk__saver_write(t->saver, t->standing.step, wk_strdup(path), pages));
+    wk__pages_free(&pages);
+    return wk__saved(t, status);
 }
 
 wk_status wk__save(wk_trainer *t, const char *name) {

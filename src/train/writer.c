@@ -1,13 +1,12 @@
 /* writer.c: checkpoints written behind training's back.
  *
- * The state is packed into memory while training stands still, which costs one pass over it; the thread then writes the
- * file as everybody does: under another name, to the disk, and renamed.  So a process that dies at any moment leaves
- * the file from before or the new one.  What depends on a file being there (removing the one that it replaces, a link,
- * the list of the best) is a job behind it.
+ * The state is packed into memory while training stands still, which costs one pass over it; the memory is kept, for
+ * memory from the system takes three times as long.  The thread then writes the file as everybody does: under another
+ * name, to the disk, and renamed.  So a process that dies at any moment leaves the file from before or the new one.
+ * What depends on a file being there (removing the one that it replaces, a link, the list of the best) is a job behind
+ * it.
  */
 #include "train/writer.h"
-
-#include "io/file.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,8 +17,8 @@ typedef enum kind { WRITE, REMOVE, LINK } kind;
 typedef struct job {
     kind kind;
     int64_t step, chain;
-    char *path, *bytes; /* of a link: its target */
-    size_t size;
+    char *path, *text; /* of a note, and of a link: its target */
+    wk__pages pages;   /* of a checkpoint */
     struct job *next;
 } job;
 
@@ -31,26 +30,30 @@ struct wk__saver {
     job *first, *last;    /* the first may be under way */
     int64_t step, chain;  /* of the last checkpoint; chains count from 1 */
     int64_t failed_chain; /* whose later jobs are left out; 0: none */
+    wk__pages spare;      /* of a checkpoint that was written */
     wk__error error;      /* the first since somebody was told; code WK_OK: none */
 };
 
 static void job_free(job *j) {
     if (!j) return;
     wk_free(j->path);
-    wk_free(j->bytes);
+    wk_free(j->text);
+    wk__pages_free(&j->pages);
     wk_free(j);
 }
 
 static wk_status make_link(const job *j) {
     if (unlink(j->path) != 0 && errno != ENOENT)
         return wk_fail(WK_IO, "%s: cannot replace: %s", j->path, strerror(errno));
-    return symlink(j->bytes, j->path) == 0 ? WK_OK
-                                           : wk_fail(WK_IO, "%s: cannot make the link: %s", j->path, strerror(errno));
+    return symlink(j->text, j->path) == 0 ? WK_OK
+                                          : wk_fail(WK_IO, "%s: cannot make the link: %s", j->path, strerror(errno));
 }
 
 static wk_status run(const job *j) {
     switch (j->kind) {
-    case WRITE: return wk__write_file(j->path, j->bytes, j->size);
+    case WRITE:
+        return j->text ? wk__write_file(j->path, j->text, strlen(j->text))
+                       : wk__write_file(j->path, j->pages.bytes, j->pages.size);
     case LINK: return make_link(j);
     default:
         if (unlink(j->path) == 0 || errno == ENOENT) return WK_OK;
@@ -63,6 +66,22 @@ static void note_failure(wk__saver *s, int64_t chain) {
     s->failed_chain = chain;
     if (s->error.code == WK_OK) s->error = *wk__error_slot();
     wk_clear_error();
+}
+
+/* Under the lock. */
+static void keep_pages(wk__saver *s, job *j) {
+    if (j->pages.room <= s->spare.room) return;
+    const wk__pages before = s->spare;
+    s->spare = j->pages;
+    j->pages = before;
+}
+
+wk__pages wk__saver_pages(wk__saver *s) {
+    (void)pthread_mutex_lock(&s->lock);
+    const wk__pages pages = s->spare;
+    s->spare = (wk__pages){ 0 };
+    (void)pthread_mutex_unlock(&s->lock);
+    return pages;
 }
 
 /* ---- the thread ---- */
@@ -83,6 +102,7 @@ static void *thread_main(void *argument) {
         if (status != WK_OK) note_failure(s, j->chain);
         s->first = j->next;
         if (!s->first) s->last = NULL;
+        keep_pages(s, j);
         job_free(j);
         (void)pthread_cond_broadcast(&s->done);
     }
@@ -116,6 +136,7 @@ void wk__saver_destroy(wk__saver *s) {
     (void)pthread_cond_destroy(&s->done);
     (void)pthread_cond_destroy(&s->work);
     (void)pthread_mutex_destroy(&s->lock);
+    wk__pages_free(&s->spare);
     wk_free(s);
 }
 
@@ -161,7 +182,7 @@ static wk_status run_now(wk__saver *s, job *j) {
 
 /* Takes the job over; it joins the last chain. */
 static wk_status add(wk__saver *s, job *j) {
-    if (!j->path || !j->bytes) {
+    if (!j->path || (!j->text && !j->pages.block)) {
         job_free(j);
         return WK_NO_MEMORY;
     }
@@ -183,20 +204,20 @@ static wk_status add(wk__saver *s, job *j) {
 static wk_status add_text(wk__saver *s, kind what, const char *path, const char *text) {
     job *j = wk_alloc(sizeof *j);
     if (!j) return WK_NO_MEMORY;
-    *j = (job){ .kind = what, .path = wk_strdup(path), .bytes = wk_strdup(text), .size = strlen(text) };
+    *j = (job){ .kind = what, .path = wk_strdup(path), .text = wk_strdup(text) };
     return add(s, j);
 }
 
-wk_status wk__saver_write(wk__saver *s, int64_t step, char *path, char *bytes, size_t size) {
+wk_status wk__saver_write(wk__saver *s, int64_t step, char *path, wk__pages bytes) {
     job *j = wk_alloc(sizeof *j);
     if (j) {
-        *j = (job){ .kind = WRITE, .path = path, .bytes = bytes, .size = size };
+        *j = (job){ .kind = WRITE, .path = path, .pages = bytes };
         s->chain++;
         s->step = step;
         return add(s, j);
     }
     wk_free(path);
-    wk_free(bytes);
+    wk__pages_free(&bytes);
     return WK_NO_MEMORY;
 }
 

@@ -3,6 +3,7 @@
 #define WICK_SRC_TRAIN_WRITER_H
 
 #include "base/base.h"
+#include "io/file.h"
 #include "wick/tensor.h"
 
 typedef struct wk__saver wk__saver;
@@ -16,7 +17,9 @@ void wk__saver_destroy(wk__saver *saver);
  *
  * Put a checkpoint's bytes into a file, whole or not at all; takes them over.  Those of an earlier step are waited for,
  * so that no more than one step's state is held. */
-wk_status wk__saver_write(wk__saver *saver, int64_t step, char *path, char *bytes, size_t size);
+wk_status wk__saver_write(wk__saver *saver, int64_t step, char *path, wk__pages bytes);
+/* Memory for the next checkpoint, which an earlier one has used and the system need not clear again; the caller's. */
+wk__pages wk__saver_pages(wk__saver *saver);
 /* The same of a checkpoint that the caller writes now, and has written with that status: WK_IO becomes the saver's. */
 wk_status wk__saver_written(wk__saver *saver, wk_status status);
 /* Text into a file. */

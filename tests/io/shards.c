@@ -122,12 +122,12 @@ Test(shards, packed_bytes_are_those_of_the_file) {
     static char text[4096];
     wk_module *net = make_net();
     cr_assert_eq(wk_module_save(net, path_of("one.safetensors")), WK_OK);
-    size_t size = 0;
-    char *bytes = wk__safetensors_pack(wk_state(net), &format, 1, &size);
+    wk__pages pages = { 0 };
+    cr_assert_eq(wk__safetensors_pack(wk_state(net), &format, 1, &pages), WK_OK);
     FILE *file = fopen(path_of("one.safetensors"), "rb");
-    cr_assert_eq(fread(text, 1, sizeof text, file), size);
+    cr_assert_eq(fread(text, 1, sizeof text, file), pages.size);
     (void)fclose(file);
-    cr_expect_arr_eq(bytes, text, size);
-    wk_free(bytes);
+    cr_expect_arr_eq(pages.bytes, text, pages.size);
+    wk__pages_free(&pages);
     wk_module_destroy(net);
 }
