@@ -30,7 +30,7 @@ wick_objects(wick_tensor src/tensor/*.c src/tensor/step/*.c src/tensor/ops/*/*.c
 wick_objects(wick_upper src/autograd/*.c src/nn/*.c src/models/*.c src/optim/*.c src/dist/*.c src/dist/tcp/*.c src/profile/*.c)
 set_source_files_properties(src/dist/sum.c src/dist/shared.c PROPERTIES COMPILE_OPTIONS "-O3;-fopenmp-simd;$<$<C_COMPILER_ID:Clang>:-Wno-pass-failed>")
 wick_objects(wick_io src/io/safetensors.c src/io/safetensors_load.c src/io/safetensors_write.c src/io/file.c src/io/npy.c src/io/archive.c src/io/npz.c
-  src/io/pickle.c src/io/torch_file.c src/io/torch_old.c src/io/torch_write.c)
+  src/io/mismatch.c src/io/pickle.c src/io/torch_file.c src/io/torch_old.c src/io/torch_write.c)
 target_link_libraries(wick_io PRIVATE PkgConfig::JANSSON PkgConfig::MINIZIP)
 include(cmake/kernels.cmake)
 set(WICK_OBJECTS
@@ -94,7 +94,7 @@ target_link_libraries(wick_http PRIVATE wick_flags Threads::Threads ${CMAKE_DL_L
 if(WICK_ENGINE)
 # ---- libwickrun: data, training, and the applications on them ----
 file(GLOB io_run CONFIGURE_DEPENDS src/io/*.c)
-list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors(_load|_write)?|file|npy|archive|npz|pickle|torch_file|torch_old|torch_write)\\.c$")
+list(FILTER io_run EXCLUDE REGEX "/(yaml(_[a-z]+)?|safetensors(_load|_write)?|file|npy|archive|npz|mismatch|pickle|torch_file|torch_old|torch_write)\\.c$")
 wick_objects(wick_train src/plot/*.c src/data/*.c src/data/image/*.c src/text/*.c src/train/*.c src/train/*/*.c src/tasks/*.c src/inspect/*.c src/bench/*.c src/bench/*/*.c ${io_run})
 target_link_libraries(wick_train PRIVATE PkgConfig::JANSSON PkgConfig::UTF8PROC PkgConfig::PCRE2 PkgConfig::PNG PkgConfig::JPEG)
 # What is done to each pixel of each picture is worth vectorising.

@@ -1,5 +1,6 @@
 /* safetensors_load.c: tensors of a file into a module's own memory. */
 #define WK_NO_CALL_SITES
+#include "io/mismatch.h"
 #include "io/safetensors_file.h"
 #include "tensor/tensor.h"
 
@@ -11,31 +12,31 @@
 
 /* ---- what fits ---- */
 
-static wk_status check_target(wk_safetensors *file, const char *full, const wk_tensor *target, const char *what) {
-    const wk__stored_tensor *e = wk__stored_find(file, full);
+/* How the file's tensor differs from the one it is for, if it does. */
+static void compare(const wk__stored_tensor *e, const char *name, const wk_tensor *target, wk__mismatch *differ) {
     if (!e) {
-        (void)wk__stored_not_found(file, full);
-        wk_error_prefix("loading %s", what);
-        return wk_error_code();
+        wk__mismatch_note(differ, WK__MISSING, name, "");
+        return;
     }
     bool fits = e->dtype == target->dtype && e->dims.rank == target->rank;
     for (int i = 0; fits && i < target->rank; i++) fits = e->dims.size[i] == target->shape[i];
-    if (fits && !wk_is_contiguous(target))
-        return wk_fail(WK_INVALID, "loading %s: \"%s\" is not row major", what, full);
-    if (fits) return WK_OK;
+    if (fits) return;
     wk_tensor stored = { .rank = (uint8_t)e->dims.rank, .dtype = (uint8_t)e->dtype };
     memcpy(stored.shape, e->dims.size, sizeof stored.shape);
-    char one[160], other[160];
-    return wk_fail(WK_FORMAT, "%s: tensor \"%s\" is %s, %s expects %s: it belongs to another model", file->path, full,
-                   wk_describe(&stored, one, sizeof one), what, wk_describe(target, other, sizeof other));
+    char one[160], other[160], more[400];
+    (void)snprintf(more, sizeof more, " (%s in the file, %s in the model)", wk_describe(&stored, one, sizeof one),
+                   wk_describe(target, other, sizeof other));
+    wk__mismatch_note(differ, WK__OTHER_SHAPE, name, more);
 }
 
-static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+static wk_status check_targets(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what,
+                               wk__mismatch *differ) {
     char full[512];
-    if (wk_failed()) return WK_PENDING;
     for (int i = 0; i < targets.count; i++) {
         (void)snprintf(full, sizeof full, "%s%s", prefix, targets.name[i]);
-        WK_TRY(check_target(file, full, targets.tensor[i], what));
+        if (!wk_is_contiguous(targets.tensor[i]))
+            return wk_fail(WK_INVALID, "loading %s: \"%s\" is not row major", what, full);
+        compare(wk__stored_find(file, full), targets.name[i], targets.tensor[i], differ);
     }
     return WK_OK;
 }
@@ -44,23 +45,44 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+static wk_status find_unexpected(const wk_safetensors *file, const char *prefix, wk_named_tensors targets,
+                                 wk__mismatch *differ) {
     size_t prefix_size = strlen(prefix);
-    WK_TRY(check_targets(file, prefix, targets, what));
     const char **wanted = wk_alloc(((size_t)targets.count + 1) * sizeof *wanted);
     if (!wanted) return WK_NO_MEMORY;
     for (int i = 0; i < targets.count; i++) wanted[i] = targets.name[i];
     qsort(wanted, (size_t)targets.count, sizeof *wanted, by_text);
-    wk_status status = WK_OK;
-    for (int i = 0; i < file->count && status == WK_OK; i++) {
+    for (int i = 0; i < file->count; i++) {
         const char *name = file->entries[i].name, *own = name + prefix_size;
         if (strncmp(name, prefix, prefix_size) != 0) continue;
         if (targets.count == 0 || !bsearch(&own, wanted, (size_t)targets.count, sizeof *wanted, by_text))
-            status = wk_fail(WK_FORMAT, "%s: tensor \"%s\" has no place in %s: it belongs to another model", file->path,
-                             name, what);
+            wk__mismatch_note(differ, WK__UNEXPECTED, own, "");
     }
     wk_free(wanted);
+    return WK_OK;
+}
+
+static wk_status check(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what,
+                       bool may_have_more) {
+    wk__mismatch differ = { 0 };
+    if (wk_failed()) return WK_PENDING;
+    wk_status status = check_targets(file, prefix, targets, what, &differ);
+    if (status == WK_OK && !may_have_more) status = find_unexpected(file, prefix, targets, &differ);
+    char *words = status == WK_OK ? wk__mismatch_told(&differ) : NULL;
+    if (words)
+        status =
+            wk_fail(WK_FORMAT, "%s: not the tensors of %s: %s: it belongs to another model", file->path, what, words);
+    wk_free(words);
+    wk__mismatch_free(&differ);
     return status;
+}
+
+wk_status wk_check_named(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    return check(file, prefix, targets, what, false);
+}
+
+wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
+    return check(file, prefix, targets, what, true);
 }
 
 /* ---- reading ---- */
@@ -155,12 +177,8 @@ wk_status wk_load_named(wk_safetensors *file, const char *prefix, wk_named_tenso
     return load_all(file, prefix, targets);
 }
 
-wk_status wk_check_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    return check_targets(file, prefix, targets, what);
-}
-
 wk_status wk_load_matching(wk_safetensors *file, const char *prefix, wk_named_tensors targets, const char *what) {
-    WK_TRY(check_targets(file, prefix, targets, what));
+    WK_TRY(wk_check_matching(file, prefix, targets, what));
     return load_all(file, prefix, targets);
 }
 

@@ -105,9 +105,10 @@ static void on_alarm(int number) {
     (void)raise(stop_signal);
 }
 
-/* The first SIGTERM, SIGINT or SIGHUP lets rank 0 save and end the run; the second ends the process.  A signal that is
- * ignored (nohup) stays so.  A reader of the output that goes away is no reason to stop: log.txt has everything. */
-static const int watched[] = { SIGTERM, SIGINT, SIGHUP, SIGALRM, SIGPIPE };
+/* The first SIGTERM, SIGINT, SIGHUP or SIGUSR1 (by which Slurm warns of a time limit, `signal=USR1@60`) lets rank 0
+ * save and end the run; the second ends the process.  A signal that is ignored (nohup) stays so.  A reader of the
+ * output that goes away is no reason to stop: log.txt has everything. */
+static const int watched[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGALRM, SIGPIPE };
 typedef struct signals {
     struct sigaction before[WK_COUNT(watched)];
 } signals;

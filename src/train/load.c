@@ -4,39 +4,10 @@
 
 #include "base/base.h"
 #include "io/file.h"
+#include "io/mismatch.h"
 #include "io/tensor_file.h"
 
 #include <string.h>
-
-/* What has become of one of the model's tensors, or of the file's. */
-typedef struct report {
-    wk_text missing, unexpected, other;
-    int n_missing, n_unexpected, n_other, taken;
-} report;
-
-static void note(wk_text *text, int *count, const char *name, const char *more) {
-    if (text->size < 300)
-        wk_text_printf(text, "%s%s%s", *count ? ", " : "", name, more);
-    else if (!strstr(wk_text_get(text), ", …"))
-        wk_text_puts(text, ", …");
-    ++*count;
-}
-
-static char *told(const report *r) {
-    const struct {
-        int count;
-        const wk_text *names;
-        const char *what;
-    } parts[] = { { r->n_missing, &r->missing, "missing" },
-                  { r->n_unexpected, &r->unexpected, "unexpected" },
-                  { r->n_other, &r->other, "of another shape" } };
-    wk_text all = { 0 };
-    for (size_t i = 0; i < WK_COUNT(parts); i++)
-        if (parts[i].count)
-            wk_text_printf(&all, "%s%d %s: %s", all.size ? "; " : "", parts[i].count, parts[i].what,
-                           wk_text_get(parts[i].names));
-    return all.data;
-}
 
 /* ---- names ---- */
 
@@ -81,7 +52,7 @@ static bool fits(wk_tensor *target, const wk_tensor *source) {
 }
 
 static wk_status match_file(const wk__run_config *c, const wk__tensor_file *file, wk_named_tensors state, pair *pairs,
-                            report *r) {
+                            wk__mismatch *differ) {
     const char *prefix = prefix_of(file);
     for (int i = 0; i < wk__tensor_file_count(file); i++) {
         const char *name = wk__tensor_file_name(file, i);
@@ -92,18 +63,19 @@ static wk_status match_file(const wk__run_config *c, const wk__tensor_file *file
         if (own && at < state.count)
             pairs[at].source = name;
         else if (own)
-            note(&r->unexpected, &r->n_unexpected, own, "");
+            wk__mismatch_note(differ, WK__UNEXPECTED, own, "");
         wk_free(own);
         if (!own) return WK_NO_MEMORY;
     }
     return WK_OK;
 }
 
-static wk_status check_pairs(wk__tensor_file *file, wk_named_tensors state, pair *pairs, report *r) {
+static wk_status check_pairs(wk__tensor_file *file, wk_named_tensors state, pair *pairs, wk__mismatch *differ,
+                             int *taken) {
     for (int i = 0; i < state.count; i++) {
         pairs[i].target = state.tensor[i];
         if (!pairs[i].source) {
-            note(&r->missing, &r->n_missing, state.name[i], "");
+            wk__mismatch_note(differ, WK__MISSING, state.name[i], "");
             continue;
         }
         wk_scope scope = wk_scope_begin();
@@ -112,10 +84,10 @@ static wk_status check_pairs(wk__tensor_file *file, wk_named_tensors state, pair
         if (there && !fits(pairs[i].target, there)) {
             (void)snprintf(more, sizeof more, " (%s in the file, %s in the model)", wk_describe(there, one, sizeof one),
                            wk_describe(pairs[i].target, other, sizeof other));
-            note(&r->other, &r->n_other, state.name[i], more);
+            wk__mismatch_note(differ, WK__OTHER_SHAPE, state.name[i], more);
             pairs[i].source = NULL;
         } else if (there) {
-            r->taken++;
+            ++*taken;
         }
         wk_scope_end(scope);
         if (!there) return wk_error_code();
@@ -123,10 +95,10 @@ static wk_status check_pairs(wk__tensor_file *file, wk_named_tensors state, pair
     return WK_OK;
 }
 
-static wk_status decide(const wk__run_config *c, const report *r, int all) {
-    char *words = told(r);
+static wk_status decide(const wk__run_config *c, const wk__mismatch *differ, int taken, int all) {
+    char *words = wk__mismatch_told(differ);
     wk_status status = WK_OK;
-    if (r->taken == 0)
+    if (taken == 0)
         status = wk_fail(WK_FORMAT, "load_path: %s has no tensor with the name and shape of one of the model's%s%s",
                          c->load_path, words ? ": " : "", words ? words : "");
     else if (words && c->load_strict)
@@ -134,9 +106,9 @@ static wk_status decide(const wk__run_config *c, const report *r, int all) {
             wk_fail(WK_FORMAT,
                     "load_path: %s: it belongs to another model: %s; load_strict: false takes the %d of %d tensors "
                     "that fit",
-                    c->load_path, words, r->taken, all);
+                    c->load_path, words, taken, all);
     else if (words)
-        wk_log_write(WK_LOG_WARNING, "load_path: %d of %d tensors are taken; %s", r->taken, all, words);
+        wk_log_write(WK_LOG_WARNING, "load_path: %d of %d tensors are taken; %s", taken, all, words);
     wk_free(words);
     return status;
 }
@@ -158,17 +130,16 @@ static wk_status load_weights(wk_trainer *t) {
     const wk__run_config *c = t->config;
     wk_named_tensors state = wk_state(t->model);
     wk__tensor_file file = { 0 };
-    report r = { 0 };
+    wk__mismatch differ = { 0 };
+    int taken = 0;
     pair *pairs = wk_alloc(((size_t)state.count + 1) * sizeof *pairs);
     wk_status status = pairs ? wk__tensor_file_open(&file, c->load_path) : WK_NO_MEMORY;
-    if (status == WK_OK) status = match_file(c, &file, state, pairs, &r);
-    if (status == WK_OK) status = check_pairs(&file, state, pairs, &r);
-    if (status == WK_OK) status = decide(c, &r, state.count);
+    if (status == WK_OK) status = match_file(c, &file, state, pairs, &differ);
+    if (status == WK_OK) status = check_pairs(&file, state, pairs, &differ, &taken);
+    if (status == WK_OK) status = decide(c, &differ, taken, state.count);
     if (status == WK_OK) status = take(&file, pairs, state.count);
     wk__tensor_file_close(&file);
-    wk_text_free(&r.missing);
-    wk_text_free(&r.unexpected);
-    wk_text_free(&r.other);
+    wk__mismatch_free(&differ);
     wk_free(pairs);
     return status;
 }

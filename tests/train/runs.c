@@ -240,20 +240,22 @@ Test(runs, longer_by_steps_or_epochs) {
     run_same_checkpoint("three", "checkpoints/last.safetensors");
 }
 
-/* SIGTERM lets it save and end; what follows is the run that was never stopped, its metrics included. */
-Test(runs, terminated_run_saves_and_goes_on) {
+/* The signal lets it save and end; what follows is the run that was never stopped, its metrics included. */
+static void stop_and_go_on(int number) {
+    char stopped[80];
+    (void)snprintf(stopped, sizeof stopped, "%s after step ", strsignal(number));
     free(run_succeeds(NULL));
     run_set_aside("whole");
     char *argv[] = { WICK_PROGRAM, "train", "-c", run_file, NULL };
     program p = start(run_folder, argv, NULL);
     bool reached = wait_for_text(run_path("metrics.csv"), "\n5,1,", 30);
-    (void)kill(p.pid, SIGTERM);
+    (void)kill(p.pid, number);
     int code = finish(&p, 20);
     cr_assert(reached);
     char *err = read_bytes(p.err, NULL), *log = run_text("log.txt");
-    cr_expect_eq(code, 128 + SIGTERM, "exit code %d", code);
-    cr_expect_not_null(strstr(err, "wick: Terminated after step "), "%s", err);
-    cr_expect_not_null(strstr(log, "Terminated after step "), "%s", log);
+    cr_expect_eq(code, 128 + number, "exit code %d", code);
+    cr_expect_not_null(strstr(err, stopped), "%s", err);
+    cr_expect_not_null(strstr(log, stopped), "%s", log);
     free(err);
     free(log);
     free(run_succeeds(WORDS("--resume")));
@@ -264,6 +266,15 @@ Test(runs, terminated_run_saves_and_goes_on) {
     cr_expect_str_eq(resumed, whole);
     free(whole);
     free(resumed);
+}
+
+Test(runs, terminated_run_saves_and_goes_on) {
+    stop_and_go_on(SIGTERM);
+}
+
+/* As Slurm warns of a time limit or a preemption. */
+Test(runs, warned_run_saves_and_goes_on) {
+    stop_and_go_on(SIGUSR1);
 }
 
 /* What an earlier run has left must not be gone on from. */

@@ -87,7 +87,9 @@ Test(runs, checkpoints_that_do_not_fit) {
     free(err);
     (void)snprintf(kept, sizeof kept, "%s", run_path("checkpoints/last.safetensors"));
     char *bytes = read_bytes(kept, &size);
-    run_refused("expects (16, 784) f32: it belongs to another model", WORDS("--resume", "-o", "model.args.hidden=16"));
+    run_refused("3 of another shape: 1.weight ((32, 784) f32 in the file, (16, 784) f32 in the model), 1.bias",
+                WORDS("--resume", "-o", "model.args.hidden=16"));
+    run_refused(" missing: ", WORDS("--resume", "-o", "model.name=cnn", "-o", "model.args=null"));
     write_bytes(kept, bytes, size / 2);
     run_refused("the data is cut short", WORDS("--resume"));
     write_bytes(kept, bytes, 60);
