@@ -9,6 +9,7 @@
 
 #include "wick/data/image.h"
 #include "wick/data/transform.h"
+#include "wick/device.h"
 #include "wick/tensor.h"
 
 #ifdef __cplusplus
@@ -154,12 +155,15 @@ typedef struct wk_loader_opts {
     bool drop_last;          /* leave out a batch that is not full */
     int workers;             /* threads; 0 means 1 */
     int prefetch;            /* batches ready ahead; 0 means 2 for each worker */
+    wk_device device;        /* what batches are copied to: they lie in memory that it reads while the host goes on */
 } wk_loader_opts;
 /* The dataset must outlive the loader. */
 WK_API wk_loader *wk_loader_create(const wk_dataset *dataset, wk_loader_opts opts);
 WK_API void wk_loader_destroy(wk_loader *loader);
 WK_API int64_t wk_loader_batches(const wk_loader *loader); /* an epoch */
-/* Start an epoch, at a batch of it (0 but when resuming). */
+/* Start an epoch, at a batch of it (0 but when resuming).  With a `device` other than the CPU, what was copied from the
+ * last batch must be over before wk_loader_start and wk_loader_next: read a value that comes of it, or wait with
+ * wk_device_synchronise. */
 WK_API wk_status wk_loader_start(wk_loader *loader, int64_t epoch, int64_t first_batch);
 
 typedef struct wk_batch {

@@ -113,8 +113,8 @@ static wk_status make_ring(wk_loader *l) {
     if (!l->ring || (lists && !l->indices) || !l->thread) return WK_NO_MEMORY;
     for (int i = 0; i < l->slots; i++) {
         if (!lists && !(l->ring[i].items = wk_alloc((size_t)l->capacity * sizeof *l->indices))) return WK_NO_MEMORY;
-        l->ring[i].input = wk_kept_zeros(d->input_dtype, with_batch(d->input_dims, l->capacity));
-        l->ring[i].target = wk_kept_zeros(d->target_dtype, with_batch(d->target_dims, l->capacity));
+        l->ring[i].input = wk_pinned_zeros(l->opts.device, d->input_dtype, with_batch(d->input_dims, l->capacity));
+        l->ring[i].target = wk_pinned_zeros(l->opts.device, d->target_dtype, with_batch(d->target_dims, l->capacity));
         if (!l->ring[i].input || !l->ring[i].target) return wk_error_code();
     }
     return WK_OK;

@@ -58,6 +58,7 @@ static wk_loader *make_loader(const wk_trainer *t, const wk_dataset *dataset, bo
         .batch_size = t->batch_size,
         .sampler = { .rank = t->rank, .ranks = t->ranks, .shuffle = shuffle, .seed = t->config->seed },
         .workers = (int)t->config->workers,
+        .device = t->device,
     };
     return wk_loader_create(dataset, opts);
 }

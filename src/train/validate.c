@@ -36,6 +36,7 @@ static wk_status one_batch(wk_trainer *t, const wk_batch *batch) {
     if (status == WK_OK && wk_failed()) status = wk_error_code();
     if (status == WK_OK) status = wk_step_end();
     if (status == WK_OK) status = WK__HOOK(t, validation_batch_end);
+    if (status == WK_OK) status = wk_device_synchronise(t->device); /* the loader has its memory back */
     wk_scope_end(scope);
     t->batch = NULL;
     return status;

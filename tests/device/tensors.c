@@ -1,5 +1,6 @@
 /* tensors.c: tensors on another device: made, moved, looked at, saved, stepped; and each misuse refused by name. */
 #include "device/other.h"
+#include "wick/data.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -242,6 +243,27 @@ Test(device, pinned_memory_is_read_by_the_device) {
     cr_expect_float_eq(wk_at(x, 9), 2, 0);
     wk_scope_end(scope);
     wk_release(pinned);
+}
+
+/* A loader's batches, read on the device while the next ones are fetched. */
+Test(device, batches_lie_in_memory_that_the_device_reads) {
+    enum { ITEMS = 50, BATCH = 8 };
+    wk_scope scope = wk_scope_begin();
+    wk_dataset *dataset =
+        wk_tensor_dataset(wk_reshape(wk_cast(wk_arange(ITEMS), WK_F32), WK_DIMS(ITEMS, 1)), wk_arange(ITEMS));
+    wk_loader *loader =
+        wk_loader_create(dataset, (wk_loader_opts){ .batch_size = BATCH, .workers = 2, .device = other() });
+    wk_batch batch;
+    double sum = 0;
+    int64_t seen = 0;
+    cr_assert(loader && wk_loader_start(loader, 0, 0) == WK_OK, "%s", wk_message());
+    for (; wk_loader_next(loader, &batch); seen += batch.size)
+        sum += wk_item(wk_sum(wk_to_device(batch.input, other()), (wk_reduce_opts){ 0 }));
+    cr_assert_not(wk_failed(), "%s", wk_message());
+    cr_expect(seen == ITEMS && sum == ITEMS * (ITEMS - 1) / 2, "%d items, sum %g", (int)seen, sum);
+    wk_loader_destroy(loader);
+    wk_dataset_destroy(dataset);
+    wk_scope_end(scope);
 }
 
 Test(device, what_only_the_cpu_does_is_refused) {
