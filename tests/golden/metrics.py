@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Makes metrics.json: predictions, targets, and what scikit-learn says of them; losses.json: tables as pandas prints them.
+"""Makes metrics.json: predictions, targets, and what scikit-learn and torchmetrics say of them; losses.json: tables as pandas prints them.
 
-    python3 -m venv venv && venv/bin/pip install scikit-learn pandas && venv/bin/python tests/golden/metrics.py
+    python3 -m venv venv && venv/bin/pip install scikit-learn pandas torchmetrics torch && venv/bin/python tests/golden/metrics.py
 """
 import json
 import os
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn import metrics as m
+from torchmetrics.image import PeakSignalNoiseRatio
+from torchmetrics.text import Perplexity
 
 rng = np.random.default_rng(7)
 N, C = 60, 4
@@ -37,7 +40,9 @@ e["auroc"] = m.roc_auc_score(binary, risk)
 e["mse"] = m.mean_squared_error(truth, estimate)
 e["mae"] = m.mean_absolute_error(truth, estimate)
 e["r2"] = m.r2_score(truth, estimate)
-e["perplexity"] = float(np.exp(-log_p[np.arange(N), target].mean()))
+perplexity, psnr = Perplexity().set_dtype(torch.float64), PeakSignalNoiseRatio(data_range=1.0).set_dtype(torch.float64)
+e["perplexity"] = float(perplexity(torch.tensor(log_p)[None], torch.tensor(target)[None]))
+e["psnr"] = float(psnr(torch.tensor(estimate), torch.tensor(truth)))
 e["mean"] = float(np.average(truth, weights=estimate ** 2))
 e["report"] = m.classification_report(target, guess, labels=range(C), zero_division=0)
 e["report_named"] = m.classification_report(target, guess, labels=range(C), zero_division=0,

@@ -1,6 +1,8 @@
 /* support.c: see support.h. */
 #include "tasks/support.h"
 
+#include "support/csv.h"
+
 #include <criterion/criterion.h>
 #include <unistd.h>
 #include <stdio.h>
@@ -57,23 +59,5 @@ void task_refused(int code, const char *expected, char *const words[]) {
 }
 
 double task_metric(const char *column, bool first) {
-    char *csv = read_bytes(task_path("run/metrics.csv"), NULL), *rest = NULL;
-    double value = -1;
-    int at = -1, k = 0;
-    cr_assert_not_null(csv, "no metrics.csv");
-    char *header = strtok_r(csv, "\r\n", &rest);
-    for (char *name = header, *end; name; name = end ? end + 1 : NULL, k++) {
-        end = strchr(name, ',');
-        if (end) *end = '\0';
-        if (strcmp(name, column) == 0) at = k;
-    }
-    cr_assert_geq(at, 0, "no column %s", column);
-    for (char *line; (line = strtok_r(NULL, "\r\n", &rest));) {
-        for (k = 0; k < at && line; k++) line = strchr(line, ',') ? strchr(line, ',') + 1 : NULL;
-        if (!line || !*line || *line == ',') continue;
-        value = strtod(line, NULL);
-        if (first) break;
-    }
-    free(csv);
-    return value;
+    return csv_value(task_path("run/metrics.csv"), column, first);
 }

@@ -1,5 +1,6 @@
-/* metrics.c: metrics against scikit-learn's numbers (tests/golden/metrics.py), however the items are cut into batches,
- * and over ranks. */
+/* metrics.c: metrics against scikit-learn's and torchmetrics' numbers (tests/golden/metrics.py), however the items are
+ * cut into batches, and over ranks. */
+#include "support/csv.h"
 #include "train/support.h"
 #include "wick/train.h"
 
@@ -45,7 +46,7 @@ static void feed(wk_metric *m, const char *prediction, int64_t columns, const ch
     }
 }
 
-static void expect(const char *key, wk_metric *m) {
+static void expect_within(const char *key, wk_metric *m, double tolerance) {
     double values[16];
     cr_assert_eq(wk_metric_compute(m, NULL, values, 16), WK_OK, "%s", wk_message());
     const json_t *expected = json_object_get(json_object_get(golden, "expected"), key);
@@ -53,9 +54,13 @@ static void expect(const char *key, wk_metric *m) {
     for (int64_t i = 0; i < wk_metric_count(m); i++) {
         const double wanted =
             json_number_value(json_is_array(expected) ? json_array_get(expected, (size_t)i) : expected);
-        cr_expect_float_eq(values[i], wanted, 1e-12, "%s[%lld]: %.15g, expected %.15g", key, (long long)i, values[i],
-                           wanted);
+        cr_expect_float_eq(values[i], wanted, tolerance, "%s[%lld]: %.15g, expected %.15g", key, (long long)i,
+                           values[i], wanted);
     }
+}
+
+static void expect(const char *key, wk_metric *m) {
+    expect_within(key, m, 1e-12);
 }
 
 Test(metrics, of_classes_are_those_of_scikit_learn) {
@@ -94,12 +99,12 @@ Test(metrics, of_classes_are_those_of_scikit_learn) {
         }
 }
 
-Test(metrics, of_numbers_are_those_of_scikit_learn) {
-    static const char *const names[] = { "mse", "mae", "r2" };
-    for (int i = 0; i < 3; i++) {
+Test(metrics, of_numbers_are_those_of_scikit_learn_and_torchmetrics) {
+    static const char *const names[] = { "mse", "mae", "r2", "psnr" };
+    for (int i = 0; i < 4; i++) {
         wk_metric *m = wk_metric_create(names[i], (wk_metric_opts){ 0 });
         feed(m, "estimate", 0, "truth", WK_F64, 13);
-        expect(names[i], m);
+        expect_within(names[i], m, i == 3 ? 1e-7 : 1e-12); /* torchmetrics takes the logarithm in f32 */
         wk_metric_destroy(m);
     }
     wk_metric *m = wk_metric_create("auroc", (wk_metric_opts){ 0 });
@@ -231,5 +236,32 @@ Test(metrics, in_a_run_on_one_rank_and_two) {
     free(two);
     run_refused("wrapper.args.metrics: there is no metric \"f2\"",
                 WORDS("--overwrite", "-o", "wrapper.args.metrics=[f2]"));
+    run_tear_down();
+}
+
+/* Its state is a list of scores, which the ranks put together. */
+Test(metrics, area_under_the_curve_on_one_rank_and_two) {
+    char table[600], text[2400];
+    run_set_up("train_auroc", 0);
+    (void)snprintf(table, sizeof table, "%s/table.csv", run_folder);
+    FILE *f = fopen(table, "w");
+    cr_assert_not_null(f);
+    (void)fprintf(f, "a,b,ill\n");
+    for (int i = 0; i < 80; i++) (void)fprintf(f, "%d,%d,%d\n", i * 37 % 80, i * 11 % 17, i * 37 % 80 + i % 29 > 50);
+    (void)fclose(f);
+    (void)snprintf(text, sizeof text,
+                   "seed: 3\ndata: { name: csv, args: { file: %s, target: ill, val_part: 0.5, batch_size: 5 } }\n"
+                   "model: { name: mlp, args: { in_dim: 2, hidden_list: [4], out_dim: 1 } }\n"
+                   "wrapper: { name: base, args: { metrics: [auroc] } }\nloss: { name: bce_with_logits }\n"
+                   "optimizer: { name: SGD, args: { lr: 1e-30 } }\ntrainer: { max_steps: 1 }\noutput: %s\n",
+                   table, run_output);
+    run_write_all(text);
+    free(run_succeeds(NULL));
+    const double one = csv_value(run_path("metrics.csv"), "val_auroc", false);
+    char *err = NULL;
+    cr_assert_eq(run_ranks(&err, WORDS("--overwrite")), 0, "%s", err);
+    cr_expect(one > 0 && one < 1 && one != 0.5, "%g", one);
+    cr_expect_float_eq(csv_value(run_path("metrics.csv"), "val_auroc", false), one, 1e-12, "%g", one);
+    free(err);
     run_tear_down();
 }
