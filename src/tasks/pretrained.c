@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- config.json ---- */
@@ -50,7 +51,21 @@ json_t *wk__pretrained_config(const char *folder) {
     return config;
 }
 
-static wk_module *make_gpt2(const json_t *c) {
+/* Refuses a network that the file of its weights cannot hold, at a byte a parameter, before memory is asked for it. */
+static void check_room(const char *folder, double layers, double width, double feedforward, double rows) {
+    const double least = rows * width + layers * (4 * width * width + 2 * width * feedforward);
+    struct stat info;
+    char *path = wk_failed() ? NULL : wk_format("%s/model.safetensors", folder);
+    if (path && stat(path, &info) != 0)
+        (void)wk_fail(WK_NOT_FOUND, "%s: %s; `wick ckpt convert` makes one of pytorch_model.bin", path,
+                      strerror(errno));
+    else if (path && least > (double)info.st_size)
+        (void)wk_fail(WK_FORMAT, "a network of %.3g parameters or more, model.safetensors has %lld bytes", least,
+                      (long long)info.st_size);
+    wk_free(path);
+}
+
+static wk_module *make_gpt2(const json_t *c, const char *folder) {
     const wk_gpt2_opts opts = { .layers = size_in(c, "n_layer", 12),
                                 .heads = size_in(c, "n_head", 12),
                                 .width = size_in(c, "n_embd", 768),
@@ -60,11 +75,14 @@ static wk_module *make_gpt2(const json_t *c) {
                                 .dropout = number_in(c, "resid_pdrop"),
                                 .eps = number_in(c, "layer_norm_epsilon") };
     check_word(c, "activation_function", "gelu_new", "gelu_pytorch_tanh");
+    check_room(folder, (double)opts.layers, (double)opts.width,
+               (double)(opts.feedforward ? opts.feedforward : 4 * opts.width),
+               (double)(opts.vocabulary + opts.context));
     return wk_failed() ? NULL : wk_gpt2(opts);
 }
 
 /* labels 0: the encoder alone. */
-static wk_module *make_bert(const json_t *c, bool is_roberta, int64_t labels) {
+static wk_module *make_bert(const json_t *c, const char *folder, bool is_roberta, int64_t labels) {
     wk_bert_opts opts = { .layers = size_in(c, "num_hidden_layers", 12),
                           .heads = size_in(c, "num_attention_heads", 12),
                           .width = size_in(c, "hidden_size", 768),
@@ -80,6 +98,8 @@ static wk_module *make_bert(const json_t *c, bool is_roberta, int64_t labels) {
     if (is_roberta && padding != 1)
         (void)wk_fail(WK_UNSUPPORTED, "\"pad_token_id\" is %lld, expected RoBERTa's 1", (long long)padding);
     if (is_roberta && (opts.context -= 2) < 1) (void)wk_fail(WK_FORMAT, "\"max_position_embeddings\" is less than 3");
+    check_room(folder, (double)opts.layers, (double)opts.width, (double)opts.feedforward,
+               (double)(opts.vocabulary + opts.context + opts.types));
     if (wk_failed()) return NULL;
     if (labels == 0) return is_roberta ? wk_roberta(opts) : wk_bert(opts);
     return is_roberta ? wk_roberta_for_sequence_classification(labels, opts)
@@ -158,12 +178,7 @@ static wk_status load(wk_safetensors *file, wk_module *model, const char *folder
 
 static wk_status load_folder(const char *folder, wk_module *model) {
     char *path = wk_format("%s/model.safetensors", folder);
-    wk_safetensors *file = NULL;
-    if (path && access(path, R_OK) != 0)
-        (void)wk_fail(WK_NOT_FOUND, "%s: %s; `wick ckpt convert` makes one of pytorch_model.bin", path,
-                      strerror(errno));
-    else if (path)
-        file = wk_safetensors_open(path);
+    wk_safetensors *file = path ? wk_safetensors_open(path) : NULL;
     wk_status status = file ? load(file, model, folder) : wk_error_code();
     if (file && status != WK_OK) wk_error_prefix("%s", path);
     wk_safetensors_close(file);
@@ -181,12 +196,12 @@ wk_module *wk_pretrained_open(const char *folder, wk_pretrained_opts opts) {
         (void)wk_fail(WK_UNSUPPORTED, "gpt2 with %lld labels: classifiers are made of bert and roberta",
                       (long long)opts.labels);
     else if (is_gpt2)
-        model = make_gpt2(config);
+        model = make_gpt2(config, folder);
     else if (is_roberta || strcmp(type, "bert") == 0)
-        model = make_bert(config, is_roberta, opts.labels);
+        model = make_bert(config, folder, is_roberta, opts.labels);
     else
         (void)wk_fail(WK_UNSUPPORTED, "\"model_type\" is \"%s\", expected bert, roberta or gpt2", type);
-    if (!model) wk_error_prefix("%s/config.json", folder);
+    if (!model && wk_error_code() != WK_NOT_FOUND) wk_error_prefix("%s/config.json", folder);
     json_decref(config);
     if (model && load_folder(folder, model) == WK_OK) return model;
     wk_module_destroy(model);

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(pretrained, .init = task_set_up, .fini = task_tear_down);
 
@@ -139,6 +140,10 @@ Test(pretrained, what_cannot_be_opened) {
     refused(folder_with("{ \"model_type\": \"bert\","), 0, "config.json:1:");
     refused(folder_with("{ \"model_type\": \"bert\", \"num_hidden_layers\": 1, \"hidden_size\": 12 }"), 0,
             "`wick ckpt convert` makes one of pytorch_model.bin");
+    write_bytes(task_path("model.safetensors"), "", 0);
+    refused(folder_with("{ \"model_type\": \"gpt2\", \"n_layer\": 16777216, \"n_embd\": 16777216 }"), 0,
+            "config.json: a network of 5.67e+22 parameters or more");
+    (void)unlink(task_path("model.safetensors"));
     refused(GOLDEN("pretrained/bert"), 2, "\"classifier.weight\" is");
     refused(GOLDEN("pretrained/gpt2"), 2, "gpt2 with 2 labels");
     wk_module *mlp = wk_mlp((wk_mlp_opts){ 0 });
