@@ -1,4 +1,5 @@
-/* own_trainer.c: a model, a loss, data, a callback and a training wrapper of one's own, as a plug-in of a run's file.
+/* own_trainer.c: a model, a loss, data, a callback, a training wrapper and a file system of one's own, as a plug-in of
+ * a run's file.
  *
  *   gcc -std=c17 -O2 -fPIC -shared own_trainer.c $(pkg-config --cflags --libs wick) -lwickrun -o own_trainer.so
  *   wick train -c config.yaml
@@ -6,10 +7,14 @@
  * The data are points around two circles; the wrapper's validation counts the points that are right, and how sure the
  * model is of them.
  */
+#include <wick/files.h>
 #include <wick/op.h>
 #include <wick/train.h>
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define END \
@@ -187,6 +192,45 @@ static const wk_arg confident_args[] = { { "loss_spec", WK_ARG_SPEC, NULL, "the 
 static const wk_wrapper_entry confident_entry = { { "confident", "validates its certainty", confident_args },
                                                   build_confident };
 
+/* ---- a file system: `shelf://NAME` is a file to read in the folder that the variable SHELF names ---- */
+
+static const char shelf_root[] = "shelf://";
+
+static wk_status shelf_open(const char *url, int64_t begin, int64_t end, void **file) {
+    const char *folder = getenv("SHELF"), *name = url + sizeof shelf_root - 1;
+    char path[4096];
+    if (!folder || !*name || strchr(name, '/')) return wk_fail(WK_NOT_FOUND, "expected a name in the folder SHELF");
+    if (end >= 0) return wk_fail(WK_UNSUPPORTED, "files of the shelf are read to their end");
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *stream = fopen(path, "rb");
+    if (!stream) return wk_fail(WK_NOT_FOUND, "%s: %s", path, strerror(errno));
+    *file = stream;
+    return fseek(stream, (long)begin, SEEK_SET) == 0 ? WK_OK : wk_fail(WK_IO, "%s: %s", path, strerror(errno));
+}
+static wk_status shelf_read(void *file, void *bytes, size_t size, size_t *got) {
+    *got = fread(bytes, 1, size, file);
+    return ferror((FILE *)file) ? wk_fail(WK_IO, "%s", strerror(errno)) : WK_OK;
+}
+static void shelf_close(void *file) {
+    (void)fclose(file);
+}
+static wk_status shelf_stat(const char *url, wk_file_info *info) {
+    void *file;
+    wk_status status = shelf_open(url, 0, -1, &file);
+    if (status != WK_OK) return status;
+    *info = (wk_file_info){ .kind = WK_FILE_PLAIN, .size = -1 };
+    shelf_close(file);
+    return WK_OK;
+}
+static const char *const shelf_schemes[] = { "shelf", NULL };
+static const wk_file_system shelf = { .api_version = WK_FILES_API,
+                                      .size = sizeof(wk_file_system),
+                                      .schemes = shelf_schemes,
+                                      .open = shelf_open,
+                                      .read = shelf_read,
+                                      .close = shelf_close,
+                                      .stat = shelf_stat };
+
 /* ---- the plug-in ---- */
 
 static wk_status load(void) {
@@ -195,6 +239,7 @@ static wk_status load(void) {
     if (status == WK_OK) status = wk_register_loss(&margin);
     if (status == WK_OK) status = wk_register_data(&rings);
     if (status == WK_OK) status = wk_register_callback(&teller_entry);
+    if (status == WK_OK) status = wk_file_system_register(&shelf);
     return status == WK_OK ? wk_register_wrapper(&confident_entry) : status;
 }
 

@@ -2,10 +2,13 @@
 #include "io/tensor_file.h"
 
 #include "base/base.h"
+#include "wick/files.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef enum format { UNKNOWN, SAFETENSORS, NPZ, TORCH } format;
 
@@ -40,7 +43,7 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-wk_status wk__tensor_file_open(wk__tensor_file *file, const char *path) {
+static wk_status open_path(wk__tensor_file *file, const char *path) {
     format is = by_ending(path);
     if (is == UNKNOWN) is = by_first_bytes(path);
     if (is == SAFETENSORS) file->safetensors = wk_safetensors_open(path);
@@ -53,6 +56,39 @@ wk_status wk__tensor_file_open(wk__tensor_file *file, const char *path) {
     for (size_t i = 0; i < count; i++) file->sorted[i] = wk__tensor_file_name(file, (int)i);
     qsort(file->sorted, count, sizeof *file->sorted, by_text);
     return WK_OK;
+}
+
+/* The one file of that folder. */
+static wk_status open_only(wk__tensor_file *file, const char *folder) {
+    wk_file_list *list = wk_folder_list(folder);
+    char *path = list && list->count == 1 ? wk_url_join(folder, list->items[0].name) : NULL;
+    wk_status status = path ? open_path(file, path) : wk_error_code();
+    if (path) (void)unlink(path); /* what is open stays */
+    wk_free(path);
+    wk_file_list_free(list);
+    return status;
+}
+
+/* What lies elsewhere is copied into a folder of its own first, under its name, which may tell its format. */
+static wk_status open_fetched(wk__tensor_file *file, const char *url) {
+    const char *temporary = getenv("TMPDIR");
+    char *folder = wk_format("%s/wick-XXXXXX", temporary && *temporary ? temporary : P_tmpdir);
+    if (!folder || !mkdtemp(folder)) {
+        wk_free(folder);
+        return wk_fail(WK_IO, "%s: no folder for a copy of it: %s (TMPDIR says where)", url, strerror(errno));
+    }
+    char *into = wk_format("%s/", folder);
+    wk_status status = into ? wk_file_copy(url, into, (wk_copy_opts){ 0 }, NULL) : WK_NO_MEMORY;
+    if (status == WK_OK) status = open_only(file, folder);
+    (void)rmdir(folder);
+    wk_free(into);
+    wk_free(folder);
+    return status;
+}
+
+wk_status wk__tensor_file_open(wk__tensor_file *file, const char *url) {
+    const char *path = wk_url_path(url);
+    return path ? open_path(file, path) : open_fetched(file, url);
 }
 
 void wk__tensor_file_close(wk__tensor_file *file) {

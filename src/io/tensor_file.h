@@ -12,9 +12,10 @@ typedef struct wk__tensor_file {
     const char **sorted; /* its names, to look for one */
 } wk__tensor_file;
 
-/* By the name's ending (.safetensors; .npz; .pt, .pth, .bin, .ckpt), where that says nothing by the first bytes.
- * Errors: those of the format. */
-wk_status wk__tensor_file_open(wk__tensor_file *file, const char *path);
+/* A file of this machine, or of any file system (wick/files.h), which is copied first.  By the name's ending
+ * (.safetensors; .npz; .pt, .pth, .bin, .ckpt), where that says nothing by the first bytes.  Errors: those of the
+ * format and of the copy. */
+wk_status wk__tensor_file_open(wk__tensor_file *file, const char *url);
 void wk__tensor_file_close(wk__tensor_file *file);
 int wk__tensor_file_count(const wk__tensor_file *file);
 const char *wk__tensor_file_name(const wk__tensor_file *file, int i);

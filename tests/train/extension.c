@@ -1,4 +1,5 @@
 /* extension.c: a run made of a plug-in's parts, of specs in specs, and what --schema tells of them. */
+#include "support/csv.h"
 #include "train/support.h"
 
 #include <criterion/criterion.h>
@@ -43,6 +44,22 @@ Test(extension, a_plug_in_trains) {
     cr_assert_not_null(at, "%s", out);
     cr_expect_gt(strtod(at + 6, NULL), 0.9, "two rings are easy: %s", out);
     free(out);
+}
+
+/* Weights that lie in the plug-in's own file system. */
+Test(extension, a_file_system_of_ones_own) {
+    write_example("trainer: { max_epochs: 20 }\nfinal_path: weights.safetensors\n");
+    free(run_succeeds(NULL));
+    (void)setenv("SHELF", run_folder, 1);
+    (void)setenv("TMPDIR", run_folder, 1);
+    write_example("trainer: { max_steps: 1, num_sanity_val_steps: 0 }\nload_path: shelf://weights.safetensors\n");
+    char *err = run_succeeds(WORDS("--overwrite", "-o", "optimizer.args.lr=1e-30"));
+    const double right = csv_value(run_path("metrics.csv"), "val_right", false);
+    cr_expect_gt(right, 0.9, "its weights had learned before: %g\n%s", right, err);
+    free(err);
+    run_refused("shelf://nothing.pt", WORDS("--overwrite", "-o", "load_path=shelf://nothing.pt"));
+    run_refused("the scheme \"self\" is not known; did you mean \"shelf\"?",
+                WORDS("--overwrite", "-o", "load_path=self://weights.safetensors"));
 }
 
 Test(extension, a_spec_within_a_spec) {
