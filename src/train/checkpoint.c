@@ -221,7 +221,8 @@ static wk_status convert_batch(wk_safetensors *file, const char *path, const wk_
         return wk_fail(WK_FORMAT, "%s: batches of %" PRId64 " on %" PRId64 " ranks in its metadata", path, batch_size,
                        ranks);
     int64_t then = batch_size * ranks, now = c->batch_size * c->ranks;
-    int64_t batch = then == now ? s->batch : (int64_t)((double)s->batch * (double)then / (double)now);
+    const double wide = (double)s->batch * (double)then / (double)now; /* may be more than any whole number */
+    int64_t batch = then == now ? s->batch : wide < (double)c->batches ? (int64_t)wide : c->batches;
     if (batch < c->batches) batch -= batch % c->accumulate; /* gradients of a window under way are in no file */
     if (batch > c->batches) batch = c->batches;             /* there is less data now */
     if (batch == s->batch) return WK_OK;

@@ -51,7 +51,7 @@ wk_status wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__s
  * differ. */
 wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
 /* The standing alone, of the file as wk__checkpoint_load would convert it. */
-wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+WK_API wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
 /* Parameters and buffers alone, of a run's checkpoint or of a file of weights. */
 wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 

@@ -113,7 +113,7 @@ wk_status wk__row(wk_trainer *t);
 
 /* log_state.c: values and the epoch's sums as text (to be freed), and back.  Errors: WK_FORMAT. */
 char *wk__log_write(const wk_trainer *t);
-wk_status wk__log_read(wk_trainer *t, const char *text);
+WK_API wk_status wk__log_read(wk_trainer *t, const char *text);
 
 /* step.c */
 wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts);
