@@ -168,6 +168,10 @@ Test(extension, schema_tells_what_registration_knows) {
                            "    weight_decay: { type: number, default: 0.01 }\n"
                            "    amsgrad: { type: bool, default: false }\n");
     free(text);
+    text = schema(WORDS("--schema", "model", "resnet18"));
+    cr_expect_str_eq(text, "model:\n  resnet18:  # ResNet-18 for grey images\n"
+                           "    num_classes: { type: int, default: 10 }\n    in_channels: { type: int, default: 1 }\n");
+    free(text);
     text = schema(WORDS("--schema"));
     static const char *const parts[] = { "trainer:\n", "checkpoint:\n", "model:\n",        "data:\n",
                                          "loss:\n",    "optimizer:\n",  "schedule:\n",     "callback:\n",
