@@ -1,7 +1,5 @@
 /* dcgan.c: a generator and its critic, two optimizers in a step, as a plug-in of a run's file.
- *
- *   gcc -std=c17 -O2 -fPIC -shared dcgan.c $(pkg-config --cflags --libs wick) -lwickrun -o dcgan.so
- *   wick train -c config.yaml
+ * README.md beside it says how it is built and run.
  *
  * Radford et al. 2015, in the steps of PyTorch's example: the critic learns from real images and from drawn ones, then
  * the generator from what the critic makes of the drawn ones.  The wrapper zeroes, runs backward and steps by itself,

@@ -1,8 +1,5 @@
 /* own_trainer.c: a model, a loss, data, a callback, a training wrapper and a file system of one's own, as a plug-in of
- * a run's file.
- *
- *   gcc -std=c17 -O2 -fPIC -shared own_trainer.c $(pkg-config --cflags --libs wick) -lwickrun -o own_trainer.so
- *   wick train -c config.yaml
+ * a run's file.  README.md beside it says how it is built and run.
  *
  * The data are points around two circles; the wrapper's validation counts the points that are right, and how sure the
  * model is of them.
