@@ -118,13 +118,18 @@ static int64_t last_epoch(const wk_trainer *t) {
 static wk_status add_optimizer(wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors parameters) {
     const wk_config *run = &t->config->root;
     wk_built_schedule schedule = { 0 };
-    wk_optim *optimizer = wk_make_optimizer(config, key, parameters);
+    double ratio[WK__MOST_GROUPS] = { 0 };
+    wk_optim *optimizer = wk__make_grouped(t, config, key, parameters, ratio);
     if (!optimizer) return wk_error_code();
     const wk_schedule_site site = wk_trainer_schedule_site(t, optimizer);
     wk_status status = wk_config_has(run, "schedule") ? wk_make_schedule(run, "schedule", &site, &schedule) : WK_OK;
-    if (status == WK_OK) return wk_trainer_add_optimizer(t, optimizer, schedule);
-    wk_optim_destroy(optimizer);
-    return status;
+    if (status != WK_OK) {
+        wk_optim_destroy(optimizer);
+        return status;
+    }
+    WK_TRY(wk_trainer_add_optimizer(t, optimizer, schedule));
+    memcpy(t->driven[t->optimizers - 1].ratio, ratio, sizeof ratio);
+    return WK_OK;
 }
 
 static bool is_below(const char *name, const char *path) {
@@ -209,8 +214,9 @@ static wk_status default_optimizer(wk_trainer *t) {
         return wk_config_fail(&spec.section, "name",
                               "LBFGS runs a batch several times a step: accumulate_grad_batches, gradient_clip_val and "
                               "16-mixed are not possible with it");
-    return wk__has_lora(t->config) ? learning_alone(t)
-                                   : add_optimizer(t, &t->config->root, "optimizer", wk_parameters(t->model));
+    return wk__has_lora(t->config) || wk__has_freezing(t->config)
+               ? learning_alone(t)
+               : add_optimizer(t, &t->config->root, "optimizer", wk_parameters(t->model));
 }
 
 static void drop_optimizers(wk_trainer *t) {
@@ -226,6 +232,8 @@ static void drop_optimizers(wk_trainer *t) {
 static wk_status make_optimizers(wk_trainer *t) {
     t->total_steps = run_length(t);
     t->epochs = last_epoch(t);
+    if (t->wrapper->class_->configure_optimizers && wk__has_lr_groups(t->config))
+        return wk_fail(WK_CONFIG, "lr_groups: wrapper \"%s\" makes its own optimizers", t->wrapper->class_->name);
     WK_TRY(t->wrapper->class_->configure_optimizers
                ? t->wrapper->class_->configure_optimizers(t->wrapper, t, &t->config->root)
                : default_optimizer(t));

@@ -102,7 +102,7 @@ static wk_status check_finite(wk_module *model, int64_t step) {
     return WK_OK;
 }
 
-enum { NUMBERS = 11, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
+enum { NUMBERS = 13, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
 
 /* Where a checkpoint goes: to a file now, or (path NULL) into memory. */
 typedef struct goal {
@@ -161,6 +161,13 @@ static wk_status write_run(const goal *to, const wk__checkpoint_context *c, cons
         { "has_best", text[10] },
     };
     int count = 16, notes = 0;
+    if (s->schedule_step > 0) {
+        (void)snprintf(text[11], NUMBER_SIZE, "%" PRId64, s->schedule_step);
+        (void)snprintf(text[12], NUMBER_SIZE, "%" PRId64, s->schedule_epoch);
+        metadata[count++] = (wk_metadata){ "schedule_step", text[11] };
+        metadata[count++] = (wk_metadata){ "schedule_epoch", text[12] };
+    }
+    if (c->config->resets_optimizer || c->config->resets_lr) metadata[count++] = (wk_metadata){ "reset", "done" };
     wk__note note[WK__MOST_SECTIONS];
     wk_status status = wk__state_notes(c->trainer, note, &notes);
     for (int i = 0; i < notes; i++) metadata[count++] = (wk_metadata){ note[i].key, note[i].text };
@@ -240,6 +247,11 @@ static wk_status read_standing(wk_safetensors *file, const char *path, const wk_
     WK_TRY(number(file, path, "window_loss", &s->window_loss));
     WK_TRY(number(file, path, "loss_sum", &s->loss_sum));
     WK_TRY(number(file, path, "best_accuracy", &s->best_score));
+    s->schedule_step = s->schedule_epoch = 0;
+    if (wk_safetensors_metadata(file, "schedule_step")) {
+        WK_TRY(whole(file, path, "schedule_step", &s->schedule_step));
+        WK_TRY(whole(file, path, "schedule_epoch", &s->schedule_epoch));
+    }
     const char *has_best = wk_safetensors_metadata(file, "has_best");
     if (has_best ? strcmp(has_best, "0") == 0 : s->best_score < 0) s->best_score = NAN;
     return convert_batch(file, path, c, s);
@@ -318,7 +330,12 @@ static wk_status load_section(wk_safetensors *file, const wk__section *section, 
 static wk_status load_sections(wk_safetensors *file, const wk__checkpoint_context *c, bool check_only) {
     wk__section section[WK__MOST_SECTIONS];
     int count = wk__state_sections(c->trainer, section);
-    for (int i = 0; i < count; i++) WK_TRY(load_section(file, &section[i], check_only));
+    for (int i = 0; i < count; i++) {
+        const char *prefix = section[i].prefix;
+        const bool stays = (c->resets_optimizer && strncmp(prefix, "optimizer", 9) == 0)
+                           || (c->resets_lr && strncmp(prefix, "schedule", 8) == 0);
+        if (!stays) WK_TRY(load_section(file, &section[i], check_only));
+    }
     return WK_OK;
 }
 
@@ -354,10 +371,11 @@ wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *c,
     return status;
 }
 
-wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c, wk__standing *s, bool *has_reset) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
     wk_status status = read_standing(file, path, c, s);
+    *has_reset = wk_safetensors_metadata(file, "reset") != NULL;
     wk_safetensors_close(file);
     return status;
 }

@@ -13,6 +13,7 @@ typedef struct wk__standing {
     int64_t window_steps;
     double best_score;                    /* of the metric that decides what is best, larger is better; NAN: none yet */
     uint64_t random_seed, random_counter; /* of the counter-based stream, as on rank 0 */
+    int64_t schedule_step, schedule_epoch; /* where schedules begin: 0, or where reset_lr had them begin anew */
 } wk__standing;
 
 /* What a checkpoint holds under a prefix besides the model. */
@@ -38,6 +39,7 @@ typedef struct wk__checkpoint_context {
     int rank, ranks;
     int64_t batches, batch_size; /* an epoch's; a rank's */
     int64_t accumulate;
+    bool resets_optimizer, resets_lr; /* the optimizers' state, the schedules', stays what it is */
 } wk__checkpoint_context;
 
 /* Parameters, buffers, optimizer state, random state and standing, atomically; with `standing` NULL parameters and
@@ -50,8 +52,10 @@ wk_status wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__s
  * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
  * differ. */
 wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
-/* The standing alone, of the file as wk__checkpoint_load would convert it. */
-WK_API wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+/* The standing alone, of the file as wk__checkpoint_load would convert it; `has_reset`: a part of the run that resets
+ * something has written it. */
+WK_API wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing,
+                              bool *has_reset);
 /* Parameters and buffers alone, of a run's checkpoint or of a file of weights. */
 wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 

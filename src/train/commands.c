@@ -207,7 +207,7 @@ static int parse_train(int argc, char **argv, command_line *line) {
             return usage(train_help, "train: cannot make sense of", word);
         }
     }
-    if (is_restart()) line->start = WK__START_RESUME; /* the first attempt has overwritten what was there */
+    if (is_restart()) line->start = WK__START_AGAIN; /* the first attempt has overwritten what was there */
     if (line->batch_size.memory && !line->wants_batch_size)
         return usage(train_help, "train: --memory is for --find-batch-size", "");
     return line->file || line->wants_schema ? 0 : usage(train_help, "train: -c FILE is missing", "");

@@ -47,7 +47,7 @@ typedef struct wk__run_config {
     char *text; /* the file as run: merged, keys in their order and under the names that were used */
     uint64_t seed;
     const char *output, *device, *load_path, *final_path;
-    bool load_strict, copies_sources;
+    bool load_strict, copies_sources, resets_optimizer, resets_lr;
     wk_config root;
     wk__spec data, wrapper, callback[WK__MOST_PARTS], logger[WK__MOST_PARTS];
     int callbacks, loggers;
@@ -71,6 +71,15 @@ wk_status wk__config_translate(wk__yaml *document);
 /* load.c: the sections load_prefix_map, replace_head and lora, checked. */
 wk_status wk__fine_tuning_check(const wk__run_config *config);
 bool wk__has_lora(const wk__run_config *config);
+/* freezing.c: freeze and unfreeze_at, checked. */
+wk_status wk__freezing_check(const wk__run_config *config);
+bool wk__has_freezing(const wk__run_config *config);
+/* That it is a regular expression, before anything is built. */
+wk_status wk__pattern_check(const wk__run_config *config, const char *key, const char *pattern);
+/* rates.c: `lr` in the place of optimizer.args.lr; lr_groups, checked. */
+wk_status wk__config_take_lr(wk__yaml *document);
+wk_status wk__lr_groups_check(const wk__run_config *config);
+bool wk__has_lr_groups(const wk__run_config *config);
 /* params.c */
 wk_status wk__params_read(wk__run_config *config);
 int64_t wk__limit_of(wk__limit limit, int64_t batches);

@@ -118,6 +118,8 @@ static const struct {
                       { "wrapper.name", "base" },
                       { "loss.name", "cross_entropy" },
                       { "load_strict", "true" },
+                      { "reset_optimizer", "false" },
+                      { "reset_lr", "false" },
                       { "copy_sources", "false" } };
 
 static wk_status explain_default(const wk__run_config *config, const char *key) {

@@ -25,6 +25,8 @@ static void sort(wk_trainer *t) {
 
 wk_status wk__callbacks_make(wk_trainer *t) {
     for (int i = 0; i < t->config->callbacks; i++) WK_TRY(add(t, wk__make_callback(&t->config->callback[i])));
+    wk_callback *unfreezer = wk__unfreezer_create(t->config);
+    if (unfreezer || wk_failed()) WK_TRY(add(t, unfreezer));
     if (t->params->max_seconds > 0) WK_TRY(add(t, wk__timer_create(t->params->max_seconds)));
     sort(t);
     return WK_OK;
@@ -163,7 +165,8 @@ void wk_trainer_stop(wk_trainer *t, const char *reason) {
 }
 
 wk_schedule_site wk_trainer_schedule_site(const wk_trainer *t, wk_optim *optimizer) {
-    return (wk_schedule_site){ optimizer, t->total_steps, t->steps_an_epoch, t->epochs };
+    return (wk_schedule_site){ optimizer, t->total_steps - t->standing.schedule_step, t->steps_an_epoch,
+                               t->epochs - t->standing.schedule_epoch };
 }
 
 wk_status wk_trainer_add_optimizer(wk_trainer *t, wk_optim *optimizer, wk_built_schedule schedule) {

@@ -214,7 +214,8 @@ wk_status wk__tune(wk_trainer *t) {
     WK_TRY(section(&t->config->root, "lora", lora_keys, WK_COUNT(lora_keys), &lora));
     if (head.node) WK_TRY(replace_head(t, &head));
     if (lora.node) WK_TRY(add_lora(t, &lora, &head));
-    return head.node || lora.node ? wk_module_to_device(t->model, t->device) : WK_OK;
+    if (head.node || lora.node) WK_TRY(wk_module_to_device(t->model, t->device));
+    return wk__freeze(t);
 }
 
 /* ---- the adapters alone, as the PEFT library names and reads them ---- */

@@ -10,14 +10,15 @@
 #include "train/trainer.h"
 #include "train/writer.h"
 
-enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64 };
+enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64, WK__MOST_GROUPS = 33 };
 
 /* An optimizer, its schedule, and the time that the schedule has been set to. */
 typedef struct wk__driven {
     wk_optim *optimizer;
     wk_built_schedule schedule;
     int64_t time;
-    wk_zero *zero; /* where it is shared out among the ranks */
+    double ratio[WK__MOST_GROUPS]; /* of the groups' rates to the first one's, where lr_groups made them; 0: 1 */
+    wk_zero *zero;                 /* where it is shared out among the ranks */
 } wk__driven;
 
 typedef struct wk__value {
@@ -59,6 +60,7 @@ struct wk_trainer {
     int loggers;
     int64_t batch_size, batches, steps_an_epoch, val_batches, val_interval, total_steps, epochs;
     wk__standing standing;
+    bool resets_optimizer, resets_lr; /* what this part does not take from the checkpoint it goes on from */
     wk__folder folder;
     wk__saver *saver; /* on rank 0 */
     char unsaved[1200];
@@ -137,6 +139,19 @@ void wk__tear_down(wk_trainer *t);
 /* load.c: load_path, load_prefix_map, replace_head, lora; the adapters as files at the end. */
 wk_status wk__tune(wk_trainer *t);
 wk_status wk__adapter_save(wk_trainer *t);
+
+/* freezing.c: parameters that stand still, by name; who lets them learn later, or NULL where unfreeze_at names none. */
+wk_status wk__freeze(wk_trainer *t);
+wk_callback *wk__unfreezer_create(const wk__run_config *config);
+/* wk_named_matching, of which there must be some.  Errors: WK_CONFIG, with names that there are. */
+wk_named_tensors wk__named_by(wk_named_tensors all, const char *key, const char *pattern);
+
+/* rates.c: the optimizer that a section names, with the groups of `lr_groups`. */
+wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors parameters,
+                           double ratio[WK__MOST_GROUPS]);
+/* A rate of the first group: the others keep their ratio to it. */
+void wk__set_rates(const wk__driven *driven, double lr);
+double wk__rate_ratio(const wk__driven *driven, int group);
 
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);

@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const char *const known[] = {
-    "version",     "seed",       "device",          "output",       "plugins",    "data",        "wrapper", "model",
-    "loss",        "optimizer",  "schedule",        "trainer",      "checkpoint", "callbacks",   "logger",  "load_path",
-    "load_strict", "final_path", "load_prefix_map", "replace_head", "lora",       "copy_sources"
+    "version", "seed",        "device",      "output",     "plugins",         "data",         "wrapper",
+    "model",   "loss",        "optimizer",   "schedule",   "trainer",         "checkpoint",   "callbacks",
+    "logger",  "load_path",   "load_strict", "final_path", "load_prefix_map", "replace_head", "lora",
+    "freeze",  "unfreeze_at", "lr",          "lr_groups",  "reset_optimizer", "reset_lr",     "copy_sources"
 };
 
 /* Before any name is looked up. */
@@ -112,7 +113,11 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     WK_TRY(add_checkpoint(c));
     c->batch_size = wk_config_int(&c->data.args, "batch_size", 1, 1 << 20, 64);
     c->workers = wk_config_int(&c->data.args, "workers", 1, 64, 1);
+    c->resets_optimizer = wk_config_bool(&c->root, "reset_optimizer", false);
+    c->resets_lr = wk_config_bool(&c->root, "reset_lr", false);
     WK_TRY(wk__fine_tuning_check(c));
+    WK_TRY(wk__freezing_check(c));
+    WK_TRY(wk__lr_groups_check(c));
     return wk__params_read(c);
 }
 
@@ -124,6 +129,7 @@ wk_status wk__run_config_load(wk__run_config *c, const char *path, const char *c
     if (status == WK_OK) status = wk__config_environment(c->document);
     if (status == WK_OK && c->document->root && !(c->text = wk__yaml_dump(c->document->root))) status = wk_error_code();
     if (status == WK_OK) status = wk__config_translate(c->document);
+    if (status == WK_OK) status = wk__config_take_lr(c->document);
     if (status == WK_OK) status = read_all(c, path);
     if (status != WK_OK) wk__run_config_free(c);
     return status;

@@ -26,6 +26,23 @@ static bool has_checkpoint(const wk_trainer *t, const char *name) {
     return exists;
 }
 
+static bool resumes(wk__start start) {
+    return start == WK__START_RESUME || start == WK__START_AGAIN;
+}
+
+/* What the file resets, unless it is a launcher that goes on from a checkpoint of after that. */
+static void decide_resets(wk_trainer *t, wk__start start, bool has_reset) {
+    const bool is_due = start == WK__START_RESUME || !has_reset;
+    t->resets_optimizer = t->config->resets_optimizer && is_due;
+    t->resets_lr = t->config->resets_lr && is_due;
+}
+
+static void begin_schedules(wk_trainer *t) {
+    if (!t->resets_lr) return;
+    t->standing.schedule_step = t->standing.step;
+    t->standing.schedule_epoch = t->standing.epoch;
+}
+
 /* Whether the run goes on from its last checkpoint, and where that stands: lengths of schedules depend on it. */
 static wk_status look_for_last(wk_trainer *t, wk__start start, bool *resumed) {
     *resumed = false;
@@ -34,20 +51,26 @@ static wk_status look_for_last(wk_trainer *t, wk__start start, bool *resumed) {
             WK_EXISTS,
             "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY",
             t->config->output);
-    if (start != WK__START_RESUME || !has_checkpoint(t, "last")) return WK_OK;
+    if (!resumes(start) || !has_checkpoint(t, "last")) return WK_OK;
+    bool has_reset = false;
     char *path = wk__checkpoint_path(t->config->output, "last");
     const wk__checkpoint_context context = wk__context_of(t);
-    wk_status status = path ? wk__checkpoint_look(path, &context, &t->standing) : WK_NO_MEMORY;
+    wk_status status = path ? wk__checkpoint_look(path, &context, &t->standing, &has_reset) : WK_NO_MEMORY;
     *resumed = status == WK_OK;
+    if (*resumed) decide_resets(t, start, has_reset);
+    if (*resumed) begin_schedules(t);
     wk_free(path);
     return status;
 }
 
 static wk_status load_last(wk_trainer *t) {
     char *path = wk__checkpoint_path(t->config->output, "last");
-    const wk__checkpoint_context context = wk__context_of(t);
+    wk__checkpoint_context context = wk__context_of(t);
+    context.resets_optimizer = t->resets_optimizer;
+    context.resets_lr = t->resets_lr;
     wk_status status = path ? wk__checkpoint_load(path, &context, &t->standing) : WK_NO_MEMORY;
     wk_free(path);
+    begin_schedules(t);
     return status == WK_OK ? WK__HOOK(t, load_checkpoint) : status;
 }
 
@@ -135,7 +158,10 @@ static void say_start(wk_trainer *t, wk__start start, bool resumed) {
     if (resumed && wk__has_epochs(t))
         wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
                        (long long)t->standing.epoch + 1);
-    if (!resumed && start == WK__START_RESUME)
+    if (resumed && t->resets_optimizer) wk__folder_say(&t->folder, "reset_optimizer: its state begins anew");
+    if (resumed && t->resets_lr)
+        wk__folder_say(&t->folder, "reset_lr: the learning rate is the file's, and its schedule begins anew");
+    if (!resumed && resumes(start))
         wk__folder_say(&t->folder, "%s holds no checkpoint to resume from: starting anew", t->config->output);
 }
 

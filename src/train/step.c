@@ -11,8 +11,11 @@ enum { MOST_SKIPPED = 100 };
 
 /* ---- schedules ---- */
 
-/* Rates as they are for this step (counted from 0) of this epoch: also after a resume, when a schedule begins at 0. */
+/* Rates as they are for this step (counted from 0) of this epoch: also after a resume, when a schedule begins at 0.
+ * Where reset_lr had it begin anew, it counts from there. */
 void wk__schedules_advance(wk_trainer *t, int64_t step, int64_t epoch) {
+    step -= t->standing.schedule_step;
+    epoch -= t->standing.schedule_epoch;
     for (int i = 0; i < t->optimizers; i++) {
         wk__driven *d = &t->driven[i];
         int64_t time = d->schedule.per_step ? step : epoch;

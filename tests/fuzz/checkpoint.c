@@ -20,10 +20,11 @@ static void look_at_standing(const uint8_t *bytes, size_t size) {
         .model_name = "mlp", .ranks = 2, .batches = BATCHES, .batch_size = 3, .accumulate = 2
     };
     wk__standing standing = { 0 };
+    bool has_reset;
     int file = memfd_create("checkpoint", MFD_CLOEXEC);
     if (file < 0 || write(file, bytes, size) != (ssize_t)size) abort();
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    wk_status status = wk__checkpoint_look(path, &context, &standing);
+    wk_status status = wk__checkpoint_look(path, &context, &standing, &has_reset);
     if ((status == WK_OK) == wk_failed()) abort();
     if (status == WK_OK && (standing.batch < 0 || standing.batch > BATCHES || standing.epoch < 0 || standing.step < 0))
         abort();

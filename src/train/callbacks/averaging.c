@@ -161,7 +161,15 @@ static wk_status swa_epoch_start(wk_callback *self, wk_trainer *t) {
     if (!(a->lr_before > 0)) a->lr_before = wk_optim_lr(optimizer);
     double part = a->anneal > 0 ? fmin(1, (double)(since + 1) / (double)a->anneal) : 1;
     double alpha = (1 - cos(3.14159265358979323846 * part)) / 2;
-    wk_optim_set_lr(optimizer, a->lr * alpha + a->lr_before * (1 - alpha));
+    for (int g = 0; g < wk_optim_groups(optimizer); g++) {
+        const double before = a->lr_before * wk__rate_ratio(&t->driven[0], g);
+        WK_TRY(wk_optim_set(optimizer, g, "lr", a->lr * alpha + before * (1 - alpha)));
+    }
+    return WK_OK;
+}
+
+static wk_status swa_load_checkpoint(wk_callback *self, wk_trainer *t) {
+    if (t->resets_lr) ((averager *)self)->lr_before = 0;
     return WK_OK;
 }
 
@@ -222,6 +230,7 @@ static wk_status swa_load(wk_callback *self, const char *text) {
 static const wk_callback_class swa_class = { .name = "StochasticWeightAveraging",
                                              .size = sizeof(averager),
                                              .setup = swa_setup,
+                                             .load_checkpoint = swa_load_checkpoint,
                                              .train_epoch_start = swa_epoch_start,
                                              .train_epoch_end = swa_epoch_end,
                                              .train_end = swa_end,

@@ -26,7 +26,7 @@ typedef struct finder {
 } finder;
 
 static void set_rates(wk_trainer *t, double lr) {
-    for (int i = 0; i < t->optimizers; i++) wk_optim_set_lr(t->driven[i].optimizer, lr);
+    for (int i = 0; i < t->optimizers; i++) wk__set_rates(&t->driven[i], lr);
 }
 
 /* A schedule begins at the rate that its optimizer has when it is made. */
@@ -138,7 +138,8 @@ static wk_status find(wk_callback *self, wk_trainer *t) {
 }
 
 static wk_status again(wk_callback *self, wk_trainer *t) {
-    const finder *f = (const finder *)self;
+    finder *f = (finder *)self;
+    if (t->resets_lr) f->found = 0;
     return f->found > 0 ? take(t, f->found) : WK_OK;
 }
 
