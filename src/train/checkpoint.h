@@ -55,7 +55,7 @@ wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *co
 /* The standing alone, of the file as wk__checkpoint_load would convert it; `has_reset`: a part of the run that resets
  * something has written it. */
 WK_API wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing,
-                              bool *has_reset);
+                                     bool *has_reset);
 /* Parameters and buffers alone, of a run's checkpoint or of a file of weights. */
 wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 

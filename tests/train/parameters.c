@@ -188,20 +188,32 @@ Test(parameters, weights_of_another_run) {
     free(run_succeeds(WORDS("--overwrite", "-o", word)));
 }
 
-Test(parameters, ranks_that_the_run_starts_itself) {
+static void start_two(char *path) {
     char *argv[] = {
         WICK_PROGRAM, "train", "-c", run_file, "-o", "trainer.devices=2", "-o", "trainer.strategy=dp", NULL
     };
-    char *environment[] = {
-        "ASAN_OPTIONS=detect_leaks=0", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-        "OMP_NUM_THREADS=1",           "WICK_DIST_TIMEOUT=20",     NULL
-    };
+    char *environment[] = { "ASAN_OPTIONS=detect_leaks=0",
+                            "OMPI_ALLOW_RUN_AS_ROOT=1",
+                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                            "OMP_NUM_THREADS=1",
+                            "WICK_DIST_TIMEOUT=20",
+                            path,
+                            NULL };
     program p = start(run_folder, argv, environment);
     cr_expect_eq(finish(&p, 60), 0);
     char *err = read_bytes(p.err, NULL);
     cr_expect_not_null(strstr(err, "2 ranks"), "%s", err);
     cr_expect_not_null(strstr(err, "strategy dp: the batch of 16 is split, 8 items a rank"), "%s", err);
     free(err);
+}
+
+Test(parameters, ranks_that_the_run_starts_itself) {
+    start_two(NULL);
+}
+
+/* The agent starts them; they meet over TCP. */
+Test(parameters, ranks_that_the_run_starts_without_open_mpi) {
+    start_two("PATH=/nowhere");
 }
 
 /* The number alone goes to standard output; nothing else remains, and the run that follows is that of a fresh start. */
