@@ -6,15 +6,18 @@
  * tried: there the system would end the process, not the allocator a call.  So a size fails when what the trial before
  * it left says that it would not fit, when its own steps hold more than there is, or when memory runs out.
  *
- * The run is built for this alone, and nothing is written: the file's own run begins as if nobody had looked.
+ * The run is built for this alone, and nothing is written: the file's own run begins as if nobody had looked, or, with
+ * the callback BatchSizeFinder, with what was found.
  */
-#include "train/run.h"
+#include "train/callbacks/callbacks.h"
 
 #include "tensor/backend.h"
 #include "train/batch_size.h"
 #include "wick/step.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Steps that are not replayed have left what they held in the cache, which was empty before them. */
 static wk_memory memory_of(wk_trainer *t) {
@@ -120,4 +123,69 @@ wk_status wk__find_batch_size(const wk__run_config *config, wk_group *group, wk_
     wk__tear_down(t);
     wk_free(t);
     return status;
+}
+
+/* ---- BatchSizeFinder ---- */
+
+const wk_arg wk__batch_size_finder_args[] = {
+    { "mode", WK_ARG_TEXT, "power", "power: double it until it fails; binsearch: look between the last two" },
+    { "steps_per_trial", WK_ARG_INT, "3", NULL },
+    { "init_val", WK_ARG_INT, "2", "the first size" },
+    { "max_trials", WK_ARG_INT, "25", NULL },
+    { "memory_mib", WK_ARG_NUMBER, "", "what the device has" },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+
+static wk_status say(wk_callback *self, wk_trainer *t) {
+    (void)self;
+    if (!t->params->fast_dev_run) wk_trainer_say(t, "BatchSizeFinder: batches of %lld", (long long)t->batch_size);
+    return WK_OK;
+}
+
+static const wk_callback_class finder_class = { .name = "BatchSizeFinder",
+                                                .size = sizeof(wk_callback),
+                                                .fit_start = say };
+
+static wk__batch_size_opts finder_opts(const wk_config *args) {
+    static const char *const modes[] = { "power", "binsearch", NULL };
+    return (wk__batch_size_opts){ .by_halves = wk_config_choice(args, "mode", modes, 0) == 1,
+                                  .memory = (int64_t)(wk_config_double(args, "memory_mib", 1, 1e9, 0) * 1048576),
+                                  .first = wk_config_int(args, "init_val", 1, 1 << 20, 2),
+                                  .steps = wk_config_int(args, "steps_per_trial", 3, 1 << 20, 3),
+                                  .trials = wk_config_int(args, "max_trials", 1, 1 << 20, 25),
+                                  .told = stderr };
+}
+
+wk_callback *wk__batch_size_finder_build(const wk_config *args) {
+    (void)finder_opts(args); /* read when the run begins; here it is checked */
+    return wk_failed() ? NULL : wk_callback_create(&finder_class);
+}
+
+/* A run that goes on keeps its size; 0: it has no checkpoint. */
+static wk_status size_of_last(const wk__run_config *c, int64_t *size) {
+    char *path = wk__checkpoint_path(c->output, "last");
+    const bool exists = path && access(path, F_OK) == 0;
+    wk_safetensors *file = exists ? wk_safetensors_open(path) : NULL;
+    const char *text = file ? wk_safetensors_metadata(file, "batch_size") : NULL;
+    *size = text ? strtoll(text, NULL, 10) : 0;
+    wk_safetensors_close(file);
+    wk_free(path);
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+wk_status wk__batch_size_choose(wk__run_config *c, wk_group *group, bool resumes) {
+    const wk__spec *spec = NULL;
+    for (int i = 0; i < c->callbacks; i++)
+        if (strcmp(c->callback[i].name, finder_class.name) == 0) spec = &c->callback[i];
+    if (!spec || c->params.fast_dev_run) return WK_OK;
+    int64_t size = 0;
+    if (resumes) WK_TRY(size_of_last(c, &size));
+    const wk__batch_size_opts opts = finder_opts(&spec->args);
+    if (wk_failed()) return wk_error_code();
+    if (size == 0 && wk_group_size(group) > 1)
+        return wk_fail(WK_CONFIG, "BatchSizeFinder looks on one rank: give the batch size that `wick train "
+                                  "--find-batch-size` prints");
+    if (size == 0) WK_TRY(wk__find_batch_size(c, group, opts, &size));
+    c->batch_size = size;
+    return WK_OK;
 }

@@ -38,9 +38,9 @@ static wk_status build_model(wk_trainer *t) {
     if (!t->model) return wk_fail(WK_CONFIG, "wrapper \"%s\" made no module", t->wrapper->class_->name);
     WK_TRY(choose_device(t));
     WK_TRY(wk__tune(t));
-    if (t->wrapper->class_->steps_itself && (t->params->accumulate > 1 || t->params->skip_nan))
+    if (t->wrapper->class_->steps_itself && (wk__accumulates(t->params) || t->params->skip_nan))
         return wk_fail(WK_CONFIG, "wrapper \"%s\" steps by itself: trainer.%s is not possible with it",
-                       t->wrapper->class_->name, t->params->accumulate > 1 ? "accumulate_grad_batches" : "nan: skip");
+                       t->wrapper->class_->name, wk__accumulates(t->params) ? "accumulate_grad_batches" : "nan: skip");
     if (t->wrapper->class_->setup) WK_TRY(t->wrapper->class_->setup(t->wrapper, t));
     if (t->params->recompute && wk_module_recompute(t->model, true) == 0) {
         wk__spec model;
@@ -63,6 +63,11 @@ static wk_loader *make_loader(const wk_trainer *t, const wk_dataset *dataset, bo
     return wk_loader_create(dataset, opts);
 }
 
+static int64_t steps_of(const wk_trainer *t, int64_t epoch) {
+    const int64_t window = wk__accumulate(t->params, epoch);
+    return (t->batches + window - 1) / window;
+}
+
 /* dp: what the file calls a batch is that of all ranks together. */
 static wk_status choose_batch_size(wk_trainer *t) {
     t->batch_size = t->config->batch_size;
@@ -82,7 +87,7 @@ static wk_status make_loaders(wk_trainer *t) {
     if (!t->loader) return wk_error_code();
     int64_t all = wk_loader_batches(t->loader);
     t->batches = wk__limit_of(overfits ? p->overfit : p->limit_train, all);
-    t->steps_an_epoch = (t->batches + p->accumulate - 1) / p->accumulate;
+    t->steps_an_epoch = steps_of(t, 0);
     t->val_interval = p->val_check.is_fraction ? wk__limit_of(p->val_check, t->batches) : (int64_t)p->val_check.value;
     if (!p->val_check.is_fraction && t->val_interval > t->batches)
         return wk_fail(WK_CONFIG,
@@ -98,8 +103,9 @@ static wk_status make_loaders(wk_trainer *t) {
 /* The steps of the whole run; those behind may have been taken by another number of ranks. */
 static int64_t run_length(const wk_trainer *t) {
     const wk__standing *s = &t->standing;
-    int64_t epochs = t->params->max_epochs - s->epoch;
-    int64_t left = epochs > 0 ? epochs * t->steps_an_epoch - s->batch / t->params->accumulate : 0;
+    int64_t left = 0;
+    for (int64_t epoch = s->epoch; epoch < t->params->max_epochs; epoch++) left += steps_of(t, epoch);
+    if (left > 0) left -= s->batch / wk__accumulate(t->params, s->epoch);
     int64_t total = s->step + left;
     return t->params->max_steps && t->params->max_steps < total ? t->params->max_steps : total;
 }
@@ -107,9 +113,10 @@ static int64_t run_length(const wk_trainer *t) {
 /* The epoch in which that many steps end. */
 static int64_t last_epoch(const wk_trainer *t) {
     const wk__standing *s = &t->standing;
-    int64_t steps = s->batch / t->params->accumulate + t->total_steps - s->step; /* counted from this epoch's start */
-    if (t->steps_an_epoch == 0) return t->params->max_epochs;
-    return s->epoch + (steps > 0 ? (steps + t->steps_an_epoch - 1) / t->steps_an_epoch : 0);
+    int64_t steps = s->batch / wk__accumulate(t->params, s->epoch) + t->total_steps - s->step, epoch = s->epoch;
+    if (t->batches == 0) return t->params->max_epochs;
+    for (; steps > 0; epoch++) steps -= steps_of(t, epoch); /* counted from this epoch's start */
+    return epoch;
 }
 
 /* ---- optimizers ---- */
@@ -118,8 +125,8 @@ static int64_t last_epoch(const wk_trainer *t) {
 static wk_status add_optimizer(wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors parameters) {
     const wk_config *run = &t->config->root;
     wk_built_schedule schedule = { 0 };
-    double ratio[WK__MOST_GROUPS] = { 0 };
-    wk_optim *optimizer = wk__make_grouped(t, config, key, parameters, ratio);
+    wk__rate rate[WK__MOST_GROUPS] = { 0 };
+    wk_optim *optimizer = wk__make_grouped(t, config, key, parameters, rate);
     if (!optimizer) return wk_error_code();
     const wk_schedule_site site = wk_trainer_schedule_site(t, optimizer);
     wk_status status = wk_config_has(run, "schedule") ? wk_make_schedule(run, "schedule", &site, &schedule) : WK_OK;
@@ -128,13 +135,8 @@ static wk_status add_optimizer(wk_trainer *t, const wk_config *config, const cha
         return status;
     }
     WK_TRY(wk_trainer_add_optimizer(t, optimizer, schedule));
-    memcpy(t->driven[t->optimizers - 1].ratio, ratio, sizeof ratio);
+    memcpy(t->driven[t->optimizers - 1].rate, rate, sizeof rate);
     return WK_OK;
-}
-
-static bool is_below(const char *name, const char *path) {
-    const size_t size = strlen(path);
-    return strncmp(name, path, size) == 0 && (name[size] == '.' || name[size] == '\0');
 }
 
 enum { MOST_PATHS = 64 };
@@ -143,7 +145,7 @@ static int read_paths(const wk_config *args, const wk_named_tensors *all, const 
     const int paths = wk_config_strings(args, "others_too", path, MOST_PATHS);
     for (int k = 0; k < paths && !wk_failed(); k++) {
         int below = 0;
-        for (int i = 0; i < all->count; i++) below += is_below(all->name[i], path[k]);
+        for (int i = 0; i < all->count; i++) below += wk__is_below(all->name[i], path[k]);
         if (!below)
             (void)wk_config_fail(args, "others_too", "the model has no parameter below \"%s\"; its first is \"%s\"",
                                  path[k], all->count ? all->name[0] : "");
@@ -168,7 +170,7 @@ static wk_status matrices_and_others(wk_trainer *t, const wk_config *args) {
     }
     for (int i = 0; i < all.count && status == WK_OK; i++) {
         bool is_other = wk_rank(all.tensor[i]) != 2;
-        for (int p = 0; p < paths && !is_other; p++) is_other = is_below(all.name[i], path[p]);
+        for (int p = 0; p < paths && !is_other; p++) is_other = wk__is_below(all.name[i], path[p]);
         const int k = is_other ? 1 : 0;
         tensor[k][count[k]] = all.tensor[i];
         name[k][count[k]++] = all.name[i];
@@ -210,7 +212,7 @@ static wk_status default_optimizer(wk_trainer *t) {
     if (strcmp(spec.name, "Muon") == 0 && wk_config_has(&spec.args, "others"))
         return matrices_and_others(t, &spec.args);
     if (strcmp(spec.name, "LBFGS") == 0
-        && (t->params->accumulate > 1 || t->params->clip > 0 || t->params->precision == WK__PRECISION_F16_MIXED))
+        && (wk__accumulates(t->params) || t->params->clip > 0 || t->params->precision == WK__PRECISION_F16_MIXED))
         return wk_config_fail(&spec.section, "name",
                               "LBFGS runs a batch several times a step: accumulate_grad_batches, gradient_clip_val and "
                               "16-mixed are not possible with it");
@@ -233,7 +235,8 @@ static wk_status make_optimizers(wk_trainer *t) {
     t->total_steps = run_length(t);
     t->epochs = last_epoch(t);
     if (t->wrapper->class_->configure_optimizers && wk__has_lr_groups(t->config))
-        return wk_fail(WK_CONFIG, "lr_groups: wrapper \"%s\" makes its own optimizers", t->wrapper->class_->name);
+        return wk_fail(WK_CONFIG, "lr_groups, initial_denom_lr: wrapper \"%s\" makes its own optimizers",
+                       t->wrapper->class_->name);
     WK_TRY(t->wrapper->class_->configure_optimizers
                ? t->wrapper->class_->configure_optimizers(t->wrapper, t, &t->config->root)
                : default_optimizer(t));

@@ -230,8 +230,9 @@ static wk_status convert_batch(wk_safetensors *file, const char *path, const wk_
     int64_t then = batch_size * ranks, now = c->batch_size * c->ranks;
     const double wide = (double)s->batch * (double)then / (double)now; /* may be more than any whole number */
     int64_t batch = then == now ? s->batch : wide < (double)c->batches ? (int64_t)wide : c->batches;
-    if (batch < c->batches) batch -= batch % c->accumulate; /* gradients of a window under way are in no file */
-    if (batch > c->batches) batch = c->batches;             /* there is less data now */
+    const int64_t window = wk__accumulate(&c->config->params, s->epoch);
+    if (batch < c->batches) batch -= batch % window; /* gradients of one under way are in no file */
+    if (batch > c->batches) batch = c->batches;      /* there is less data now */
     if (batch == s->batch) return WK_OK;
     s->loss_sum *= (double)batch / (double)s->batch; /* keeps the mean */
     s->batch = batch;

@@ -37,8 +37,7 @@ typedef struct wk__checkpoint_context {
     const char *model_name;
     wk_optim *optimizer; /* the first, or NULL */
     int rank, ranks;
-    int64_t batches, batch_size; /* an epoch's; a rank's */
-    int64_t accumulate;
+    int64_t batches, batch_size;      /* an epoch's; a rank's */
     bool resets_optimizer, resets_lr; /* the optimizers' state, the schedules', stays what it is */
 } wk__checkpoint_context;
 

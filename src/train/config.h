@@ -26,12 +26,20 @@ typedef struct wk__limit {
 
 typedef enum wk__precision { WK__PRECISION_32, WK__PRECISION_BF16_MIXED, WK__PRECISION_F16_MIXED } wk__precision;
 
+/* From this epoch on a step takes so many batches. */
+typedef struct wk__window {
+    int64_t epoch, batches;
+} wk__window;
+
 /* The section `trainer`. */
+enum { WK__MOST_WINDOWS = 32 };
 typedef struct wk__params {
     int64_t max_epochs, min_epochs, max_steps, min_steps; /* max_steps, min_steps 0: none */
     double max_seconds;                                   /* 0: none */
     wk__limit limit_train, limit_val, overfit, val_check;
-    int64_t val_every_n_epochs, sanity_steps, accumulate, log_every_n_steps;
+    int64_t val_every_n_epochs, sanity_steps, log_every_n_steps;
+    wk__window window[WK__MOST_WINDOWS]; /* accumulate_grad_batches from epoch 0 on, or its schedule */
+    int windows;
     double clip;
     bool clip_by_value, recompute, skip_nan, fast_dev_run, progress_bar, summary;
     wk__precision precision;
@@ -80,9 +88,15 @@ wk_status wk__pattern_check(const wk__run_config *config, const char *key, const
 wk_status wk__config_take_lr(wk__yaml *document);
 wk_status wk__lr_groups_check(const wk__run_config *config);
 bool wk__has_lr_groups(const wk__run_config *config);
+/* "features.0.weight" is below "features". */
+bool wk__is_below(const char *name, const char *path);
 /* params.c */
 wk_status wk__params_read(wk__run_config *config);
 int64_t wk__limit_of(wk__limit limit, int64_t batches);
+/* callbacks/accumulation.c: the schedule of batches a step, where a callback has one; those of an epoch, the most. */
+wk_status wk__windows_read(wk__run_config *config);
+int64_t wk__accumulate(const wk__params *params, int64_t epoch);
+bool wk__accumulates(const wk__params *params);
 /* The trainer's keys, for --schema and `wick config explain`. */
 extern const wk_arg wk__trainer_args[], wk__checkpoint_args[], wk__strategy_args[];
 /* strategy.c: trainer.strategy and trainer.sync_batchnorm. */

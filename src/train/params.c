@@ -137,7 +137,8 @@ wk_status wk__params_read(wk__run_config *c) {
     p->val_check = limit(&trainer, "val_check_interval", all);
     p->val_every_n_epochs = wk_config_int(&trainer, "check_val_every_n_epoch", 1, 1000000, 1);
     p->sanity_steps = wk_config_int(&trainer, "num_sanity_val_steps", -1, INT64_MAX, 2);
-    p->accumulate = wk_config_int(&trainer, "accumulate_grad_batches", 1, 1 << 20, 1);
+    p->window[0].batches = wk_config_int(&trainer, "accumulate_grad_batches", 1, 1 << 20, 1);
+    p->windows = 1;
     p->clip = wk_config_double(&trainer, "gradient_clip_val", 0, DBL_MAX, 0);
     p->clip_by_value = wk_config_choice(&trainer, "gradient_clip_algorithm", algorithms, 0) == 1;
     p->log_every_n_steps = wk_config_int(&trainer, "log_every_n_steps", 1, INT64_MAX, 50);
@@ -155,5 +156,5 @@ wk_status wk__params_read(wk__run_config *c) {
     c->every_n_epochs = wk_config_int(&checkpoint, "every_n_epochs", 1, 1000000, 1);
     c->every_n_steps = wk_config_int(&checkpoint, "every_n_train_steps", 0, INT64_MAX, 0);
     c->saves_async = wk_config_bool(&checkpoint, "async", false);
-    return wk_failed() ? wk_error_code() : WK_OK;
+    return wk_failed() ? wk_error_code() : wk__windows_read(c);
 }

@@ -13,7 +13,7 @@ enum { WIDTH = 16 };
 void wk__progress_start(wk__progress *p, bool enabled) {
     const char *terminal = getenv("TERM");
     bool is_dumb = !terminal || strcmp(terminal, "dumb") == 0;
-    *p = (wk__progress){ .enabled = enabled, .is_terminal = enabled && isatty(STDERR_FILENO) && !is_dumb };
+    *p = (wk__progress){ .enabled = enabled, .every = 1, .is_terminal = enabled && isatty(STDERR_FILENO) && !is_dumb };
 }
 
 void wk__duration(double seconds, char *buffer) {
@@ -39,8 +39,8 @@ void wk__progress_epoch(wk__progress *p, int64_t first_batch) {
     p->shown = 0;
 }
 
-bool wk__progress_is_due(const wk__progress *p, bool last) {
-    return p->is_terminal && (last || wk_now() - p->shown >= 0.1);
+bool wk__progress_is_due(const wk__progress *p, int64_t batch, int64_t batches) {
+    return p->is_terminal && (batch == batches || (batch % p->every == 0 && wk_now() - p->shown >= 0.1));
 }
 
 /* As tqdm draws it: part done, bar, batches of all, [elapsed<left, rate, numbers]. */

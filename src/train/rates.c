@@ -5,12 +5,16 @@
  *
  * A parameter belongs to the first group whose regular expression matches its name; the others stay in the optimizer's
  * first group.  Schedules drive each group from the rate that it begins with.
+ *
+ * What a FreezeUnfreeze lets learn by and by (initial_denom_lr) is a group too.  It has a part of its rate then, of
+ * which schedules know nothing: whatever drives the rates finds the whole one in its place.
  */
 #include "train/run.h"
 
 #include "base/base.h"
 
 #include <float.h>
+#include <string.h>
 
 wk_status wk__config_take_lr(wk__yaml *document) {
     const wk__yaml_node *root = document->root && document->root->kind == WK__YAML_MAPPING ? document->root : NULL;
@@ -29,63 +33,101 @@ wk_status wk__config_take_lr(wk__yaml *document) {
 
 /* ---- groups ---- */
 
+enum { MOST_RULES = WK__MOST_GROUPS - 1, MOST_PATHS = 64 };
 typedef struct rule {
-    const char *match;
+    const char *match;     /* NULL: the modules of a FreezeUnfreeze */
+    const wk_config *args; /* its */
+    int freezer;
     wk_optional lr, scale;
 } rule;
 
-static int read_rules(const wk__run_config *c, rule rules[WK__MOST_GROUPS - 1]) {
+bool wk__is_below(const char *name, const char *path) {
+    const size_t size = strlen(path);
+    return strncmp(name, path, size) == 0 && (name[size] == '.' || name[size] == '\0');
+}
+
+/* Each FreezeUnfreeze whose parameters begin with a smaller rate; they come before lr_groups. */
+static int read_freezers(const wk__run_config *c, rule rules[MOST_RULES]) {
+    int count = 0, freezers = 0;
+    for (int i = 0; i < c->callbacks; i++) {
+        const wk__spec *spec = &c->callback[i];
+        if (strcmp(spec->name, "FreezeUnfreeze") != 0) continue;
+        freezers++;
+        if (wk_config_has(&spec->args, "initial_denom_lr") && count < MOST_RULES)
+            rules[count++] = (rule){ .args = &spec->args, .freezer = freezers, .scale = WK_SET(1) };
+    }
+    return count;
+}
+
+static void read_rule(const wk__run_config *c, const wk__yaml_node *item, rule *r) {
     static const char *const known[] = { "match", "lr", "scale" };
+    const wk_config one = { c->document, item };
+    if (wk__yaml_map(c->document, item, "lr_groups") != WK_OK
+        || wk__yaml_known(c->document, item, "lr_groups", known, WK_COUNT(known)) != WK_OK)
+        return;
+    *r = (rule){ .match = wk_config_string(&one, "match", NULL),
+                 .lr = { wk_config_has(&one, "lr"), wk_config_double(&one, "lr", DBL_MIN, DBL_MAX, 0) },
+                 .scale = { wk_config_has(&one, "scale"), wk_config_double(&one, "scale", DBL_MIN, DBL_MAX, 1) } };
+    if (!wk_failed() && (!r->match || r->lr.is_set == r->scale.is_set))
+        (void)wk__yaml_fail(c->document, item,
+                            "lr_groups: expected { match: REGEX, lr: X } or { match: REGEX, scale: X }");
+}
+
+static int read_rules(const wk__run_config *c, rule rules[MOST_RULES]) {
+    int count = read_freezers(c, rules);
     const wk__yaml_node *list = wk__yaml_find(c->root.node, "lr_groups");
-    int count = 0;
-    if (!list || wk__yaml_is_null(list) || wk__yaml_list(c->document, list, "lr_groups") != WK_OK) return 0;
-    if (list->count > WK__MOST_GROUPS - 1) {
+    if (!list || wk__yaml_is_null(list)) return count;
+    if (wk__yaml_list(c->document, list, "lr_groups") != WK_OK) return 0;
+    if (list->count + (size_t)count > MOST_RULES) {
         (void)wk__yaml_fail(c->document, list, "lr_groups has %zu items, expected at most %d", list->count,
-                            WK__MOST_GROUPS - 1);
+                            MOST_RULES - count);
         return 0;
     }
-    for (const wk__yaml_node *item = list->first; item && !wk_failed(); item = item->next) {
-        const wk_config one = { c->document, item };
-        if (wk__yaml_map(c->document, item, "lr_groups") != WK_OK
-            || wk__yaml_known(c->document, item, "lr_groups", known, WK_COUNT(known)) != WK_OK)
-            return 0;
-        rule *r = &rules[count++];
-        *r = (rule){ wk_config_string(&one, "match", NULL),
-                     { wk_config_has(&one, "lr"), wk_config_double(&one, "lr", DBL_MIN, DBL_MAX, 0) },
-                     { wk_config_has(&one, "scale"), wk_config_double(&one, "scale", DBL_MIN, DBL_MAX, 1) } };
-        if (!wk_failed() && (!r->match || r->lr.is_set == r->scale.is_set))
-            (void)wk__yaml_fail(c->document, item,
-                                "lr_groups: expected { match: REGEX, lr: X } or { match: REGEX, "
-                                "scale: X }");
-    }
+    for (const wk__yaml_node *item = list->first; item && !wk_failed(); item = item->next)
+        read_rule(c, item, &rules[count++]);
     return wk_failed() ? 0 : count;
 }
 
 wk_status wk__lr_groups_check(const wk__run_config *c) {
-    rule rules[WK__MOST_GROUPS - 1];
+    rule rules[MOST_RULES];
     const int count = read_rules(c, rules);
-    for (int i = 0; i < count; i++) WK_TRY(wk__pattern_check(c, "lr_groups", rules[i].match));
+    for (int i = 0; i < count; i++)
+        if (rules[i].match) WK_TRY(wk__pattern_check(c, "lr_groups", rules[i].match));
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
 bool wk__has_lr_groups(const wk__run_config *c) {
-    const wk__yaml_node *list = wk__yaml_find(c->root.node, "lr_groups");
-    return list && !wk__yaml_is_null(list) && list->count > 0;
+    rule rules[MOST_RULES];
+    return read_rules(c, rules) > 0;
+}
+
+static void take_matching(wk_named_tensors mine, const char *match, int r, int *group) {
+    wk_named_tensors some = wk_named_matching(mine, match, false);
+    for (int i = 0, k = 0; k < some.count; i++) { /* both in the same order */
+        if (mine.tensor[i] != some.tensor[k]) continue;
+        if (group[i] < 0) group[i] = r;
+        k++;
+    }
+    wk_named_free(some);
+}
+
+static void take_below(wk_named_tensors mine, const wk_config *args, int r, int *group) {
+    const char *path[MOST_PATHS];
+    const int paths = wk_config_strings(args, "modules", path, MOST_PATHS);
+    for (int i = 0; i < mine.count; i++)
+        for (int k = 0; k < paths && group[i] < 0; k++)
+            if (wk__is_below(mine.name[i], path[k])) group[i] = r;
 }
 
 /* Each parameter's rule, -1 where none matches. */
 static wk_status sort_out(wk_named_tensors all, wk_named_tensors mine, const rule *rules, int count, int *group) {
     for (int i = 0; i < mine.count; i++) group[i] = -1;
-    for (int r = 0; r < count; r++) {
-        wk_named_free(wk__named_by(all, "lr_groups", rules[r].match)); /* in the whole model something does */
-        if (wk_failed()) return wk_error_code();
-        wk_named_tensors some = wk_named_matching(mine, rules[r].match, false);
-        for (int i = 0, k = 0; k < some.count; i++) { /* both in the same order */
-            if (mine.tensor[i] != some.tensor[k]) continue;
-            if (group[i] < 0) group[i] = r;
-            k++;
-        }
-        wk_named_free(some);
+    for (int r = 0; r < count && !wk_failed(); r++) {
+        if (rules[r].match) wk_named_free(wk__named_by(all, "lr_groups", rules[r].match)); /* the model has some */
+        if (rules[r].match && !wk_failed())
+            take_matching(mine, rules[r].match, r, group);
+        else if (!wk_failed())
+            take_below(mine, rules[r].args, r, group);
     }
     return wk_failed() ? wk_error_code() : WK_OK;
 }
@@ -103,8 +145,8 @@ static wk_named_tensors of_group(wk_named_tensors all, const int *group, int whi
 }
 
 wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors mine,
-                           double ratio[WK__MOST_GROUPS]) {
-    rule rules[WK__MOST_GROUPS - 1];
+                           wk__rate rate[WK__MOST_GROUPS]) {
+    rule rules[MOST_RULES];
     const int count = read_rules(t->config, rules);
     if (count == 0) return wk_failed() ? NULL : wk_make_optimizer(config, key, mine);
     int *group = wk_alloc(((size_t)mine.count + 1) * sizeof *group);
@@ -120,7 +162,8 @@ wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const c
         const double lr = rules[r].lr.is_set ? rules[r].lr.value : base * rules[r].scale.value;
         if (some.count == 0) continue; /* another optimizer's, or an earlier group has all of them */
         status = wk_optim_add_group(optimizer, some, (wk_group_opts){ .lr = WK_SET(lr) });
-        if (status == WK_OK) ratio[wk_optim_groups(optimizer) - 1] = lr / base;
+        if (status == WK_OK)
+            rate[wk_optim_groups(optimizer) - 1] = (wk__rate){ .ratio = lr / base, .freezer = rules[r].freezer };
     }
     wk_free(name);
     wk_free(tensor);
@@ -132,10 +175,39 @@ wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const c
 }
 
 double wk__rate_ratio(const wk__driven *d, int group) {
-    return group < WK__MOST_GROUPS && d->ratio[group] > 0 ? d->ratio[group] : 1;
+    return group < WK__MOST_GROUPS && d->rate[group].ratio > 0 ? d->rate[group].ratio : 1;
 }
 
 void wk__set_rates(const wk__driven *d, double lr) {
     for (int g = 0; g < wk_optim_groups(d->optimizer); g++)
         (void)wk_optim_set(d->optimizer, g, "lr", lr * wk__rate_ratio(d, g));
+}
+
+/* ---- rates on their way up ---- */
+
+void wk__rates_warm(wk_trainer *t, int freezer, double part) {
+    wk__rates_raise(t);
+    for (int i = 0; i < t->optimizers; i++)
+        for (int g = 0; g < WK__MOST_GROUPS; g++)
+            if (t->driven[i].rate[g].freezer == freezer) t->driven[i].rate[g].part = part;
+    wk__rates_lower(t);
+}
+
+void wk__rates_raise(wk_trainer *t) {
+    for (int i = 0; i < t->optimizers; i++)
+        for (int g = 0; g < WK__MOST_GROUPS; g++) {
+            wk__rate *rate = &t->driven[i].rate[g];
+            if (rate->whole > 0) (void)wk_optim_set(t->driven[i].optimizer, g, "lr", rate->whole);
+            rate->whole = 0;
+        }
+}
+
+void wk__rates_lower(wk_trainer *t) {
+    for (int i = 0; i < t->optimizers; i++)
+        for (int g = 0; g < WK__MOST_GROUPS && !wk_failed(); g++) {
+            wk__rate *rate = &t->driven[i].rate[g];
+            if (rate->whole > 0 || !(rate->part > 0 && rate->part < 1)) continue;
+            rate->whole = wk_optim_get(t->driven[i].optimizer, g, "lr");
+            (void)wk_optim_set(t->driven[i].optimizer, g, "lr", rate->whole * rate->part);
+        }
 }

@@ -50,7 +50,7 @@ static void describe_model(wk_trainer *t, json_t *record) {
     set_number(record, "parameters", wk_parameter_count(t->model));
     set_number(record, "train_items", t->train_data->count);
     set_number(record, "val_items", t->val_data ? t->val_data->count : 0);
-    set_number(record, "batch_size", t->batch_size * t->ranks * t->params->accumulate);
+    set_number(record, "batch_size", t->batch_size * t->ranks * wk__accumulate(t->params, 0));
 }
 
 /* What a run that goes on has been: when it began, and how long it has trained. */

@@ -12,13 +12,20 @@
 
 enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64, WK__MOST_GROUPS = 33 };
 
+/* What is to know of a group's learning rate where rates.c made the group; zeros else. */
+typedef struct wk__rate {
+    double ratio;       /* to the first group's, which schedules and searches drive */
+    int freezer;        /* the number of the FreezeUnfreeze that lets it learn step by step; 0: none */
+    double part, whole; /* for now it has this part of its rate, which is `whole`; part 0: all of it */
+} wk__rate;
+
 /* An optimizer, its schedule, and the time that the schedule has been set to. */
 typedef struct wk__driven {
     wk_optim *optimizer;
     wk_built_schedule schedule;
     int64_t time;
-    double ratio[WK__MOST_GROUPS]; /* of the groups' rates to the first one's, where lr_groups made them; 0: 1 */
-    wk_zero *zero;                 /* where it is shared out among the ranks */
+    wk__rate rate[WK__MOST_GROUPS];
+    wk_zero *zero; /* where it is shared out among the ranks */
 } wk__driven;
 
 typedef struct wk__value {
@@ -68,8 +75,8 @@ struct wk_trainer {
     wk__progress progress;
     double started; /* of this process's part of the run */
     int64_t first_step;
-    double window_start; /* since the last row of metrics, or this process's start */
-    int64_t timed_steps; /* since then */
+    double window_start;   /* since the last row of metrics, or this process's start */
+    int64_t timed_batches; /* since then */
     /* What callbacks see. */
     wk_stage stage;
     int64_t epoch;
@@ -148,7 +155,12 @@ wk_named_tensors wk__named_by(wk_named_tensors all, const char *key, const char 
 
 /* rates.c: the optimizer that a section names, with the groups of `lr_groups`. */
 wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors parameters,
-                           double ratio[WK__MOST_GROUPS]);
+                           wk__rate rate[WK__MOST_GROUPS]);
+/* The part of its rate that the group of a FreezeUnfreeze (the first is 1) has from now on. */
+void wk__rates_warm(wk_trainer *t, int freezer, double part);
+/* Around whatever drives the rates: it sees the whole ones. */
+void wk__rates_raise(wk_trainer *t);
+void wk__rates_lower(wk_trainer *t);
 /* A rate of the first group: the others keep their ratio to it. */
 void wk__set_rates(const wk__driven *driven, double lr);
 double wk__rate_ratio(const wk__driven *driven, int group);

@@ -16,8 +16,7 @@ wk__checkpoint_context wk__context_of(wk_trainer *t) {
                                      .rank = t->rank,
                                      .ranks = t->ranks,
                                      .batches = t->batches,
-                                     .batch_size = t->batch_size,
-                                     .accumulate = t->params->accumulate };
+                                     .batch_size = t->batch_size };
 }
 
 /* A disk that is full, or a folder that may not be written to, is no reason to end a run: it is told once, what was

@@ -16,15 +16,18 @@ enum { MOST_SKIPPED = 100 };
 void wk__schedules_advance(wk_trainer *t, int64_t step, int64_t epoch) {
     step -= t->standing.schedule_step;
     epoch -= t->standing.schedule_epoch;
+    wk__rates_raise(t);
     for (int i = 0; i < t->optimizers; i++) {
         wk__driven *d = &t->driven[i];
         int64_t time = d->schedule.per_step ? step : epoch;
         if (!d->schedule.lr || d->schedule.wants_metric) continue;
         for (; d->time < time && !wk_failed(); d->time++) (void)wk_lr_step(d->schedule.lr);
     }
+    wk__rates_lower(t);
 }
 
 wk_status wk__schedules_metric(wk_trainer *t) {
+    wk__rates_raise(t);
     for (int i = 0; i < t->optimizers; i++) {
         const wk_built_schedule *s = &t->driven[i].schedule;
         double value;
@@ -33,7 +36,8 @@ wk_status wk__schedules_metric(wk_trainer *t) {
             return wk_fail(WK_CONFIG, "schedule: there is no metric \"%s\" to monitor after validation", s->monitor);
         WK_TRY(wk_lr_step_metric(s->lr, value));
     }
-    return WK_OK;
+    wk__rates_lower(t);
+    return wk_failed() ? wk_error_code() : WK_OK;
 }
 
 /* ---- the parts of a step ---- */
@@ -59,7 +63,8 @@ wk_status wk_trainer_backward(wk_trainer *t, wk_tensor *loss) {
     if (!loss) return wk_failed() ? wk_error_code() : wk_fail(WK_INVALID, "wk_trainer_backward: there is no loss");
     t->loss = loss;
     WK_TRY(WK__HOOK(t, before_backward));
-    if (t->params->accumulate > 1) loss = wk_affine(loss, (wk_affine_opts){ 1 / (double)t->params->accumulate, 0 });
+    const int64_t window = wk__accumulate(t->params, t->standing.epoch);
+    if (window > 1) loss = wk_affine(loss, (wk_affine_opts){ 1 / (double)window, 0 });
     if (t->scaler) loss = wk_grad_scaler_scale(t->scaler, loss);
     if (!loss) return wk_error_code();
     WK_TRY(wk_backward(loss));
@@ -221,7 +226,7 @@ static const char *step_name(int64_t window, bool first, bool last) {
 }
 
 wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts) {
-    int64_t k = t->params->accumulate, at = t->standing.batch % k;
+    int64_t k = wk__accumulate(t->params, t->standing.epoch), at = t->standing.batch % k;
     bool first = at == 0, last = at == k - 1 || t->standing.batch + 1 == t->batches;
     if (first) t->skips_window = false;
     *counts = false;

@@ -8,6 +8,7 @@
 #include "train/run.h"
 
 #include "train/agree.h"
+#include "train/batch_size.h"
 #include "train/record.h"
 
 #include <math.h>
@@ -72,9 +73,9 @@ static wk_status sanity_check(wk_trainer *t) {
 
 /* ---- steps ---- */
 
-static double rate_since(double start, int64_t steps, const wk_trainer *t) {
+static double rate_since(double start, int64_t batches, const wk_trainer *t) {
     double seconds = wk_now() - start;
-    return seconds > 0 ? (double)(steps * t->params->accumulate * t->batch_size * t->ranks) / seconds : 0;
+    return seconds > 0 ? (double)(batches * t->batch_size * t->ranks) / seconds : 0;
 }
 
 static void say_window(wk_trainer *t, double rate, double loss) {
@@ -95,14 +96,14 @@ static void say_window(wk_trainer *t, double rate, double loss) {
 static wk_status log_window(wk_trainer *t) {
     wk__standing *s = &t->standing;
     double loss = s->window_steps ? s->window_loss / (double)s->window_steps : NAN;
-    double rate = rate_since(t->window_start, t->timed_steps, t);
+    double rate = rate_since(t->window_start, t->timed_batches, t);
     WK_TRY(wk__metric_set(t, "lr", wk_optim_lr(t->driven[0].optimizer), false));
     WK_TRY(wk__metric_set(t, "train_loss", loss, false));
     WK_TRY(wk__metric_passing(t, "images_per_second", rate));
     wk_status status = wk__row(t);
     say_window(t, rate, loss);
     t->window_start = wk_now();
-    t->timed_steps = 0;
+    t->timed_batches = 0;
     s->window_steps = 0;
     s->window_loss = 0;
     return status;
@@ -113,7 +114,7 @@ static void count_batch(wk_trainer *t, double loss, bool counts, bool steps) {
     wk__standing *s = &t->standing;
     s->batch++;
     s->step += steps;
-    t->timed_steps += steps;
+    t->timed_batches++;
     t->loss_value = loss;
     if (!counts) return;
     s->loss_sum += loss;
@@ -123,7 +124,7 @@ static void count_batch(wk_trainer *t, double loss, bool counts, bool steps) {
 
 static void show_progress(wk_trainer *t, double loss) {
     const wk__standing *s = &t->standing;
-    if (!wk__progress_is_due(&t->progress, s->batch == t->batches)) return;
+    if (!wk__progress_is_due(&t->progress, s->batch, t->batches)) return;
     wk_text numbers = { 0 };
     wk_text_printf(&numbers, ", loss=%.4f", loss);
     for (int i = 0; i < t->values; i++)
@@ -149,7 +150,7 @@ static wk_status train_one(wk_trainer *t, const wk_batch *batch, bool *ends) {
     double loss = NAN;
     bool counts;
     WK_TRY(wk__train_batch(t, batch, &loss, &counts));
-    bool closes = (s->batch + 1) % t->params->accumulate == 0 || s->batch + 1 == t->batches;
+    bool closes = (s->batch + 1) % wk__accumulate(t->params, s->epoch) == 0 || s->batch + 1 == t->batches;
     bool steps = t->wrapper->class_->steps_itself || (closes && !t->skips_window);
     count_batch(t, loss, counts, steps);
     show_progress(t, loss);
@@ -286,15 +287,17 @@ static void finish(wk_trainer *t) {
 wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start start, const volatile sig_atomic_t *stop) {
     wk_trainer *t = wk_alloc(sizeof *t);
     if (!t) return WK_NO_MEMORY;
-    t->config = config;
-    t->params = &config->params;
+    wk__run_config own = *config;
+    t->config = &own;
+    t->params = &own.params;
     t->group = group;
     t->stop = stop;
     t->rank = wk_group_rank(group);
     t->ranks = wk_group_size(group);
     t->loss_value = NAN;
     bool resumed = false;
-    wk_status status = wk__set_up(t, start, &resumed);
+    wk_status status = wk__batch_size_choose(&own, group, start == WK__START_RESUME || start == WK__START_AGAIN);
+    if (status == WK_OK) status = wk__set_up(t, start, &resumed);
     if (status == WK_OK) {
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);
         bool had_work = wk__has_epochs(t);

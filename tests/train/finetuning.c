@@ -51,10 +51,10 @@ static void expect_said(char *err, const char *part) {
 }
 
 /* A column of metrics.csv in its first rows. */
-static void expect_column(const char *name, const double *values, int count) {
+static void read_column(const char *name, double *values, int count) {
     char *csv = run_text("metrics.csv"), *line = csv;
     int column = -1, at = 0;
-    for (const char *word = csv; column < 0 && word && word < strchr(csv, '\n'); at++) {
+    for (const char *word = csv; column < 0 && word < strchr(csv, '\n'); at++) {
         const size_t size = strcspn(word, ",\n");
         if (size == strlen(name) && strncmp(word, name, size) == 0) column = at;
         word += size + 1;
@@ -64,11 +64,16 @@ static void expect_column(const char *name, const double *values, int count) {
         cr_assert_not_null(line = strchr(line, '\n'), "%s", csv);
         const char *cell = ++line;
         for (int k = 0; k < column; k++) cell = strchr(cell, ',') + 1;
-        const double value = strtod(cell, NULL);
-        cr_expect_float_eq(value, values[i], 1e-7, "%s is %g in row %d, expected %g:\n%s", name, value, i, values[i],
-                           csv);
+        values[i] = strtod(cell, NULL);
     }
     free(csv);
+}
+
+static void expect_column(const char *name, const double *values, int count) {
+    double found[20];
+    read_column(name, found, count);
+    for (int i = 0; i < count; i++)
+        cr_expect_float_eq(found[i], values[i], 1e-7, "%s is %g in row %d, expected %g", name, found[i], i, values[i]);
 }
 
 static const char last[] = "checkpoints/last.safetensors";
@@ -169,6 +174,36 @@ Test(finetuning, another_rate_in_one_word) {
     expect_column("lr-SGD/pg1", (double[]){ 0.02, 0.02 }, 2);
     expect_column("lr-SGD/pg2", (double[]){ 0.2, 0.2 }, 2);
     run_refused("lr is -1, expected more than 0", WORDS("--overwrite", "-o", "lr=-1"));
+}
+
+/* A tenth of the others' rate, twice that, …, until it is theirs; the schedule goes on below. */
+Test(finetuning, what_is_unfrozen_learns_by_and_by) {
+    write_run("optimizer: { name: SGD, args: { lr: 0.1 } }\n"
+              "schedule: { name: ExponentialLR, args: { gamma: 0.5 } }\n"
+              "callbacks:\n  - { name: LearningRateMonitor, args: { logging_interval: epoch } }\n"
+              "  - { name: FreezeUnfreeze, args: { modules: [layers.0, layers.2], unfreeze_at_epoch: 1,\n"
+              "      initial_denom_lr: 10 } }\n");
+    static char *const six[] = { "-o", "trainer={max_epochs: 6, log_every_n_steps: 100, limit_val_batches: 1}" };
+    free(run_succeeds(WORDS(six[0], six[1])));
+    expect_column("lr-SGD/pg1", (double[]){ 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125 }, 6);
+    expect_column("lr-SGD/pg2", (double[]){ 0.1, 0.005, 0.005, 0.005, 0.005, 0.003125 }, 6);
+    run_set_aside("whole");
+    free(run_succeeds(WORDS("-o", "trainer={max_epochs: 3, log_every_n_steps: 100, limit_val_batches: 1}")));
+    free(run_succeeds(WORDS("--resume", six[0], six[1])));
+    run_same_checkpoint("whole", last);
+    run_refused("initial_denom_lr needs unfreeze_at_epoch",
+                WORDS("--overwrite", "-o", "callbacks.1.args={modules: [layers.0], initial_denom_lr: 10}"));
+    run_set_aside("resumed");
+    /* A schedule that looks at a metric lowers the whole rate. */
+    free(run_succeeds(WORDS(six[0], six[1], "-o",
+                            "schedule={name: ReduceLROnPlateau, args: {mode: max, monitor: val_loss, patience: 0}}")));
+    static const double parts[] = { 0, 0.1, 0.2, 0.4, 0.8, 1 };
+    double others[6], own[6];
+    read_column("lr-SGD/pg1", others, 6);
+    read_column("lr-SGD/pg2", own, 6);
+    cr_expect_lt(others[5], 0.1, "no metric has lowered it");
+    for (int i = 1; i < 6; i++)
+        cr_expect_float_eq(own[i] / others[i], parts[i], 1e-6, "epoch %d: %g of %g", i, own[i], others[i]);
 }
 
 /* ---- what a resume does not take ---- */

@@ -1,4 +1,5 @@
-/* When ModelCheckpoint saves, beside what is best: after a time, at an epoch's end, when the run fails. */
+/* When ModelCheckpoint saves, beside what is best: after a time, at an epoch's end, when the run fails; and what saves
+ * then alone. */
 #include "train/support.h"
 #include "wick/io.h"
 
@@ -67,6 +68,28 @@ Test(keeping, a_run_that_fails) {
     run_refused("the loss is ",
                 WORDS("--overwrite", "-o", "callbacks.0.args.monitor=val_loss", "-o", "optimizer.args.lr=1e25"));
     cr_expect(is_there("ckpt/exception-epoch=0-step=1.ckpt"), "in the middle of an epoch");
+}
+
+/* OnExceptionCheckpoint leaves one from which the run can go on. */
+Test(keeping, where_it_was_when_it_failed) {
+    char more[300];
+    (void)snprintf(more, sizeof more,
+                   "trainer: { max_epochs: 2 }\ncallbacks: [ %s, { name: OnExceptionCheckpoint } ]\n", fails);
+    write_run(more);
+    free(run_succeeds(WORDS("-o", "callbacks=null")));
+    run_set_aside("whole");
+    run_refused("there is no metric \"val_lost\"", NULL);
+    cr_expect_eq(count_checkpoints(), 1);
+    expect_whole("ckpt/on_exception.ckpt", "10");
+    cr_assert_eq(rename(run_path("ckpt/on_exception.ckpt"), run_path("checkpoints/last.safetensors")), 0);
+    free(run_succeeds(WORDS("--resume", "-o", "callbacks=null")));
+    run_same_checkpoint("whole", "checkpoints/last.safetensors");
+    char folder[600];
+    (void)snprintf(folder, sizeof folder, "callbacks.1.args={dirpath: %s/failed, filename: \"{step:04d}\"}",
+                   run_folder);
+    run_refused("there is no metric \"val_lost\"", WORDS("--overwrite", "-o", folder));
+    (void)snprintf(folder, sizeof folder, "%s/failed/step=0010.ckpt", run_folder);
+    cr_expect_eq(access(folder, F_OK), 0);
 }
 
 Test(keeping, after_a_time) {

@@ -159,12 +159,14 @@ static wk_status swa_epoch_start(wk_callback *self, wk_trainer *t) {
     wk_optim *optimizer = wk_trainer_optimizer(t, 0);
     if (since < 0) return WK_OK;
     if (!(a->lr_before > 0)) a->lr_before = wk_optim_lr(optimizer);
+    wk__rates_raise(t);
     double part = a->anneal > 0 ? fmin(1, (double)(since + 1) / (double)a->anneal) : 1;
     double alpha = (1 - cos(3.14159265358979323846 * part)) / 2;
     for (int g = 0; g < wk_optim_groups(optimizer); g++) {
         const double before = a->lr_before * wk__rate_ratio(&t->driven[0], g);
         WK_TRY(wk_optim_set(optimizer, g, "lr", a->lr * alpha + before * (1 - alpha)));
     }
+    wk__rates_lower(t);
     return WK_OK;
 }
 

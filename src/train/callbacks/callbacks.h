@@ -18,6 +18,13 @@ WK__CALLBACK(graph_logger)
 WK__CALLBACK(freeze)
 WK__CALLBACK(lr_finder)
 WK__CALLBACK(plots)
+WK__CALLBACK(accumulation)
+WK__CALLBACK(throughput)
+WK__CALLBACK(predictions)
+WK__CALLBACK(on_exception)
+WK__CALLBACK(progress_bar)
+WK__CALLBACK(model_summary)
+WK__CALLBACK(batch_size_finder)
 #undef WK__CALLBACK
 
 /* state_text.c: numbers of a callback in a checkpoint's text, "wait=3 best=0.25 …", exact. */

@@ -223,7 +223,8 @@ static wk_status train_batch_end(wk_callback *self, wk_trainer *t) {
     double value;
     int64_t step = wk_trainer_step(t);
     bool due = m->every_steps > 0 && step > 0 && step % m->every_steps == 0 && step != m->saved_step;
-    bool whole = t->standing.batch % t->params->accumulate == 0 || t->standing.batch == t->batches;
+    bool whole =
+        t->standing.batch % wk__accumulate(t->params, t->standing.epoch) == 0 || t->standing.batch == t->batches;
     if (m->every_seconds > 0 && wk_now() - m->last_time >= m->every_seconds) due = true;
     if (!due || !whole) return WK_OK;
     if (!m->monitor || wk_trainer_metric(t, m->monitor, &value)) return save(m, t);

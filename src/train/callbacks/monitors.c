@@ -1,6 +1,7 @@
-/* monitors.c: callbacks that only look: learning rates; memory and processor time; the graph.  Lightning's
- * LearningRateMonitor, DeviceStatsMonitor and TensorBoardLogger(log_graph=True). */
+/* monitors.c: callbacks that only look: learning rates; memory and processor time; how fast it goes; the graph.
+ * Lightning's LearningRateMonitor, DeviceStatsMonitor, ThroughputMonitor and TensorBoardLogger(log_graph=True). */
 #include "train/callbacks/callbacks.h"
+#include "wick/op.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -98,6 +99,89 @@ static const wk_callback_class stats_class = {
 wk_callback *wk__device_stats_build(const wk_config *args) {
     (void)args;
     return wk_callback_create(&stats_class);
+}
+
+/* ---- ThroughputMonitor ---- */
+
+const wk_arg wk__throughput_args[] = {
+    { "window_size", WK_ARG_INT, "100", "the last batches, over which it is the mean" },
+    { NULL, WK_ARG_INT, NULL, NULL },
+};
+
+enum { MOST_WINDOW = 4096 };
+typedef struct throughput {
+    wk_callback base;
+    int64_t window, batches, items; /* since the beginning */
+    double operations;              /* of the first batch, forward and backward */
+    double paused, paused_at;       /* in validations: the clock stands still */
+    bool is_counting;
+    struct {
+        double time;
+        int64_t items;
+    } at[MOST_WINDOW + 1]; /* after the last batches */
+} throughput;
+
+static double clock_of(const throughput *m) {
+    return wk_now() - m->paused;
+}
+
+/* Batches are alike, so one is counted. */
+static wk_status before_batch(wk_callback *self, wk_trainer *t) {
+    throughput *m = (throughput *)self;
+    (void)t;
+    if (m->batches > 0 || m->is_counting) return WK_OK;
+    m->is_counting = true;
+    m->at[0].time = clock_of(m);
+    wk_cost_begin();
+    return WK_OK;
+}
+
+static wk_status log_throughput(wk_callback *self, wk_trainer *t) {
+    throughput *m = (throughput *)self;
+    if (m->is_counting) m->operations = wk_cost_end().operations;
+    m->is_counting = false;
+    m->batches++;
+    m->items += wk_trainer_batch(t)->size;
+    const int64_t slots = m->window + 1, covered = m->batches < m->window ? m->batches : m->window;
+    m->at[m->batches % slots].time = clock_of(m);
+    m->at[m->batches % slots].items = m->items;
+    const int64_t before = (m->batches - covered) % slots;
+    const double seconds = m->at[m->batches % slots].time - m->at[before].time,
+                 items = (double)(m->items - m->at[before].items), ranks = wk_trainer_ranks(t);
+    if (!(seconds > 0)) return WK_OK;
+    const wk_logged values[] = {
+        { "batches_per_second", (double)covered / seconds },
+        { "items_per_second", items * ranks / seconds },
+        { "flops_per_second", m->operations * (double)covered * ranks / seconds },
+    };
+    for (size_t i = 0; i < WK_COUNT(values); i++)
+        WK_TRY(wk_trainer_log(t, values[i].name, values[i].value, (wk_log_opts){ .is_passing = true }));
+    return WK_OK;
+}
+
+static wk_status pause_clock(wk_callback *self, wk_trainer *t) {
+    (void)t;
+    ((throughput *)self)->paused_at = wk_now();
+    return WK_OK;
+}
+static wk_status go_on(wk_callback *self, wk_trainer *t) {
+    (void)t;
+    ((throughput *)self)->paused += wk_now() - ((throughput *)self)->paused_at;
+    return WK_OK;
+}
+
+static const wk_callback_class throughput_class = { .name = "ThroughputMonitor",
+                                                    .size = sizeof(throughput),
+                                                    .train_batch_start = before_batch,
+                                                    .train_batch_end = log_throughput,
+                                                    .validation_start = pause_clock,
+                                                    .validation_end = go_on,
+                                                    .never_stops = true };
+
+wk_callback *wk__throughput_build(const wk_config *args) {
+    throughput *m = (throughput *)wk_callback_create(&throughput_class);
+    if (m) m->window = wk_config_int(args, "window_size", 1, MOST_WINDOW, 100);
+    return (wk_callback *)m;
 }
 
 /* ---- GraphLogger ---- */
