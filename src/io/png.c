@@ -1,6 +1,8 @@
 /* png.c: see png.h.  zlib packs; the rest of the format is a page. */
 #include "io/png.h"
 
+#include "io/file.h"
+
 #include <string.h>
 #include <zlib.h>
 
@@ -45,6 +47,18 @@ wk_status wk__png_encode(wk_text *png, const unsigned char *pixels, int height, 
     }
     wk_free(deflated);
     wk_free(rows);
+    return status;
+}
+
+wk_status wk__png_write(const char *path, const unsigned char *pixels, int height, int width, int channels) {
+    const char *name = strrchr(path, '/');
+    char *folder = name ? wk_format("%.*s", (int)(name - path), path) : wk_strdup(".");
+    wk_text png = { 0 };
+    wk_status status = folder ? wk__make_folder(folder) : WK_NO_MEMORY;
+    if (status == WK_OK) status = wk__png_encode(&png, pixels, height, width, channels);
+    if (status == WK_OK) status = png.failed ? WK_NO_MEMORY : wk__write_file(path, wk_text_get(&png), png.size);
+    wk_text_free(&png);
+    wk_free(folder);
     return status;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "tasks/tasks.h"
 
-#include "io/file.h"
 #include "io/png.h"
 #include "wick/models.h"
 
@@ -168,9 +167,7 @@ static wk_status write_picture(const implicit *m, wk_trainer *t, wk_tensor *coar
     const int64_t scale = m->picture_scale, channels = m->channels, h = wk_size(coarse, 2) * scale,
                   w = wk_size(coarse, 3) * scale, shown = channels == 2 ? 1 : channels;
     unsigned char *pixels = wk_alloc((size_t)(h * 2 * w * shown));
-    char *folder = wk_format("%s/img", wk_trainer_folder(t)),
-         *path = wk_format("%s/img/epoch-%lld.png", wk_trainer_folder(t), (long long)wk_trainer_epoch(t) + 1);
-    wk_text png = { 0 };
+    char *path = wk_format("%s/img/epoch-%lld.png", wk_trainer_folder(t), (long long)wk_trainer_epoch(t) + 1);
     wk_tensor *a = wk_contiguous(wk_to_device(coarse, WK_CPU)), *b = wk_contiguous(wk_to_device(fine, WK_CPU));
     const float *left = a ? wk_data(a) : NULL, *right = b ? wk_data(b) : NULL;
     for (int64_t i = 0; pixels && left && right && i < h * w * shown; i++) {
@@ -179,12 +176,9 @@ static wk_status write_picture(const implicit *m, wk_trainer *t, wk_tensor *coar
             (double)left[(c * (h / scale) + row / scale) * (w / scale) + column / scale]);
         put(pixels, 2 * w, row, w + column, shown, c, (double)right[(row * w + column) * channels + c]);
     }
-    wk_status status = pixels && folder && path && left && right ? wk__make_folder(folder) : wk_error_code();
-    if (status == WK_OK) status = wk__png_encode(&png, pixels, (int)h, (int)(2 * w), (int)shown);
-    if (status == WK_OK) status = wk__write_file(path, wk_text_get(&png), png.size);
-    wk_text_free(&png);
+    wk_status status = pixels && path && left && right ? wk__png_write(path, pixels, (int)h, (int)(2 * w), (int)shown)
+                                                       : wk_error_code();
     wk_free(path);
-    wk_free(folder);
     wk_free(pixels);
     return status;
 }

@@ -16,8 +16,7 @@ typedef struct placed {
     char *folder; /* below the run's: STEP/TAG */
 } placed;
 
-/* A tag as one name of a file. */
-static char *as_file_name(const char *tag) {
+char *wk__tag_file_name(const char *tag) {
     wk_text name = { 0 };
     for (; *tag; tag++) {
         const bool plain = (unsigned char)*tag >= ' ' && !strchr("%/\\\"", *tag);
@@ -130,7 +129,7 @@ static wk_status check(const char *tag, const wk_board_points *p) {
 }
 
 static wk_status make_folder(placed *p, const char *tag) {
-    char *name = as_file_name(tag);
+    char *name = wk__tag_file_name(tag);
     p->folder = name ? wk_format("%05lld/%s", (long long)p->trainer->standing.step, name) : NULL;
     char *path = p->folder ? wk_format("%s/%s", p->trainer->folder.path, p->folder) : NULL;
     wk_status status = path ? wk__make_folder(path) : WK_NO_MEMORY;

@@ -2,6 +2,7 @@
 #include "train/events.h"
 
 #include "base/base.h"
+#include "io/png.h"
 
 #include <math.h>
 
@@ -39,6 +40,18 @@ wk_status wk_trainer_log_histogram(wk_trainer *t, const char *tag, wk_tensor *va
     return data ? wk__put_events(t, &records) : wk_error_code();
 }
 
+/* img/TAG-STEP.png of the run's directory, for those who look without TensorBoard. */
+static wk_status write_image(wk_trainer *t, const char *tag, const unsigned char *pixels, int64_t height, int64_t width,
+                             int64_t channels) {
+    if (t->params->fast_dev_run) return WK_OK;
+    char *name = wk__tag_file_name(tag),
+         *path = name ? wk_format("%s/img/%s-%lld.png", t->config->output, name, (long long)t->standing.step) : NULL;
+    wk_status status = path ? wk__png_write(path, pixels, (int)height, (int)width, (int)channels) : WK_NO_MEMORY;
+    wk_free(path);
+    wk_free(name);
+    return wk__saved(t, status);
+}
+
 wk_status wk_trainer_log_image(wk_trainer *t, const char *tag, wk_tensor *image) {
     wk_text records = { 0 };
     if (!t->folder.events) return WK_OK;
@@ -60,8 +73,10 @@ wk_status wk_trainer_log_image(wk_trainer *t, const char *tag, wk_tensor *image)
     wk_status status = pixels ? wk__event_image(&records, wk_wall_time(), t->standing.step, tag, pixels, (int)height,
                                                 (int)width, (int)c)
                               : wk_error_code();
+    if (status == WK_OK) status = wk__put_events(t, &records);
+    if (status == WK_OK) status = write_image(t, tag, pixels, height, width, c);
     wk_free(pixels);
-    return status == WK_OK ? wk__put_events(t, &records) : status;
+    return status;
 }
 
 /* Counts at each threshold: an item is positive there if its score's bucket is not below. */

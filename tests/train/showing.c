@@ -1,6 +1,7 @@
 /* showing.c: what runs show in TensorBoard besides numbers, as TensorBoard of PyPI reads it. */
 #include "support/brief.h"
 #include "train/support.h"
+#include "wick/data/image.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -63,6 +64,29 @@ Test(showing, curves_and_layouts, .timeout = 400) {
     expect_read("curves", "11 [(6, 11), (6, 11), (6, 11)]\n{64.0} 1.0 True True\n{64.0} 1.0 True True\n"
                           "{64.0} 1.0 True True\n"
                           "[('rings', [('losses', ['.*loss']), ('certainty', ['val_.*'])])]\n");
+}
+
+/* Pictures are files too, for those who look without TensorBoard. */
+Test(showing, pictures_as_files) {
+    char text[1000];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s ]\nseed: 7\n"
+                   "model: { name: mlp, args: { in_features: 784, hidden: 8, classes: 10 } }\n"
+                   "optimizer: { name: SGD, args: { lr: 0.1 } }\ncallbacks: { name: Shown }\n"
+                   "trainer: { max_epochs: 2, limit_train_batches: 3, limit_val_batches: 0 }\n",
+                   WICK_SHOWN);
+    run_write(text);
+    free(run_succeeds(NULL));
+    cr_expect_eq(access(run_path("img/two%2frows-3.png"), R_OK), 0);
+    static const unsigned char expected[] = { 0, 128, 255, 0, 255, 64 };
+    wk_image picture = { 0 };
+    cr_assert_eq(wk_image_read(&picture, run_path("img/two%2frows-6.png"), 1), WK_OK, "%s", wk_message());
+    cr_expect(picture.height == 2 && picture.width == 3 && picture.channels == 1);
+    cr_expect_arr_eq(picture.pixels, expected, sizeof expected);
+    wk_image_free(&picture);
+    cr_assert_eq(run_program(run_folder, (char *[]){ "rm", "-r", (char *)run_path("img"), NULL }, NULL, 20, NULL), 0);
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.fast_dev_run=true")));
+    cr_expect_neq(access(run_path("img"), F_OK), 0, "nothing is saved");
 }
 
 /* The second time over the same step, as of a resumed run, names no file twice. */

@@ -58,7 +58,8 @@ WK_API wk_status wk_trainer_log(wk_trainer *trainer, const char *name, double va
 /* The last value of "train_loss", "val_loss", "lr" or whatever was logged; false where there is none yet. */
 WK_API bool wk_trainer_metric(const wk_trainer *trainer, const char *name, double *value);
 /* To the run's event file, for TensorBoard, on rank 0 (others return at once): text in Markdown; a histogram of any
- * tensor's values; an image (C, H, W) of 1, 3 or 4 channels, whose values from 0 to 1 are dark to bright. */
+ * tensor's values; an image (C, H, W) of 1, 3 or 4 channels, whose values from 0 to 1 are dark to bright, and which is
+ * img/TAG-STEP.png in the run's directory too (in place of a slash of the tag "%2f"). */
 WK_API wk_status wk_trainer_log_text(wk_trainer *trainer, const char *tag, const char *text);
 WK_API wk_status wk_trainer_log_histogram(wk_trainer *trainer, const char *tag, wk_tensor *values);
 WK_API wk_status wk_trainer_log_image(wk_trainer *trainer, const char *tag, wk_tensor *image);

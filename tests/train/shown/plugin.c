@@ -51,6 +51,10 @@ static wk_status show(wk_callback *self, wk_trainer *t) {
     if (status == WK_OK)
         status =
             wk_trainer_log_embedding(t, "plain", (wk_board_points){ .points = wk_reshape(points, WK_DIMS(POINTS, 3)) });
+    if (status == WK_OK) {
+        static const float gray[] = { 0, 0.5f, 1, -1, 2, 0.25f };
+        status = wk_trainer_log_image(t, "two/rows", wk_from_array(WK_F32, WK_DIMS(1, 2, 3), gray));
+    }
     if (status == WK_OK) show_nonsense(t);
     wk_scope_end(scope);
     return status;
