@@ -125,6 +125,42 @@ static wk_status build_warmup(const wk_config *args, const wk_schedule_site *sit
     return status;
 }
 
+/* MultiplicativeLR: times one factor after the other, the last again and again. */
+enum { MOST_FACTORS = 256 };
+typedef struct factors {
+    int count;
+    double factor[MOST_FACTORS];
+} factors;
+static double factor_at(void *context, int64_t t) {
+    const factors *f = context;
+    return f->factor[t > f->count ? f->count - 1 : t - 1];
+}
+static wk_status build_multiplicative(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    factors *f = wk_alloc(sizeof *f);
+    if (!f) return WK_NO_MEMORY;
+    f->count = wk_config_doubles(args, "factor", f->factor, MOST_FACTORS);
+    for (int i = 0; i < f->count && !wk_failed(); i++)
+        if (!(f->factor[i] > 0))
+            (void)wk_config_fail(args, "factor", "factor holds %g, expected more than 0", f->factor[i]);
+    if (f->count == 0 && !wk_failed()) (void)wk_config_fail(args, "factor", "factor is an empty list");
+    wk_lr *lr = wk_failed() ? NULL : wk_multiplicative_lr(site->optimizer, factor_at, f);
+    wk_status status = made(args, lr, false, built);
+    if (status == WK_OK)
+        built->context = f;
+    else
+        wk_free(f);
+    return status;
+}
+
+static wk_status build_swa(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
+    static const char *const strategies[] = { "cos", "linear", NULL };
+    const wk_swa_lr_opts opts = { .swa_lr = wk_config_double(args, "swa_lr", DBL_MIN, DBL_MAX, 0.05),
+                                  .anneal_epochs = { wk_config_has(args, "anneal_epochs"),
+                                                     (double)wk_config_int(args, "anneal_epochs", 0, INT32_MAX, 10) },
+                                  .linear = wk_config_choice(args, "anneal_strategy", strategies, 0) == 1 };
+    return made(args, wk_failed() ? NULL : wk_swa_lr(site->optimizer, opts), false, built);
+}
+
 /* LambdaLR of the LIIF-style trainers: its function is a spec. */
 static wk_status build_lambda(const wk_config *args, const wk_schedule_site *site, wk_built_schedule *built) {
     return wk_make_schedule(args, "lr_lambda", site, built);
@@ -238,6 +274,14 @@ static const wk_arg plateau_args[] = { { "monitor", WK_ARG_TEXT, "val_loss", "th
                                        END };
 static const wk_arg warmup_args[] = { N("start", NULL),    N("end", "1"), I("total_iters", "5"),
                                       N("exp_gamma", "1"), INTERVAL,      END };
+static const wk_arg multiplicative_args[] = {
+    { "factor", WK_ARG_LIST, NULL, "0.95, or one for each time, the last from there on" }, INTERVAL, END
+};
+static const wk_arg swa_args[] = { N("swa_lr", NULL),
+                                   I("anneal_epochs", "10"),
+                                   { "anneal_strategy", WK_ARG_TEXT, "cos", "cos or linear" },
+                                   INTERVAL,
+                                   END };
 static const wk_arg lambda_args[] = { { "lr_lambda", WK_ARG_SPEC, NULL, "{ name: warmup_lr, args: { … } }" }, END };
 static const wk_arg cyclic_args[] = { N("base_lr", NULL),
                                       N("max_lr", NULL),
@@ -269,6 +313,8 @@ const wk_schedule_entry wk__builtin_schedules[] = {
     { { "CosineAnnealingWarmRestarts", NULL, restarts_args }, build_restarts },
     { { "OneCycleLR", NULL, one_cycle_args }, build_one_cycle },
     { { "CyclicLR", NULL, cyclic_args }, build_cyclic },
+    { { "MultiplicativeLR", "times a factor each time", multiplicative_args }, build_multiplicative },
+    { { "SWALR", "to one rate, and there it stays", swa_args }, build_swa },
     { { "SequentialLR", "one schedule after the other", sequential_args }, build_sequential },
     { { "ChainedScheduler", "the products of several", chained_args }, build_chained },
     { { "ReduceLROnPlateau", NULL, plateau_args }, build_plateau },

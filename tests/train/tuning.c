@@ -261,3 +261,34 @@ Test(tuning, schedules_of_schedules) {
     write_run(more);
     run_refused("ReduceLROnPlateau cannot be a part of another schedule", WORDS("--overwrite"));
 }
+
+/* For SGD with lr 0.1, as torch.optim.lr_scheduler.MultiplicativeLR (of these factors) and torch.optim.swa_utils.SWALR.
+ */
+Test(tuning, schedules_by_every_name) {
+    static const struct {
+        const char *const args;
+        double rates[6];
+    } cases[] = {
+        { "MultiplicativeLR, args: { interval: step, factor: 0.5 }", { 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125 } },
+        { "MultiplicativeLR, args: { interval: step, factor: [0.5, 2, 0.1] }",
+          { 0.1, 0.05, 0.1, 0.01, 0.001, 0.0001 } },
+        { "SWALR, args: { interval: step, swa_lr: 0.02, anneal_epochs: 4 }",
+          { 0.1, 0.0882842712474619, 0.06, 0.0317157287525381, 0.02, 0.02 } },
+        { "SWALR, args: { interval: step, swa_lr: 0.02, anneal_epochs: 4, anneal_strategy: linear }",
+          { 0.1, 0.08, 0.06, 0.04, 0.02, 0.02 } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char more[400];
+        (void)snprintf(more, sizeof more, "optimizer: { name: SGD, args: { lr: 0.1 } }\nschedule: { name: %s }\n",
+                       cases[i].args);
+        write_run(more);
+        free(run_succeeds(WORDS("--overwrite")));
+        expect_rates(cases[i].rates, 6);
+    }
+    run_refused("factor holds -1, expected more than 0",
+                WORDS("--overwrite", "-o", "schedule={name: MultiplicativeLR, args: {factor: [0.5, -1]}}"));
+    run_refused("factor is an empty list",
+                WORDS("--overwrite", "-o", "schedule={name: MultiplicativeLR, args: {factor: []}}"));
+    run_refused("anneal_strategy is \"log\"",
+                WORDS("--overwrite", "-o", "schedule={name: SWALR, args: {swa_lr: 1, anneal_strategy: log}}"));
+}
