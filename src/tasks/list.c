@@ -7,6 +7,7 @@ __attribute__((constructor)) static void register_all(void) {
     (void)wk_register_data(&wk__tokens_data);
     (void)wk_register_data(&wk__labelled_texts);
     (void)wk_register_data(&wk__csv_data);
+    (void)wk_register_data(&wk__arrays_data);
     (void)wk_register_data(&wk__shapes_data);
     (void)wk_register_data(&wk__pictures_data);
     (void)wk_register_data(&wk__implicit_downsampled);

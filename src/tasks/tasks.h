@@ -14,6 +14,7 @@ extern const wk_data_entry wk__text_data;               /* text_data.c */
 extern const wk_data_entry wk__tokens_data;             /* tokens.c */
 extern const wk_data_entry wk__labelled_texts;          /* labelled_texts.c */
 extern const wk_data_entry wk__csv_data;                /* csv_data.c */
+extern const wk_data_entry wk__arrays_data;             /* arrays.c */
 extern const wk_data_entry wk__shapes_data;             /* shapes.c */
 extern const wk_data_entry wk__pictures_data;           /* pictures.c */
 extern const wk_data_entry wk__implicit_downsampled;    /* implicit_data.c */

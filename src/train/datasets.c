@@ -8,7 +8,6 @@
 
 /* ---- idx: MNIST and its kin ---- */
 
-enum { MOST_CLASSES = 256 };
 typedef struct idx_from {
     const char *who, *root, *hint;
     double mean, deviation;
@@ -39,10 +38,10 @@ static wk_dataset *open_split(const idx_from *from, const char *split) {
     return dataset;
 }
 
-/* As many as there are classes, or none at all. */
-static wk_status read_names(const wk_config *args, int classes, const char **names, const char *const **found) {
+wk_status wk__read_class_names(const wk_config *args, int classes, const char **names, const char *const **found) {
     *found = NULL;
-    int count = wk_config_has(args, "class_names") ? wk_config_strings(args, "class_names", names, MOST_CLASSES) : 0;
+    int count =
+        wk_config_has(args, "class_names") ? wk_config_strings(args, "class_names", names, WK__MOST_CLASS_NAMES) : 0;
     if (wk_failed() || count == 0) return wk_failed() ? wk_error_code() : WK_OK;
     if (count != classes)
         return wk_config_fail(args, "class_names", "class_names has %d names, expected one for each of the %d classes",
@@ -52,15 +51,15 @@ static wk_status read_names(const wk_config *args, int classes, const char **nam
 }
 
 static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
-    const char *names[MOST_CLASSES];
+    const char *names[WK__MOST_CLASS_NAMES];
     idx_from from = { .who = "idx",
                       .root = wk_config_string(args, "root", "/usr/share/datasets/fashion-mnist"),
                       .hint = "Fashion-MNIST comes with the package dataset-fashion-mnist, see tools/install-deps",
                       .mean = wk_config_double(args, "mean", -DBL_MAX, DBL_MAX, 0),
                       .deviation = wk_config_double(args, "std", DBL_MIN, DBL_MAX, 1),
-                      .classes = (int)wk_config_int(args, "classes", 1, MOST_CLASSES, 10),
+                      .classes = (int)wk_config_int(args, "classes", 1, WK__MOST_CLASS_NAMES, 10),
                       .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
-    WK_TRY(read_names(args, from.classes, names, &from.names));
+    WK_TRY(wk__read_class_names(args, from.classes, names, &from.names));
     *train = wk_failed() ? NULL : open_split(&from, "train");
     *evaluation = *train ? open_split(&from, "t10k") : NULL;
     if (wk_failed()) return wk_error_code();

@@ -26,6 +26,11 @@
         "cutmix", WK_ARG_NUMBER, "0", "put a part of one into another: alpha"                   \
     }
 
+/* `class_names`: as many as there are classes, or none at all (*found is NULL).  They live as long as the file's text.
+ */
+enum { WK__MOST_CLASS_NAMES = 256 };
+wk_status wk__read_class_names(const wk_config *args, int classes, const char **names /* (WK__MOST_CLASS_NAMES) */,
+                               const char *const **found);
 /* Classes renamed, items split. */
 wk_status wk__prepare_items(const wk_config *args, wk_dataset **train, wk_dataset **evaluation);
 wk_status wk__weigh_items(const wk_config *args, wk_dataset *train);

@@ -2,6 +2,7 @@
 #include "tasks/support.h"
 
 #include "support/csv.h"
+#include "train/config.h"
 
 #include <criterion/criterion.h>
 #include <unistd.h>
@@ -60,4 +61,19 @@ void task_refused(int code, const char *expected, char *const words[]) {
 
 double task_metric(const char *column, bool first) {
     return csv_value(task_path("run/metrics.csv"), column, first);
+}
+
+wk_status task_data(const char *name, const char *args, wk_dataset **train, wk_dataset **evaluation) {
+    char yaml[1500], path[600];
+    int size = snprintf(yaml, sizeof yaml,
+                        "data: { name: %s, args: { %s } }\nmodel: { name: mlp }\n"
+                        "optimizer: { name: SGD, args: { lr: 0.1 } }\n",
+                        name, args);
+    (void)snprintf(path, sizeof path, "%s", task_path("config.yaml"));
+    write_bytes(path, yaml, (size_t)size);
+    wk__run_config config;
+    WK_TRY(wk__run_config_load(&config, path, NULL, 0));
+    wk_status status = wk_make_data(&config.root, "data", train, evaluation);
+    wk__run_config_free(&config);
+    return status;
 }

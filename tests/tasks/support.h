@@ -3,6 +3,7 @@
 #define WICK_TESTS_TASKS_SUPPORT_H
 
 #include "support/program.h"
+#include "wick/train.h"
 
 #include <criterion/criterion.h>
 #include <stdint.h>
@@ -25,5 +26,7 @@ char *task_train(const char *file, char *const words[]);
 void task_refused(int code, const char *expected, char *const words[]);
 /* The last value of a column of the run's metrics.csv that is not empty, and the first. */
 double task_metric(const char *column, bool first);
+/* Both datasets of data by name, of args as they stand within braces. */
+wk_status task_data(const char *name, const char *args, wk_dataset **train, wk_dataset **evaluation);
 
 #endif

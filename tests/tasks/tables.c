@@ -2,8 +2,8 @@
  */
 #include "tasks/support.h"
 
+#include "base/base.h"
 #include "support/allocator.h"
-#include "train/config.h"
 #include "wick/text.h"
 #include "wick/train.h"
 
@@ -21,24 +21,8 @@ Test(tables, prices_are_learned) {
     cr_expect_lt(task_metric("val_mae", false), 0.2, "%g of a deviation", task_metric("val_mae", false));
 }
 
-/* Both datasets of some data. */
-static wk_status read_data(const char *name, const char *args, wk_dataset **train, wk_dataset **evaluation) {
-    char yaml[1500], path[600];
-    int size = snprintf(yaml, sizeof yaml,
-                        "data: { name: %s, args: { %s } }\nmodel: { name: mlp }\n"
-                        "optimizer: { name: SGD, args: { lr: 0.1 } }\n",
-                        name, args);
-    (void)snprintf(path, sizeof path, "%s", task_path("config.yaml"));
-    write_bytes(path, yaml, (size_t)size);
-    wk__run_config config;
-    WK_TRY(wk__run_config_load(&config, path, NULL, 0));
-    wk_status status = wk_make_data(&config.root, "data", train, evaluation);
-    wk__run_config_free(&config);
-    return status;
-}
-
 static wk_status read_args(const char *args, wk_dataset **train, wk_dataset **evaluation) {
-    return read_data("csv", args, train, evaluation);
+    return task_data("csv", args, train, evaluation);
 }
 
 /* Of one that is written, with more args. */
@@ -221,13 +205,13 @@ Test(tokens, windows_are_those_of_the_text) {
     write_bytes(task_path("wide.bin"), wide, sizeof wide);
     wk_dataset *whole[2] = { NULL, NULL };
     (void)snprintf(args, sizeof args, "file: %s, length: 16, stride: 5", task_path("text.txt"));
-    cr_assert_eq(read_data("text", args, &whole[0], &whole[1]), WK_OK, "%s", wk_message());
+    cr_assert_eq(task_data("text", args, &whole[0], &whole[1]), WK_OK, "%s", wk_message());
     for (int turn = 0; turn < 2; turn++) {
         wk_dataset *mapped[2] = { NULL, NULL };
         (void)snprintf(args, sizeof args, "file: %s, length: 16, stride: 5, vocabulary: 26, %s",
                        task_path(turn ? "wide.bin" : "tokens.bin"),
                        turn ? "dtype: i32, shuffle_block: 32" : "header: 8");
-        cr_assert_eq(read_data("tokens", args, &mapped[0], &mapped[1]), WK_OK, "%s", wk_message());
+        cr_assert_eq(task_data("tokens", args, &mapped[0], &mapped[1]), WK_OK, "%s", wk_message());
         cr_expect_eq(mapped[0]->block, turn ? 32 : 0);
         for (int part = 0; part < 2; part++) {
             cr_assert_eq(mapped[part]->count, whole[part]->count);
@@ -249,18 +233,18 @@ Test(tokens, files_that_do_not_fit) {
     char args[700];
     write_bytes(task_path("few.bin"), numbers, sizeof numbers);
     (void)snprintf(args, sizeof args, "file: %s, length: 4, vocabulary: 26, val_part: 0", task_path("few.bin"));
-    cr_assert_eq(read_data("tokens", args, &d, &none), WK_OK, "%s", wk_message());
+    cr_assert_eq(task_data("tokens", args, &d, &none), WK_OK, "%s", wk_message());
     int64_t in[4], out[4], item = 0;
     cr_expect_eq(wk_dataset_fetch(d, (wk_moment){ 0 }, &item, 1, in, out), WK_FORMAT);
     cr_expect(strstr(wk_message(), "few.bin: token 2 is 30, expected 0 to 25"), "%s", wk_message());
     wk_clear_error();
     wk_dataset_destroy(d);
     (void)snprintf(args, sizeof args, "file: %s, length: 4, vocabulary: 26, dtype: u32", task_path("few.bin"));
-    cr_expect_neq(read_data("tokens", args, &d, &none), WK_OK);
+    cr_expect_neq(task_data("tokens", args, &d, &none), WK_OK);
     cr_expect(strstr(wk_message(), "few.bin: 18 bytes are no header of 0 and whole tokens of 4"), "%s", wk_message());
     wk_clear_error();
     (void)snprintf(args, sizeof args, "file: %s, length: 40, vocabulary: 26", task_path("few.bin"));
-    cr_expect_neq(read_data("tokens", args, &d, &none), WK_OK);
+    cr_expect_neq(task_data("tokens", args, &d, &none), WK_OK);
     cr_expect(strstr(wk_message(), "there are 9 tokens"), "%s", wk_message());
     wk_clear_error();
 }
