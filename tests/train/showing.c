@@ -129,3 +129,22 @@ Test(showing, graphs_sound_meshes_and_points, .timeout = 400) {
                          "3\t4\t5 ['a', 'b c', 'd', 'e', 'f', '']\n"
                          "(18, 12)\n");
 }
+
+/* What a callback shows of its own, and the file's values on the page of hyperparameters. */
+Test(showing, words_histograms_images_and_hyperparameters, .timeout = 400) {
+    char text[1000];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s ]\nseed: 7\n"
+                   "model: { name: mlp, args: { hidden: 8 } }\noptimizer: { name: SGD, args: { lr: 0.25 } }\n"
+                   "callbacks: [ { name: Told } ]\nlogger: { name: tensorboard }\ncheckpoint: { async: true }\n"
+                   "trainer: { max_epochs: 2, log_every_n_steps: 3 }\n",
+                   WICK_SHOWN);
+    run_write(text);
+    free(run_succeeds(NULL));
+    expect_read("words", "text [(6, '**one** | two\\nthree é'), (12, '**one** | two\\nthree é')]\n"
+                         "6 -3.0 4.0 8.0 4.0 44.0 [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\n"
+                         "12 -3.0 4.0 8.0 4.0 44.0 [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]\n"
+                         "gray 3 2 L [0, 51, 102, 153, 204, 255]\n"
+                         "red 2 1 RGB [(0, 102, 204), (51, 153, 255)]\n"
+                         "7.0 0.25 mlp True\n['hp_metric'] True\n1\nTrue 2 -1.0\n");
+}

@@ -1,4 +1,5 @@
-/* plugin.c: a callback that logs many numbers, shows TensorBoard sound, a mesh and points, and says what is refused. */
+/* plugin.c: callbacks: one logs many numbers, shows TensorBoard sound, a mesh and points, and says what is refused;
+ * another shows text, histograms and images. */
 #include <wick/op.h>
 #include <wick/train.h>
 
@@ -83,8 +84,31 @@ static wk_callback *build(const wk_config *args) {
 static const wk_arg no_args[] = { { NULL, WK_ARG_INT, NULL, NULL } };
 static const wk_callback_entry entry = { { "Shown", "for a test", no_args }, build };
 
+/* ---- text, histograms, images ---- */
+
+static wk_status tell(wk_callback *self, wk_trainer *t) {
+    (void)self;
+    WK_TRY(wk_trainer_log_text(t, "notes", "**one** | two\nthree \xc3\xa9"));
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *numbers = wk_cast(wk_arange(8), WK_F32); /* -3 to 4 */
+    wk_status status = wk_trainer_log_histogram(t, "numbers", wk_affine(numbers, (wk_affine_opts){ 1, -3 }));
+    wk_tensor *pixels = wk_affine(wk_cast(wk_arange(6), WK_F32), (wk_affine_opts){ 0.2, 0 });
+    if (status == WK_OK) status = wk_trainer_log_image(t, "gray", wk_reshape(pixels, WK_DIMS(1, 2, 3)));
+    if (status == WK_OK) status = wk_trainer_log_image(t, "red", wk_reshape(pixels, WK_DIMS(3, 1, 2)));
+    wk_scope_end(scope);
+    return status;
+}
+static const wk_callback_class told_class = { .name = "Told", .size = sizeof(wk_callback), .train_epoch_end = tell };
+
+static wk_callback *build_told(const wk_config *args) {
+    (void)args;
+    return wk_callback_create(&told_class);
+}
+static const wk_callback_entry told = { { "Told", "for a test", no_args }, build_told };
+
 static wk_status load(void) {
-    return wk_register_callback(&entry);
+    WK_TRY(wk_register_callback(&entry));
+    return wk_register_callback(&told);
 }
 WK_API extern const wk_plugin wick_plugin;
 const wk_plugin wick_plugin = { WK_PLUGIN_API, "shown", load };
