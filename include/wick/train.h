@@ -34,8 +34,9 @@ extern "C" {
 
 /* ---- commands: each gives the process's exit code: 0; 1: an error, which was reported; 2: usage ---- */
 
-/* train -c FILE [-o key=value …] [--resume | --overwrite | --find-batch-size], train --schema [KIND [NAME]].  The first
- * SIGTERM, SIGINT, SIGHUP lets the step under way end, saves the last checkpoint, and ends the process by that signal.
+/* train -c FILE [-o key=value …] [--resume [CKPT] | --overwrite | --find-batch-size], train --schema [KIND [NAME]]. The
+ * first SIGTERM, SIGINT, SIGHUP lets the step under way end, saves the last checkpoint, and ends the process by that
+ * signal.
  */
 WK_API int wk_train_main(int argc, char **argv);
 /* eval RUN_DIRECTORY [--checkpoint last|best|FILE] [-o key=value …]: prints what validation logs. */

@@ -279,6 +279,7 @@ void wk__tear_down(wk_trainer *t) {
     drop_optimizers(t);
     wk_wrapper_destroy(t->wrapper);
     wk__evaluation_free(&t->evaluation);
+    wk_free(t->origin.path);
     json_decref(t->record);
     wk_dataset_destroy(t->train_data);
     wk_dataset_destroy(t->val_data);

@@ -102,7 +102,7 @@ static wk_status check_finite(wk_module *model, int64_t step) {
     return WK_OK;
 }
 
-enum { NUMBERS = 13, NUMBER_SIZE = 32, MOST_METADATA = 20 + WK__MOST_SECTIONS };
+enum { NUMBERS = 13, NUMBER_SIZE = 32, MOST_METADATA = 21 + WK__MOST_SECTIONS };
 
 /* Where a checkpoint goes: to a file now, or (path NULL) into memory. */
 typedef struct goal {
@@ -122,10 +122,23 @@ static wk_status write_all(const goal *to, const wk__checkpoint_context *c, wk_t
     return status;
 }
 
+/* The section `model` as YAML, by which a run can begin with this file (resume.c); *text NULL: there is none. */
+static wk_status describe_model(const wk__checkpoint_context *c, char **text) {
+    const wk__yaml_node *model = wk__yaml_find(c->config->root.node, "model");
+    *text = model ? wk__yaml_dump(model) : NULL;
+    return model && !*text ? wk_error_code() : WK_OK;
+}
+
 static wk_status write_model(const goal *to, const wk__checkpoint_context *c) {
-    const wk_metadata metadata[] = { { "format", "pt" }, { "wick_version", wk_version() }, { "model", c->model_name } };
+    char *spec;
     WK_TRY(check_finite(c->model, 0));
-    return write_all(to, c, NULL, metadata, (int)WK_COUNT(metadata));
+    WK_TRY(describe_model(c, &spec));
+    const wk_metadata metadata[] = {
+        { "format", "pt" }, { "wick_version", wk_version() }, { "model", c->model_name }, { "model_spec", spec }
+    };
+    const wk_status status = write_all(to, c, NULL, metadata, spec ? 4 : 3);
+    wk_free(spec);
+    return status;
 }
 
 static wk_status write_run(const goal *to, const wk__checkpoint_context *c, const wk__standing *s) {
@@ -169,12 +182,16 @@ static wk_status write_run(const goal *to, const wk__checkpoint_context *c, cons
     }
     if (c->config->resets_optimizer || c->config->resets_lr) metadata[count++] = (wk_metadata){ "reset", "done" };
     wk__note note[WK__MOST_SECTIONS];
+    char *spec = NULL;
     wk_status status = wk__state_notes(c->trainer, note, &notes);
+    if (status == WK_OK) status = describe_model(c, &spec);
+    if (spec) metadata[count++] = (wk_metadata){ "model_spec", spec };
     for (int i = 0; i < notes; i++) metadata[count++] = (wk_metadata){ note[i].key, note[i].text };
     wk_tensor *random = status == WK_OK ? random_tensor(s) : NULL;
     if (status == WK_OK && !random) status = wk_error_code();
     if (status == WK_OK) status = write_all(to, c, random, metadata, count);
     for (int i = 0; i < notes; i++) wk_free(note[i].text);
+    wk_free(spec);
     wk_release(random);
     return status;
 }
@@ -328,14 +345,12 @@ static wk_status load_section(wk_safetensors *file, const wk__section *section, 
                       : wk_load_named(file, section->prefix, section->tensors, what);
 }
 
-static wk_status load_sections(wk_safetensors *file, const wk__checkpoint_context *c, bool check_only) {
+static wk_status load_sections(wk_safetensors *file, const wk__checkpoint_context *c, unsigned parts, bool check_only) {
     wk__section section[WK__MOST_SECTIONS];
     int count = wk__state_sections(c->trainer, section);
     for (int i = 0; i < count; i++) {
-        const char *prefix = section[i].prefix;
-        const bool stays = (c->resets_optimizer && strncmp(prefix, "optimizer", 9) == 0)
-                           || (c->resets_lr && strncmp(prefix, "schedule", 8) == 0);
-        if (!stays) WK_TRY(load_section(file, &section[i], check_only));
+        const bool stays = c->resets_lr && strncmp(section[i].prefix, "schedule", 8) == 0;
+        if ((section[i].part & parts) && !stays) WK_TRY(load_section(file, &section[i], check_only));
     }
     return WK_OK;
 }
@@ -344,30 +359,36 @@ static const char *note_of(void *file, const char *key) {
     return wk_safetensors_metadata(file, key);
 }
 
-static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+/* Check all parts before one is changed. */
+static wk_status load_parts(wk_safetensors *file, const wk__checkpoint_context *c, unsigned parts) {
+    WK_TRY(wk_check_named(file, "model.", wk_state(c->model), "the model"));
+    WK_TRY(load_sections(file, c, parts, true));
+    WK_TRY(wk_load_named(file, "model.", wk_state(c->model), "the model"));
+    WK_TRY(load_sections(file, c, parts, false));
+    return wk__state_loaded(c->trainer, parts, note_of, file);
+}
+
+static wk_status load_open(wk_safetensors *file, const char *path, const wk__checkpoint_context *c, unsigned parts,
+                           wk__standing *s) {
     wk__standing read = { 0 };
+    if (!(parts & WK__PART_STANDING)) return load_parts(file, c, parts);
     WK_TRY(read_standing(file, path, c, &read));
     if (c->rank == 0) warn_of_changes(file, c);
-    /* Check all parts before one is changed. */
     wk_tensor *random = wk_kept_zeros(WK_U8, WK_DIMS((int64_t)sizeof(wk_generator)));
     const char *const state_name = "state";
     wk_named_tensors one = { &random, &state_name, 1 };
     wk_status status = random ? wk_load_named(file, "random.", one, "the random state") : wk_error_code();
-    if (status == WK_OK) status = wk_check_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = load_sections(file, c, true);
+    if (status == WK_OK) status = load_parts(file, c, parts);
     if (status == WK_OK) status = take_random(random, path, &read);
-    if (status == WK_OK) status = wk_load_named(file, "model.", wk_state(c->model), "the model");
-    if (status == WK_OK) status = load_sections(file, c, false);
-    if (status == WK_OK) status = wk__state_loaded(c->trainer, note_of, file);
     if (status == WK_OK) *s = read;
     wk_release(random);
     return status;
 }
 
-wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *c, wk__standing *s) {
+wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *c, unsigned parts, wk__standing *s) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
-    wk_status status = load_open(file, path, c, s);
+    wk_status status = load_open(file, path, c, parts, s);
     wk_safetensors_close(file);
     return status;
 }

@@ -22,7 +22,14 @@ typedef struct wk__section {
     wk_named_tensors tensors;
     bool optional; /* a file without it is fine */
     bool partial;  /* the file has more of it: other ranks' */
+    unsigned part; /* which of the following it belongs to */
 } wk__section;
+/* What is taken from a checkpoint beside parameters and buffers. */
+enum {
+    WK__PART_OPTIMIZER = 1, /* optimizers, the loss scale */
+    WK__PART_STANDING = 2,  /* epoch, step, random state, schedules, callbacks, metrics */
+    WK__PART_ALL = 3
+};
 /* Text that it holds besides the numbers. */
 typedef struct wk__note {
     char key[80];
@@ -37,8 +44,8 @@ typedef struct wk__checkpoint_context {
     const char *model_name;
     wk_optim *optimizer; /* the first, or NULL */
     int rank, ranks;
-    int64_t batches, batch_size;      /* an epoch's; a rank's */
-    bool resets_optimizer, resets_lr; /* the optimizers' state, the schedules', stays what it is */
+    int64_t batches, batch_size; /* an epoch's; a rank's */
+    bool resets_lr;              /* the schedules' state stays what it is */
 } wk__checkpoint_context;
 
 /* Parameters, buffers, optimizer state, random state and standing, atomically; with `standing` NULL parameters and
@@ -47,10 +54,11 @@ typedef struct wk__checkpoint_context {
 wk_status wk__checkpoint_save(const char *path, const wk__checkpoint_context *context, const wk__standing *standing);
 /* The bytes of that file, in place of what is in `to`. */
 wk_status wk__checkpoint_pack(const wk__checkpoint_context *context, const wk__standing *standing, wk__pages *to);
-/* The reverse; nothing is changed if anything does not fit.  Where the number of ranks or the batch size has changed,
- * `batch` is the last one whose items all come after those that were trained, or a few before.  Warns where bits may
- * differ. */
-wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, wk__standing *standing);
+/* The reverse, of these parts; without WK__PART_STANDING *standing stays as it is; nothing is changed if anything does
+ * not fit.  Where the number of ranks or the batch size has changed, `batch` is the last one whose items all come after
+ * those that were trained, or a few before.  Warns where bits may differ. */
+wk_status wk__checkpoint_load(const char *path, const wk__checkpoint_context *context, unsigned parts,
+                              wk__standing *standing);
 /* The standing alone, of the file as wk__checkpoint_load would convert it; `has_reset`: a part of the run that resets
  * something has written it. */
 WK_API wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *context, wk__standing *standing,
@@ -61,7 +69,8 @@ wk_status wk__checkpoint_load_model(const char *path, wk_module *model);
 /* state.c: sections and notes of a trainer: optimizers, scaler, schedules, callbacks.  Notes' text is to be freed. */
 int wk__state_sections(wk_trainer *trainer, wk__section sections[WK__MOST_SECTIONS]);
 wk_status wk__state_notes(wk_trainer *trainer, wk__note notes[WK__MOST_SECTIONS], int *count);
-/* After the sections were read; `get` gives a note by its key, or NULL. */
-wk_status wk__state_loaded(wk_trainer *trainer, const char *(*get)(void *file, const char *key), void *file);
+/* After the sections of these parts were read; `get` gives a note by its key, or NULL. */
+wk_status wk__state_loaded(wk_trainer *trainer, unsigned parts, const char *(*get)(void *file, const char *key),
+                           void *file);
 
 #endif

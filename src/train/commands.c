@@ -13,7 +13,7 @@
 enum { EXIT_USAGE = 2, MOST_OVERRIDES = 64 };
 
 typedef struct command_line {
-    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *schema[2];
+    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *resume, *schema[2];
     int n_overrides;
     bool wants_schema, wants_batch_size;
     wk__batch_size_opts batch_size;
@@ -22,12 +22,13 @@ typedef struct command_line {
 } command_line;
 
 static const char train_help[] =
-    "usage: wick train -c FILE [-o key=value]... [--resume | --overwrite]\n"
+    "usage: wick train -c FILE [-o key=value]... [--resume [CKPT] | --overwrite]\n"
     "       wick train --schema [KIND [NAME]]\n"
     "\n"
     "  -c, --config FILE   the run, as YAML; a path or a URL\n"
     "  -o key=value        change one setting, e.g. -o trainer.max_epochs=5 -o output=runs/try\n"
     "  --resume            go on from the last checkpoint in the run directory, if there is one\n"
+    "  --resume CKPT       begin with another checkpoint: last, best or a file; as the key resume\n"
     "  --overwrite         start anew in a run directory that holds a run\n"
     "  --name NAME         the run directory is save/NAME; --tag TAG: save/NAME_TAG, or save/_FILE_TAG\n"
     "  --find-batch-size [power|binsearch]   print the largest batch that memory holds: by doubling, or exactly;\n"
@@ -62,8 +63,9 @@ static int report_once(void) {
 
 /* Join the others, tell them whether this rank could read its configuration, and see that all have the same.  The group
  * first: a rank that left before would leave the others to wait for it. */
-static wk_group *open_run(const command_line *line, wk__run_config *config, wk_status *status) {
-    *status = wk__run_config_load(config, line->file, line->overrides, line->n_overrides);
+static wk_group *open_run(const command_line *line, bool trains, wk__run_config *config, wk_status *status) {
+    *status = trains ? wk__run_config_load_to_train(config, line->file, line->overrides, line->n_overrides, line->start)
+                     : wk__run_config_load(config, line->file, line->overrides, line->n_overrides);
     wk__error error = *wk__error_slot();
     wk_clear_error();
     wk_group *group = wk_group_create(NULL);
@@ -200,7 +202,11 @@ static int parse_train(int argc, char **argv, command_line *line) {
             if (*end || !(mib >= 1 && mib <= 1e9)) return usage(train_help, "train: --memory needs MiB, not", number);
             line->batch_size.memory = (int64_t)(mib * 1048576);
         } else if (strcmp(word, "--resume") == 0) {
-            line->start = WK__START_RESUME;
+            const char *next = i + 1 < argc ? argv[i + 1] : "-";
+            if (next[0] == '-')
+                line->start = WK__START_RESUME;
+            else
+                line->resume = argv[++i];
         } else if (strcmp(word, "--overwrite") == 0) {
             line->start = WK__START_OVERWRITE;
         } else {
@@ -213,16 +219,18 @@ static int parse_train(int argc, char **argv, command_line *line) {
     return line->file || line->wants_schema ? 0 : usage(train_help, "train: -c FILE is missing", "");
 }
 
-/* --name and --tag, as the LIIF-style trainers take them: one more override; free it with wk_free. */
-static char *output_override(command_line *line) {
-    const char *slash = strrchr(line->file, '/'), *base = slash ? slash + 1 : line->file;
-    size_t size = strlen(base);
-    if (size > 5 && strcmp(base + size - 5, ".yaml") == 0) size -= 5;
-    char *word =
-        line->name
-            ? wk_format("output=save/%s%s%s", line->name, line->tag ? "_" : "", line->tag ? line->tag : "")
-            : wk_format("output=save/_%.*s%s%s", (int)size, base, line->tag ? "_" : "", line->tag ? line->tag : "");
+/* One more override, which is freed by the caller with wk_free; NULL where there is none. */
+static char *add_word(command_line *line, const char *key, const char *value) {
+    char *word = value ? wk_format("%s=%s", key, value) : NULL;
     if (word && line->n_overrides < MOST_OVERRIDES) line->overrides[line->n_overrides++] = word;
+    return word;
+}
+
+/* --name and --tag, as the LIIF-style trainers take them. */
+static char *output_override(command_line *line) {
+    char *folder = line->name || line->tag ? wk__save_folder(line->file, line->name, line->tag) : NULL;
+    char *word = add_word(line, "output", folder);
+    wk_free(folder);
     return word;
 }
 
@@ -252,10 +260,10 @@ int wk_train_main(int argc, char **argv) {
     if (line.wants_help) (void)fputs(train_help, stdout);
     if (line.wants_help || code != 0) return code;
     if (line.wants_schema) return print_schema(&line);
-    char *output = line.name || line.tag ? output_override(&line) : NULL;
+    char *output = output_override(&line), *resume = add_word(&line, "resume", line.resume);
     wk__run_config config;
     wk_status status;
-    wk_group *group = open_run(&line, &config, &status);
+    wk_group *group = open_run(&line, true, &config, &status);
     if (group && status == WK_OK && !line.wants_batch_size && wk__ranks_wanted(&config, group))
         wk__ranks_start(&config, argc, argv, group);
     if (!group) {
@@ -269,6 +277,7 @@ int wk_train_main(int argc, char **argv) {
         unwatch_signals(&before);
     }
     wk__run_config_free(&config);
+    wk_free(resume);
     wk_free(output);
     return status == WK_CANCELLED && stop_signal ? ended_by(stop_signal) : code;
 }
@@ -321,7 +330,7 @@ int wk_eval_main(int argc, char **argv) {
     line.file = file;
     wk__run_config config;
     wk_status status;
-    wk_group *group = open_run(&line, &config, &status);
+    wk_group *group = open_run(&line, false, &config, &status);
     code = group ? finish(group, status == WK_OK ? evaluate(&line, &config, group) : status) : report_once();
     wk__run_config_free(&config);
     wk_free(file);

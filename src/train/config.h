@@ -24,6 +24,13 @@ typedef struct wk__limit {
     double value;
 } wk__limit;
 
+/* What is done with a run's directory that holds a run.  AGAIN: a launcher has started the run once more; what a resume
+ * resets is done once. */
+typedef enum wk__start { WK__START_NEW, WK__START_OVERWRITE, WK__START_RESUME, WK__START_AGAIN } wk__start;
+static inline bool wk__resumes(wk__start start) {
+    return start == WK__START_RESUME || start == WK__START_AGAIN;
+}
+
 typedef enum wk__precision { WK__PRECISION_32, WK__PRECISION_BF16_MIXED, WK__PRECISION_F16_MIXED } wk__precision;
 
 /* From this epoch on a step takes so many batches. */
@@ -55,7 +62,8 @@ typedef struct wk__run_config {
     char *text; /* the file as run: merged, keys in their order and under the names that were used */
     uint64_t seed;
     const char *output, *device, *load_path, *final_path;
-    bool load_strict, copies_sources, resets_optimizer, resets_lr;
+    const char *resume; /* a checkpoint to begin with: last, best or a file; NULL: none */
+    bool resumes_steps, resumes_optimizer, load_strict, copies_sources, resets_optimizer, resets_lr;
     wk_config root;
     wk__spec data, wrapper, callback[WK__MOST_PARTS], logger[WK__MOST_PARTS];
     int callbacks, loggers;
@@ -69,6 +77,10 @@ typedef struct wk__run_config {
  * every name.  Free with wk__run_config_free. */
 WK_API wk_status wk__run_config_load(wk__run_config *config, const char *path, const char *const *overrides,
                                      int n_overrides);
+/* The same for a run that is to be trained: where its file names a checkpoint to begin with, the model is the one that
+ * the checkpoint tells of. */
+wk_status wk__run_config_load_to_train(wk__run_config *config, const char *path, const char *const *overrides,
+                                       int n_overrides, wk__start start);
 WK_API void wk__run_config_free(wk__run_config *config);
 
 /* merge.c: the file with everything that it includes; `${NAME}` filled in. */
@@ -76,6 +88,14 @@ wk__yaml *wk__config_read(const char *path);
 wk_status wk__config_environment(wk__yaml *document);
 /* layouts.c: the two layouts of other trainers' files in the words of this one. */
 wk_status wk__config_translate(wk__yaml *document);
+/* Where such a file's run lies, if it does not say: the key `output`. */
+wk_status wk__config_place(wk__yaml *document);
+/* "save/NAME_TAG"; without a name "save/_FILE_TAG", without a tag nothing of it.  Free it with wk_free. */
+char *wk__save_folder(const char *file, const char *name, const char *tag);
+/* resume.c: the model that the checkpoint tells of, from which a run of this file would begin. */
+wk_status wk__resume_model(wk__yaml *document, wk__start start);
+/* The path of a checkpoint: `last` and `best` are those of the run's folder.  Free it with wk_free. */
+char *wk__resume_path(const char *folder, const char *word);
 /* load.c: the sections load_prefix_map, replace_head and lora, checked. */
 wk_status wk__fine_tuning_check(const wk__run_config *config);
 bool wk__has_lora(const wk__run_config *config);

@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- idx: MNIST and its kin ---- */
 
@@ -16,25 +17,30 @@ typedef struct idx_from {
     const char *const *names;
 } idx_from;
 
+/* Whether a split's images are in a folder: "" or ".gz", what ends their names; NULL: they are not. */
+static const char *ending_of(const char *root, const char *split) {
+    static const char *const endings[] = { "", ".gz" };
+    for (size_t i = 0; i < WK_COUNT(endings); i++) {
+        char *images = wk_format("%s/%s-images-idx3-ubyte%s", root, split, endings[i]);
+        const bool is_there = images && access(images, R_OK) == 0;
+        wk_free(images);
+        if (is_there) return endings[i];
+    }
+    return NULL;
+}
+
 /* The files of a split, raw or gzip; an error that says where they were looked for. */
 static wk_dataset *open_split(const idx_from *from, const char *split) {
-    static const char *const endings[] = { "", ".gz" };
-    wk_dataset *dataset = NULL;
-    for (size_t i = 0; i < WK_COUNT(endings) && !dataset; i++) {
-        char *images = wk_format("%s/%s-images-idx3-ubyte%s", from->root, split, endings[i]);
-        char *labels = wk_format("%s/%s-labels-idx1-ubyte%s", from->root, split, endings[i]);
-        FILE *there = images && labels ? fopen(images, "rb") : NULL;
-        if (there) (void)fclose(there);
-        if (there || i + 1 == WK_COUNT(endings)) {
-            wk_idx_opts opts = { images, labels, from->mean, from->deviation, from->classes, from->limit, from->names };
-            dataset = wk_idx_dataset(opts);
-            if (!dataset && wk_error_code() == WK_IO)
-                wk_error_prefix("data \"%s\" (root %s; %s)", from->who, from->root, from->hint);
-        }
-        wk_free(images);
-        wk_free(labels);
-        if (there) break;
-    }
+    const char *ending = ending_of(from->root, split);
+    if (!ending) ending = ".gz";
+    char *images = wk_format("%s/%s-images-idx3-ubyte%s", from->root, split, ending);
+    char *labels = wk_format("%s/%s-labels-idx1-ubyte%s", from->root, split, ending);
+    wk_idx_opts opts = { images, labels, from->mean, from->deviation, from->classes, from->limit, from->names };
+    wk_dataset *dataset = images && labels ? wk_idx_dataset(opts) : NULL;
+    if (!dataset && wk_error_code() == WK_IO)
+        wk_error_prefix("data \"%s\" (root %s; %s)", from->who, from->root, from->hint);
+    wk_free(images);
+    wk_free(labels);
     return dataset;
 }
 
@@ -66,20 +72,40 @@ static wk_status build_idx(const wk_config *args, wk_dataset **train, wk_dataset
     return wk__prepare_pictures(args, &(wk_normalise_opts){ 1, { from.mean }, { from.deviation } }, train, evaluation);
 }
 
-/* ---- mnist-ds, mnist-dm: the data of the LIIF-style trainers ---- */
+/* ---- mnist-ds, mnist-dm, mnist: the data of the LIIF-style trainers ---- */
+
+/* Where torchvision puts MNIST and its kin, then the folder itself.  The first that has the split; NULL: none. */
+static char *find_raw(const char *root, const char *split) {
+    static const char *const places[] = { "/MNIST/raw", "/FashionMNIST/raw", "" };
+    wk_text looked = { 0 };
+    for (size_t i = 0; i < WK_COUNT(places); i++) {
+        char *raw = wk_format("%s%s", root, places[i]);
+        if (!raw || ending_of(raw, split)) {
+            wk_text_free(&looked);
+            return raw;
+        }
+        wk_text_printf(&looked, "%s%s", i == 0 ? "" : i + 1 == WK_COUNT(places) ? " or " : ", ", raw);
+        wk_free(raw);
+    }
+    (void)wk_fail(WK_NOT_FOUND,
+                  "data \"mnist\": there is no %s-images-idx3-ubyte, raw or .gz, in %s: root_dir is the folder that "
+                  "holds MNIST/raw",
+                  split, wk_text_get(&looked));
+    wk_text_free(&looked);
+    return NULL;
+}
 
 static wk_dataset *open_mnist(const wk_config *args, bool train) {
-    const char *root = wk_config_string(args, "root_dir", NULL);
-    if (!root) return NULL;
-    char *raw = wk_format("%s/MNIST/raw", root);
-    idx_from from = { .who = "mnist",
-                      .root = raw,
-                      .hint = "train-images-idx3-ubyte and its fellows, raw or .gz, are expected there",
-                      .mean = 0.1307,
-                      .deviation = 0.3081,
-                      .classes = 10,
-                      .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
-    wk_dataset *dataset = raw && !wk_failed() ? open_split(&from, train ? "train" : "t10k") : NULL;
+    const char *root = wk_config_string(args, "root_dir", NULL), *split = train ? "train" : "t10k";
+    char *raw = root ? find_raw(root, split) : NULL;
+    const idx_from from = { .who = "mnist",
+                            .root = raw,
+                            .hint = "images and labels of both halves are expected there",
+                            .mean = 0.1307,
+                            .deviation = 0.3081,
+                            .classes = 10,
+                            .limit = wk_config_int(args, "limit", 0, INT64_MAX, 0) };
+    wk_dataset *dataset = raw && !wk_failed() ? open_split(&from, split) : NULL;
     wk_free(raw);
     return dataset;
 }
@@ -110,6 +136,11 @@ static wk_status build_mnist_dm(const wk_config *args, wk_dataset **train, wk_da
     wk_free(generator);
     wk_free(order);
     return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* Their documents say `mnist` of both. */
+static wk_status build_mnist(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    return (wk_config_has(args, "train") ? build_mnist_ds : build_mnist_dm)(args, train, evaluation);
 }
 
 /* ---- image_folder, items ---- */
@@ -160,14 +191,21 @@ static const wk_arg idx_args[] = { { "root", WK_ARG_TEXT, "/usr/share/datasets/f
                                    WK__PICTURE_ARGS,
                                    WK__ITEM_ARGS,
                                    COMMON };
-static const wk_arg mnist_ds_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },
+#define MNIST_ROOT \
+    { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw, FashionMNIST/raw or the files" }
+static const wk_arg mnist_ds_args[] = { MNIST_ROOT,
                                         { "train", WK_ARG_BOOL, "true", "the training images; else the test images" },
                                         { "limit", WK_ARG_INT, "0", NULL },
                                         COMMON };
-static const wk_arg mnist_dm_args[] = { { "root_dir", WK_ARG_TEXT, NULL, "folder that holds MNIST/raw" },
+static const wk_arg mnist_dm_args[] = { MNIST_ROOT,
                                         { "limit", WK_ARG_INT, "0", NULL },
                                         { "split_seed", WK_ARG_INT, "0", "draws the images kept for validation" },
                                         COMMON };
+static const wk_arg mnist_args[] = { MNIST_ROOT,
+                                     { "train", WK_ARG_BOOL, "", "mnist-ds with this; without it mnist-dm" },
+                                     { "limit", WK_ARG_INT, "0", NULL },
+                                     { "split_seed", WK_ARG_INT, "0", "draws the images kept for validation" },
+                                     COMMON };
 static const wk_arg image_folder_args[] = { { "root", WK_ARG_TEXT, NULL,
                                               "folder that holds one for each class, to train on" },
                                             { "val", WK_ARG_TEXT, "", "the same to evaluate on; else val_part" },
@@ -185,6 +223,7 @@ const wk_data_entry wk__builtin_data[] = {
     { { "items", "any data with its classes renamed, split anew or drawn by weight", items_args }, build_items },
     { { "mnist-dm", "MNIST, a twelfth of it kept for validation", mnist_dm_args }, build_mnist_dm },
     { { "mnist-ds", "one half of MNIST", mnist_ds_args }, build_mnist_ds },
+    { { "mnist", "either of these two", mnist_args }, build_mnist },
     { { "datasets", "two data specs", datasets_args }, build_datasets },
     { { NULL, NULL, NULL }, NULL },
 };

@@ -81,7 +81,8 @@ static void print_origin(const command_line *line, const wk__run_config *config,
     else if (node->line)
         (void)printf("  from the file: %s:%d:%d\n", config->document->name, node->line, node->column);
     else
-        (void)printf("  from several of the file's keys\n");
+        (void)printf(node->kind == WK__YAML_SCALAR ? "  the default in files of this layout\n"
+                                                   : "  from several of the file's keys\n");
 }
 
 /* The args among which a key that is not there would stand. */

@@ -2,8 +2,7 @@
  *
  *   data_module, train_wrapper { base: model_spec, loss_spec, optim_spec, scheduler_spec }, trainer_params
  *   train_dataset, val_dataset { dataset, wrapper, batch_size, shuffle }, model, optimizer, scheduler, loss, epoch_max,
- *   epoch_val, epoch_save, load_optimizer, run_step, resume; LIIF's own: data_norm, eval_type, eval_bsize,
- * multi_step_lr
+ *   epoch_val, epoch_save; LIIF's own: data_norm, eval_type, eval_bsize, multi_step_lr
  *
  * Nodes are moved, not copied, so messages still name the line where somebody wrote them.
  */
@@ -39,16 +38,80 @@ static wk_status move(wk__yaml *document, wk__yaml_node *from, const char *key, 
 
 static wk__yaml_node *mapping_in(wk__yaml *document, wk__yaml_node *parent, const char *key) {
     wk__yaml_node *node = wk__yaml_find(parent, key);
+    if (node && wk__yaml_is_null(node)) {
+        (void)detach(parent, key);
+        node = NULL;
+    }
     if (node) return node->kind == WK__YAML_MAPPING ? node : NULL;
     node = wk__yaml_new(document, WK__YAML_MAPPING, NULL);
     return node && wk__yaml_append(document, parent, key, node) == WK_OK ? node : NULL;
 }
 
+static bool has(const wk__yaml_node *mapping, const char *key) {
+    const wk__yaml_node *node = wk__yaml_find(mapping, key);
+    return node && !wk__yaml_is_null(node);
+}
+
+/* What a file of that layout means where it says nothing. */
+static wk_status set_default(wk__yaml *document, wk__yaml_node *mapping, const char *key, const char *text) {
+    if (has(mapping, key)) return WK_OK;
+    (void)detach(mapping, key);
+    wk__yaml_node *node = wk__yaml_new(document, WK__YAML_SCALAR, text);
+    return node ? wk__yaml_append(document, mapping, key, node) : wk_error_code();
+}
+
 /* Those trainers keep the sources of each run. */
 static wk_status keep_sources(wk__yaml *document, wk__yaml_node *root) {
-    if (wk__yaml_find(root, "copy_sources")) return WK_OK;
-    wk__yaml_node *yes = wk__yaml_new(document, WK__YAML_SCALAR, "true");
-    return yes ? wk__yaml_append(document, root, "copy_sources", yes) : wk_error_code();
+    return set_default(document, root, "copy_sources", "true");
+}
+
+static bool is_plain(const wk__yaml_node *root) {
+    return has(root, "train_dataset") || has(root, "epoch_max");
+}
+
+/* ---- where their runs lie ---- */
+
+char *wk__save_folder(const char *file, const char *name, const char *tag) {
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    const char *separator = tag ? "_" : "", *end = tag ? tag : "";
+    size_t size = strlen(base);
+    if (size > 5 && strcmp(base + size - 5, ".yaml") == 0) size -= 5;
+    return name ? wk_format("save/%s%s%s", name, separator, end)
+                : wk_format("save/_%.*s%s%s", (int)size, base, separator, end);
+}
+
+wk_status wk__config_place(wk__yaml *document) {
+    wk__yaml_node *root = document->root;
+    if (!root || root->kind != WK__YAML_MAPPING || has(root, "output")) return WK_OK;
+    const bool is_theirs = has(root, "train_wrapper") || is_plain(root);
+    if (!is_theirs) return WK_OK;
+    char *place = wk__save_folder(document->name, NULL, NULL);
+    const wk_status status = place ? set_default(document, root, "output", place) : WK_NO_MEMORY;
+    wk_free(place);
+    return status;
+}
+
+static bool is_text(const wk__yaml_node *mapping, const char *key, const char *text) {
+    const wk__yaml_node *node = wk__yaml_find(mapping, key);
+    return node && node->kind == WK__YAML_SCALAR && strcmp(node->text, text) == 0;
+}
+
+/* What Lightning's Trainer and their ModelCheckpoint do where the file says nothing. */
+static wk_status lightning_defaults(wk__yaml *document, wk__yaml_node *root) {
+    wk__yaml_node *trainer = mapping_in(document, root, "trainer");
+    if (!trainer) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
+    const bool has_steps = has(trainer, "max_steps") && !is_text(trainer, "max_steps", "-1");
+    if (!has_steps && !has(trainer, "max_time")) WK_TRY(set_default(document, trainer, "max_epochs", "1000"));
+    bool is_bare = false, saves = true;
+    if (has(trainer, "barebones"))
+        WK_TRY(wk__yaml_bool(document, wk__yaml_find(trainer, "barebones"), "barebones", &is_bare));
+    if (has(trainer, "enable_checkpointing"))
+        WK_TRY(wk__yaml_bool(document, wk__yaml_find(trainer, "enable_checkpointing"), "enable_checkpointing", &saves));
+    if (is_bare) return WK_OK;
+    WK_TRY(set_default(document, trainer, "enable_model_summary", "true"));
+    wk__yaml_node *checkpoint = saves ? mapping_in(document, root, "checkpoint") : NULL;
+    if (!checkpoint) return wk_failed() ? wk_error_code() : WK_OK;
+    return set_default(document, checkpoint, "save_last", "true");
 }
 
 static wk_status from_wrapper(wk__yaml *document, wk__yaml_node *root) {
@@ -56,10 +119,12 @@ static wk_status from_wrapper(wk__yaml *document, wk__yaml_node *root) {
                                             { "loss_spec", "loss" },
                                             { "optim_spec", "optimizer" },
                                             { "scheduler_spec", "schedule" } };
-    if (wk__yaml_find(root, "train_wrapper")) WK_TRY(keep_sources(document, root));
+    const bool is_theirs = has(root, "train_wrapper");
+    if (is_theirs) WK_TRY(keep_sources(document, root));
     WK_TRY(move(document, root, "data_module", root, "data"));
     WK_TRY(move(document, root, "train_wrapper", root, "wrapper"));
     WK_TRY(move(document, root, "trainer_params", root, "trainer"));
+    if (is_theirs) WK_TRY(lightning_defaults(document, root));
     const wk__yaml_node *wrapper = wk__yaml_find(root, "wrapper"), *name = wk__yaml_find(wrapper, "name");
     wk__yaml_node *args = wk__yaml_find(wrapper, "args");
     if (!args || !name || name->kind != WK__YAML_SCALAR || strcmp(name->text, "base") != 0) return WK_OK;
@@ -151,8 +216,7 @@ static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
 }
 
 static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
-    bool is_plain = wk__yaml_find(root, "train_dataset") || wk__yaml_find(root, "epoch_max");
-    if (!is_plain) return WK_OK;
+    if (!is_plain(root)) return WK_OK;
     WK_TRY(keep_sources(document, root));
     WK_TRY(from_datasets(document, root));
     WK_TRY(move(document, root, "scheduler", root, "schedule"));
@@ -162,20 +226,7 @@ static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
     if (!trainer || !checkpoint) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
     WK_TRY(move(document, root, "epoch_max", trainer, "max_epochs"));
     WK_TRY(move(document, root, "epoch_val", trainer, "check_val_every_n_epoch"));
-    WK_TRY(move(document, root, "epoch_save", checkpoint, "every_n_epochs"));
-    /* A checkpoint here always brings optimizer and schedule back: false would be another run. */
-    static const char *const always[] = { "load_optimizer", "run_step" };
-    for (size_t i = 0; i < WK_COUNT(always); i++) {
-        wk__yaml_node *node = detach(root, always[i]);
-        bool value = true;
-        if (node) WK_TRY(wk__yaml_bool(document, node, always[i], &value));
-        if (!value)
-            return wk__yaml_fail_key(document, node,
-                                     "%s: false is not possible: --resume goes on exactly; load_path takes the weights "
-                                     "alone",
-                                     always[i]);
-    }
-    return WK_OK;
+    return move(document, root, "epoch_save", checkpoint, "every_n_epochs");
 }
 
 wk_status wk__config_translate(wk__yaml *document) {

@@ -28,6 +28,13 @@ typedef struct wk__driven {
     wk_zero *zero; /* where it is shared out among the ranks */
 } wk__driven;
 
+/* The checkpoint that a run begins with. */
+typedef struct wk__origin {
+    char *path;     /* NULL: none */
+    unsigned parts; /* WK__PART_… */
+    bool is_last;   /* the run's own last, with --resume */
+} wk__origin;
+
 typedef struct wk__value {
     char name[WK__NAME];
     double value;
@@ -67,6 +74,7 @@ struct wk_trainer {
     int loggers;
     int64_t batch_size, batches, steps_an_epoch, val_batches, val_interval, total_steps, epochs;
     wk__standing standing;
+    wk__origin origin;
     bool resets_optimizer, resets_lr; /* what this part does not take from the checkpoint it goes on from */
     wk__folder folder;
     wk__saver *saver; /* on rank 0 */

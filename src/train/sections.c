@@ -8,12 +8,37 @@
 
 #include <string.h>
 
-static const char *const known[] = {
-    "version", "seed",        "device",      "output",     "plugins",         "data",         "wrapper",
-    "model",   "loss",        "optimizer",   "schedule",   "trainer",         "checkpoint",   "callbacks",
-    "logger",  "load_path",   "load_strict", "final_path", "load_prefix_map", "replace_head", "lora",
-    "freeze",  "unfreeze_at", "lr",          "lr_groups",  "reset_optimizer", "reset_lr",     "copy_sources"
-};
+static const char *const known[] = { "version",
+                                     "seed",
+                                     "device",
+                                     "output",
+                                     "plugins",
+                                     "data",
+                                     "wrapper",
+                                     "model",
+                                     "loss",
+                                     "optimizer",
+                                     "schedule",
+                                     "trainer",
+                                     "checkpoint",
+                                     "callbacks",
+                                     "logger",
+                                     "load_path",
+                                     "load_strict",
+                                     "final_path",
+                                     "load_prefix_map",
+                                     "replace_head",
+                                     "lora",
+                                     "freeze",
+                                     "unfreeze_at",
+                                     "lr",
+                                     "lr_groups",
+                                     "reset_optimizer",
+                                     "reset_lr",
+                                     "copy_sources",
+                                     "resume",
+                                     "run_step",
+                                     "load_optimizer" };
 
 /* Before any name is looked up. */
 static wk_status open_plugins(const wk__run_config *c) {
@@ -97,6 +122,13 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     c->load_path = wk_config_string(&c->root, "load_path", NULL);
     c->load_strict = wk_config_bool(&c->root, "load_strict", true);
     c->final_path = wk_config_string(&c->root, "final_path", NULL);
+    c->resume = wk_config_string(&c->root, "resume", NULL);
+    c->resumes_steps = wk_config_bool(&c->root, "run_step", true);
+    c->resumes_optimizer = wk_config_bool(&c->root, "load_optimizer", true);
+    if (c->resume && c->load_path)
+        return wk_config_fail(&c->root, "load_path",
+                              "load_path and resume both say what the weights are: keep one (resume with run_step: "
+                              "false and load_optimizer: false takes nothing but them)");
     if (!wk_failed() && !*c->output)
         return wk__yaml_fail(document, wk__yaml_find(document->root, "output"),
                              "output is empty, expected a directory");
@@ -121,18 +153,31 @@ static wk_status read_all(wk__run_config *c, const char *path) {
     return wk__params_read(c);
 }
 
-wk_status wk__run_config_load(wk__run_config *c, const char *path, const char *const *overrides, int n_overrides) {
+/* `start` NULL: not to train. */
+static wk_status load(wk__run_config *c, const char *path, const char *const *overrides, int n_overrides,
+                      const wk__start *start) {
     *c = (wk__run_config){ .document = wk__config_read(path) };
     if (!c->document) return wk_error_code();
     wk_status status = WK_OK;
     for (int i = 0; i < n_overrides && status == WK_OK; i++) status = wk__yaml_set(c->document, overrides[i]);
     if (status == WK_OK) status = wk__config_environment(c->document);
+    if (status == WK_OK) status = wk__config_place(c->document);
+    if (status == WK_OK && start) status = wk__resume_model(c->document, *start);
     if (status == WK_OK && c->document->root && !(c->text = wk__yaml_dump(c->document->root))) status = wk_error_code();
     if (status == WK_OK) status = wk__config_translate(c->document);
     if (status == WK_OK) status = wk__config_take_lr(c->document);
     if (status == WK_OK) status = read_all(c, path);
     if (status != WK_OK) wk__run_config_free(c);
     return status;
+}
+
+wk_status wk__run_config_load(wk__run_config *c, const char *path, const char *const *overrides, int n_overrides) {
+    return load(c, path, overrides, n_overrides, NULL);
+}
+
+wk_status wk__run_config_load_to_train(wk__run_config *c, const char *path, const char *const *overrides,
+                                       int n_overrides, wk__start start) {
+    return load(c, path, overrides, n_overrides, &start);
 }
 
 void wk__run_config_free(wk__run_config *c) {

@@ -12,6 +12,7 @@
 #include "train/record.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,13 +27,9 @@ static bool has_checkpoint(const wk_trainer *t, const char *name) {
     return exists;
 }
 
-static bool resumes(wk__start start) {
-    return start == WK__START_RESUME || start == WK__START_AGAIN;
-}
-
 /* What the file resets, unless it is a launcher that goes on from a checkpoint of after that. */
 static void decide_resets(wk_trainer *t, wk__start start, bool has_reset) {
-    const bool is_due = start == WK__START_RESUME || !has_reset;
+    const bool is_due = start != WK__START_AGAIN || !has_reset;
     t->resets_optimizer = t->config->resets_optimizer && is_due;
     t->resets_lr = t->config->resets_lr && is_due;
 }
@@ -43,35 +40,60 @@ static void begin_schedules(wk_trainer *t) {
     t->standing.schedule_epoch = t->standing.epoch;
 }
 
-/* Whether the run goes on from its last checkpoint, and where that stands: lengths of schedules depend on it. */
-static wk_status look_for_last(wk_trainer *t, wk__start start, bool *resumed) {
-    *resumed = false;
-    if (start == WK__START_NEW && (has_checkpoint(t, "last") || has_checkpoint(t, "best")))
+/* Whether a file lies in a folder, or below it. */
+static bool is_below(const char *path, const char *folder) {
+    char *file = realpath(path, NULL), *above = realpath(folder, NULL);
+    const size_t size = above ? strlen(above) : 0;
+    const bool is = file && above && strncmp(file, above, size) == 0 && file[size] == '/';
+    free(file);
+    free(above);
+    return is;
+}
+
+/* What the run goes on from: its own last checkpoint, or that which its file names, in part where the file says so.
+ * One of its own folder, taken with where it stands, is an earlier point of this run. */
+static wk_status choose_origin(wk_trainer *t, wk__start start, bool *resumed) {
+    const wk__run_config *c = t->config;
+    wk__origin *from = &t->origin;
+    *resumed = wk__resumes(start) && has_checkpoint(t, "last");
+    if (*resumed) {
+        *from = (wk__origin){ wk__checkpoint_path(c->output, "last"), WK__PART_ALL, true };
+    } else if (c->resume) {
+        *from = (wk__origin){ wk__resume_path(c->output, c->resume),
+                              (c->resumes_steps ? WK__PART_STANDING : 0u)
+                                  | (c->resumes_optimizer ? WK__PART_OPTIMIZER : 0u),
+                              false };
+        *resumed = from->path && start != WK__START_OVERWRITE && c->resumes_steps && is_below(from->path, c->output);
+    }
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* Where that stands: lengths of schedules depend on it. */
+static wk_status look_at_origin(wk_trainer *t, wk__start start, bool *resumed) {
+    WK_TRY(choose_origin(t, start, resumed));
+    if (start == WK__START_NEW && !*resumed && (has_checkpoint(t, "last") || has_checkpoint(t, "best")))
         return wk_fail(
             WK_EXISTS,
             "%s holds a run already: pass --resume to go on with it, --overwrite to start anew, or -o output=DIRECTORY",
             t->config->output);
-    if (!resumes(start) || !has_checkpoint(t, "last")) return WK_OK;
-    bool has_reset = false;
-    char *path = wk__checkpoint_path(t->config->output, "last");
+    if (!t->origin.path) return WK_OK;
+    const bool stands = t->origin.parts & WK__PART_STANDING;
     const wk__checkpoint_context context = wk__context_of(t);
-    wk_status status = path ? wk__checkpoint_look(path, &context, &t->standing, &has_reset) : WK_NO_MEMORY;
-    *resumed = status == WK_OK;
-    if (*resumed) decide_resets(t, start, has_reset);
-    if (*resumed) begin_schedules(t);
-    wk_free(path);
-    return status;
+    bool has_reset = false;
+    if (stands) WK_TRY(wk__checkpoint_look(t->origin.path, &context, &t->standing, &has_reset));
+    decide_resets(t, start, has_reset);
+    if (stands) begin_schedules(t);
+    return WK_OK;
 }
 
-static wk_status load_last(wk_trainer *t) {
-    char *path = wk__checkpoint_path(t->config->output, "last");
+static wk_status load_origin(wk_trainer *t, bool resumed) {
+    const unsigned parts = t->origin.parts & ~(t->resets_optimizer ? (unsigned)WK__PART_OPTIMIZER : 0u);
     wk__checkpoint_context context = wk__context_of(t);
-    context.resets_optimizer = t->resets_optimizer;
     context.resets_lr = t->resets_lr;
-    wk_status status = path ? wk__checkpoint_load(path, &context, &t->standing) : WK_NO_MEMORY;
-    wk_free(path);
-    begin_schedules(t);
-    return status == WK_OK ? WK__HOOK(t, load_checkpoint) : status;
+    WK_TRY(wk__checkpoint_load(t->origin.path, &context, parts, &t->standing));
+    if (parts & WK__PART_STANDING) begin_schedules(t);
+    if (!resumed) t->standing.best_score = NAN; /* the best of this directory is yet to come */
+    return WK__HOOK(t, load_checkpoint);
 }
 
 /* All ranks train on the same data from the same standing. */
@@ -98,10 +120,10 @@ static wk_status find_start(wk_trainer *t, wk__start start, bool *resumed) {
     wk_status status = wk__build(t);
     if (status == WK_OK && t->rank == 0) status = wk__folder_lock(&t->folder, t->config->output);
     WK_TRY(wk__agree(t->group, status));
-    WK_TRY(wk__agree(t->group, look_for_last(t, start, resumed)));
+    WK_TRY(wk__agree(t->group, look_at_origin(t, start, resumed)));
     WK_TRY(wk__agree(t->group, wk__build_optimizers(t)));
     WK_TRY(wk__agree(t->group, wk__share_out(t)));
-    if (*resumed) WK_TRY(wk__agree(t->group, load_last(t)));
+    if (t->origin.path) WK_TRY(wk__agree(t->group, load_origin(t, *resumed)));
     WK_TRY(check_ranks(t));
     return wk__plan_steps(t);
 }
@@ -144,6 +166,12 @@ static void say_model(wk_trainer *t) {
     wk_free(summary);
 }
 
+static void say_origin(wk_trainer *t) {
+    static const char *const words[] = { ": its weights alone", ": its weights and optimizer, from the first epoch on",
+                                         ": all but the optimizer", "" };
+    wk__folder_say(&t->folder, "resume from %s%s", t->origin.path, words[t->origin.parts]);
+}
+
 static void say_start(wk_trainer *t, wk__start start, bool resumed) {
     /* Each rank's own log tells that it took part. */
     if (t->rank != 0) (void)fprintf(stderr, "rank %d of %d: training; rank 0 reports\n", t->rank, t->ranks);
@@ -155,13 +183,14 @@ static void say_start(wk_trainer *t, wk__start start, bool resumed) {
         wk__folder_say(&t->folder, "strategy dp: the batch of %lld is split, %lld items a rank",
                        (long long)t->config->batch_size, (long long)t->batch_size);
     if (t->params->fast_dev_run) wk__folder_say(&t->folder, "fast_dev_run: a few batches, and nothing is saved");
+    if (t->origin.path && !t->origin.is_last) say_origin(t);
     if (resumed && wk__has_epochs(t))
         wk__folder_say(&t->folder, "resumed after step %lld, in epoch %lld", (long long)t->standing.step,
                        (long long)t->standing.epoch + 1);
-    if (resumed && t->resets_optimizer) wk__folder_say(&t->folder, "reset_optimizer: its state begins anew");
-    if (resumed && t->resets_lr)
+    if (t->origin.path && t->resets_optimizer) wk__folder_say(&t->folder, "reset_optimizer: its state begins anew");
+    if (t->origin.path && t->resets_lr)
         wk__folder_say(&t->folder, "reset_lr: the learning rate is the file's, and its schedule begins anew");
-    if (!resumed && resumes(start))
+    if (!t->origin.path && wk__resumes(start))
         wk__folder_say(&t->folder, "%s holds no checkpoint to resume from: starting anew", t->config->output);
 }
 

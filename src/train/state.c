@@ -26,20 +26,27 @@ int wk__state_sections(wk_trainer *t, wk__section section[WK__MOST_SECTIONS]) {
         wk__section *s = &section[count++];
         *s = (wk__section){ .prefix = "optimizer.",
                             .tensors = wk_optim_state(t->driven[i].optimizer),
-                            .partial = wk__is_shared_out(t) };
+                            .partial = wk__is_shared_out(t),
+                            .part = WK__PART_OPTIMIZER };
         if (i > 0) (void)snprintf(s->prefix, sizeof s->prefix, "optimizer%d.", i);
     }
     for (int i = 0; i < t->optimizers; i++) {
         if (!t->driven[i].schedule.lr || !t->driven[i].schedule.wants_metric) continue;
-        section[count] = (wk__section){ .tensors = wk_lr_state(t->driven[i].schedule.lr), .optional = true };
+        section[count] = (wk__section){ .tensors = wk_lr_state(t->driven[i].schedule.lr),
+                                        .optional = true,
+                                        .part = WK__PART_STANDING };
         (void)snprintf(section[count++].prefix, sizeof section[0].prefix, "schedule%d.", i);
     }
     if (t->scaler)
-        section[count++] =
-            (wk__section){ .prefix = "scaler.", .tensors = wk_grad_scaler_state(t->scaler), .optional = true };
+        section[count++] = (wk__section){ .prefix = "scaler.",
+                                          .tensors = wk_grad_scaler_state(t->scaler),
+                                          .optional = true,
+                                          .part = WK__PART_OPTIMIZER };
     for (int i = 0; i < t->callbacks; i++) {
         if (!t->callback[i]->class_->tensors) continue;
-        section[count] = (wk__section){ .tensors = t->callback[i]->class_->tensors(t->callback[i]), .optional = true };
+        section[count] = (wk__section){ .tensors = t->callback[i]->class_->tensors(t->callback[i]),
+                                        .optional = true,
+                                        .part = WK__PART_STANDING };
         char key[72];
         callback_key(t, i, key, sizeof key);
         if (section[count].tensors.count > 0)
@@ -80,13 +87,14 @@ static wk_status callbacks_loaded(wk_trainer *t, const char *(*get)(void *file, 
     return WK_OK;
 }
 
-wk_status wk__state_loaded(wk_trainer *t, const char *(*get)(void *file, const char *key), void *file) {
-    for (int i = 0; i < t->optimizers; i++) {
+wk_status wk__state_loaded(wk_trainer *t, unsigned parts, const char *(*get)(void *file, const char *key), void *file) {
+    for (int i = 0; i < t->optimizers && (parts & WK__PART_OPTIMIZER); i++)
         WK_TRY(wk_optim_state_changed(t->driven[i].optimizer));
+    if (t->scaler && (parts & WK__PART_OPTIMIZER)) WK_TRY(wk_grad_scaler_state_changed(t->scaler));
+    if (!(parts & WK__PART_STANDING)) return WK_OK;
+    for (int i = 0; i < t->optimizers; i++)
         if (t->driven[i].schedule.lr && t->driven[i].schedule.wants_metric)
             WK_TRY(wk_lr_state_changed(t->driven[i].schedule.lr));
-    }
-    if (t->scaler) WK_TRY(wk_grad_scaler_state_changed(t->scaler));
     const char *log = get(file, "metrics");
     if (log) WK_TRY(wk__log_read(t, log)); /* older checkpoints have none */
     return callbacks_loaded(t, get, file);

@@ -239,7 +239,8 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     t->started = t->window_start = wk_now();
     t->first_step = t->standing.step;
     WK_TRY(WK__HOOK(t, fit_start));
-    if (!resumed && wk__has_epochs(t)) WK_TRY(sanity_check(t));
+    const bool goes_on = resumed || (t->origin.parts & WK__PART_STANDING);
+    if (!goes_on && wk__has_epochs(t)) WK_TRY(sanity_check(t));
     WK_TRY(WK__HOOK(t, train_start));
     t->started = t->window_start = wk_now();
     t->first_step = t->standing.step;
@@ -296,7 +297,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
     t->ranks = wk_group_size(group);
     t->loss_value = NAN;
     bool resumed = false;
-    wk_status status = wk__batch_size_choose(&own, group, start == WK__START_RESUME || start == WK__START_AGAIN);
+    wk_status status = wk__batch_size_choose(&own, group, wk__resumes(start));
     if (status == WK_OK) status = wk__set_up(t, start, &resumed);
     if (status == WK_OK) {
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);

@@ -7,9 +7,6 @@
 
 #include <signal.h>
 
-/* AGAIN: a launcher has started the run once more; what a resume resets is done once. */
-typedef enum wk__start { WK__START_NEW, WK__START_OVERWRITE, WK__START_RESUME, WK__START_AGAIN } wk__start;
-
 /* Train to the end; the group has all ranks of the run.  With an error the caller reports it.  When *stop becomes the
  * number of a signal, rank 0 saves after the step under way and the run ends with WK_CANCELLED; an alarm that guards
  * the end of the step is taken back first. */

@@ -102,7 +102,7 @@ static wk_status search(finder *f, wk_trainer *t) {
 static wk_status restore(wk_trainer *t, const char *path, const wk__standing *standing, const wk_generator *generator) {
     const wk__checkpoint_context context = wk__context_of(t);
     wk__standing unused;
-    wk_status status = wk__checkpoint_load(path, &context, &unused);
+    wk_status status = wk__checkpoint_load(path, &context, WK__PART_ALL, &unused);
     t->standing = *standing;
     *wk_default_generator() = *generator;
     return status;
