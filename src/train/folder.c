@@ -84,6 +84,7 @@ wk_status wk__folder_lock(wk__folder *f, const char *path) {
     f->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->lock < 0) return wk_fail(WK_IO, "%s: cannot open the folder: %s", path, strerror(errno));
     f->is_locked = true;
+    f->early = open_memstream(&f->early_text, &f->early_size);
     /* Not every file system can lock a folder (NFS cannot): then nobody is kept out.  `wick runs` holds a lock for the
      * moment that it takes to ask for one. */
     for (int tries = 0; tries < 10; tries++) {
@@ -164,6 +165,7 @@ wk_status wk__folder_open(wk__folder *f, const wk__run_config *config, int64_t r
         f->events = f->csv ? wk__event_file_open(f->path) : NULL;
         if (!f->events) status = wk_error_code();
     }
+    if (status == WK_OK && f->early_size) wk__folder_say(f, "%.*s", (int)f->early_size - 1, f->early_text);
     /* Later steps in older event files did not happen; in a new run none did. */
     if (status == WK_OK) status = wk__event_file_restart(f->events, wk_wall_time(), resumed_step + 1);
     wk_free(csv);
@@ -177,20 +179,25 @@ void wk__folder_close(wk__folder *f) {
     wk__event_file_close(f->events);
     if (f->is_locked) (void)close(f->lock);
     for (int i = 0; i < f->columns; i++) wk_free(f->column[i]);
+    if (f->early) (void)fclose(f->early);
+    free(f->early_text);
     wk_free(f->path);
     *f = (wk__folder){ 0 };
 }
 
 void wk__folder_say(wk__folder *f, const char *format, ...) {
-    if (!f->log) return;
+    FILE *to = f->log ? f->log : f->early;
+    if (!to) return;
     va_list list, again;
     va_start(list, format);
     va_copy(again, list);
-    (void)vfprintf(stderr, format, list);
-    (void)fputc('\n', stderr);
-    (void)vfprintf(f->log, format, again);
-    (void)fputc('\n', f->log);
-    (void)fflush(f->log);
+    if (f->log) {
+        (void)vfprintf(stderr, format, list);
+        (void)fputc('\n', stderr);
+    }
+    (void)vfprintf(to, format, again);
+    (void)fputc('\n', to);
+    (void)fflush(to);
     va_end(again);
     va_end(list);
 }

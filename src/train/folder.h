@@ -14,6 +14,9 @@ typedef struct wk__folder {
     bool is_locked;
     int lock; /* a descriptor of the directory */
     FILE *log, *csv;
+    FILE *early; /* what is said before the log is there: early_text */
+    char *early_text;
+    size_t early_size;
     char *column[WK__MOST_COLUMNS]; /* of metrics.csv, behind step and epoch */
     int columns;
     wk__event_file *events;
@@ -29,7 +32,7 @@ wk_status wk__folder_clear(const wk__folder *folder);
  */
 wk_status wk__folder_open(wk__folder *folder, const wk__run_config *config, int64_t resumed_step);
 void wk__folder_close(wk__folder *folder);
-/* A line to standard error and to log.txt. */
+/* A line to standard error and to log.txt; between wk__folder_lock and wk__folder_open it waits for the latter. */
 void wk__folder_say(wk__folder *folder, const char *format, ...) WK_PRINTF(2, 3);
 /* The same to log.txt alone. */
 void wk__folder_note(wk__folder *folder, const char *line);

@@ -75,47 +75,10 @@ Test(extension, a_spec_within_a_spec) {
                                "model={name: bounded, args: {inner_spec: {name: rings-net, args: {widht: 3}}}}"));
 }
 
-Test(extension, hooks_come_in_the_documented_order) {
-    write_example("trainer: { max_epochs: 1, max_steps: 2 }\ncallbacks: [ { name: Teller } ]\n");
-    char *err = run_succeeds(NULL);
-    free(err);
-    /* setup comes before there is a log. */
-    static const char *const order[] = { "fit_start",
-                                         "sanity_check_start",
-                                         "validation_start",
-                                         "validation_epoch_start",
-                                         "validation_batch_start",
-                                         "validation_batch_end",
-                                         "validation_epoch_end",
-                                         "validation_end",
-                                         "sanity_check_end",
-                                         "train_start",
-                                         "train_epoch_start",
-                                         "train_batch_start",
-                                         "before_zero_grad",
-                                         "before_backward",
-                                         "after_backward",
-                                         "before_optimizer_step",
-                                         "train_batch_end",
-                                         "train_batch_start",
-                                         "before_zero_grad",
-                                         "before_backward",
-                                         "after_backward",
-                                         "before_optimizer_step",
-                                         "train_batch_end",
-                                         "validation_start",
-                                         "validation_epoch_start",
-                                         "validation_batch_start",
-                                         "validation_batch_end",
-                                         "validation_epoch_end",
-                                         "validation_end",
-                                         "train_epoch_end",
-                                         "save_checkpoint",
-                                         "train_end",
-                                         "fit_end",
-                                         "teardown" };
-    char *log = run_text("log.txt"), *at = log;
-    for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+/* Just these hooks from here in the log, in this order. */
+static void expect_hooks(const char *log, const char *const *order) {
+    const char *at = log;
+    for (size_t i = 0; order[i]; i++) {
         at = strstr(at, "hook ");
         cr_assert_not_null(at, "\"%s\" is missing (number %zu) in:\n%s", order[i], i, log);
         size_t size = strlen(order[i]);
@@ -124,6 +87,65 @@ Test(extension, hooks_come_in_the_documented_order) {
         at += 5;
     }
     cr_expect_null(strstr(at, "hook "), "more hooks:\n%s", at);
+}
+
+#define VALIDATION                                                                                  \
+    "validation_start", "validation_epoch_start", "validation_batch_start", "validation_batch_end", \
+        "validation_epoch_end", "validation_end"
+#define BATCH                                                                                              \
+    "train_batch_start", "before_zero_grad", "before_backward", "after_backward", "before_optimizer_step", \
+        "train_batch_end"
+
+Test(extension, hooks_come_in_the_documented_order) {
+    static const char *const order[] = { "setup",
+                                         "fit_start",
+                                         "sanity_check_start",
+                                         VALIDATION,
+                                         "sanity_check_end",
+                                         "train_start",
+                                         "train_epoch_start",
+                                         BATCH,
+                                         BATCH,
+                                         VALIDATION,
+                                         "train_epoch_end",
+                                         "save_checkpoint",
+                                         "train_end",
+                                         "fit_end",
+                                         "teardown",
+                                         NULL };
+    write_example("trainer: { max_epochs: 1, max_steps: 2 }\ncallbacks: [ { name: Teller } ]\n");
+    free(run_succeeds(NULL));
+    char *log = run_text("log.txt");
+    expect_hooks(log, order);
+    free(log);
+}
+
+Test(extension, hooks_of_a_run_that_goes_on_and_of_one_that_fails) {
+    static const char *const goes_on[] = {
+        "setup",           "load_checkpoint", "fit_start", "train_start", "train_epoch_start", BATCH, VALIDATION,
+        "train_epoch_end", "save_checkpoint", "train_end", "fit_end",     "teardown",          NULL
+    };
+    static const char *const fails[] = {
+        "setup",     "fit_start", "train_start", "train_epoch_start", BATCH, "train_batch_start", "before_zero_grad",
+        "exception", "teardown",  NULL
+    };
+    write_example("trainer: { max_epochs: 1, max_steps: 2 }\ncallbacks: [ { name: Teller } ]\n");
+    free(run_succeeds(NULL));
+    free(run_succeeds(WORDS("--resume", "-o", "trainer.max_steps=3")));
+    char *log = run_text("log.txt"), *again = strstr(log, "hook setup");
+    again = again ? strstr(again + 1, "hook setup") : NULL;
+    cr_assert_not_null(again, "%s", log);
+    expect_hooks(again, goes_on);
+    free(log);
+    char *err = NULL;
+    cr_expect_eq(
+        run_train(&err, WORDS("--overwrite", "-o", "optimizer.args.lr=1e38", "-o", "trainer.num_sanity_val_steps=0")),
+        1);
+    free(err);
+    log = run_text("log.txt");
+    expect_hooks(log, fails);
+    const char *reason = strstr(log, "the loss is "), *told = strstr(log, "hook exception");
+    cr_expect(reason && told && reason < told, "%s", log);
     free(log);
 }
 
