@@ -134,8 +134,8 @@ WK_API wk_status wk_per_sample_grads(wk_function function, void *context, wk_ten
 typedef struct wk_anomaly_opts {
     bool check_forward; /* results of operations too, at once */
 } wk_anomaly_opts;
-/* Until wk_anomaly_end, in this context: a NaN that a gradient rule gives is an error that names the forward operation
- * and the line that called it.  Costs a pass over every gradient.  Gives what was on before. */
+/* Until wk_anomaly_end, in this context: a NaN that a gradient rule gives is an error that names the forward operation,
+ * its module and the line that called it.  Costs a pass over every gradient.  Gives what was on before. */
 WK_API int wk_anomaly_begin(wk_anomaly_opts opts);
 WK_API void wk_anomaly_end(int was);
 

@@ -54,6 +54,8 @@ WK_API double wk_profile_seconds(const wk_profile *profile);
 typedef enum wk_profile_by { WK_PROFILE_BY_OPERATION, WK_PROFILE_BY_MODULE } wk_profile_by;
 /* A table of the first `lines` operations or modules, and the time between kernels.  Errors: WK_NO_MEMORY, WK_IO. */
 WK_API wk_status wk_profile_print(const wk_profile *profile, wk_profile_by by, int lines, FILE *to);
+/* Both tables, of 40 lines each, into a file.  Errors: WK_IO with the path. */
+WK_API wk_status wk_profile_save_tables(const wk_profile *profile, const char *path);
 /* Every call as JSON in Chrome's trace-event format (the first million; otherData says how many more there were).
  * Errors: WK_IO with the path. */
 WK_API wk_status wk_profile_save_trace(const wk_profile *profile, const char *path);

@@ -23,6 +23,8 @@ void wk_anomaly_end(int was) {
 wk_status wk__anomaly_check(const struct wk_node *node, int input, const wk_tensor *gradient) {
     if (!wk__has_nan(gradient)) return WK_OK;
     char text[160];
-    return wk_fail(WK_INVALID, "backward of \"%s\" [%s]: the gradient of its input %d, %s, has a NaN", node->op->name,
-                   wk__place(node->call_site), input, wk_describe(gradient, text, sizeof text));
+    const char *layer = node->layer ? node->layer : "";
+    return wk_fail(WK_INVALID, "backward of \"%s\"%s%s%s [%s]: the gradient of its input %d, %s, has a NaN",
+                   node->op->name, *layer ? " in module \"" : "", layer, *layer ? "\"" : "", wk__place(node->call_site),
+                   input, wk_describe(gradient, text, sizeof text));
 }

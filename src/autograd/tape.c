@@ -40,7 +40,7 @@ wk_status wk__tape_record(wk_context *context, const wk_call *call) {
         void *attrs = block + (((end + 15) & ~(uintptr_t)15) - (uintptr_t)block);
         node->attrs = memcpy(attrs, call->attrs, op->attrs_size);
     }
-    if (WK_UNLIKELY(context->mode & WK__MODE_OBSERVED) && context->layer) {
+    if (WK_UNLIKELY(context->mode & (WK__MODE_OBSERVED | WK__MODE_ANOMALY)) && context->layer) {
         size_t size = strlen(context->layer) + 1;
         char *layer = wk__arena_take(&context->arena, size); /* the module may be gone when backward runs */
         if (!layer) return WK_NO_MEMORY;

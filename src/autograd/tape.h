@@ -35,7 +35,7 @@ struct wk_node {
     struct wk_node *previous;
     const wk_op_def *op;
     const char *call_site;
-    const char *layer; /* while an observer wants to know: the module that ran it */
+    const char *layer; /* while an observer or anomaly mode wants to know: the module that ran it */
     const void *attrs;
     wk_tensor **in, **out;
     wk__saved *saved; /* n_in, then n_out */

@@ -45,21 +45,12 @@ static void name_process(char *name, size_t size) {
     (void)snprintf(name, size, "process%ld", (long)getpid());
 }
 
-static wk_status save_tables(const wk_profile *p, const char *path) {
-    FILE *to = fopen(path, "we");
-    if (!to) return wk_fail(WK_IO, "%s: cannot be written", path);
-    wk_status status = wk_profile_print(p, WK_PROFILE_BY_OPERATION, 40, to);
-    (void)fputc('\n', to);
-    if (status == WK_OK) status = wk_profile_print(p, WK_PROFILE_BY_MODULE, 40, to);
-    return fclose(to) == 0 ? status : wk_fail(WK_IO, "%s: cannot be written", path);
-}
-
 static wk_status save(const wk_profile *p, const char *where) {
     char name[40], path[4096 + 80];
     name_process(name, sizeof name);
     (void)mkdir(where, 0777);
     (void)snprintf(path, sizeof path, "%s/%s.txt", where, name);
-    WK_TRY(save_tables(p, path));
+    WK_TRY(wk_profile_save_tables(p, path));
     (void)snprintf(path, sizeof path, "%s/%s.trace.json", where, name);
     WK_TRY(wk_profile_save_trace(p, path));
     (void)snprintf(path, sizeof path, "%s/%s.flames.svg", where, name);

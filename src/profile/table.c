@@ -92,3 +92,13 @@ wk_status wk_profile_print(const wk_profile *p, wk_profile_by by, int lines, FIL
     wk_free(all);
     return ferror(to) ? wk_fail(WK_IO, "wk_profile_print: the table cannot be written") : WK_OK;
 }
+
+wk_status wk_profile_save_tables(const wk_profile *p, const char *path) {
+    enum { LINES = 40 };
+    FILE *to = fopen(path, "we");
+    if (!to) return wk_fail(WK_IO, "%s: cannot be written", path);
+    wk_status status = wk_profile_print(p, WK_PROFILE_BY_OPERATION, LINES, to);
+    (void)fputc('\n', to);
+    if (status == WK_OK) status = wk_profile_print(p, WK_PROFILE_BY_MODULE, LINES, to);
+    return fclose(to) == 0 ? status : wk_fail(WK_IO, "%s: cannot be written", path);
+}

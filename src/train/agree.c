@@ -7,6 +7,8 @@
 
 #include "base/base.h"
 
+#include <unistd.h>
+
 /* The first rank whose number is not `expected`, and whether that of an earlier rank equals `mine`; first is -1 if
  * there is none. */
 static wk_status compare(wk_group *group, uint64_t mine, const uint64_t *expected, int *first, bool *is_known) {
@@ -47,4 +49,22 @@ wk_status wk__same(wk_group *group, uint64_t number, const char *what, const cha
     WK_TRY(compare(group, number, NULL, &first, &is_known));
     if (first < 0) return WK_OK;
     return wk__agree(group, wk_fail(WK_CONFIG, "%s of rank %d differs from that of rank 0%s", what, first, hint));
+}
+
+wk_status wk__hosts(wk_group *group, int *count) {
+    char name[256] = "";
+    (void)gethostname(name, sizeof name - 1);
+    int64_t own = (int64_t)wk__hash(0, name);
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *in = wk_from_array(WK_I64, WK_DIMS(1), &own), *out = wk_zeros(WK_I64, WK_DIMS(wk_group_size(group)));
+    wk_status status = in && out ? wk_all_gather(group, in, out, NULL) : wk_error_code();
+    const int64_t *all = status == WK_OK ? wk_data(out) : NULL;
+    *count = 0;
+    for (int i = 0; all && i < wk_group_size(group); i++) {
+        bool is_new = true;
+        for (int k = 0; k < i; k++) is_new = is_new && all[k] != all[i];
+        *count += is_new;
+    }
+    wk_scope_end(scope);
+    return status;
 }

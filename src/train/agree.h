@@ -10,5 +10,7 @@ wk_status wk__agree(wk_group *group, wk_status mine);
 /* WK_OK if `number` is the same on all ranks; else WK_CONFIG everywhere: "WHAT of rank 1 differs from that of rank
  * 0…HINT". */
 wk_status wk__same(wk_group *group, uint64_t number, const char *what, const char *hint);
+/* On how many hosts the ranks are, by their names. */
+wk_status wk__hosts(wk_group *group, int *count);
 
 #endif

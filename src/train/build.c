@@ -1,6 +1,7 @@
 /* build.c: from a run's configuration to data, model, optimizers and the lengths of its loops. */
 #include "train/run.h"
 
+#include "train/agree.h"
 #include "train/device.h"
 #include "wick/step.h"
 
@@ -30,7 +31,20 @@ static wk_status choose_device(wk_trainer *t) {
     return wk_error_code();
 }
 
+wk_dtype wk__float_type(const wk_trainer *t) {
+    static const wk_dtype types[] = {
+        [WK__PRECISION_F64] = WK_F64, [WK__PRECISION_F16] = WK_F16, [WK__PRECISION_BF16] = WK_BF16
+    };
+    return t->params->precision < WK__PRECISION_F64 ? WK_F32 : types[t->params->precision];
+}
+
 static wk_status build_model(wk_trainer *t) {
+    const bool is_half = t->params->precision == WK__PRECISION_F16 || t->params->precision == WK__PRECISION_BF16;
+    if (is_half && t->ranks > 1)
+        return wk_fail(WK_CONFIG,
+                       "trainer.precision: 16-true and bf16-true train on one rank; %d ranks exchange "
+                       "gradients of f32 or f64: take 16-mixed or bf16-mixed",
+                       t->ranks);
     wk_manual_seed(t->config->seed);
     t->wrapper = wk__make_wrapper(&t->config->wrapper, &t->config->root);
     if (!t->wrapper) return wk_error_code();
@@ -48,18 +62,21 @@ static wk_status build_model(wk_trainer *t) {
         return wk_fail(WK_CONFIG, "trainer.recompute: model \"%s\" has no blocks that could be run again",
                        model.name ? model.name : t->wrapper->class_->name);
     }
-    return WK_OK;
+    return wk__float_type(t) == WK_F32 ? WK_OK : wk_module_to(t->model, wk__float_type(t));
 }
 
 /* ---- loops ---- */
 
-static wk_loader *make_loader(const wk_trainer *t, const wk_dataset *dataset, bool shuffle) {
+/* Items are dealt out to the ranks, or each goes through all of them in an order of its own. */
+static wk_loader *make_loader(const wk_trainer *t, const wk_dataset *dataset, bool shuffle, bool is_dealt) {
+    const uint64_t seed = t->config->seed;
     wk_loader_opts opts = {
         .batch_size = t->batch_size,
-        .sampler = { .rank = t->rank, .ranks = t->ranks, .shuffle = shuffle, .seed = t->config->seed },
+        .sampler = { .rank = t->rank, .ranks = t->ranks, .shuffle = shuffle, .seed = seed },
         .workers = (int)t->config->workers,
         .device = t->device,
     };
+    if (!is_dealt) opts.sampler = (wk_sampler_opts){ .ranks = 1, .shuffle = shuffle, .seed = seed + (uint64_t)t->rank };
     return wk_loader_create(dataset, opts);
 }
 
@@ -83,7 +100,8 @@ static wk_status make_loaders(wk_trainer *t) {
     const wk__params *p = t->params;
     bool overfits = p->overfit.value > 0;
     WK_TRY(choose_batch_size(t));
-    t->loader = make_loader(t, t->train_data, !overfits && wk_config_bool(&t->config->data.args, "shuffle", true));
+    t->loader = make_loader(t, t->train_data, !overfits && wk_config_bool(&t->config->data.args, "shuffle", true),
+                            !p->own_order);
     if (!t->loader) return wk_error_code();
     int64_t all = wk_loader_batches(t->loader);
     t->batches = wk__limit_of(overfits ? p->overfit : p->limit_train, all);
@@ -94,7 +112,7 @@ static wk_status make_loaders(wk_trainer *t) {
                        "trainer.val_check_interval is %lld batches, an epoch has %lld: give a part of it, as 0.5",
                        (long long)t->val_interval, (long long)t->batches);
     if (!t->val_data || !t->wrapper->class_->validation_step) return WK_OK;
-    t->val_loader = make_loader(t, overfits ? t->train_data : t->val_data, false);
+    t->val_loader = make_loader(t, overfits ? t->train_data : t->val_data, false, true);
     if (!t->val_loader) return wk_error_code();
     t->val_batches = wk__limit_of(overfits ? p->overfit : p->limit_val, wk_loader_batches(t->val_loader));
     return WK_OK;
@@ -261,6 +279,49 @@ wk_status wk__build(wk_trainer *t) {
     return make_loaders(t);
 }
 
+/* What was built before stays until the end: who knows it may use it, and its kin are compared with it. */
+static void set_data_aside(wk_trainer *t) {
+    wk_loader_destroy(t->loader);
+    wk_loader_destroy(t->val_loader);
+    t->loader = t->val_loader = NULL;
+    if (t->first_train) {
+        wk_dataset_destroy(t->train_data);
+        wk_dataset_destroy(t->val_data);
+    } else {
+        t->first_train = t->train_data;
+        t->first_val = t->val_data;
+    }
+    t->train_data = t->val_data = NULL;
+}
+
+static wk_status rebuild_data(wk_trainer *t) {
+    set_data_aside(t);
+    WK_TRY(wk_make_data(&t->config->root, "data", &t->train_data, &t->val_data));
+    WK_TRY(check_data(t));
+    const wk_dataset *a = t->train_data, *b = t->first_train;
+    if (!same_dims(a->input_dims, b->input_dims) || a->input_dtype != b->input_dtype || a->classes != b->classes
+        || !t->val_data != !t->first_val)
+        return wk_fail(
+            WK_CONFIG,
+            "data \"%s\", built anew after %lld epochs: its items are not of the shape, dtype and classes of "
+            "those before",
+            t->config->data.name, (long long)t->epoch);
+    return make_loaders(t);
+}
+
+wk_status wk__reload(wk_trainer *t) {
+    const int64_t every = t->params->reload_every;
+    if (!every || t->standing.batch > 0 || t->epoch - t->loaded < every) return WK_OK;
+    WK_TRY(wk__agree(t->group, rebuild_data(t)));
+    WK_TRY(wk__same_data(t));
+    t->loaded = t->epoch;
+    wk_trainer_say(t, "the data is built anew: %lld training and %lld evaluation items",
+                   (long long)t->train_data->count, (long long)(t->val_data ? t->val_data->count : 0));
+    WK_TRY(wk__plan_steps(t));
+    t->epochs = last_epoch(t);
+    return WK_OK;
+}
+
 wk_status wk__build_optimizers(wk_trainer *t) {
     WK_TRY(make_optimizers(t));
     WK_TRY(wk__callbacks_make(t));
@@ -283,5 +344,7 @@ void wk__tear_down(wk_trainer *t) {
     json_decref(t->record);
     wk_dataset_destroy(t->train_data);
     wk_dataset_destroy(t->val_data);
+    wk_dataset_destroy(t->first_train);
+    wk_dataset_destroy(t->first_val);
     wk__folder_close(&t->folder);
 }

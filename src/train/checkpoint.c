@@ -69,7 +69,10 @@ static wk_tensor *random_tensor(const wk__standing *s) {
     return random;
 }
 
-static bool is_finite_here(const wk_tensor *t) {
+static bool is_finite_here(wk_tensor *any) {
+    const bool is_half = wk_dtype_get(any) == WK_F16 || wk_dtype_get(any) == WK_BF16;
+    const wk_tensor *t = is_half ? wk_cast(any, WK_F32) : any;
+    if (!t) return true; /* what failed is pending */
     const void *data = wk_data((wk_tensor *)(uintptr_t)t);
     int64_t count = wk_count(t);
     if (wk_dtype_get(t) == WK_F32) {
@@ -84,7 +87,7 @@ static bool is_finite_here(const wk_tensor *t) {
 
 static bool is_finite(wk_tensor *t) {
     wk_scope scope = wk_scope_begin();
-    const wk_tensor *here = wk_to_device(t, WK_CPU);
+    wk_tensor *here = wk_to_device(t, WK_CPU);
     bool finite = !here || is_finite_here(here); /* what failed is pending */
     wk_scope_end(scope);
     return finite;
@@ -244,7 +247,7 @@ static wk_status convert_batch(wk_safetensors *file, const char *path, const wk_
     if (batch_size < 1 || batch_size > 1 << 20 || ranks < 1 || ranks > 1 << 20)
         return wk_fail(WK_FORMAT, "%s: batches of %" PRId64 " on %" PRId64 " ranks in its metadata", path, batch_size,
                        ranks);
-    int64_t then = batch_size * ranks, now = c->batch_size * c->ranks;
+    int64_t then = batch_size * (c->own_order ? 1 : ranks), now = c->batch_size * (c->own_order ? 1 : c->ranks);
     const double wide = (double)s->batch * (double)then / (double)now; /* may be more than any whole number */
     int64_t batch = then == now ? s->batch : wide < (double)c->batches ? (int64_t)wide : c->batches;
     const int64_t window = wk__accumulate(&c->config->params, s->epoch);
@@ -402,12 +405,26 @@ wk_status wk__checkpoint_look(const char *path, const wk__checkpoint_context *c,
     return status;
 }
 
+/* Weights of a run with precision 64-true, 16-true or bf16-true are of that type, and the model then is. */
+static wk_status take_type(wk_safetensors *file, const char *prefix, wk_module *model) {
+    const wk_named_tensors all = wk_parameters(model);
+    if (all.count == 0) return WK_OK;
+    wk_scope scope = wk_scope_begin();
+    char *name = wk_format("%s%s", prefix, all.name[0]);
+    const wk_tensor *stored = name && wk_safetensors_has(file, name) ? wk_safetensors_get(file, name) : NULL;
+    const wk_dtype type = stored ? wk_dtype_get(stored) : wk_dtype_get(all.tensor[0]);
+    wk_free(name);
+    wk_scope_end(scope);
+    if (wk_failed()) return wk_error_code();
+    return type != wk_dtype_get(all.tensor[0]) && wk_dtype_is_float(type) ? wk_module_to(model, type) : WK_OK;
+}
+
 wk_status wk__checkpoint_load_model(const char *path, wk_module *model) {
     wk_safetensors *file = wk_safetensors_open(path);
     if (!file) return wk_error_code();
     const char *prefix = has_prefix(file, "model.") ? "model." : "";
-    wk_named_tensors state = wk_state(model);
-    wk_status status = wk_load_named(file, prefix, state, "the model");
+    wk_status status = take_type(file, prefix, model);
+    if (status == WK_OK) status = wk_load_named(file, prefix, wk_state(model), "the model");
     wk_safetensors_close(file);
     return status;
 }

@@ -46,6 +46,7 @@ typedef struct wk__checkpoint_context {
     int rank, ranks;
     int64_t batches, batch_size; /* an epoch's; a rank's */
     bool resets_lr;              /* the schedules' state stays what it is */
+    bool own_order;              /* each rank goes through all items */
 } wk__checkpoint_context;
 
 /* Parameters, buffers, optimizer state, random state and standing, atomically; with `standing` NULL parameters and

@@ -31,7 +31,16 @@ static inline bool wk__resumes(wk__start start) {
     return start == WK__START_RESUME || start == WK__START_AGAIN;
 }
 
-typedef enum wk__precision { WK__PRECISION_32, WK__PRECISION_BF16_MIXED, WK__PRECISION_F16_MIXED } wk__precision;
+/* Mixed: weights are f32, and autocast chooses.  The last three: all floats of model and data are of that type. */
+typedef enum wk__precision {
+    WK__PRECISION_32,
+    WK__PRECISION_BF16_MIXED,
+    WK__PRECISION_F16_MIXED,
+    WK__PRECISION_F64,
+    WK__PRECISION_F16,
+    WK__PRECISION_BF16
+} wk__precision;
+typedef enum wk__profiler { WK__PROFILER_NONE, WK__PROFILER_SIMPLE, WK__PROFILER_ADVANCED } wk__profiler;
 
 /* From this epoch on a step takes so many batches. */
 typedef struct wk__window {
@@ -43,15 +52,19 @@ enum { WK__MOST_WINDOWS = 32 };
 typedef struct wk__params {
     int64_t max_epochs, min_epochs, max_steps, min_steps; /* max_steps, min_steps 0: none */
     double max_seconds;                                   /* 0: none */
-    wk__limit limit_train, limit_val, overfit, val_check;
+    wk__limit limit_train, limit_val, limit_test, overfit, val_check;
     int64_t val_every_n_epochs, sanity_steps, log_every_n_steps;
     wk__window window[WK__MOST_WINDOWS]; /* accumulate_grad_batches from epoch 0 on, or its schedule */
     int windows;
     double clip;
     bool clip_by_value, recompute, skip_nan, fast_dev_run, progress_bar, summary;
     wk__precision precision;
-    int64_t devices;  /* ranks to start on this host; 0: as many as there are */
-    bool split_batch; /* dp: the batch size is that of all ranks together */
+    bool saves, bare, own_order, detect_anomaly; /* own_order: each rank goes through all items to train on */
+    wk__profiler profiler;
+    int64_t reload_every; /* epochs after which the data is built anew; 0: never */
+    int64_t hosts;        /* that the ranks must be on; 0: any number */
+    int64_t devices;      /* ranks to start on this host; 0: as many as there are */
+    bool split_batch;     /* dp: the batch size is that of all ranks together */
     wk_ddp_opts ddp;
     bool sync_batch_norm, shard_optimizer, own_buffers;
 } wk__params;
@@ -88,7 +101,7 @@ wk__yaml *wk__config_read(const char *path);
 wk_status wk__config_environment(wk__yaml *document);
 /* layouts.c: the two layouts of other trainers' files in the words of this one. */
 wk_status wk__config_translate(wk__yaml *document);
-/* Where such a file's run lies, if it does not say: the key `output`. */
+/* Where such a file's run lies, or one with trainer.default_root_dir, if it does not say: the key `output`. */
 wk_status wk__config_place(wk__yaml *document);
 /* "save/NAME_TAG"; without a name "save/_FILE_TAG", without a tag nothing of it.  Free it with wk_free. */
 char *wk__save_folder(const char *file, const char *name, const char *tag);

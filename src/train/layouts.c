@@ -84,10 +84,16 @@ wk_status wk__config_place(wk__yaml *document) {
     wk__yaml_node *root = document->root;
     if (!root || root->kind != WK__YAML_MAPPING || has(root, "output")) return WK_OK;
     const bool is_theirs = has(root, "train_wrapper") || is_plain(root);
-    if (!is_theirs) return WK_OK;
-    char *place = wk__save_folder(document->name, NULL, NULL);
+    const wk__yaml_node *trainer = wk__yaml_find(root, has(root, "trainer_params") ? "trainer_params" : "trainer"),
+                        *below = has(trainer, "default_root_dir") ? wk__yaml_find(trainer, "default_root_dir") : NULL;
+    if (!is_theirs && !below) return WK_OK;
+    const char *folder = "";
+    if (below) WK_TRY(wk__yaml_string(document, below, "default_root_dir", &folder));
+    char *run = is_theirs ? wk__save_folder(document->name, NULL, NULL) : wk_strdup("runs/run"),
+         *place = run ? wk_format("%s%s%s", folder, *folder ? "/" : "", run) : NULL;
     const wk_status status = place ? set_default(document, root, "output", place) : WK_NO_MEMORY;
     wk_free(place);
+    wk_free(run);
     return status;
 }
 

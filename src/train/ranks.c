@@ -19,7 +19,8 @@ bool wk__is_rank(void) {
 }
 
 bool wk__ranks_wanted(const wk__run_config *config, const wk_group *group) {
-    return !wk__is_rank() && config->params.devices > 1 && wk_group_size(group) == 1;
+    const bool is_alone = config->params.hosts <= 1; /* those of several hosts are started by somebody else */
+    return is_alone && !wk__is_rank() && config->params.devices > 1 && wk_group_size(group) == 1;
 }
 
 enum { DIGITS = 24 };

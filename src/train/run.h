@@ -9,6 +9,7 @@
 #include "train/registry.h"
 #include "train/trainer.h"
 #include "train/writer.h"
+#include "wick/profile.h"
 
 enum { WK__MOST_OPTIMIZERS = 8, WK__MOST_METRICS = 64, WK__NAME = 64, WK__MOST_GROUPS = 33 };
 
@@ -59,6 +60,8 @@ struct wk_trainer {
     const volatile sig_atomic_t *stop;
     int rank, ranks;
     wk_dataset *train_data, *val_data;
+    wk_dataset *first_train, *first_val; /* after others took their places: wrappers may know them */
+    int64_t loaded;                      /* the epoch in which the data was built */
     wk_loader *loader, *val_loader;
     wk_wrapper *wrapper;
     wk_module *model; /* the wrapper's */
@@ -132,11 +135,22 @@ wk_status wk__row(wk_trainer *t);
 char *wk__log_write(const wk_trainer *t);
 WK_API wk_status wk__log_read(wk_trainer *t, const char *text);
 
+/* watch.c: trainer.profiler and trainer.detect_anomaly, from before the first step to behind the last.  What a profile
+ * tells is written also of a run that fails. */
+typedef struct wk__watch {
+    wk_profile *profile;
+    int anomaly; /* what was on before */
+} wk__watch;
+wk_status wk__watch_begin(wk_trainer *t, wk__watch *watch);
+wk_status wk__watch_end(wk_trainer *t, const wk__watch *watch);
+
 /* step.c */
 wk_status wk__train_batch(wk_trainer *t, const wk_batch *batch, double *loss, bool *counts);
 void wk__schedules_advance(wk_trainer *t, int64_t step, int64_t epoch);
 wk_status wk__schedules_metric(wk_trainer *t);
 wk_autocast wk__autocast(const wk_trainer *t);
+/* The batch's tensor on the run's device, its floats of the run's type. */
+wk_tensor *wk__place(const wk_trainer *t, wk_tensor *tensor);
 /* layers.c: the first module whose result is not finite for this batch, in words; "" where there is none. */
 void wk__blame_layer(wk_trainer *t, const wk_batch *batch, char *words, size_t size);
 
@@ -149,6 +163,10 @@ wk_status wk__build(wk_trainer *t);
 wk_status wk__build_optimizers(wk_trainer *t);
 /* After a checkpoint was read. */
 wk_status wk__plan_steps(wk_trainer *t);
+/* The data and its loaders anew, where reload_dataloaders_every_n_epochs says so; the epoch is about to start. */
+wk_status wk__reload(wk_trainer *t);
+/* The type of the model's floats. */
+wk_dtype wk__float_type(const wk_trainer *t);
 void wk__tear_down(wk_trainer *t);
 
 /* load.c: load_path, load_prefix_map, replace_head, lora; the adapters as files at the end. */
@@ -176,6 +194,8 @@ double wk__rate_ratio(const wk__driven *driven, int group);
 /* save.c */
 wk__checkpoint_context wk__context_of(wk_trainer *t);
 wk_status wk__save(wk_trainer *t, const char *name);
+/* Whether that leaves a file. */
+bool wk__has_checkpoints(const wk_trainer *t);
 /* What a job of the saver has told: WK_IO is told once, and WK_OK. */
 wk_status wk__saved(wk_trainer *t, wk_status status);
 /* Until all that was saved is on the disk. */
@@ -197,6 +217,8 @@ wk_status wk__say_shares(wk_trainer *t);
 /* start.c */
 wk_status wk__set_up(wk_trainer *t, wk__start start, bool *resumed);
 bool wk__has_epochs(const wk_trainer *t);
+/* All ranks have as much data. */
+wk_status wk__same_data(const wk_trainer *t);
 /* sources.c */
 void wk__sources_copy(wk_trainer *t);
 void wk__say_memory(wk_trainer *t);

@@ -16,7 +16,8 @@ wk__checkpoint_context wk__context_of(wk_trainer *t) {
                                      .rank = t->rank,
                                      .ranks = t->ranks,
                                      .batches = t->batches,
-                                     .batch_size = t->batch_size };
+                                     .batch_size = t->batch_size,
+                                     .own_order = t->params->own_order };
 }
 
 /* A disk that is full, or a folder that may not be written to, is no reason to end a run: it is told once, what was
@@ -62,7 +63,12 @@ static wk_status save_at(wk_trainer *t, const char *path, bool weights_only) {
     return wk__saved(t, status);
 }
 
+bool wk__has_checkpoints(const wk_trainer *t) {
+    return t->params->saves && !t->params->fast_dev_run;
+}
+
 wk_status wk__save(wk_trainer *t, const char *name) {
+    if (!t->params->saves) return WK_OK;
     char *path = wk__checkpoint_path(t->config->output, name);
     wk_status status = path ? save_at(t, path, false) : WK_NO_MEMORY;
     wk_free(path);

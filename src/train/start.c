@@ -96,14 +96,19 @@ static wk_status load_origin(wk_trainer *t, bool resumed) {
     return WK__HOOK(t, load_checkpoint);
 }
 
-/* All ranks train on the same data from the same standing. */
-static wk_status check_ranks(const wk_trainer *t) {
-    char standing[100], data[100];
-    (void)snprintf(standing, sizeof standing, "%lld %lld %lld", (long long)t->standing.epoch,
-                   (long long)t->standing.batch, (long long)t->standing.step);
+wk_status wk__same_data(const wk_trainer *t) {
+    char data[100];
     (void)snprintf(data, sizeof data, "%lld %lld", (long long)t->train_data->count,
                    (long long)(t->val_data ? t->val_data->count : 0));
-    WK_TRY(wk__same(t->group, wk__hash(0, data), "the number of items in the data", ""));
+    return wk__same(t->group, wk__hash(0, data), "the number of items in the data", "");
+}
+
+/* All ranks train on the same data from the same standing. */
+static wk_status check_ranks(const wk_trainer *t) {
+    char standing[100];
+    (void)snprintf(standing, sizeof standing, "%lld %lld %lld", (long long)t->standing.epoch,
+                   (long long)t->standing.batch, (long long)t->standing.step);
+    WK_TRY(wk__same_data(t));
     return wk__same(t->group, wk__hash(0, standing), "the last checkpoint",
                     ": the output directory must be on a file system that all ranks share");
 }
@@ -115,8 +120,23 @@ static void set_random(const wk_trainer *t) {
     generator->counter = t->standing.random_counter;
 }
 
+/* trainer.num_nodes says what whoever wrote the file took for granted. */
+static wk_status check_hosts(const wk_trainer *t) {
+    int hosts = 1;
+    if (!t->params->hosts) return WK_OK;
+    WK_TRY(wk__hosts(t->group, &hosts));
+    if (t->params->hosts == hosts) return WK_OK;
+    return wk__agree(t->group,
+                     wk_fail(WK_CONFIG,
+                             "trainer.num_nodes is %lld, and the %d rank%s of this run %s on %d host%s: start it with "
+                             "mpirun or `wick run` on as many, or leave the key out",
+                             (long long)t->params->hosts, t->ranks, t->ranks == 1 ? "" : "s",
+                             t->ranks == 1 ? "is" : "are", hosts, hosts == 1 ? "" : "s"));
+}
+
 static wk_status find_start(wk_trainer *t, wk__start start, bool *resumed) {
     t->standing = (wk__standing){ .best_score = NAN, .random_seed = t->config->seed };
+    WK_TRY(check_hosts(t));
     wk_status status = wk__build(t);
     if (status == WK_OK && t->rank == 0) status = wk__folder_lock(&t->folder, t->config->output);
     WK_TRY(wk__agree(t->group, status));
@@ -125,6 +145,7 @@ static wk_status find_start(wk_trainer *t, wk__start start, bool *resumed) {
     WK_TRY(wk__agree(t->group, wk__share_out(t)));
     if (t->origin.path) WK_TRY(wk__agree(t->group, load_origin(t, *resumed)));
     WK_TRY(check_ranks(t));
+    t->loaded = t->standing.epoch;
     return wk__plan_steps(t);
 }
 

@@ -43,8 +43,15 @@ wk_status wk__schedules_metric(wk_trainer *t) {
 /* ---- the parts of a step ---- */
 
 wk_autocast wk__autocast(const wk_trainer *t) {
-    const wk_dtype dtype = t->params->precision == WK__PRECISION_F16_MIXED ? WK_F16 : WK_BF16;
-    return wk_autocast_begin(dtype, t->params->precision != WK__PRECISION_32);
+    const wk__precision p = t->params->precision;
+    return wk_autocast_begin(p == WK__PRECISION_F16_MIXED ? WK_F16 : WK_BF16,
+                             p == WK__PRECISION_F16_MIXED || p == WK__PRECISION_BF16_MIXED);
+}
+
+wk_tensor *wk__place(const wk_trainer *t, wk_tensor *tensor) {
+    const wk_dtype own = wk__float_type(t);
+    wk_tensor *here = wk_to_device(tensor, t->device);
+    return here && own != WK_F32 && wk_dtype_get(here) == WK_F32 ? wk_cast(here, own) : here;
 }
 
 static wk_status check_index(const wk_trainer *t, const char *who, int i) {
@@ -205,8 +212,8 @@ static wk_status wrapper_steps(wk_trainer *t, const wk_batch *batch, double *val
 
 static wk_status in_scope(wk_trainer *t, const wk_batch *batch, bool first, bool last, double *value) {
     wk_batch here = *batch;
-    here.input = wk_to_device(batch->input, t->device);
-    here.target = wk_to_device(batch->target, t->device);
+    here.input = wk__place(t, batch->input);
+    here.target = wk__place(t, batch->target);
     if (!here.input || !here.target) return wk_error_code();
     t->batch = &here;
     t->in_step = true;

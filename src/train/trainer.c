@@ -29,8 +29,9 @@ static wk_status stop(wk_trainer *t) {
     (void)alarm(0); /* the step has ended */
     WK_TRY(wk__save(t, "last"));
     WK_TRY(wk__saves_finish(t));
-    return wk_fail(WK_CANCELLED, "%s after step %lld: the checkpoint is saved, --resume goes on from it",
-                   strsignal(*t->stop), (long long)t->standing.step);
+    return wk_fail(WK_CANCELLED, "%s after step %lld: %s", strsignal(*t->stop), (long long)t->standing.step,
+                   wk__has_checkpoints(t) ? "the checkpoint is saved, --resume goes on from it"
+                                          : "nothing is saved, as the file says");
 }
 
 /* ---- validation ---- */
@@ -221,6 +222,7 @@ static wk_status run_epochs(wk_trainer *t) {
     bool ends = false;
     while (wk__has_epochs(t) && !ends) {
         t->epoch = t->standing.epoch;
+        WK_TRY(wk__reload(t));
         WK_TRY(WK__HOOK(t, train_epoch_start));
         WK_TRY(run_batches(t, &ends));
         WK_TRY(end_epoch(t));
@@ -252,6 +254,18 @@ static wk_status fit(wk_trainer *t, bool resumed) {
     if (!t->config->final_path || t->rank != 0) return WK_OK;
     if (wk__has_lora(t->config) && wk_lora_merge(t->model) == 0) return wk_error_code();
     return wk_module_save(t->model, t->config->final_path);
+}
+
+static wk_status fit_watched(wk_trainer *t, bool resumed) {
+    wk__watch watch;
+    WK_TRY(wk__watch_begin(t, &watch));
+    const wk_status status = fit(t, resumed);
+    wk__error kept = *wk__error_slot();
+    wk_clear_error();
+    const wk_status told = wk__watch_end(t, &watch);
+    if (status == WK_OK) return told;
+    *wk__error_slot() = kept; /* the first reason counts */
+    return status;
 }
 
 /* The run cannot go on here: leave the reason in its log, and let no other rank wait. */
@@ -302,7 +316,7 @@ wk_status wk__train(const wk__run_config *config, wk_group *group, wk__start sta
     if (status == WK_OK) {
         wk__progress_start(&t->progress, t->rank == 0 && t->params->progress_bar);
         bool had_work = wk__has_epochs(t);
-        status = had_work ? fit(t, resumed) : WK_OK;
+        status = had_work ? fit_watched(t, resumed) : WK_OK;
         if (status == WK_OK && had_work) status = wk__say_shares(t);
         if (status == WK_OK && had_work) wk__say_memory(t);
         if (status == WK_OK)
@@ -330,7 +344,11 @@ wk_status wk__evaluate_checkpoint(const wk__run_config *config, wk_group *group,
     if (status == WK_OK) status = wk__checkpoint_load_model(checkpoint, t->model);
     status = wk__agree(group, status);
     if (status == WK_OK) status = wk__same(group, (uint64_t)t->val_data->count, "the number of items in the data", "");
-    if (status == WK_OK && (status = wk__validate(t, t->val_batches)) != WK_OK) give_up(t);
+    const bool overfits = t->params->overfit.value > 0;
+    const int64_t most = status != WK_OK || overfits
+                             ? t->val_batches
+                             : wk__limit_of(t->params->limit_test, wk_loader_batches(t->val_loader));
+    if (status == WK_OK && (status = wk__validate(t, most)) != WK_OK) give_up(t);
     for (int i = 0; status == WK_OK && t->rank == 0 && i < t->values; i++) {
         bool is_accuracy = strcmp(t->value[i].name, "val_accuracy") == 0;
         const char *name = t->value[i].name + (strncmp(t->value[i].name, "val_", 4) == 0 ? 4 : 0);

@@ -13,7 +13,7 @@ static int64_t new_items(const wk_trainer *t, const wk_batch *batch) {
 }
 
 static wk_tensor *place(const wk_trainer *t, wk_tensor *tensor, int64_t items, int64_t size) {
-    return wk_to_device(items < size ? wk_slice(tensor, 0, 0, items, 1) : tensor, t->device);
+    return wk__place(t, items < size ? wk_slice(tensor, 0, 0, items, 1) : tensor);
 }
 
 static wk_status one_batch(wk_trainer *t, const wk_batch *batch) {

@@ -40,14 +40,24 @@ static json_t *tokens_of(char *const words[]) {
 
 #define GENERATE(...) WORDS("generate", run, "--prompt", "the quick", "--tokens", "40", __VA_ARGS__)
 
-static void train_gpt(void) {
-    char *words[40] = { "-o", file_option() };
-    memcpy(words + 2, tiny, sizeof tiny);
+static void train_gpt(char *precision) {
+    char *words[40] = { "-o", file_option(), "-o", precision };
+    memcpy(words + 4, tiny, sizeof tiny);
     free(task_train(EXAMPLE("char_gpt"), words));
 }
 
+/* Its weights are of that type where it writes, too. */
+Test(language, a_gpt_of_short_floats_writes_on) {
+    train_gpt("trainer.precision=bf16-true");
+    cr_expect_lt(task_metric("val_loss", false), 2.5, "%g of log(31) = 3.4 at first", task_metric("val_loss", false));
+    char *run = (char *)(uintptr_t)task_path("run");
+    json_t *written = tokens_of(GENERATE("--temperature", "0", "--json"));
+    cr_expect_eq(json_array_size(json_object_get(written, "tokens")), 40);
+    json_decref(written);
+}
+
 Test(language, a_gpt_learns_a_text_and_writes_on) {
-    train_gpt();
+    train_gpt("trainer.precision=32");
     cr_expect_lt(task_metric("val_loss", false), 1.0, "%g of log(31) = 3.4 at first", task_metric("val_loss", false));
     cr_expect_float_eq(task_metric("val_perplexity", false), exp(task_metric("val_loss", false)), 1e-3);
     char *run = (char *)(uintptr_t)task_path("run"),

@@ -166,6 +166,8 @@ Test(configuration, lightning_files_have_lightning_defaults) {
         expect_part(text, values[i]);
     }
     expect_part(config(WORDS("explain", "output", "-c", run_file), NULL), "output: save/_config\n");
+    expect_part(config(WORDS("explain", "output", "-c", run_file, "-o", "trainer_params.default_root_dir=/some"), NULL),
+                "output: /some/save/_config\n");
     expect_part(config(WORDS("explain", "trainer_params.max_epochs", "-c", run_file, "-o",
                              "trainer_params={max_epochs: null, max_steps: 5}"),
                        NULL),

@@ -267,3 +267,170 @@ Test(parameters, a_bar_on_terminals_and_lines_elsewhere) {
     cr_expect(strstr(err, "epoch 1/2  train loss ") && strstr(err, "epoch 2/2  train loss "), "%s", err);
     free(err);
 }
+
+/* What Lightning's files say and what changes nothing here: the same bytes. */
+Test(parameters, words_that_change_nothing) {
+    free(run_succeeds(WORDS("-o", "trainer.max_steps=12", "-o", "trainer.max_epochs=-1")));
+    run_set_aside("plain");
+    free(run_succeeds(WORDS("-o", "trainer.max_steps=12", "-o", "trainer.benchmark=false", "-o",
+                            "trainer.limit_predict_batches=0.5", "-o", "trainer.num_nodes=1", "-o",
+                            "trainer.use_distributed_sampler=false", "-o", "trainer.profiler=null", "-o",
+                            "trainer.reload_dataloaders_every_n_epochs=1", "-o", "trainer.detect_anomaly=true")));
+    expect_log("the data is built anew: 160 training and 41 evaluation items");
+    run_same_checkpoint("plain", "checkpoints/last.safetensors");
+    run_refused("trainer.num_nodes is 2, and the 1 rank of this run is on 1 host: start it with mpirun",
+                WORDS("--overwrite", "-o", "trainer.num_nodes=2", "-o", "trainer.devices=2"));
+}
+
+/* `wick eval`: standard output. */
+static char *evaluated(char *setting) {
+    char *argv[] = { WICK_PROGRAM, "eval", run_output, "--checkpoint", "last", "-o", setting, NULL };
+    program p = start(run_folder, argv, NULL);
+    cr_expect_eq(finish(&p, 30), 0, "%s", setting);
+    return read_bytes(p.out, NULL);
+}
+
+Test(parameters, limits_of_an_evaluation) {
+    free(run_succeeds(WORDS("-o", "trainer.limit_val_batches=1")));
+    char *whole = evaluated("trainer.limit_test_batches=1.0"), *again = evaluated("trainer.limit_val_batches=1"),
+         *part = evaluated("trainer.limit_test_batches=1"), row[100];
+    cr_expect_str_eq(whole, again, "validation's limit is its own");
+    cr_expect_str_neq(whole, part);
+    (void)snprintf(row, sizeof row, "loss %.6f\n", column_of_last_row(VAL_LOSS));
+    cr_expect_not_null(strstr(part, row), "%s of training in: %s", row, part);
+    free(part);
+    free(again);
+    free(whole);
+}
+
+Test(parameters, nothing_is_saved) {
+    free(run_succeeds(WORDS("-o", "trainer.enable_checkpointing=false")));
+    cr_expect_eq(filled(VAL_LOSS), 1);
+    cr_expect_neq(access(run_path("checkpoints/last.safetensors"), F_OK), 0);
+    cr_expect_neq(access(run_path("checkpoints/best.safetensors"), F_OK), 0);
+    run_refused("trainer.enable_checkpointing: false saves nothing, and there is a section checkpoint",
+                WORDS("-o", "trainer.enable_checkpointing=false", "-o", "checkpoint.every_n_epochs=1"));
+    run_refused("trainer.enable_checkpointing: false saves nothing, and there is a ModelCheckpoint",
+                WORDS("-o", "trainer.enable_checkpointing=false", "-o", "callbacks={name: ModelCheckpoint}"));
+    free(run_succeeds(WORDS("-o", "trainer.barebones=true", "-o", "trainer.max_epochs=2")));
+    cr_expect_eq(filled(TRAIN_LOSS), 0, "no rows within epochs");
+    cr_expect_eq(filled(VAL_LOSS), 2, "one at the end of each");
+    cr_expect_neq(access(run_path("checkpoints/last.safetensors"), F_OK), 0);
+    static char *const extras[][2] = { { "trainer.enable_model_summary=true", "leaves enable_model_summary out" },
+                                       { "trainer.num_sanity_val_steps=2", "leaves num_sanity_val_steps out" },
+                                       { "trainer.profiler=simple", "leaves profiler out" },
+                                       { "trainer.fast_dev_run=true", "leaves fast_dev_run out" },
+                                       { "logger={name: csv}", "leaves logger out" },
+                                       { "checkpoint.every_n_epochs=1", "trainer.barebones saves nothing" } };
+    for (size_t i = 0; i < sizeof extras / sizeof extras[0]; i++)
+        run_refused(extras[i][1], WORDS("-o", "trainer.barebones=true", "-o", extras[i][0]));
+}
+
+/* The table at the end, and files beside it. */
+Test(parameters, a_profile_of_the_run) {
+    free(run_succeeds(WORDS("-o", "trainer.profiler=simple")));
+    expect_log("where the time went:\noperation ");
+    char *table = run_text("profile.txt");
+    cr_expect(strstr(table, "backward") && strstr(table, "optimizer") && strstr(table, "\n1  "), "%s", table);
+    free(table);
+    cr_expect_neq(access(run_path("profile.trace.json"), F_OK), 0);
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.profiler=advanced")));
+    char *trace = run_text("profile.trace.json"), *flames = run_text("profile.flames.svg");
+    cr_expect(strstr(trace, "\"traceEvents\"") && strstr(flames, "<svg"));
+    free(flames);
+    free(trace);
+    run_refused("profiler is \"pytorch\", expected one of: none, simple, advanced",
+                WORDS("--overwrite", "-o", "trainer.profiler=pytorch"));
+}
+
+/* Another loss and other data than a run would have. */
+static void write_odd(const char *rest) {
+    char text[2000];
+    (void)snprintf(text, sizeof text,
+                   "plugins: [ %s, %s ]\nmodel: { name: rings-net }\noptimizer: { name: SGD, args: { lr: 0.1 } }\n"
+                   "output: %s\n%s",
+                   WICK_OWN_TRAINER, WICK_SHOWN, run_output, rest);
+    run_write_all(text);
+}
+
+Test(parameters, a_nan_among_gradients_is_traced) {
+    write_odd("data: { name: rings, args: { points: 64, batch_size: 16 } }\nloss: { name: steep }\n"
+              "trainer: { max_steps: 1, detect_anomaly: true }\n");
+    run_refused("backward of \"linear\" in module \"2\" [", NULL);
+    run_refused("has a NaN", NULL);
+    char *err = NULL;
+    (void)run_train(&err, WORDS("-o", "trainer.detect_anomaly=false"));
+    cr_expect_null(strstr(err, "backward of"), "%s", err);
+    free(err);
+}
+
+Test(parameters, data_is_built_anew) {
+    write_odd("data: { name: growing, args: { batch_size: 32 } }\nloss: { name: mse }\n"
+              "trainer: { max_epochs: 5, reload_dataloaders_every_n_epochs: 2 }\n");
+    free(run_succeeds(NULL));
+    expect_log("the data is built anew: 64 training and 0 evaluation items\nepoch 3/5");
+    expect_log("the data is built anew: 96 training and 0 evaluation items\nepoch 5/5");
+    cr_expect_eq((int)column_of_last_row(0), 1 + 1 + 2 + 2 + 3, "steps");
+}
+
+/* Model and data are of the type; the losses are those of f32 but for rounding, and a run goes on with its bytes. */
+Test(parameters, true_precision_trains_and_resumes) {
+    static char *const kinds[] = { "trainer.precision=64-true", "trainer.precision=bf16-true",
+                                   "trainer.precision=16-true" };
+    static const char *const names[] = { "64", "bf16", "16", "64_resumed", "bf16_resumed", "16_resumed" };
+    static const char *const types[] = { "\"F64\"", "\"BF16\"", "\"F16\"" };
+    static const double close[] = { 1e-5, 0.05, 0.05 };
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=3")));
+    double full = column_of_last_row(VAL_LOSS);
+    run_set_aside("full");
+    for (int i = 0; i < 3; i++) {
+        free(run_succeeds(WORDS("-o", kinds[i], "-o", "trainer.max_epochs=3")));
+        double other = column_of_last_row(VAL_LOSS);
+        cr_expect(other != full, "%s changes nothing", kinds[i]);
+        cr_expect_float_eq(other, full, close[i], "%s: %g, not %g", kinds[i], other, full);
+        size_t size;
+        char *bytes = read_bytes(run_path("checkpoints/last.safetensors"), &size);
+        const char *weight = memmem(bytes, size, "model.1.weight", 14);
+        cr_assert_not_null(weight);
+        cr_expect_not_null(memmem(weight, 60, types[i], strlen(types[i])), "%s: %.60s", kinds[i], weight);
+        free(bytes);
+        run_set_aside(names[i]);
+        free(run_succeeds(WORDS("-o", kinds[i], "-o", "trainer.max_epochs=2")));
+        free(run_succeeds(WORDS("--resume", "-o", kinds[i], "-o", "trainer.max_epochs=3")));
+        run_same_checkpoint(names[i], "checkpoints/last.safetensors");
+        run_set_aside(names[3 + i]);
+    }
+}
+
+/* What evaluates and what goes on with the weights meets that type too. */
+Test(parameters, true_precision_elsewhere) {
+    char *err = NULL, word[800];
+    free(run_succeeds(WORDS("-o", "trainer.precision=64-true", "-o", "callbacks={name: EMA}")));
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.precision=64-true")));
+    char *eval = evaluated("trainer.limit_test_batches=1.0"), row[100];
+    (void)snprintf(row, sizeof row, "loss %.6f\n", column_of_last_row(VAL_LOSS));
+    cr_expect_not_null(strstr(eval, row), "%s of training in: %s", row, eval);
+    free(eval);
+    run_set_aside("wide");
+    (void)snprintf(word, sizeof word, "load_path=%s/wide/checkpoints/last.safetensors", run_folder);
+    free(run_succeeds(WORDS("-o", word)));
+    cr_assert_eq(run_ranks(&err, WORDS("--overwrite", "-o", "trainer.precision=64-true")), 0, "%s", err);
+    free(err);
+    cr_expect_eq(run_ranks(&err, WORDS("--overwrite", "-o", "trainer.precision=bf16-true")), 1);
+    cr_expect_not_null(strstr(err, "16-true and bf16-true train on one rank; 2 ranks exchange"), "%s", err);
+    free(err);
+}
+
+/* Two ranks have five batches each of ten; or all ten, each in an order of its own. */
+Test(parameters, ranks_that_each_train_on_all_items) {
+    char *err = NULL;
+    cr_assert_eq(run_ranks(&err, WORDS("-o", "trainer.use_distributed_sampler=false")), 0, "%s", err);
+    free(err);
+    cr_expect_eq((int)column_of_last_row(0), 10, "steps");
+    double own = column_of_last_row(VAL_LOSS);
+    cr_assert_eq(run_ranks(&err, WORDS("--overwrite", "-o", "trainer.num_nodes=1")), 0, "%s", err);
+    free(err);
+    cr_expect_eq((int)column_of_last_row(0), 5, "steps");
+    free(run_succeeds(WORDS("--overwrite")));
+    cr_expect_neq(column_of_last_row(VAL_LOSS), own, "the ranks have had the same batches");
+}

@@ -1,5 +1,6 @@
 /* plugin.c: callbacks: one logs many numbers, shows TensorBoard sound, a mesh and points, and says what is refused;
- * another shows text, histograms and images. */
+ * another shows text, histograms and images; a loss whose gradient is infinite; data of which there is more each time
+ * that it is built. */
 #include <wick/op.h>
 #include <wick/train.h>
 
@@ -106,9 +107,38 @@ static wk_callback *build_told(const wk_config *args) {
 }
 static const wk_callback_entry told = { { "Told", "for a test", no_args }, build_told };
 
+/* ---- a loss, data ---- */
+
+/* 0, with a gradient of ∞ in every score. */
+static wk_tensor *steep_compute(wk_loss *self, wk_trainer *trainer, wk_tensor *scores, const wk_batch *batch) {
+    (void)self, (void)trainer, (void)batch;
+    return wk_mean(wk_sqrt(wk_sub(scores, wk_detach(scores))), (wk_reduce_opts){ 0 });
+}
+static const wk_loss_class steep_class = { "steep", sizeof(wk_loss), steep_compute, NULL };
+static wk_loss *build_steep(const wk_config *args) {
+    (void)args;
+    return wk_loss_create(&steep_class);
+}
+static const wk_loss_entry steep = { { "steep", "for a test", no_args }, build_steep };
+
+static wk_status build_growing(const wk_config *args, wk_dataset **train, wk_dataset **evaluation) {
+    static int64_t built;
+    (void)args;
+    wk_scope scope = wk_scope_begin();
+    const int64_t count = 32 * ++built;
+    *train = wk_tensor_dataset(wk_full(WK_F32, WK_DIMS(count, 2), 1), wk_zeros(WK_F32, WK_DIMS(count, 2)));
+    *evaluation = NULL;
+    wk_scope_end(scope);
+    return wk_failed() ? wk_error_code() : WK_OK;
+}
+static const wk_arg growing_args[] = { { "batch_size", WK_ARG_INT, "64", NULL }, { NULL, WK_ARG_INT, NULL, NULL } };
+static const wk_data_entry growing = { { "growing", "for a test", growing_args }, build_growing };
+
 static wk_status load(void) {
     WK_TRY(wk_register_callback(&entry));
-    return wk_register_callback(&told);
+    WK_TRY(wk_register_callback(&told));
+    WK_TRY(wk_register_loss(&steep));
+    return wk_register_data(&growing);
 }
 WK_API extern const wk_plugin wick_plugin;
 const wk_plugin wick_plugin = { WK_PLUGIN_API, "shown", load };
