@@ -34,7 +34,7 @@ static const char *const other_names[][2] = {
     { "scheduler", "schedule" },
     { "epoch_max", "trainer.max_epochs" },
     { "epoch_val", "trainer.check_val_every_n_epoch" },
-    { "epoch_save", "checkpoint.every_n_epochs" },
+    { "epoch_save", "callbacks.0.args.every_n_epochs" },
 };
 
 static char *own_name(const char *key) {

@@ -110,7 +110,7 @@ wk_status wk__folder_clear(const wk__folder *f) {
 
 /* What a writer that was killed has left, in a folder of the run. */
 static void remove_temporaries(const char *run, const char *name) {
-    static const char *const kinds[] = { ".safetensors.tmp.", ".ckpt.tmp.", ".yaml.tmp." };
+    static const char *const kinds[] = { ".safetensors.tmp.", ".ckpt.tmp.", ".pth.tmp.", ".yaml.tmp." };
     char *path = wk_format("%s/%s", run, name);
     DIR *folder = path ? opendir(path) : NULL;
     const struct dirent *entry;

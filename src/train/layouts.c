@@ -221,18 +221,37 @@ static wk_status from_datasets(wk__yaml *document, wk__yaml_node *root) {
     return move(document, val, "dataset", args, "val"); /* its batch size changes no mean: the trainer's is used */
 }
 
+/* Before the file's own callbacks: ckpt/epoch-last.pth and its fellows, and with `epoch_save` those of epochs. */
+static wk_status add_epoch_files(wk__yaml *document, wk__yaml_node *root) {
+    wk__yaml_node *own = detach(root, "callbacks"), *all = wk__yaml_new(document, WK__YAML_SEQUENCE, NULL),
+                  *files = wk__yaml_new(document, WK__YAML_MAPPING, NULL);
+    if (!all || !files) return wk_error_code();
+    WK_TRY(set_default(document, files, "name", "EpochFiles"));
+    wk__yaml_node *args = mapping_in(document, files, "args");
+    if (!args) return wk_error_code();
+    WK_TRY(move(document, root, "epoch_save", args, "every_n_epochs"));
+    WK_TRY(wk__yaml_append(document, all, NULL, files));
+    if (own && own->kind == WK__YAML_SEQUENCE) {
+        files->next = own->first;
+        all->count += own->count;
+        if (own->last) all->last = own->last;
+    } else if (own && !wk__yaml_is_null(own)) {
+        WK_TRY(wk__yaml_append(document, all, NULL, own));
+    }
+    return wk__yaml_append(document, root, "callbacks", all);
+}
+
 static wk_status from_plain(wk__yaml *document, wk__yaml_node *root) {
     if (!is_plain(root)) return WK_OK;
     WK_TRY(keep_sources(document, root));
     WK_TRY(from_datasets(document, root));
     WK_TRY(move(document, root, "scheduler", root, "schedule"));
     WK_TRY(from_milestones(document, root));
-    wk__yaml_node *trainer = mapping_in(document, root, "trainer"),
-                  *checkpoint = mapping_in(document, root, "checkpoint");
-    if (!trainer || !checkpoint) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
+    wk__yaml_node *trainer = mapping_in(document, root, "trainer");
+    if (!trainer) return wk_failed() ? wk_error_code() : WK_OK; /* of another kind: refused later */
     WK_TRY(move(document, root, "epoch_max", trainer, "max_epochs"));
     WK_TRY(move(document, root, "epoch_val", trainer, "check_val_every_n_epoch"));
-    return move(document, root, "epoch_save", checkpoint, "every_n_epochs");
+    return add_epoch_files(document, root);
 }
 
 wk_status wk__config_translate(wk__yaml *document) {

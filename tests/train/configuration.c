@@ -200,6 +200,32 @@ Test(configuration, the_plain_loops_keys_as_they_are) {
     cr_expect_not_null(strstr(err, "epoch 1/1"), "%s", err);
     free(err);
     cr_expect_eq(access(run_path("src/config.yaml"), F_OK), 0);
+    cr_expect_eq(access(run_path("ckpt/epoch-1.pth"), F_OK), 0);
+}
+
+/* Their names, from which a run goes on; other callbacks of the file stay. */
+Test(configuration, the_plain_loops_checkpoints) {
+    make_mnist_at("load/mnist/MNIST/raw");
+    run_write_all(PLAIN "callbacks: {name: LearningRateMonitor}\n");
+    expect_output("_config");
+    free(run_succeeds(WORDS("-o", "epoch_save=2")));
+    cr_expect_neq(access(run_path("ckpt/epoch-1.pth"), F_OK), 0);
+    cr_expect(same_bytes(run_path("ckpt/epoch-last.pth"), run_path("checkpoints/last.safetensors")));
+    cr_expect(same_bytes(run_path("ckpt/epoch-best.pth"), run_path("checkpoints/best.safetensors")));
+    char *csv = run_text("metrics.csv"), whole[700];
+    cr_expect_not_null(strstr(csv, "lr-SGD"), "%s", csv);
+    free(csv);
+    (void)snprintf(whole, sizeof whole, "%s", run_path("ckpt/epoch-4.pth"));
+    expect_output("second");
+    free(run_succeeds(WORDS("--name", "second", "--resume", "save/_config/ckpt/epoch-2.pth", "-o",
+                            "callbacks=[{name: LearningRateMonitor}]")));
+    cr_expect(same_bytes(whole, run_path("ckpt/epoch-4.pth")));
+    cr_expect(access(run_path("ckpt/epoch-3.pth"), F_OK) == 0 && access(run_path("ckpt/epoch-2.pth"), F_OK) != 0);
+    free(run_succeeds(WORDS("--name", "third", "-o", "epoch_save=null", "-o", "callbacks=null", "-o",
+                            "trainer.enable_checkpointing=false")));
+    expect_output("third");
+    cr_expect_neq(access(run_path("ckpt"), F_OK), 0);
+    expect_part(config(WORDS("explain", "epoch_save", "-c", run_file), NULL), "epoch_save: 1\n  from the file");
 }
 
 /* `run_step` takes over where the run stood, `load_optimizer` the optimizer's state; with both, bit for bit. */

@@ -9,6 +9,7 @@
     wk_callback *wk__##name##_build(const wk_config *args);
 WK__CALLBACK(early_stopping)
 WK__CALLBACK(model_checkpoint)
+WK__CALLBACK(epoch_files)
 WK__CALLBACK(lr_monitor)
 WK__CALLBACK(ema)
 WK__CALLBACK(swa)

@@ -7,6 +7,8 @@ const wk_callback_entry wk__builtin_callbacks[] = {
     { { "EarlyStopping", "stop when a metric gets no better", wk__early_stopping_args }, wk__early_stopping_build },
     { { "ModelCheckpoint", "keep the best checkpoints by a metric", wk__model_checkpoint_args },
       wk__model_checkpoint_build },
+    { { "EpochFiles", "ckpt/epoch-N.pth, epoch-last.pth and epoch-best.pth", wk__epoch_files_args },
+      wk__epoch_files_build },
     { { "LearningRateMonitor", "log every optimizer's rate", wk__lr_monitor_args }, wk__lr_monitor_build },
     { { "EMA", "validate and save an exponential average of the weights", wk__ema_args }, wk__ema_build },
     { { "StochasticWeightAveraging", "an equal average of the weights of the last epochs", wk__swa_args },
