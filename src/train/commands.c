@@ -13,7 +13,7 @@
 enum { EXIT_USAGE = 2, MOST_OVERRIDES = 64 };
 
 typedef struct command_line {
-    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *resume, *schema[2];
+    const char *file, *folder, *checkpoint, *overrides[MOST_OVERRIDES], *name, *tag, *resume, *gpus, *schema[2];
     int n_overrides;
     bool wants_schema, wants_batch_size;
     wk__batch_size_opts batch_size;
@@ -31,6 +31,7 @@ static const char train_help[] =
     "  --resume CKPT       begin with another checkpoint: last, best or a file; as the key resume\n"
     "  --overwrite         start anew in a run directory that holds a run\n"
     "  --name NAME         the run directory is save/NAME; --tag TAG: save/NAME_TAG, or save/_FILE_TAG\n"
+    "  --gpu LIST          train on these GPUs, e.g. 0,1: a rank for each\n"
     "  --find-batch-size [power|binsearch]   print the largest batch that memory holds: by doubling, or exactly;\n"
     "                      nothing is trained or written\n"
     "  --memory MIB        the memory to fill then; without it what the device has\n"
@@ -168,6 +169,24 @@ static bool add_override(command_line *line, const char *word, const char *help)
     return false;
 }
 
+/* Of "0,1"; 0: it is no such list. */
+static int64_t count_gpus(const char *list) {
+    int64_t count = 0;
+    for (const char *at = list;; at++) {
+        const size_t digits = strspn(at, "0123456789");
+        at += digits;
+        count++;
+        if (digits == 0 || (*at && *at != ',')) return 0;
+        if (!*at) return count;
+    }
+}
+
+/* A rank for each; CUDA_VISIBLE_DEVICES lets none see another one. */
+static void take_gpus(const command_line *line, wk__run_config *config) {
+    config->device = "cuda";
+    config->params.devices = count_gpus(line->gpus);
+}
+
 /* 0, or the exit code of a command line that makes no sense. */
 static int parse_train(int argc, char **argv, command_line *line) {
     for (int i = 1; i < argc; i++) {
@@ -184,6 +203,10 @@ static int parse_train(int argc, char **argv, command_line *line) {
         } else if (strcmp(word, "--name") == 0 || strcmp(word, "--tag") == 0) {
             const char **into = word[2] == 'n' ? &line->name : &line->tag;
             if (!(*into = value_of(argc, argv, &i, train_help, "a word"))) return EXIT_USAGE;
+        } else if (strcmp(word, "--gpu") == 0) {
+            if (!(line->gpus = value_of(argc, argv, &i, train_help, "numbers of GPUs"))) return EXIT_USAGE;
+            if (count_gpus(line->gpus) == 0)
+                return usage(train_help, "train: --gpu takes numbers as 0,1, not", line->gpus);
         } else if (strcmp(word, "--schema") == 0) {
             line->wants_schema = true;
             for (int k = 0; k < 2 && i + 1 < argc && argv[i + 1][0] != '-'; k++) line->schema[k] = argv[++i];
@@ -263,7 +286,9 @@ int wk_train_main(int argc, char **argv) {
     char *output = output_override(&line), *resume = add_word(&line, "resume", line.resume);
     wk__run_config config;
     wk_status status;
+    if (line.gpus) (void)setenv("CUDA_VISIBLE_DEVICES", line.gpus, 1); /* before anything looks for devices */
     wk_group *group = open_run(&line, true, &config, &status);
+    if (line.gpus && status == WK_OK) take_gpus(&line, &config);
     if (group && status == WK_OK && !line.wants_batch_size && wk__ranks_wanted(&config, group))
         wk__ranks_start(&config, argc, argv, group);
     if (!group) {

@@ -343,6 +343,17 @@ Test(parameters, a_profile_of_the_run) {
                 WORDS("--overwrite", "-o", "trainer.profiler=pytorch"));
 }
 
+/* Where there are none that is said; a rank for each is started as trainer.devices does. */
+Test(parameters, gpus_by_their_numbers) {
+    char *err = NULL;
+    const int code = run_train(&err, WORDS("--gpu", "0"));
+    cr_expect_not_null(strstr(err, code == 0 ? "training on cuda" : "wick: device: cuda"), "%s", err);
+    free(err);
+    cr_expect_eq(run_train(&err, WORDS("--gpu", "0,,1")), 2);
+    cr_expect_not_null(strstr(err, "--gpu takes numbers as 0,1, not 0,,1"), "%s", err);
+    free(err);
+}
+
 /* Another loss and other data than a run would have. */
 static void write_odd(const char *rest) {
     char text[2000];
