@@ -28,7 +28,7 @@ const wk_arg wk__trainer_args[] = {
     { "log_every_n_steps", WK_ARG_INT, "50", "rows of metrics; 0: at the ends of epochs alone" },
     { "fast_dev_run", WK_ARG_BOOL, "false", "one batch (or so many) of everything, nothing saved" },
     { "barebones", WK_ARG_BOOL, "false", "nothing beside training: no checkpoints, bar, summary, sanity check, rows" },
-    { "deterministic", WK_ARG_BOOL, "true", "always so: false changes nothing" },
+    { "deterministic", WK_ARG_TEXT, "true", "always so: false and warn change nothing" },
     { "benchmark", WK_ARG_BOOL, "true", "always so: kernels are chosen by what was measured; false changes nothing" },
     { "detect_anomaly", WK_ARG_BOOL, "false", "a NaN among gradients ends the run and names operation and module" },
     { "profiler", WK_ARG_TEXT, "", "simple: where the time went, as a table; advanced: call by call too" },
@@ -45,7 +45,7 @@ const wk_arg wk__trainer_args[] = {
     { "gpus", WK_ARG_INT, "0", "an older name of devices" },
     { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, dp (one batch is split among the ranks), …; or { name, args }" },
     { "sync_batchnorm", WK_ARG_BOOL, "false", "batch normalisation over the batches of all ranks" },
-    { "accelerator", WK_ARG_TEXT, "auto", "auto, cpu, gpu, cuda: the section device decides" },
+    { "accelerator", WK_ARG_TEXT, "auto", "cpu, gpu, cuda: the device, where the key device says none; auto: cpu" },
     { NULL, WK_ARG_INT, NULL, NULL },
 };
 const wk_arg wk__checkpoint_args[] = {
@@ -107,10 +107,22 @@ static void read_precision(const wk_config *trainer, wk__params *p) {
     p->precision = meanings[wk_config_choice(trainer, "precision", words, 0)];
 }
 
+/* What Lightning calls an accelerator is the device of a file that names none. */
+static void read_accelerator(wk__run_config *c, const wk_config *trainer) {
+    static const char *const words[] = { "auto", "cpu", "gpu", "cuda", NULL };
+    enum { AUTO, CPU };
+    const int chosen = wk_config_choice(trainer, "accelerator", words, AUTO);
+    if (chosen == AUTO || wk_failed()) return;
+    const char *device = chosen == CPU ? "cpu" : "cuda";
+    if (!wk_config_has(&c->root, "device"))
+        c->device = device;
+    else if ((strcmp(c->device, "cpu") == 0) != (chosen == CPU))
+        (void)wk_config_fail(trainer, "accelerator", "accelerator is %s, and device is %s: keep one of them",
+                             words[chosen], c->device);
+}
+
 static void read_ranks(const wk_config *trainer, wk__params *p) {
-    static const char *const accelerators[] = { "auto", "cpu", "gpu", "cuda", NULL };
     wk__strategy_read(trainer, p);
-    (void)wk_config_choice(trainer, "accelerator", accelerators, 0);
     const char *key = wk_config_has(trainer, "gpus") ? "gpus" : "devices",
                *text = wk_config_string(trainer, key, "auto");
     p->hosts = wk_config_int(trainer, "num_nodes", 1, 1 << 20, 0);
@@ -203,7 +215,8 @@ wk_status wk__params_read(wk__run_config *c) {
     p->clip_by_value = wk_config_choice(&trainer, "gradient_clip_algorithm", algorithms, 0) == 1;
     p->log_every_n_steps = wk_config_int(&trainer, "log_every_n_steps", 0, INT64_MAX, 50);
     if (p->log_every_n_steps == 0) p->log_every_n_steps = INT64_MAX;
-    (void)wk_config_bool(&trainer, "deterministic", true);
+    const char *deterministic = wk_config_string(&trainer, "deterministic", "true");
+    if (deterministic && strcmp(deterministic, "warn") != 0) (void)wk_config_bool(&trainer, "deterministic", true);
     (void)wk_config_bool(&trainer, "benchmark", true);
     p->detect_anomaly = wk_config_bool(&trainer, "detect_anomaly", false);
     p->profiler = (wk__profiler)wk_config_choice(&trainer, "profiler", profilers, WK__PROFILER_NONE);
@@ -214,6 +227,7 @@ wk_status wk__params_read(wk__run_config *c) {
     p->progress_bar = wk_config_bool(&trainer, "enable_progress_bar", true);
     p->summary = wk_config_bool(&trainer, "enable_model_summary", false);
     read_precision(&trainer, p);
+    read_accelerator(c, &trainer);
     read_ranks(&trainer, p);
     read_fast_dev_run(&trainer, p);
     read_barebones(c, &trainer, p);
