@@ -28,7 +28,10 @@ wk_status wk__config_take_lr(wk__yaml *document) {
     char *word = wk_format("optimizer.args.lr=%s", lr->text);
     wk_status status = word ? wk__yaml_set(document, word) : WK_NO_MEMORY;
     wk_free(word);
-    return status;
+    if (status != WK_OK) return status;
+    wk__yaml_node *set = wk__yaml_find(wk__yaml_find(optimizer, "args"), "lr"); /* messages name where lr stands */
+    set->line = lr->line, set->column = lr->column, set->origin = lr->origin;
+    return WK_OK;
 }
 
 /* ---- groups ---- */

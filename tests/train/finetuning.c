@@ -173,7 +173,18 @@ Test(finetuning, another_rate_in_one_word) {
     free(run_succeeds(WORDS("-o", "lr=0.02", "-o", "lr_groups=[{match: \"4[.]weight\", scale: 10}]")));
     expect_column("lr-SGD/pg1", (double[]){ 0.02, 0.02 }, 2);
     expect_column("lr-SGD/pg2", (double[]){ 0.2, 0.2 }, 2);
-    run_refused("lr is -1, expected more than 0", WORDS("--overwrite", "-o", "lr=-1"));
+    run_refused("lr=-1: lr is -1, expected more than 0", WORDS("--overwrite", "-o", "lr=-1"));
+    char more[300];
+    (void)snprintf(more, sizeof more, "%slr: 0.03\n", sgd);
+    write_run(more);
+    char *argv[] = { WICK_PROGRAM, "config", "explain", "optimizer.args.lr", "-c", run_file, NULL };
+    program p = start(run_folder, argv, NULL);
+    cr_assert_eq(finish(&p, 20), 0);
+    char *out = read_bytes(p.out, NULL);
+    cr_expect_eq(strncmp(out, "optimizer.args.lr: 0.03\n  from the file: ", 41), 0, "%s", out);
+    free(out);
+    run_write("model: { name: mlp }\nwrapper: { name: base }\nlr: 0.1\n");
+    run_refused("lr is that of the section optimizer, which is missing", NULL);
 }
 
 /* A tenth of the others' rate, twice that, …, until it is theirs; the schedule goes on below. */
@@ -277,6 +288,11 @@ Test(finetuning, on_two_ranks) {
     const double first = sum_of("ckpt/epoch=0-step=3.ckpt", "model.layers.0.weight"),
                  second = sum_of("ckpt/epoch=1-step=6.ckpt", "model.layers.0.weight");
     cr_expect_neq(first, second);
+    run_set_aside("whole");
+    cr_assert_eq(run_ranks(&err, WORDS("-o", "trainer.max_epochs=2", "-o", "trainer.strategy=ddp_sharded")), 0, "%s",
+                 err);
+    free(err);
+    run_same_checkpoint("whole", last); /* groups are shared out too */
     free(run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=1", "-o", "optimizer.args.lr=1e-30")));
     cr_expect_eq(sum_of(last, "model.layers.0.weight"), first, "it has not moved in the first epoch");
 }
