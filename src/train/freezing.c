@@ -63,11 +63,16 @@ static int64_t *epochs_of(const wk__run_config *c, wk_named_tensors all) {
         int64_t from = 0;
         (void)wk__yaml_int(c->document, one, "unfreeze_at", 0, INT32_MAX, &from);
         wk_named_tensors some = wk__named_by(all, "unfreeze_at", one->key);
+        int taken = 0;
         for (int i = 0, k = 0; k < some.count; i++) { /* both in the same order */
             if (all.tensor[i] != some.tensor[k]) continue;
+            taken += epoch[i] < 0;
             if (epoch[i] < 0) epoch[i] = from;
             k++;
         }
+        if (taken == 0 && !wk_failed())
+            (void)wk_fail(WK_CONFIG, "unfreeze_at: all that \"%s\" matches an earlier expression has: put it first",
+                          one->key);
         wk_named_free(some);
     }
     if (!wk_failed()) return epoch;

@@ -30,7 +30,7 @@ wk_status wk__config_take_lr(wk__yaml *document) {
     wk_free(word);
     if (status != WK_OK) return status;
     wk__yaml_node *set = wk__yaml_find(wk__yaml_find(optimizer, "args"), "lr"); /* messages name where lr stands */
-    set->line = lr->line, set->column = lr->column, set->origin = lr->origin;
+    if (set) set->line = lr->line, set->column = lr->column, set->origin = lr->origin;
     return WK_OK;
 }
 
@@ -104,35 +104,43 @@ bool wk__has_lr_groups(const wk__run_config *c) {
     return read_rules(c, rules) > 0;
 }
 
-static void take_matching(wk_named_tensors mine, const char *match, int r, int *group) {
-    wk_named_tensors some = wk_named_matching(mine, match, false);
-    for (int i = 0, k = 0; k < some.count; i++) { /* both in the same order */
-        if (mine.tensor[i] != some.tensor[k]) continue;
-        if (group[i] < 0) group[i] = r;
-        k++;
-    }
-    wk_named_free(some);
-}
-
-static void take_below(wk_named_tensors mine, const wk_config *args, int r, int *group) {
+static bool takes(const rule *r, wk_named_tensors some, int *at, const wk_named_tensors *all, int i) {
     const char *path[MOST_PATHS];
-    const int paths = wk_config_strings(args, "modules", path, MOST_PATHS);
-    for (int i = 0; i < mine.count; i++)
-        for (int k = 0; k < paths && group[i] < 0; k++)
-            if (wk__is_below(mine.name[i], path[k])) group[i] = r;
+    if (r->match) { /* `some` is a selection of them, in the same order */
+        const bool is_next = *at < some.count && some.tensor[*at] == all->tensor[i];
+        *at += is_next;
+        return is_next;
+    }
+    const int paths = wk_config_strings(r->args, "modules", path, MOST_PATHS);
+    for (int k = 0; k < paths; k++)
+        if (wk__is_below(all->name[i], path[k])) return true;
+    return false;
 }
 
-/* Each parameter's rule, -1 where none matches. */
-static wk_status sort_out(wk_named_tensors all, wk_named_tensors mine, const rule *rules, int count, int *group) {
-    for (int i = 0; i < mine.count; i++) group[i] = -1;
+/* Each parameter's rule, the first that takes it; -1 where none does. */
+static wk_status sort_out(wk_named_tensors all, const rule *rules, int count, int *group) {
+    for (int i = 0; i < all.count; i++) group[i] = -1;
     for (int r = 0; r < count && !wk_failed(); r++) {
-        if (rules[r].match) wk_named_free(wk__named_by(all, "lr_groups", rules[r].match)); /* the model has some */
-        if (rules[r].match && !wk_failed())
-            take_matching(mine, rules[r].match, r, group);
-        else if (!wk_failed())
-            take_below(mine, rules[r].args, r, group);
+        wk_named_tensors some =
+            rules[r].match ? wk__named_by(all, "lr_groups", rules[r].match) : (wk_named_tensors){ 0 };
+        int at = 0, taken = 0;
+        for (int i = 0; i < all.count && !wk_failed(); i++) {
+            if (!takes(&rules[r], some, &at, &all, i) || group[i] >= 0) continue;
+            group[i] = r;
+            taken++;
+        }
+        if (taken == 0 && rules[r].match && !wk_failed())
+            (void)wk_fail(WK_CONFIG, "lr_groups: all that \"%s\" matches belongs to an earlier group: put it first",
+                          rules[r].match);
+        wk_named_free(some);
     }
     return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+/* Of a selection of all, in the same order. */
+static void keep_those_of(wk_named_tensors all, wk_named_tensors mine, int *group) {
+    for (int i = 0, k = 0; k < mine.count; i++)
+        if (all.tensor[i] == mine.tensor[k]) group[k++] = group[i];
 }
 
 /* A selection of `all`, into `into`, which has room for all. */
@@ -152,18 +160,19 @@ wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const c
     rule rules[MOST_RULES];
     const int count = read_rules(t->config, rules);
     if (count == 0) return wk_failed() ? NULL : wk_make_optimizer(config, key, mine);
-    int *group = wk_alloc(((size_t)mine.count + 1) * sizeof *group);
+    wk_named_tensors all = wk_parameters(t->model);
+    int *group = wk_alloc(((size_t)all.count + 1) * sizeof *group);
     wk_tensor **tensor = wk_alloc(((size_t)mine.count + 1) * sizeof *tensor);
     const char **name = wk_alloc(((size_t)mine.count + 1) * sizeof *name);
-    wk_status status =
-        group && tensor && name ? sort_out(wk_parameters(t->model), mine, rules, count, group) : WK_NO_MEMORY;
+    wk_status status = group && tensor && name ? sort_out(all, rules, count, group) : WK_NO_MEMORY;
+    if (status == WK_OK) keep_those_of(all, mine, group);
     wk_optim *optimizer =
         status == WK_OK ? wk_make_optimizer(config, key, of_group(mine, group, -1, tensor, name)) : NULL;
     const double base = optimizer ? wk_optim_lr(optimizer) : 0;
     for (int r = 0; r < count && optimizer && status == WK_OK; r++) {
         const wk_named_tensors some = of_group(mine, group, r, tensor, name);
         const double lr = rules[r].lr.is_set ? rules[r].lr.value : base * rules[r].scale.value;
-        if (some.count == 0) continue; /* another optimizer's, or an earlier group has all of them */
+        if (some.count == 0) continue; /* another optimizer's */
         status = wk_optim_add_group(optimizer, some, (wk_group_opts){ .lr = WK_SET(lr) });
         if (status == WK_OK)
             rate[wk_optim_groups(optimizer) - 1] = (wk__rate){ .ratio = lr / base, .freezer = rules[r].freezer };
@@ -172,7 +181,6 @@ wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const c
     wk_free(tensor);
     wk_free(group);
     if (status == WK_OK) return optimizer;
-    wk_error_prefix("lr_groups");
     wk_optim_destroy(optimizer);
     return NULL;
 }

@@ -130,6 +130,8 @@ Test(finetuning, what_is_unfrozen_learns_from_its_epoch_on) {
     cr_expect_eq(sum_of(last, "model.layers.0.weight"), weight[2]);
     run_refused("unfreeze_at: no parameter has a name that \"features\" matches",
                 WORDS("--overwrite", "-o", "unfreeze_at={features: 1}"));
+    run_refused("unfreeze_at: all that \"bias\" matches an earlier expression has: put it first",
+                WORDS("--overwrite", "-o", "unfreeze_at={layers: 1, bias: 0}"));
     run_refused("unfreeze_at", WORDS("--overwrite", "-o", "unfreeze_at={layers: soon}"));
 }
 
@@ -159,6 +161,8 @@ Test(finetuning, groups_with_rates_of_their_own) {
         char *const word, *const message;
     } wrong[] = {
         { "lr_groups=[{match: conv, lr: 1}]", "lr_groups: no parameter has a name that \"conv\" matches" },
+        { "lr_groups=[{match: layers, lr: 1}, {match: bias, lr: 2}]",
+          "lr_groups: all that \"bias\" matches belongs to an earlier group: put it first" },
         { "lr_groups=[{match: layers, lr: 1, scale: 2}]", "expected { match: REGEX, lr: X } or" },
         { "lr_groups=[{match: layers}]", "expected { match: REGEX, lr: X } or" },
         { "lr_groups=[{match: layers, rate: 1}]", "unknown key \"rate\"" },
