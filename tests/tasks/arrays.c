@@ -1,4 +1,5 @@
 /* arrays.c: data of NumPy's, safetensors and PyTorch's files. */
+#include "support/allocator.h"
 #include "tasks/support.h"
 #include "wick/io.h"
 #include "wick/wick.h"
@@ -146,4 +147,31 @@ Test(arrays, a_run_learns_from_a_file) {
     write_bytes(task_path("config.yaml"), yaml, sizeof yaml - 1);
     free(task_train(task_path("config.yaml"), NULL));
     cr_expect_gt(task_metric("val_r2", false), 0.95, "%g", task_metric("val_r2", false));
+}
+
+/* Each of them in turn: the error is that, and nothing is held. */
+Test(arrays, every_request_for_memory_may_fail) {
+    static const char args[] = "file: a.npz, val_file: a.safetensors, inputs: x_train, targets: y_train, mean: 1, "
+                               "class_names: [a, b, c], labels: { b: a }, class_weights: { c: 2 }";
+    wk_dataset *train, *evaluation;
+    long k = 0;
+    make_files();
+    open_as(args, &train, &evaluation); /* what is made once and kept */
+    wk_dataset_destroy(train);
+    wk_dataset_destroy(evaluation);
+    allocator_watch();
+    const long held = allocator_held();
+    for (bool came = true; came; k++) {
+        allocator_fail_at(k + 1);
+        const wk_status status = task_data("arrays", args, &train, &evaluation);
+        came = allocator_has_failed();
+        allocator_fail_at(0);
+        cr_assert_eq(status == WK_OK, !came, "request %ld: %s", k + 1, wk_message());
+        cr_assert_eq(wk_error_code(), came ? WK_NO_MEMORY : WK_OK, "request %ld: %s", k + 1, wk_message());
+        wk_clear_error();
+        wk_dataset_destroy(came ? NULL : train);
+        wk_dataset_destroy(came ? NULL : evaluation);
+        cr_assert_eq(allocator_held(), held, "request %ld leaves %ld blocks", k + 1, allocator_held() - held);
+    }
+    cr_expect_gt(k, 40);
 }
