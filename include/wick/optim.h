@@ -300,7 +300,8 @@ typedef struct wk_average_opts {
     bool use_buffers;  /* average buffers of float types too; otherwise they are copied */
 } wk_average_opts;
 /* Running averages of a module's parameters, which start as copies at the first update
- * (torch.optim.swa_utils.AveragedModel; Izmailov et al. 2018).  The module must outlive it. */
+ * (torch.optim.swa_utils.AveragedModel; Izmailov et al. 2018), on the device where they are now.  The module must
+ * outlive it, and stay there. */
 WK_API wk_average *wk_average_create(wk_module *model, wk_average_opts opts);
 WK_API void wk_average_destroy(wk_average *average);
 /* Take the module's current weights in. */

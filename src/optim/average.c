@@ -1,6 +1,7 @@
 /* average.c: averages of weights: EMA and SWA, running statistics for them, Lookahead.
  *
- * Averaging is done in plain loops without memory of its own, so an update happens whole or not at all.
+ * On the CPU averaging is done in plain loops without memory of its own, so an update happens whole or not at all.  On
+ * a device it is operations, which take room for a few of the largest tensor.
  */
 #define WK_NO_CALL_SITES
 #include "optim/optim.h"
@@ -39,7 +40,7 @@ static bool copies_make(copies *c, wk_named_tensors list, const char *prefix) {
     c->count = c->of && c->copy && c->name ? list.count : 0;
     for (int i = 0; i < c->count; i++) {
         const wk_tensor *t = list.tensor[i];
-        c->copy[i] = wk_kept_zeros((wk_dtype)t->dtype, wk__dims(t));
+        c->copy[i] = wk__kept_zeros_on(t->device, (wk_dtype)t->dtype, wk__dims(t));
         c->name[i] = wk_format("%s.%s", prefix, list.name[i]);
         if (!c->copy[i] || !c->name[i] || wk_copy_into(c->copy[i], t) != WK_OK) return false;
         c->of[i] = wk_keep(list.tensor[i]);
@@ -53,7 +54,7 @@ static void changed(wk_tensor *t, const char *by) {
 }
 
 /* a += weight · (b − a); integers are rounded towards zero, as PyTorch's copy of the mean does. */
-static void average_into(wk_tensor *a, const wk_tensor *b, double weight) {
+static void average_here(wk_tensor *a, const wk_tensor *b, double weight) {
     if (a->dtype == WK_F32) {
         float *x = a->data, w = (float)weight;
         const float *y = b->data;
@@ -68,13 +69,38 @@ static void average_into(wk_tensor *a, const wk_tensor *b, double weight) {
     changed(a, "wk_average_update");
 }
 
-/* Averages are made by the host, element by element. */
+/* The same where the host cannot reach.  Whole numbers, which count batches, take the way over the host. */
+static wk_status average_there(wk_tensor *a, wk_tensor *b, double weight) {
+    const wk_dtype dtype = (wk_dtype)a->dtype, wide = dtype == WK_F64 ? WK_F64 : WK_F32;
+    wk_scope scope = wk_scope_begin();
+    bool was = wk_no_grad_begin();
+    wk_tensor *mean;
+    if (wk_dtype_is_float(dtype)) {
+        wk_tensor *wide_a = wk_cast(a, wide);
+        mean = wk_cast(wk_add(wide_a, wk_scale(wk_sub(wk_cast(b, wide), wide_a), weight)), dtype);
+    } else {
+        wk_tensor *here = wk_contiguous(wk_to_device(a, WK_CPU)), *other = wk_contiguous(wk_to_device(b, WK_CPU));
+        if (here && other) average_here(here, other, weight);
+        mean = wk_to_device(here, a->device);
+    }
+    wk_status status = mean ? wk_copy_into(a, mean) : wk_error_code();
+    wk_no_grad_end(was);
+    wk_scope_end(scope);
+    return status;
+}
+
+static wk_status average_into(wk_tensor *a, wk_tensor *b, double weight) {
+    if (a->device) return average_there(a, b, weight);
+    average_here(a, b, weight);
+    return WK_OK;
+}
+
 static wk_status check_tensors(const copies *c, const char *who) {
     for (int i = 0; i < c->count; i++) {
         if (!wk_is_contiguous(c->of[i])) return wk_fail(WK_INVALID, "%s: \"%s\" is not row major", who, c->name[i]);
-        if (c->of[i]->device)
-            return wk_fail(WK_UNSUPPORTED, "%s: \"%s\" is on %s; averages are kept of modules on the CPU", who,
-                           c->name[i], wk_device_name(c->of[i]->device));
+        if (c->of[i]->device != c->copy[i]->device)
+            return wk_fail(WK_INVALID, "%s: \"%s\" is on %s now, its average on %s: make another one there", who,
+                           c->name[i], wk_device_name(c->of[i]->device), wk_device_name(c->copy[i]->device));
     }
     return WK_OK;
 }
@@ -142,7 +168,7 @@ wk_status wk_average_update(wk_average *a) {
     double weight = a->opts.decay.is_set ? 1 - a->opts.decay.value : 1 / ((double)*updates + 1);
     for (int i = 0; i < a->all.count; i++) {
         if (*updates > 0 && (!a->is_buffer[i] || a->opts.use_buffers))
-            average_into(a->all.copy[i], a->all.of[i], weight);
+            WK_TRY(average_into(a->all.copy[i], a->all.of[i], weight));
         else
             WK_TRY(wk_copy_into(a->all.copy[i], a->all.of[i]));
     }
@@ -150,7 +176,16 @@ wk_status wk_average_update(wk_average *a) {
     return WK_OK;
 }
 
-static void swap_tensors(wk_tensor *a, wk_tensor *b) {
+static wk_status swap_there(wk_tensor *a, wk_tensor *b) {
+    wk_tensor *held = wk__kept_zeros_on(a->device, (wk_dtype)a->dtype, wk__dims(a));
+    wk_status status = held ? wk_copy_into(held, a) : wk_error_code();
+    if (status == WK_OK) status = wk_copy_into(a, b);
+    if (status == WK_OK) status = wk_copy_into(b, held);
+    wk_release(held);
+    return status;
+}
+
+static void swap_here(wk_tensor *a, wk_tensor *b) {
     unsigned char held[4096], *x = a->data, *y = b->data;
     size_t bytes = (size_t)a->count * wk_dtype_size((wk_dtype)a->dtype);
     for (size_t done = 0; done < bytes; done += sizeof held) {
@@ -168,7 +203,12 @@ wk_status wk_average_swap(wk_average *a) {
     if (!a || *(const int64_t *)a->updates->data == 0)
         return wk_fail(WK_STATE, "wk_average_swap: nothing has been averaged yet");
     WK_TRY(check_tensors(&a->all, "wk_average_swap"));
-    for (int i = 0; i < a->all.count; i++) swap_tensors(a->all.of[i], a->all.copy[i]);
+    for (int i = 0; i < a->all.count; i++) {
+        if (a->all.of[i]->device)
+            WK_TRY(swap_there(a->all.of[i], a->all.copy[i]));
+        else
+            swap_here(a->all.of[i], a->all.copy[i]);
+    }
     return WK_OK;
 }
 
@@ -327,7 +367,7 @@ wk_status wk_lookahead_step(wk_lookahead *l) {
     int64_t *steps = l->steps->data;
     if (++*steps % l->k != 0) return WK_OK;
     for (int i = 0; i < l->slow.count; i++) {
-        average_into(l->slow.copy[i], l->slow.of[i], l->alpha);
+        WK_TRY(average_into(l->slow.copy[i], l->slow.of[i], l->alpha));
         WK_TRY(wk_copy_into(l->slow.of[i], l->slow.copy[i]));
     }
     return WK_OK;

@@ -277,9 +277,53 @@ Test(device, what_only_the_cpu_does_is_refused) {
     cr_assert_null(wk_to_dlpack(wk_detach(wk_parameters(net).tensor[0])));
     expect_message("only memory of the CPU is given out");
     wk_scope_end(scope);
-    cr_assert_null(wk_average_create(net, (wk_average_opts){ .use_buffers = true }));
-    expect_message("is on DEVICE; averages are kept of modules on the CPU");
     wk_module_destroy(net);
+}
+
+static wk_module *with_statistics(void) {
+    wk_module *linear = wk_nn_linear(8, 4, (wk_layer_opts){ 0 }),
+              *norm = wk_nn_batch_norm2d(4, (wk_nn_batch_norm_opts){ 0 });
+    (void)wk_module_add_buffer(linear, "counts", wk_kept_zeros(WK_I64, WK_DIMS(3)));
+    return wk_nn_sequential_of((wk_module *[]){ linear, norm }, 2);
+}
+
+/* Averages of a module there are those of its twin here. */
+Test(device, averages_of_weights) {
+    wk_module *net[2];
+    wk_average *average[2];
+    for (int i = 0; i < 2; i++) {
+        net[i] = with_statistics();
+        if (i) cr_assert_eq(wk_module_to_device(net[i], other()), WK_OK);
+        average[i] = wk_average_create(net[i], (wk_average_opts){ .decay = WK_SET(0.75), .use_buffers = true });
+        cr_assert_not_null(average[i], "%s", wk_message());
+    }
+    for (int step = 0; step < 3; step++)
+        for (int i = 0; i < 2; i++) {
+            wk_scope scope = wk_scope_begin();
+            wk_named_tensors state = wk_state(net[i]);
+            for (int k = 0; k < state.count; k++) {
+                wk_tensor *grown = wk_cast(wk_full(WK_F32, wk_dims_get(state.tensor[k]), 1.5 * step + k),
+                                           wk_dtype_get(state.tensor[k]));
+                cr_assert_eq(wk_copy_into(state.tensor[k], wk_to_device(grown, wk_device_of(state.tensor[k]))), WK_OK);
+            }
+            wk_scope_end(scope);
+            cr_assert_eq(wk_average_update(average[i]), WK_OK, "%s", wk_message());
+        }
+    for (int i = 0; i < 2; i++) cr_assert_eq(wk_average_swap(average[i]), WK_OK, "%s", wk_message());
+    wk_named_tensors here = wk_state(net[0]), there = wk_state(net[1]), kept = wk_average_state(average[1]);
+    for (int k = 0; k < here.count; k++) {
+        cr_expect(wk_rank(there.tensor[k]) == 0 || wk_device_of(there.tensor[k]) == other(), "%s", there.name[k]);
+        cr_expect_eq(wk_device_of(kept.tensor[1 + k]), wk_device_of(there.tensor[k]));
+        cr_expect_float_eq(wk_at(there.tensor[k], 0), wk_at(here.tensor[k], 0), 1e-6, "%s: %g, expected %g",
+                           here.name[k], wk_at(there.tensor[k], 0), wk_at(here.tensor[k], 0));
+        if (wk_dtype_is_float(wk_dtype_get(here.tensor[k])))
+            cr_expect(wk_at(there.tensor[k], 0) < 3 + k && wk_at(there.tensor[k], 0) > k, "a mean of its values");
+        cr_expect_float_eq(wk_at(kept.tensor[1 + k], 0), 3 + k, 0, "the module's own are kept meanwhile");
+    }
+    for (int i = 0; i < 2; i++) {
+        wk_average_destroy(average[i]);
+        wk_module_destroy(net[i]);
+    }
 }
 
 Test(device, a_module_that_left_its_average_behind) {

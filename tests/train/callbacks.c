@@ -172,18 +172,6 @@ Test(callbacks, swa_averages_the_last_epochs) {
     run_refused("leave the section schedule out", WORDS("--overwrite", "-o", "schedule={name: StepLR}"));
 }
 
-Test(callbacks, rates_and_memory_are_logged) {
-    write_run(
-        "trainer: { log_every_n_steps: 5 }\n"
-        "callbacks: [ { name: LearningRateMonitor, args: { log_momentum: true } }, { name: DeviceStatsMonitor } ]\n");
-    free(run_succeeds(NULL));
-    char *csv = run_text("metrics.csv");
-    static const char *const names[] = { ",lr-SGD", ",momentum-SGD", ",cpu_seconds", ",memory_peak_mib" };
-    for (int i = 0; i < 4; i++) cr_expect_not_null(strstr(csv, names[i]), "%s in %s", names[i], csv);
-    cr_expect_not_null(strstr(csv, ",0.05,0.9,"), "%s", csv);
-    free(csv);
-}
-
 static double sum_of(const char *checkpoint, const char *name) {
     wk_scope scope = wk_scope_begin();
     wk_safetensors *file = wk_safetensors_open(run_path(checkpoint));
@@ -194,6 +182,46 @@ static double sum_of(const char *checkpoint, const char *name) {
     wk_safetensors_close(file);
     wk_scope_end(scope);
     return sum;
+}
+
+/* Averages are where the model is, and nearly those of the CPU; what was saved there goes on there with the same bytes.
+ */
+Test(callbacks, averages_on_another_device) {
+    static const char *const lists[] = { "[ { name: EMA, args: { decay: 0.8, use_buffers: true } } ]",
+                                         "[ { name: StochasticWeightAveraging, args: { swa_lrs: 0.01, "
+                                         "swa_epoch_start: 2, annealing_epochs: 1 } } ]" };
+    static const char *const files[] = { "checkpoints/ema.safetensors", "checkpoints/swa.safetensors" };
+    for (int i = 0; i < 2; i++) {
+        char more[400], aside[3][20];
+        double sum[2];
+        (void)snprintf(more, sizeof more, "trainer: { max_epochs: 3, limit_train_batches: 4 }\ncallbacks: %s\n",
+                       lists[i]);
+        write_run(more);
+        for (int emulated = 0; emulated < 2; emulated++) {
+            free(run_succeeds(WORDS("-o", emulated ? "device=cudaemu" : "device=cpu")));
+            sum[emulated] = sum_of(files[i], "1.weight");
+            (void)snprintf(aside[emulated], sizeof aside[0], "%d-%d", i, emulated);
+            run_set_aside(aside[emulated]);
+        }
+        cr_expect_float_eq(sum[1], sum[0], 1e-3, "%g there, %g here", sum[1], sum[0]);
+        free(run_succeeds(WORDS("-o", "device=cudaemu", "-o", "trainer.max_epochs=2")));
+        free(run_succeeds(WORDS("-o", "device=cudaemu", "--resume")));
+        run_same_checkpoint(aside[1], files[i]);
+        (void)snprintf(aside[2], sizeof aside[2], "%d-resumed", i);
+        run_set_aside(aside[2]);
+    }
+}
+
+Test(callbacks, rates_and_memory_are_logged) {
+    write_run(
+        "trainer: { log_every_n_steps: 5 }\n"
+        "callbacks: [ { name: LearningRateMonitor, args: { log_momentum: true } }, { name: DeviceStatsMonitor } ]\n");
+    free(run_succeeds(NULL));
+    char *csv = run_text("metrics.csv");
+    static const char *const names[] = { ",lr-SGD", ",momentum-SGD", ",cpu_seconds", ",memory_peak_mib" };
+    for (int i = 0; i < 4; i++) cr_expect_not_null(strstr(csv, names[i]), "%s in %s", names[i], csv);
+    cr_expect_not_null(strstr(csv, ",0.05,0.9,"), "%s", csv);
+    free(csv);
 }
 
 Test(callbacks, frozen_parts_stand_still_until_they_may_learn) {

@@ -35,9 +35,6 @@ typedef struct averager {
 static wk_status ema_setup(wk_callback *self, wk_trainer *t) {
     averager *a = (averager *)self;
     const wk_average_opts opts = { .decay = WK_SET(a->decay), .use_buffers = a->use_buffers };
-    if (wk_trainer_device(t) != WK_CPU)
-        return wk_fail(WK_UNSUPPORTED, "averages of weights are kept on the CPU, the model is on %s",
-                       wk_device_name(wk_trainer_device(t)));
     a->average = wk_average_create(wk_trainer_model(t), opts);
     return a->average ? WK_OK : wk_error_code();
 }
@@ -143,9 +140,6 @@ static int64_t first_epoch(const averager *a, const wk_trainer *t) {
 
 static wk_status swa_setup(wk_callback *self, wk_trainer *t) {
     averager *a = (averager *)self;
-    if (wk_trainer_device(t) != WK_CPU)
-        return wk_fail(WK_UNSUPPORTED, "averages of weights are kept on the CPU, the model is on %s",
-                       wk_device_name(wk_trainer_device(t)));
     if (t->driven[0].schedule.lr && !wk_failed())
         return wk_fail(WK_CONFIG, "it drives the learning rate to swa_lrs: leave the section schedule out");
     a->average = wk_average_create(wk_trainer_model(t), (wk_average_opts){ 0 });
