@@ -67,6 +67,8 @@ static int report_once(void) {
 static wk_group *open_run(const command_line *line, bool trains, wk__run_config *config, wk_status *status) {
     *status = trains ? wk__run_config_load_to_train(config, line->file, line->overrides, line->n_overrides, line->start)
                      : wk__run_config_load(config, line->file, line->overrides, line->n_overrides);
+    const char *gpus = line->gpus ? line->gpus : *status == WK_OK ? config->params.gpus : "";
+    if (*gpus) (void)setenv("CUDA_VISIBLE_DEVICES", gpus, 1); /* before anything looks for devices */
     wk__error error = *wk__error_slot();
     wk_clear_error();
     wk_group *group = wk_group_create(NULL);
@@ -286,7 +288,6 @@ int wk_train_main(int argc, char **argv) {
     char *output = output_override(&line), *resume = add_word(&line, "resume", line.resume);
     wk__run_config config;
     wk_status status;
-    if (line.gpus) (void)setenv("CUDA_VISIBLE_DEVICES", line.gpus, 1); /* before anything looks for devices */
     wk_group *group = open_run(&line, true, &config, &status);
     if (line.gpus && status == WK_OK) take_gpus(&line, &config);
     if (group && status == WK_OK && !line.wants_batch_size && wk__ranks_wanted(&config, group))

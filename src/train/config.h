@@ -64,6 +64,7 @@ typedef struct wk__params {
     int64_t reload_every; /* epochs after which the data is built anew; 0: never */
     int64_t hosts;        /* that the ranks must be on; 0: any number */
     int64_t devices;      /* ranks to start on this host; 0: as many as there are */
+    char gpus[128];       /* those that they may see, as "0,1"; "": all */
     bool split_batch;     /* dp: the batch size is that of all ranks together */
     wk_ddp_opts ddp;
     bool sync_batch_norm, shard_optimizer, own_buffers;

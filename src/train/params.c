@@ -2,6 +2,8 @@
  * where docs/train.md says nothing else. */
 #include "train/callbacks/callbacks.h"
 
+#include "wick/device.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -41,7 +43,7 @@ const wk_arg wk__trainer_args[] = {
     { "enable_progress_bar", WK_ARG_BOOL, "true", NULL },
     { "enable_model_summary", WK_ARG_BOOL, "false", "print the model's layers" },
     { "num_nodes", WK_ARG_INT, "", "hosts that the ranks must be on" },
-    { "devices", WK_ARG_INT, "0", "start so many ranks on this host; 0: those that there are" },
+    { "devices", WK_ARG_INT, "0", "start so many ranks on this host; 0: those that there are; a list: GPUs" },
     { "gpus", WK_ARG_INT, "0", "an older name of devices" },
     { "strategy", WK_ARG_TEXT, "auto", "auto, ddp, dp (one batch is split among the ranks), …; or { name, args }" },
     { "sync_batchnorm", WK_ARG_BOOL, "false", "batch normalisation over the batches of all ranks" },
@@ -121,13 +123,41 @@ static void read_accelerator(wk__run_config *c, const wk_config *trainer) {
                              words[chosen], c->device);
 }
 
-static void read_ranks(const wk_config *trainer, wk__params *p) {
+/* A rank for each of these. */
+static void read_gpus(wk__run_config *c, const wk_config *trainer, const char *key) {
+    enum { MOST = 32 };
+    wk__params *p = &c->params;
+    int64_t number[MOST];
+    p->devices = wk_config_ints(trainer, key, number, MOST);
+    for (int64_t i = 0, used = 0; i < p->devices && !wk_failed(); i++) {
+        if (number[i] < 0 || number[i] > 999)
+            (void)wk_config_fail(trainer, key, "%s holds %lld, expected numbers of GPUs", key, (long long)number[i]);
+        used += snprintf(p->gpus + used, sizeof p->gpus - (size_t)used, "%s%d", i ? "," : "", (int)number[i]);
+    }
+    if (p->devices && !wk_config_has(&c->root, "device")) c->device = "cuda";
+}
+
+/* 2, auto, -1 (a rank for each GPU), or the numbers of GPUs as a list. */
+static void read_devices(wk__run_config *c, const wk_config *trainer) {
+    wk__params *p = &c->params;
+    const char *key = wk_config_has(trainer, "gpus") ? "gpus" : "devices";
+    const wk__yaml_node *node = trainer->node ? wk__yaml_find(trainer->node, key) : NULL;
+    if (node && node->kind == WK__YAML_SEQUENCE) {
+        read_gpus(c, trainer, key);
+        return;
+    }
+    const char *text = wk_config_string(trainer, key, "auto");
+    p->devices = !text || strcmp(text, "auto") == 0 ? 0 : wk_config_int(trainer, key, -1, 4096, 0);
+    if (p->devices < 0) p->devices = wk_device_count("cuda", NULL, 0);
+}
+
+static void read_ranks(wk__run_config *c, const wk_config *trainer) {
+    wk__params *p = &c->params;
     wk__strategy_read(trainer, p);
-    const char *key = wk_config_has(trainer, "gpus") ? "gpus" : "devices",
-               *text = wk_config_string(trainer, key, "auto");
+    read_devices(c, trainer);
+    read_accelerator(c, trainer);
     p->hosts = wk_config_int(trainer, "num_nodes", 1, 1 << 20, 0);
     p->own_order = !wk_config_bool(trainer, "use_distributed_sampler", true);
-    p->devices = !text || strcmp(text, "auto") == 0 ? 0 : wk_config_int(trainer, key, 0, 4096, 0);
 }
 
 /* Lightning refuses a file that asks for training alone and for something beside it, and so does this. */
@@ -227,8 +257,7 @@ wk_status wk__params_read(wk__run_config *c) {
     p->progress_bar = wk_config_bool(&trainer, "enable_progress_bar", true);
     p->summary = wk_config_bool(&trainer, "enable_model_summary", false);
     read_precision(&trainer, p);
-    read_accelerator(c, &trainer);
-    read_ranks(&trainer, p);
+    read_ranks(c, &trainer);
     read_fast_dev_run(&trainer, p);
     read_barebones(c, &trainer, p);
     check_saving(c);

@@ -346,15 +346,19 @@ Test(parameters, a_profile_of_the_run) {
 /* Where there are none that is said; a rank for each is started as trainer.devices does. */
 Test(parameters, gpus_by_their_numbers) {
     char *err = NULL;
-    static char *const ways[][2] = { { "--gpu", "0" }, { "-o", "trainer.accelerator=gpu" } };
-    for (int i = 0; i < 2; i++) {
+    static char *const ways[][2] = { { "--gpu", "0" },
+                                     { "-o", "trainer.accelerator=gpu" },
+                                     { "-o", "trainer.devices=[0]" } };
+    for (int i = 0; i < 3; i++) {
         const int code = run_train(&err, WORDS("--overwrite", ways[i][0], ways[i][1]));
         cr_expect_not_null(strstr(err, code == 0 ? "training on cuda" : "wick: device: cuda"), "%s", err);
         free(err);
     }
     run_refused("accelerator is gpu, and device is cpu: keep one of them",
                 WORDS("--overwrite", "-o", "trainer.accelerator=gpu", "-o", "device=cpu"));
-    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.accelerator=cpu", "-o", "trainer.deterministic=warn")));
+    free(run_succeeds(WORDS("--overwrite", "-o", "trainer.accelerator=cpu", "-o", "trainer.deterministic=warn", "-o",
+                            "trainer.devices=[0]")));
+    run_refused("devices holds -1, expected numbers of GPUs", WORDS("--overwrite", "-o", "trainer.devices=[-1]"));
     cr_expect_eq(run_train(&err, WORDS("--gpu", "0,,1")), 2);
     cr_expect_not_null(strstr(err, "--gpu takes numbers as 0,1, not 0,,1"), "%s", err);
     free(err);
