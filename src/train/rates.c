@@ -137,10 +137,12 @@ static wk_status sort_out(wk_named_tensors all, const rule *rules, int count, in
     return wk_failed() ? wk_error_code() : WK_OK;
 }
 
-/* Of a selection of all, in the same order. */
+/* Of a selection of all, in the same order; what is not among all belongs to no group. */
 static void keep_those_of(wk_named_tensors all, wk_named_tensors mine, int *group) {
-    for (int i = 0, k = 0; k < mine.count; i++)
+    int k = 0;
+    for (int i = 0; i < all.count && k < mine.count; i++)
         if (all.tensor[i] == mine.tensor[k]) group[k++] = group[i];
+    while (k < mine.count && k < all.count) group[k++] = -1;
 }
 
 /* A selection of `all`, into `into`, which has room for all. */
@@ -157,7 +159,7 @@ static wk_named_tensors of_group(wk_named_tensors all, const int *group, int whi
 
 wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const char *key, wk_named_tensors mine,
                            wk__rate rate[WK__MOST_GROUPS]) {
-    rule rules[MOST_RULES];
+    rule rules[MOST_RULES] = { { 0 } };
     const int count = read_rules(t->config, rules);
     if (count == 0) return wk_failed() ? NULL : wk_make_optimizer(config, key, mine);
     wk_named_tensors all = wk_parameters(t->model);
