@@ -142,7 +142,7 @@ static void keep_those_of(wk_named_tensors all, wk_named_tensors mine, int *grou
     int k = 0;
     for (int i = 0; i < all.count && k < mine.count; i++)
         if (all.tensor[i] == mine.tensor[k]) group[k++] = group[i];
-    while (k < mine.count && k < all.count) group[k++] = -1;
+    while (k < mine.count) group[k++] = -1;
 }
 
 /* A selection of `all`, into `into`, which has room for all. */
@@ -163,7 +163,7 @@ wk_optim *wk__make_grouped(const wk_trainer *t, const wk_config *config, const c
     const int count = read_rules(t->config, rules);
     if (count == 0) return wk_failed() ? NULL : wk_make_optimizer(config, key, mine);
     wk_named_tensors all = wk_parameters(t->model);
-    int *group = wk_alloc(((size_t)all.count + 1) * sizeof *group);
+    int *group = wk_alloc(((size_t)(all.count > mine.count ? all.count : mine.count) + 1) * sizeof *group);
     wk_tensor **tensor = wk_alloc(((size_t)mine.count + 1) * sizeof *tensor);
     const char **name = wk_alloc(((size_t)mine.count + 1) * sizeof *name);
     wk_status status = group && tensor && name ? sort_out(all, rules, count, group) : WK_NO_MEMORY;

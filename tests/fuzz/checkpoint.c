@@ -16,8 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 static void look_at_standing(const uint8_t *bytes, size_t size) {
     enum { BATCHES = 10 };
     char path[64];
+    static const wk__run_config config = { .params = { .window = { { 0, 2 } }, .windows = 1 } };
     const wk__checkpoint_context context = {
-        .model_name = "mlp", .ranks = 2, .batches = BATCHES, .batch_size = 3, .accumulate = 2
+        .config = &config, .model_name = "mlp", .ranks = 2, .batches = BATCHES, .batch_size = 3
     };
     wk__standing standing = { 0 };
     bool has_reset;

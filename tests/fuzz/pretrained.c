@@ -3,6 +3,7 @@
  * Any bytes end in a message or in a network; none asks for more memory than the weights explain.
  */
 #include "fuzz/folder.h"
+#include "wick/io.h"
 #include "wick/models.h"
 #include "wick/tasks.h"
 
