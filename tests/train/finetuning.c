@@ -9,20 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Six steps an epoch. */
 static void set_up(void) {
     run_set_up("finetuning", 96);
 }
 TestSuite(finetuning, .init = set_up, .fini = run_tear_down);
-
-/* Six steps an epoch; "layers.0", "layers.2" and "layers.4", each with weight and bias. */
-static const char base[] = "seed: 5\nmodel: { name: mlp, args: { in_dim: 784, hidden_list: [24, 16], out_dim: 10 } }\n"
-                           "trainer: { max_epochs: 1, log_every_n_steps: 1, limit_val_batches: 1 }\n";
-
-static void write_run(const char *more) {
-    char text[2000];
-    (void)snprintf(text, sizeof text, "%s%s", base, more);
-    run_write(text);
-}
 
 static double sum_of(const char *file, const char *name) {
     wk_safetensors *f = wk_safetensors_open(run_path(file));
@@ -81,7 +72,7 @@ static const char last[] = "checkpoints/last.safetensors";
 /* ---- what stands still ---- */
 
 Test(finetuning, what_is_frozen_does_not_learn_and_has_no_state) {
-    write_run("optimizer: { name: AdamW, args: { lr: 0.01 } }\n");
+    run_write_with(RUN_LAYERS, "optimizer: { name: AdamW, args: { lr: 0.01 } }\n");
     free(run_succeeds(WORDS("-o", "optimizer.args.lr=1e-30")));
     const double first = sum_of(last, "model.layers.0.weight"), second = sum_of(last, "model.layers.2.weight"),
                  bias = sum_of(last, "model.layers.2.bias"), third = sum_of(last, "model.layers.4.weight");
@@ -104,10 +95,10 @@ Test(finetuning, what_is_frozen_does_not_learn_and_has_no_state) {
 }
 
 Test(finetuning, what_is_unfrozen_learns_from_its_epoch_on) {
-    write_run("optimizer: { name: Adam, args: { lr: 0.01 } }\n"
-              "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n"
-              "freeze: \"^layers[.]0[.]\"\n"
-              "unfreeze_at: { \"0[.]weight\": 1, \"^layers[.][02][.]\": 2 }\n");
+    run_write_with(RUN_LAYERS, "optimizer: { name: Adam, args: { lr: 0.01 } }\n"
+                               "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n"
+                               "freeze: \"^layers[.]0[.]\"\n"
+                               "unfreeze_at: { \"0[.]weight\": 1, \"^layers[.][02][.]\": 2 }\n");
     char *err = run_succeeds(WORDS("-o", "trainer.max_epochs=3"));
     cr_expect_not_null(strstr(err, "unfreeze_at: epoch 2: 1 more parameters learn from here on"), "%s", err);
     expect_said(err, "unfreeze_at: epoch 3: 3 more parameters learn from here on");
@@ -145,7 +136,7 @@ Test(finetuning, groups_with_rates_of_their_own) {
                    "%slr_groups:\n  - { match: \"^layers[.]0\", lr: 1e-30 }\n  - { match: \"bias$\", scale: 0.5 }\n"
                    "schedule: { name: ExponentialLR, args: { gamma: 0.5, interval: step } }\n",
                    sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     free(run_succeeds(WORDS("-o", "optimizer.args.lr=1e-30", "-o", "lr_groups=null")));
     const double first = sum_of(last, "model.layers.0.weight"), bias = sum_of(last, "model.layers.0.bias"),
                  second = sum_of(last, "model.layers.2.weight");
@@ -173,14 +164,14 @@ Test(finetuning, groups_with_rates_of_their_own) {
 }
 
 Test(finetuning, another_rate_in_one_word) {
-    write_run(sgd);
+    run_write_with(RUN_LAYERS, sgd);
     free(run_succeeds(WORDS("-o", "lr=0.02", "-o", "lr_groups=[{match: \"4[.]weight\", scale: 10}]")));
     expect_column("lr-SGD/pg1", (double[]){ 0.02, 0.02 }, 2);
     expect_column("lr-SGD/pg2", (double[]){ 0.2, 0.2 }, 2);
     run_refused("lr=-1: lr is -1, expected more than 0", WORDS("--overwrite", "-o", "lr=-1"));
     char more[300];
     (void)snprintf(more, sizeof more, "%slr: 0.03\n", sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     char *argv[] = { WICK_PROGRAM, "config", "explain", "optimizer.args.lr", "-c", run_file, NULL };
     program p = start(run_folder, argv, NULL);
     cr_assert_eq(finish(&p, 20), 0);
@@ -193,11 +184,12 @@ Test(finetuning, another_rate_in_one_word) {
 
 /* A tenth of the others' rate, twice that, …, until it is theirs; the schedule goes on below. */
 Test(finetuning, what_is_unfrozen_learns_by_and_by) {
-    write_run("optimizer: { name: SGD, args: { lr: 0.1 } }\n"
-              "schedule: { name: ExponentialLR, args: { gamma: 0.5 } }\n"
-              "callbacks:\n  - { name: LearningRateMonitor, args: { logging_interval: epoch } }\n"
-              "  - { name: FreezeUnfreeze, args: { modules: [layers.0, layers.2], unfreeze_at_epoch: 1,\n"
-              "      initial_denom_lr: 10 } }\n");
+    run_write_with(RUN_LAYERS,
+                   "optimizer: { name: SGD, args: { lr: 0.1 } }\n"
+                   "schedule: { name: ExponentialLR, args: { gamma: 0.5 } }\n"
+                   "callbacks:\n  - { name: LearningRateMonitor, args: { logging_interval: epoch } }\n"
+                   "  - { name: FreezeUnfreeze, args: { modules: [layers.0, layers.2], unfreeze_at_epoch: 1,\n"
+                   "      initial_denom_lr: 10 } }\n");
     static char *const six[] = { "-o", "trainer={max_epochs: 6, log_every_n_steps: 100, limit_val_batches: 1}" };
     free(run_succeeds(WORDS(six[0], six[1])));
     expect_column("lr-SGD/pg1", (double[]){ 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125 }, 6);
@@ -224,7 +216,7 @@ Test(finetuning, what_is_unfrozen_learns_by_and_by) {
 /* ---- what a resume does not take ---- */
 
 Test(finetuning, an_optimizer_that_begins_anew) {
-    write_run("optimizer: { name: Adam, args: { lr: 0.01 } }\n");
+    run_write_with(RUN_LAYERS, "optimizer: { name: Adam, args: { lr: 0.01 } }\n");
     free(run_succeeds(NULL));
     free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=2")));
     cr_expect_eq(sum_of(last, "optimizer.step.layers.0.weight"), 12);
@@ -251,7 +243,7 @@ Test(finetuning, a_rate_that_begins_anew) {
     char more[500];
     (void)snprintf(more, sizeof more, "%sschedule: { name: ExponentialLR, args: { gamma: 0.5, interval: step } }\n",
                    sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     free(run_succeeds(NULL));
     free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=2", "-o", "lr=0.08")));
     expect_column("lr-SGD", (double[]){ 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125 }, 6);
@@ -283,9 +275,10 @@ Test(finetuning, a_rate_that_begins_anew) {
 
 /* Both ranks let the same parameters learn at the same time: weights stay equal, or the run would end. */
 Test(finetuning, on_two_ranks) {
-    write_run("optimizer: { name: Adam, args: { lr: 0.01 } }\n"
-              "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n"
-              "unfreeze_at: { \"^layers[.]0\": 1 }\nlr_groups: [ { match: \"^layers[.]2\", scale: 0.1 } ]\n");
+    run_write_with(RUN_LAYERS,
+                   "optimizer: { name: Adam, args: { lr: 0.01 } }\n"
+                   "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n"
+                   "unfreeze_at: { \"^layers[.]0\": 1 }\nlr_groups: [ { match: \"^layers[.]2\", scale: 0.1 } ]\n");
     char *err = NULL;
     cr_assert_eq(run_ranks(&err, WORDS("-o", "trainer.max_epochs=2")), 0, "%s", err);
     expect_said(err, "unfreeze_at: epoch 2: 2 more parameters learn from here on");

@@ -11,24 +11,10 @@
 #include <unistd.h>
 
 /* Ten steps an epoch. */
-#define USUAL                                                                                                         \
-    "seed: 7\nmodel: { name: mlp, args: { hidden: 16 } }\noptimizer: { name: SGD, args: { lr: 0.05, momentum: 0.9 } " \
-    "}\n"
-
 static void set_up(void) {
     run_set_up("train_keeping", 160);
 }
 TestSuite(keeping, .init = set_up, .fini = run_tear_down);
-
-static void write_run(const char *more) {
-    char text[2000];
-    (void)snprintf(text, sizeof text, USUAL "%s", more);
-    run_write(text);
-}
-
-static bool is_there(const char *name) {
-    return access(run_path(name), F_OK) == 0;
-}
 
 static int count_checkpoints(void) {
     DIR *open = opendir(run_path("ckpt"));
@@ -58,7 +44,7 @@ Test(keeping, a_run_that_fails) {
     (void)snprintf(more, sizeof more,
                    "callbacks: [ %s, { name: ModelCheckpoint, args: { save_top_k: 0, save_on_exception: true } } ]\n",
                    fails);
-    write_run(more);
+    run_write_with(RUN_USUAL, more);
     run_refused("there is no metric \"val_lost\"", NULL);
     cr_expect_eq(count_checkpoints(), 1);
     expect_whole("ckpt/exception-epoch=0-step=10.ckpt", "10");
@@ -67,7 +53,7 @@ Test(keeping, a_run_that_fails) {
     cr_expect_eq(count_checkpoints(), 0);
     run_refused("the loss is ",
                 WORDS("--overwrite", "-o", "callbacks.0.args.monitor=val_loss", "-o", "optimizer.args.lr=1e25"));
-    cr_expect(is_there("ckpt/exception-epoch=0-step=1.ckpt"), "in the middle of an epoch");
+    cr_expect(run_has("ckpt/exception-epoch=0-step=1.ckpt"), "in the middle of an epoch");
 }
 
 /* OnExceptionCheckpoint leaves one from which the run can go on. */
@@ -75,7 +61,7 @@ Test(keeping, where_it_was_when_it_failed) {
     char more[300];
     (void)snprintf(more, sizeof more,
                    "trainer: { max_epochs: 2 }\ncallbacks: [ %s, { name: OnExceptionCheckpoint } ]\n", fails);
-    write_run(more);
+    run_write_with(RUN_USUAL, more);
     free(run_succeeds(WORDS("-o", "callbacks=null")));
     run_set_aside("whole");
     run_refused("there is no metric \"val_lost\"", NULL);
@@ -93,27 +79,29 @@ Test(keeping, where_it_was_when_it_failed) {
 }
 
 Test(keeping, after_a_time) {
-    write_run("trainer: { max_time: \"00:00:00:03\", limit_val_batches: 0 }\n"
-              "checkpoint: { every_n_epochs: 1000000 }\n"
-              "callbacks: { name: ModelCheckpoint, args: { train_time_interval: \"00:00:00:01\", save_top_k: -1 } }\n");
+    run_write_with(
+        RUN_USUAL,
+        "trainer: { max_time: \"00:00:00:03\", limit_val_batches: 0 }\n"
+        "checkpoint: { every_n_epochs: 1000000 }\n"
+        "callbacks: { name: ModelCheckpoint, args: { train_time_interval: \"00:00:00:01\", save_top_k: -1 } }\n");
     free(run_succeeds(NULL));
     const int count = count_checkpoints();
     cr_expect(count >= 1 && count <= 3, "%d files in three seconds", count);
 }
 
 Test(keeping, at_the_end_of_an_epoch) {
-    write_run("trainer: { max_epochs: 4, check_val_every_n_epoch: 2 }\n"
-              "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n");
+    run_write_with(RUN_USUAL, "trainer: { max_epochs: 4, check_val_every_n_epoch: 2 }\n"
+                              "callbacks: { name: ModelCheckpoint, args: { save_top_k: -1 } }\n");
     free(run_succeeds(NULL));
-    cr_expect(count_checkpoints() == 2 && is_there("ckpt/epoch=1-step=20.ckpt"), "where there was a validation");
+    cr_expect(count_checkpoints() == 2 && run_has("ckpt/epoch=1-step=20.ckpt"), "where there was a validation");
     run_set_aside("validated");
     free(run_succeeds(WORDS("-o", "callbacks.args.save_on_train_epoch_end=true")));
-    cr_expect(count_checkpoints() == 4 && is_there("ckpt/epoch=0-step=10.ckpt"), "in each");
+    cr_expect(count_checkpoints() == 4 && run_has("ckpt/epoch=0-step=10.ckpt"), "in each");
     run_set_aside("each");
     char *const twice[] = { "-o", "trainer={max_epochs: 2, val_check_interval: 0.5}" };
     free(run_succeeds(WORDS(twice[0], twice[1])));
-    cr_expect(count_checkpoints() == 4 && is_there("ckpt/epoch=0-step=5.ckpt"), "after each validation");
+    cr_expect(count_checkpoints() == 4 && run_has("ckpt/epoch=0-step=5.ckpt"), "after each validation");
     run_set_aside("twice");
     free(run_succeeds(WORDS(twice[0], twice[1], "-o", "callbacks.args.save_on_train_epoch_end=true")));
-    cr_expect(count_checkpoints() == 2 && is_there("ckpt/epoch=0-step=10.ckpt"), "at the end alone");
+    cr_expect(count_checkpoints() == 2 && run_has("ckpt/epoch=0-step=10.ckpt"), "at the end alone");
 }

@@ -33,6 +33,17 @@ void run_write(const char *rest) {
     run_write_all(text);
 }
 
+void run_write_with(const char *usual, const char *more) {
+    char text[3500];
+    const int size = snprintf(text, sizeof text, "%s%s", usual, more);
+    cr_assert(size > 0 && size < (int)sizeof text);
+    run_write(text);
+}
+
+bool run_has(const char *name) {
+    return access(run_path(name), F_OK) == 0;
+}
+
 enum { MOST_WORDS = 40 };
 
 int run_train(char **err, char *const words[]) {

@@ -15,20 +15,11 @@ static void set_up(void) {
 }
 TestSuite(tuning, .init = set_up, .fini = run_tear_down);
 
-static const char base[] = "seed: 5\nmodel: { name: mlp, args: { in_dim: 784, hidden_list: [24, 16], out_dim: 10 } }\n"
-                           "trainer: { max_epochs: 1, log_every_n_steps: 1, limit_val_batches: 1 }\n";
-
-static void write_run(const char *more) {
-    char text[2000];
-    (void)snprintf(text, sizeof text, "%s%s", base, more);
-    run_write(text);
-}
-
 static const char adamw[] = "optimizer: { name: AdamW, args: { lr: 1e-3 } }\n";
 static void write_tuned(const char *more) {
     char text[1500];
     (void)snprintf(text, sizeof text, "%s%s", adamw, more);
-    write_run(text);
+    run_write_with(RUN_LAYERS, text);
 }
 
 /* ---- weights ---- */
@@ -184,7 +175,7 @@ Test(tuning, optimizers_resume_exactly) {
     for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
         char more[400];
         (void)snprintf(more, sizeof more, "optimizer: { name: %s }\n", optimizers[i]);
-        write_run(more);
+        run_write_with(RUN_LAYERS, more);
         free(run_succeeds(WORDS("--overwrite", "-o", "trainer.max_epochs=2")));
         run_set_aside("whole");
         free(run_succeeds(NULL));
@@ -194,9 +185,10 @@ Test(tuning, optimizers_resume_exactly) {
         (void)snprintf(command, sizeof command, "rm -rf %s/whole", run_folder);
         cr_assert_eq(system(command), 0);
     }
-    write_run("optimizer: { name: LBFGS }\n");
+    run_write_with(RUN_LAYERS, "optimizer: { name: LBFGS }\n");
     run_refused("LBFGS runs a batch several times a step", WORDS("--overwrite", "-o", "trainer.gradient_clip_val=1"));
-    write_run(
+    run_write_with(
+        RUN_LAYERS,
         "optimizer: { name: Muon, args: { others: { name: AdamW, args: { lr: 1e-3 } }, others_too: [layers.0] } }\n");
     free(run_succeeds(WORDS("--overwrite")));
     wk_safetensors *file = wk_safetensors_open(run_path("checkpoints/last.safetensors"));
@@ -205,7 +197,7 @@ Test(tuning, optimizers_resume_exactly) {
     wk_safetensors_close(file);
     run_refused("the model has no parameter below \"layer\"; its first is \"layers.0.weight\"",
                 WORDS("--overwrite", "-o", "optimizer.args.others_too=[layer]"));
-    write_run("optimizer: { name: Muon }\n");
+    run_write_with(RUN_LAYERS, "optimizer: { name: Muon }\n");
     run_refused("Muon: parameter \"layers.0.bias\" is", WORDS("--overwrite"));
 }
 
@@ -231,7 +223,7 @@ Test(tuning, schedules_of_schedules) {
         "  { name: ConstantLR, args: { factor: 0.5, total_iters: 10 } }, { name: ExponentialLR, args: { gamma: "
         "0.5 } } ] } }\n",
         sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     free(run_succeeds(NULL));
     expect_rates((double[]){ 0.05, 0.05, 0.1, 0.05 }, 4);
     (void)snprintf(
@@ -240,25 +232,25 @@ Test(tuning, schedules_of_schedules) {
         "  { name: ConstantLR, args: { factor: 0.5, total_iters: 2 } }, { name: ExponentialLR, args: { gamma: "
         "0.5 } } ] } }\n",
         sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     free(run_succeeds(WORDS("--overwrite")));
     expect_rates((double[]){ 0.05, 0.025, 0.025, 0.0125 }, 4);
     (void)snprintf(more, sizeof more,
                    "%sschedule: { name: CyclicLR, args: { base_lr: 0.1, max_lr: 0.3, step_size_up: 2, cycle_momentum: "
                    "false } }\n",
                    sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     free(run_succeeds(WORDS("--overwrite")));
     expect_rates((double[]){ 0.1, 0.2, 0.3, 0.2 }, 4);
     (void)snprintf(more, sizeof more,
                    "%sschedule: { name: SequentialLR, args: { milestones: [1], schedulers: [ { name: StepLR } ] } }\n",
                    sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     run_refused("milestones has 1 items, expected 0: one less than schedulers", WORDS("--overwrite"));
     (void)snprintf(more, sizeof more,
                    "%sschedule: { name: ChainedScheduler, args: { schedulers: [ { name: ReduceLROnPlateau } ] } }\n",
                    sgd);
-    write_run(more);
+    run_write_with(RUN_LAYERS, more);
     run_refused("ReduceLROnPlateau cannot be a part of another schedule", WORDS("--overwrite"));
 }
 
@@ -281,7 +273,7 @@ Test(tuning, schedules_by_every_name) {
         char more[400];
         (void)snprintf(more, sizeof more, "optimizer: { name: SGD, args: { lr: 0.1 } }\nschedule: { name: %s }\n",
                        cases[i].args);
-        write_run(more);
+        run_write_with(RUN_LAYERS, more);
         free(run_succeeds(WORDS("--overwrite")));
         expect_rates(cases[i].rates, 6);
     }

@@ -11,24 +11,10 @@
 #include <unistd.h>
 
 /* Ten batches an epoch; 41 items to evaluate on, or as many as there are. */
-#define USUAL                                                                                                         \
-    "seed: 7\nmodel: { name: mlp, args: { hidden: 16 } }\noptimizer: { name: SGD, args: { lr: 0.05, momentum: 0.9 } " \
-    "}\n"
-
 static void set_up(void) {
     run_set_up("train_watching", 160);
 }
 TestSuite(watching, .init = set_up, .fini = run_tear_down);
-
-static void write_run(const char *more) {
-    char text[2000];
-    (void)snprintf(text, sizeof text, USUAL "%s", more);
-    run_write(text);
-}
-
-static bool is_there(const char *name) {
-    return access(run_path(name), F_OK) == 0;
-}
 
 static void expect_said(char *err, const char *part) {
     cr_expect_not_null(strstr(err, part), "expected \"%s\" in:\n%s", part, err);
@@ -58,11 +44,12 @@ static double last_of(const char *name) {
 /* ---- how many batches a step takes ---- */
 
 Test(watching, steps_of_more_batches_in_early_epochs) {
-    write_run("trainer: { max_epochs: 1, log_every_n_steps: 2 }\n");
+    run_write_with(RUN_USUAL, "trainer: { max_epochs: 1, log_every_n_steps: 2 }\n");
     free(run_succeeds(WORDS("-o", "trainer.accumulate_grad_batches=4")));
     run_set_aside("four");
-    write_run("trainer: { max_epochs: 1, log_every_n_steps: 2 }\n"
-              "callbacks: { name: GradientAccumulationScheduler, args: { scheduling: { 2: 1, 0: 4, 1: 2 } } }\n");
+    run_write_with(RUN_USUAL,
+                   "trainer: { max_epochs: 1, log_every_n_steps: 2 }\n"
+                   "callbacks: { name: GradientAccumulationScheduler, args: { scheduling: { 2: 1, 0: 4, 1: 2 } } }\n");
     free(run_succeeds(NULL));
     run_same_checkpoint("four", "checkpoints/last.safetensors");
     free(run_succeeds(WORDS("--resume", "-o", "trainer.max_epochs=3")));
@@ -82,7 +69,7 @@ Test(watching, steps_of_more_batches_in_early_epochs) {
 /* ---- how large they are ---- */
 
 Test(watching, the_largest_batch_is_taken) {
-    write_run("trainer: { max_epochs: 2 }\ncallbacks: { name: BatchSizeFinder }\n");
+    run_write_with(RUN_USUAL, "trainer: { max_epochs: 2 }\ncallbacks: { name: BatchSizeFinder }\n");
     expect_said(run_succeeds(NULL), "BatchSizeFinder: batches of 160");
     cr_expect_eq(last_of("step"), 2, "one batch an epoch");
     run_set_aside("found");
@@ -105,8 +92,9 @@ Test(watching, the_largest_batch_is_taken) {
 /* ---- what is seen ---- */
 
 Test(watching, how_fast_it_goes) {
-    write_run("trainer: { max_epochs: 3, log_every_n_steps: 1 }\ncallbacks: { name: ThroughputMonitor, args: { "
-              "window_size: 4 } }\n");
+    run_write_with(RUN_USUAL,
+                   "trainer: { max_epochs: 3, log_every_n_steps: 1 }\ncallbacks: { name: ThroughputMonitor, args: { "
+                   "window_size: 4 } }\n");
     free(run_succeeds(NULL));
     const double batches = last_of("batches_per_second"), items = last_of("items_per_second"),
                  operations = last_of("flops_per_second"), weights = 784 * 16 + 16 * 10;
@@ -117,8 +105,9 @@ Test(watching, how_fast_it_goes) {
 }
 
 Test(watching, how_often_the_bar_is_drawn) {
-    write_run("trainer: { max_epochs: 1, log_every_n_steps: 2 }\ncallbacks: { name: ProgressBar, args: { "
-              "refresh_rate: 5 } }\n");
+    run_write_with(RUN_USUAL,
+                   "trainer: { max_epochs: 1, log_every_n_steps: 2 }\ncallbacks: { name: ProgressBar, args: { "
+                   "refresh_rate: 5 } }\n");
     char command[1500], path[700];
     (void)snprintf(path, sizeof path, "%s/typescript", run_folder);
     (void)snprintf(command, sizeof command, "TERM=xterm exec %s train -c %s", WICK_PROGRAM, run_file);
@@ -136,7 +125,7 @@ Test(watching, how_often_the_bar_is_drawn) {
 }
 
 Test(watching, the_parts_of_the_model) {
-    write_run("callbacks: { name: ModelSummary }\nfreeze: \"^layers[.]0\"\n");
+    run_write_with(RUN_USUAL, "callbacks: { name: ModelSummary }\nfreeze: \"^layers[.]0\"\n");
     static char *const model[] = { "-o", "model={name: mlp, args: {in_dim: 784, hidden_list: [16], out_dim: 10}}" };
     char *err = run_succeeds(WORDS(model[0], model[1]));
     cr_expect(strstr(err, "\n  layers ") && !strstr(err, "\n  layers.0 "), "%s", err);
@@ -171,9 +160,10 @@ static unsigned char *labels(void) {
 }
 
 Test(watching, predictions_are_those_that_were_validated) {
-    write_run("trainer: { max_epochs: 2, log_every_n_steps: 1 }\ncallbacks: { name: PredictionWriter }\n");
+    run_write_with(RUN_USUAL,
+                   "trainer: { max_epochs: 2, log_every_n_steps: 1 }\ncallbacks: { name: PredictionWriter }\n");
     free(run_succeeds(WORDS("-o", "optimizer.args.lr=0.002")));
-    cr_expect(is_there("predictions/step-10.npy") && !is_there("predictions/step-0.npy"));
+    cr_expect(run_has("predictions/step-10.npy") && !run_has("predictions/step-0.npy"));
     wk_scope scope = wk_scope_begin();
     wk_tensor *scores = wk_npy_load(run_path("predictions/step-20.npy"));
     cr_assert_not_null(scores, "%s", wk_message());
@@ -191,7 +181,7 @@ Test(watching, predictions_are_those_that_were_validated) {
     cr_expect_eq(strncmp(csv, "item,prediction_0,prediction_1,", 31), 0, "%s", csv);
     (void)snprintf(expected, sizeof expected, "\n16,%.9g,%.9g,", wk_at(scores, 160), wk_at(scores, 161));
     cr_expect_not_null(strstr(csv, expected), "expected %s in %s", expected, csv);
-    cr_expect(is_there("predictions/step-10/batch-0.csv"));
+    cr_expect(run_has("predictions/step-10/batch-0.csv"));
     free(csv);
     free(label);
     wk_scope_end(scope);
@@ -200,7 +190,8 @@ Test(watching, predictions_are_those_that_were_validated) {
 
 /* Each item is in one of the files, once. */
 Test(watching, predictions_of_two_ranks) {
-    write_run("trainer: { max_epochs: 1 }\ncallbacks: { name: PredictionWriter, args: { format: csv } }\n");
+    run_write_with(RUN_USUAL,
+                   "trainer: { max_epochs: 1 }\ncallbacks: { name: PredictionWriter, args: { format: csv } }\n");
     char *err = NULL;
     cr_assert_eq(run_ranks(&err, NULL), 0, "%s", err);
     free(err);
