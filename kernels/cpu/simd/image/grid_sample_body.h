@@ -5,21 +5,24 @@ typedef struct NAME(block) {
     REAL weight[BLOCK * MOST_TAPS];
 } NAME(block);
 
-static void NAME(load_pixels)(const sampling *s, NAME(block) * b, int64_t n, int64_t first, int64_t count) {
-    int64_t row = first / s->out[1], column = first % s->out[1];
+static void NAME(load_pixels)(const sampling *s, NAME(block) * b, pixel_block *p, int64_t n, int64_t first,
+                              int64_t count) {
+    load_block_of_pixels(s, p, n, first, count);
+    const axis_block *across = &p->axis[0], *down = &p->axis[1];
     for (int64_t i = 0; i < count; i++) {
-        int64_t at = n * s->grid->stride[0] + row * s->grid_by[0] + column * s->grid_by[1];
-        double weight[4];
-        taps_of_pixel(s, at, b->offset + i * 4, weight);
-        for (int t = 0; t < 4; t++) b->weight[i * 4 + t] = (REAL)weight[t];
-        b->y[i] = row * s->y_by[0] + column * s->y_by[1];
-        if (++column == s->out[1]) column = 0, row++;
+        b->y[i] = p->y[i];
+        for (int t = 0; t < 4; t++) {
+            int left = t & 1, low = t >> 1;
+            b->offset[i * 4 + t] = across->index[left][i] * s->by[1] + down->index[low][i] * s->by[0];
+            b->weight[i * 4 + t] = (REAL)(across->weight[left][i] * down->weight[low][i]);
+        }
     }
 }
 
 static void NAME(load_block)(const sampling *s, NAME(block) * b, int64_t n, int64_t first, int64_t count) {
-    if (s->axes == 2 && s->width == 2) {
-        NAME(load_pixels)(s, b, n, first, count);
+    if (has_pixels(s)) {
+        pixel_block pixels;
+        NAME(load_pixels)(s, b, &pixels, n, first, count);
         return;
     }
     for (int64_t i = 0; i < count; i++) {
@@ -113,7 +116,8 @@ static void NAME(backward_place)(const sampling *s, T *to /* (axes) */, int64_t 
 /* The same for a block of places with two axes of two taps: the sums over channels run plane by plane. */
 static void NAME(backward_pixels)(const sampling *s, T *to /* (count, 2) */, int64_t n, int64_t first, int64_t count) {
     NAME(block) b;
-    NAME(load_pixels)(s, &b, n, first, count);
+    pixel_block p;
+    NAME(load_pixels)(s, &b, &p, n, first, count);
     REAL product[BLOCK * 4];
     for (int64_t i = 0; i < count * 4; i++) product[i] = 0;
     for (int64_t c = 0; c < s->x->shape[1]; c++) {
@@ -124,25 +128,22 @@ static void NAME(backward_pixels)(const sampling *s, T *to /* (count, 2) */, int
             for (int t = 0; t < 4; t++) product[i * 4 + t] += value * LOAD(plane[b.offset[i * 4 + t]]);
         }
     }
-    int64_t step = s->grid->stride[s->grid->rank - 1];
+    const axis_block *x = &p.axis[0], *y = &p.axis[1];
     for (int64_t i = 0; i < count; i++) {
-        int64_t at = n * s->grid->stride[0] + at_place(s, s->grid_by, first + i);
-        axis_taps a[2];
-        for (int d = 0; d < 2; d++) taps_of_axis(s, &a[d], grid_value(s, at + d * step), s->size[1 - d]);
         double sum[2] = { 0 };
         for (int t = 0; t < 4; t++) {
             int across = t & 1, down = t >> 1;
-            double share = a[0].inside[across] && a[1].inside[down] ? (double)product[i * 4 + t] : 0;
-            sum[0] += a[0].slant[across] * a[1].weight[down] * share;
-            sum[1] += a[0].weight[across] * a[1].slant[down] * share;
+            double share = x->slant[across][i] != 0 && y->slant[down][i] != 0 ? (double)product[i * 4 + t] : 0;
+            sum[0] += x->slant[across][i] * y->weight[down][i] * share;
+            sum[1] += x->weight[across][i] * y->slant[down][i] * share;
         }
-        for (int d = 0; d < 2; d++) to[i * 2 + d] = STORE((REAL)(sum[d] * a[d].slope));
+        to[i * 2] = STORE((REAL)(sum[0] * x->slope[i])), to[i * 2 + 1] = STORE((REAL)(sum[1] * y->slope[i]));
     }
 }
 
 static void NAME(backward_grid)(const sampling *s, const wk_tensor *dgrid /* row major */, int threads) {
     int64_t images = s->grid->shape[0];
-    if (s->axes == 2 && s->width == 2) {
+    if (has_pixels(s)) {
         int64_t blocks = (s->places + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
         for (int64_t task = 0; task < images * blocks; task++) {

@@ -37,23 +37,31 @@ static inline WK_EXPANDED void NAME(max_window)(const pooling *s, T *restrict y,
         for (int64_t c = 0; c < count; c++) ((uint8_t *)s->taps)[to + c] = (uint8_t)taken[c];
 }
 
-/* The largest of n >= BROAD neighbours and whether one is NaN; the last vector overlaps the one before. */
+/* The largest of n neighbours and whether one is NaN. */
 static inline REAL NAME(largest)(const T *restrict row, int64_t n, bool *has_nan) {
-    REAL lane[BROAD];
-    int unordered[BROAD], any = 0;
-    for (int j = 0; j < BROAD; j++) lane[j] = -(REAL)INFINITY, unordered[j] = 0;
-    for (int64_t v = 0; v < n; v += BROAD) {
-        const T *restrict from = row + (v + BROAD <= n ? v : n - BROAD);
-        for (int j = 0; j < BROAD; j++) {
-            REAL value = LOAD(from[j]);
-            lane[j] = value > lane[j] ? value : lane[j];
-            unordered[j] |= value != value;
-        }
+    REAL most = -(REAL)INFINITY;
+    int unordered = 0;
+#pragma omp simd reduction(max : most) reduction(| : unordered)
+    for (int64_t v = 0; v < n; v++) {
+        REAL value = LOAD(row[v]);
+        most = value > most ? value : most;
+        unordered |= value != value;
     }
-    for (int j = 1; j < BROAD; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
-    for (int j = 0; j < BROAD; j++) any |= unordered[j];
-    *has_nan = any != 0;
-    return lane[0];
+    *has_nan = unordered != 0;
+    return most;
+}
+
+/* Where in a row that holds `value` it stands first: a run at a time, then within the run. */
+static inline int64_t NAME(place_of)(REAL value, const T *restrict row, int64_t n) {
+    int64_t at = 0;
+    for (; at + CHUNK <= n; at += CHUNK) {
+        int found = 0;
+#pragma omp simd reduction(| : found)
+        for (int64_t v = 0; v < CHUNK; v++) found |= LOAD(row[at + v]) == value;
+        if (found) break;
+    }
+    while (LOAD(row[at]) != value) at++;
+    return at;
 }
 
 /* One element of a row-major plane whose window has long rows: each row's largest first, and only where that is more
@@ -75,7 +83,7 @@ static inline bool NAME(max_broad)(const pooling *s, T *restrict y, int64_t to, 
             if (has_nan) return false;
             if (!(most > best)) continue;
             best = most, taken = (t * a[1].kernel + r) * a[2].kernel + a[2].from[q];
-            while (LOAD(*row) != most) row++, taken++;
+            taken += NAME(place_of)(most, row, together * n);
         }
     y[to] = STORE(best);
     if (s->wide)

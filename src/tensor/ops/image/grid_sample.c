@@ -294,16 +294,16 @@ static wk_status affine_grid_parts(const wk_call *call, wk_tensor *out[]) {
                            "theta %s, dims of rank %d: expected (N, 2, 3) and (N, C, H, W), or (N, 3, 4) "
                            "and (N, C, D, H, W)",
                            wk_describe(theta, text, sizeof text), opts->dims.rank);
-    wk_dims dims = { .rank = axes + 2, .size = { opts->dims.size[0], 1, 1, 1, 1 } };
-    dims.size[axes + 1] = axes;
+    /* A plane for each coordinate, so that rows are long, from the slowest axis on, so that one sum alone is whole. */
+    wk_dims dims = { .rank = axes + 2, .size = { opts->dims.size[0], axes, 1, 1, 1 } };
     wk_tensor *sum = wk_reshape(wk_select(theta, 2, axes), dims);
-    for (int d = 0; d < axes; d++) {
+    for (int d = axes - 1; d >= 0; d--) {
         int64_t size = opts->dims.size[axes + 1 - d];
         if (size < 1) return wk_bad_call(call, WK_SHAPE, "an image of %lld pixels", (long long)size);
-        wk_tensor *along = centres((wk_dtype)theta->dtype, size, opts->align_corners, axes - d, axes + 2);
+        wk_tensor *along = centres((wk_dtype)theta->dtype, size, opts->align_corners, axes + 1 - d, axes + 2);
         sum = wk_add(sum, wk_mul(along, wk_reshape(wk_select(theta, 2, d), dims)));
     }
-    out[0] = sum;
+    out[0] = wk_contiguous(wk_movedim(sum, 1, -1));
     return WK_OK;
 }
 static void affine_grid_samples(wk_sampler *s) {

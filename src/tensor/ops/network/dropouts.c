@@ -37,7 +37,7 @@ static wk_status alpha_of(const wk_call *call, wk_tensor *out[], bool by_channel
     wk_tensor *mask = mask_of(call, by_channel);
     /* mask · keep is m;  a x m + a low (1 - m) + b */
     wk_tensor *shift = wk_affine(mask, (wk_affine_opts){ -a * low * keep, a * low + b });
-    out[0] = wk_add(wk_mul(call->in[0], wk_scale(mask, a * keep)), shift);
+    out[0] = wk_addcmul(shift, call->in[0], wk_scale(mask, a * keep), (wk_addcmul_opts){ 0 });
     return out[0] ? WK_OK : wk_error_code();
 }
 static wk_status alpha_parts(const wk_call *call, wk_tensor *out[]) {
