@@ -35,6 +35,8 @@ WK_F(piecewise_backward_of, WK_AB,
 // ---- curves
 
 WK_F(silu_of, WK_X, x *sigmoid(x))
+WK_F(gate_of, WK_AB, a *sigmoid(b))
+WK_F(gate_backward_of, WK_ABC, a *b *sigmoid(c) * (1 - sigmoid(c)))
 WK_F(silu_backward_of, WK_AB, a *sigmoid(b) * (1 + b * (1 - sigmoid(b))))
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)

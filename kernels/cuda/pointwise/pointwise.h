@@ -48,6 +48,7 @@
     X(softshrink, "softshrink", 1, floats, shrink) X(threshold, "threshold", 1, floats, step) \
     X(softsign, "softsign", 1, floats, plain) X(piecewise_backward, "piecewise_backward", 2, floats, pieces) \
     X(silu, "silu", 1, floats, plain) X(silu_backward, "silu_backward", 2, floats, plain) \
+    X(gate, "gate", 2, floats, plain) X(gate_backward, "gate_backward", 3, floats, plain) \
     X(mish, "mish", 1, floats, plain) X(mish_backward, "mish_backward", 2, floats, plain) \
     X(elu_backward, "elu_backward", 2, floats, unit) X(softplus, "softplus", 1, floats, soft) \
     X(softplus_backward, "softplus_backward", 2, floats, soft) X(logsigmoid, "logsigmoid", 1, floats, plain) \

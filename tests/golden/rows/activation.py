@@ -54,5 +54,7 @@ ROWS.update({name + "_backward": backward(ROWS[name]) for name in ("gelu", "silu
 ROWS.update({
     "elu_backward": backward(scaled_elu),
     "piecewise_backward": piecewise,
+    "gate": lambda x, a: x[0] * torch.sigmoid(x[1]),
+    "gate_backward": lambda x, a: x[0] * x[1] * torch.sigmoid(x[2]) * (1 - torch.sigmoid(x[2])),
     "prelu_broadcast": lambda x, a: torch.where(x[0] > 0, x[0], x[0] * x[1]),
 })

@@ -37,6 +37,8 @@ WK_FLOAT_KERNEL(piecewise_backward, 2, wk_piecewise_attrs,
 /* ---- curves ---- */
 
 WK_FLOAT_KERNEL(silu, 1, wk_none, x *SIGMOID(x))
+WK_FLOAT_KERNEL(gate, 2, wk_none, a *SIGMOID(b))
+WK_FLOAT_KERNEL(gate_backward, 3, wk_none, a *b *SIGMOID(c) * (1 - SIGMOID(c)))
 WK_FLOAT_KERNEL(silu_backward, 2, wk_none, a *SIGMOID(b) * (1 + b * (1 - SIGMOID(b))))
 
 /* 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3) */
@@ -120,6 +122,8 @@ WK_CPU_TABLE(activation) = {
     { "piecewise_backward", WK_FLOATS, piecewise_backward },
     { "silu", WK_FLOATS, silu },
     { "silu_backward", WK_FLOATS, silu_backward },
+    { "gate", WK_FLOATS, gate },
+    { "gate_backward", WK_FLOATS, gate_backward },
     { "gelu", WK_FLOATS, gelu },
     { "gelu_backward", WK_FLOATS, gelu_backward },
     { "mish", WK_FLOATS, mish },

@@ -329,6 +329,59 @@ wk_tensor *wk_gelu_tanh(wk_tensor *x) {
     return wk_op_run1(&gelu_row, &opts, x);
 }
 
+/* ---- a gate: what glu does with its halves ---- */
+
+static wk_status gate_parts(const wk_call *call, wk_tensor *out[]) {
+    out[0] = wk_mul(call->in[0], wk_sigmoid(call->in[1]));
+    return out[0] ? WK_OK : wk_error_code();
+}
+static wk_status gate_backward_parts(const wk_call *call, wk_tensor *out[]) {
+    wk_tensor *s = wk_sigmoid(call->in[2]);
+    out[0] = wk_mul(wk_mul(call->in[0], call->in[1]), wk_mul(s, line(s, -1, 1)));
+    return out[0] ? WK_OK : wk_error_code();
+}
+static void gate_samples(wk_sampler *s) {
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5) });
+}
+static void gate_backward_samples(wk_sampler *s) {
+    WK_CASE(s, "same", NULL, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) }, { .dims = WK_DIMS(4, 5) });
+    WK_CASE(s, "strided", NULL, { .dims = WK_DIMS(3, 4, 5), .strided = true }, { .dims = WK_DIMS(3, 4, 5) },
+            { .dims = WK_DIMS(3, 4, 5) });
+}
+static wk_op_def gate_backward_row = { .name = "gate_backward",
+                                       .internal = true,
+                                       .doc = "the gradient of gate by b: dy a σ'(b)",
+                                       .n_in = 3,
+                                       .n_out = 1,
+                                       .elementwise = true,
+                                       .saves_in = IN0 | IN1 | IN2,
+                                       .dtype = { .allowed = { WK_FLOATS, WK_FLOATS, WK_FLOATS }, .same = 7 },
+                                       .shape = like_operands,
+                                       .grad = wk__grad_by_parts,
+                                       .decompose = gate_backward_parts,
+                                       .cost = dear,
+                                       .samples = gate_backward_samples };
+static wk_status gate_grad(wk_grad *g);
+static wk_op_def gate_row = { .name = "gate",
+                              .internal = true,
+                              .doc = "a σ(b)",
+                              .n_in = 2,
+                              .n_out = 1,
+                              .elementwise = true,
+                              .saves_in = IN0 | IN1,
+                              .dtype = { .allowed = { WK_FLOATS, WK_FLOATS }, .same = 3 },
+                              .shape = like_operands,
+                              .grad = gate_grad,
+                              .decompose = gate_parts,
+                              .cost = dear,
+                              .samples = gate_samples };
+static wk_status gate_grad(wk_grad *g) {
+    if (g->needs[0]) g->din[0] = wk_op_run2(&gate_row, NULL, g->dout[0], g->in[1]);
+    if (g->needs[1]) g->din[1] = wk_op_run3(&gate_backward_row, NULL, g->dout[0], g->in[0], g->in[1]);
+    return WK_OK;
+}
+
 /* ---- of parts ---- */
 
 static wk_status give(wk_tensor *out[], wk_tensor *y) {
@@ -348,8 +401,8 @@ static wk_status glu_parts(const wk_call *call, wk_tensor *out[]) {
     int64_t size = x->shape[axis];
     if (size % 2)
         return wk_bad_call(call, WK_SHAPE, "axis %d has size %lld, expected an even one", axis, (long long)size);
-    wk_tensor *gate = wk_sigmoid(wk_slice(x, axis, size / 2, size, 1));
-    return give(out, wk_mul(wk_slice(x, axis, 0, size / 2, 1), gate));
+    wk_tensor *halves[] = { wk_slice(x, axis, 0, size / 2, 1), wk_slice(x, axis, size / 2, size, 1) };
+    return give(out, wk_op_run2(&gate_row, NULL, halves[0], halves[1]));
 }
 
 static wk_status prelu_broadcast_grad(wk_grad *g) {
@@ -452,5 +505,7 @@ wk_op_def *const wk__rows_activation[] = {
     &gelu_backward_row,
     &softplus_backward_row,
     &elu_backward_row,
+    &gate_row,
+    &gate_backward_row,
     NULL,
 };

@@ -71,7 +71,7 @@ static inline wk_status flat_grad(wk_grad *g) {
     return WK_OK;
 }
 
-enum { IN0 = 1, IN1 = 2, OUT0 = 1 };
+enum { IN0 = 1, IN1 = 2, IN2 = 4, OUT0 = 1 };
 #define WK__SIGNED ((wk_dtype_set)(WK_NUMBERS & ~WK_SET_OF(WK_U8)))
 
 #define UNARY_CAST(id, text, dtypes, cast, keep_in, keep_out, rule, price, cases)       \
