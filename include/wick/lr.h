@@ -21,6 +21,9 @@ WK_API wk_status wk_lr_step(wk_lr *schedule);
 /* The same for wk_reduce_lr_on_plateau: the loss or score of the epoch. */
 WK_API wk_status wk_lr_step_metric(wk_lr *schedule, double metric);
 WK_API void wk_lr_destroy(wk_lr *schedule);
+/* The next schedule of this optimizer begins at the rates that its groups have now, and not at those that the first
+ * one began at (PyTorch: without "initial_lr" in the groups). */
+WK_API void wk_optim_begin_rates(wk_optim *optim);
 /* What to store: one f64 tensor "numbers" (PyTorch's last_epoch and counters; base rate, rate and momentum of each
  * group), and those of parts under "0.", "1.", …  After writing into them call wk_lr_state_changed, which also sets
  * the optimizer's rates. */

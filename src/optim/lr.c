@@ -23,6 +23,10 @@ void wk_lr_destroy(wk_lr *s) {
     wk_free(s);
 }
 
+void wk_optim_begin_rates(wk_optim *o) {
+    for (int g = 0; g < wk_optim_groups(o); g++) o->group[g].initial_lr = 0;
+}
+
 static int groups_of(const wk_lr *s) {
     return ((int)s->numbers->count - WK__LR_NUMBERS) / WK__LR_GROUP_NUMBERS;
 }

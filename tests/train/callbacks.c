@@ -265,6 +265,19 @@ Test(callbacks, the_rate_finder_leaves_no_trace_but_the_rate) {
     free(csv);
 }
 
+/* Also of one that reckons from where it began, here at a fifth of what was found. */
+Test(callbacks, the_found_rate_is_that_of_the_schedule) {
+    if (tests_are_brief()) cr_skip_test("trains a convolutional network");
+    write_run("trainer: { max_epochs: 1 }\n"
+              "schedule: { name: LambdaLR, args: { lr_lambda: { name: warmup_lr, args: { start: 0.2, end: 0.2 } } } }\n"
+              "callbacks: [ { name: LearningRateFinder, args: { num_training_steps: 40, min_lr: 1e-5 } } ]\n");
+    char *err = run_succeeds(WORDS("-o", "model={name: cnn}")), *csv = run_text("metrics.csv");
+    const char *said = strstr(err, "LearningRateFinder: "), *row = strstr(csv, "\n10,1,");
+    cr_assert(said && row, "%s%s", err, csv);
+    cr_expect_float_eq(strtod(row + 6, NULL) / strtod(said + 20, NULL), 0.2, 1e-4, "%s%s", said, row);
+    free(csv), free(err);
+}
+
 Test(callbacks, schedules_that_look_at_a_metric_resume) {
     write_run("trainer: { max_epochs: 6 }\n"
               "schedule: { name: ReduceLROnPlateau, args: { monitor: val_accuracy, mode: max, patience: 0, factor: 0.5 "

@@ -36,6 +36,7 @@ static wk_status take(wk_trainer *t, double lr) {
     if (!d->schedule.lr) return WK_OK;
     wk_lr_destroy(d->schedule.lr);
     wk_free(d->schedule.context);
+    wk_optim_begin_rates(d->optimizer);
     const wk_schedule_site site = wk_trainer_schedule_site(t, d->optimizer);
     d->time = 0;
     return wk_make_schedule(&t->config->root, "schedule", &site, &d->schedule);
