@@ -232,13 +232,15 @@ static inline quad sums_of_pairs(quad a, quad b) {
     return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
-static void plane_by_pairs(const pair_block *b, const int64_t *y, const float *plane, float *to, int64_t count) {
+/* y: where each place goes; dense: one behind the other. */
+static void plane_by_pairs(const pair_block *b, const int64_t *y, bool dense, const float *plane, float *to,
+                           int64_t count) {
     int64_t i = 0;
     for (; i + 4 <= count; i += 4) {
         quad upper = sums_of_pairs(weighed_pairs(b, plane, i), weighed_pairs(b, plane, i + 1));
         quad lower = sums_of_pairs(weighed_pairs(b, plane, i + 2), weighed_pairs(b, plane, i + 3));
         quad four = sums_of_pairs(upper, lower);
-        if (y[i + 3] - y[i] == 3) /* no two are one */
+        if (dense)
             memcpy(to + y[i], &four, sizeof four);
         else
             for (int k = 0; k < 4; k++) to[y[i + k]] = four[k];
@@ -254,8 +256,9 @@ static void block_by_pairs(const sampling *s, int64_t n, int64_t first, int64_t 
     pair_block b;
     load_block_of_pixels(s, &p, n, first, count);
     pairs_of_block(s, &p, &b, count);
+    const bool dense = s->y_by[1] == 1 && s->y_by[0] == s->out[1];
     for (int64_t c = 0; c < s->x->shape[1]; c++)
-        plane_by_pairs(&b, p.y, (const float *)s->x->data + n * s->x->stride[0] + c * s->x->stride[1],
+        plane_by_pairs(&b, p.y, dense, (const float *)s->x->data + n * s->x->stride[0] + c * s->x->stride[1],
                        (float *)s->y->data + n * s->y->stride[0] + c * s->y->stride[1], count);
 }
 
