@@ -90,7 +90,7 @@ typedef struct wk_power_sgd_opts {
     uint64_t random_seed;             /* of the noise */
 } wk_power_sgd_opts;
 typedef struct wk_ddp_opts {
-    int64_t first_bucket_bytes; /* 0 means 1 MiB */
+    int64_t first_bucket_bytes; /* of the first bucket, and of what a larger last one keeps; 0 means 1 MiB */
     int64_t bucket_bytes;       /* 0 means 25 MiB */
     bool keep_order;            /* buckets stay in the reverse order of the parameters; false: the first backward with
                                    exchange notes in which order gradients come, and before they are sent buckets are cut
