@@ -9,7 +9,7 @@
  */
 #include "cpu/convolution.h"
 #include "cpu/scratch.h"
-#include "cpu/simd/half.h"
+#include "cpu/simd/iterate.h"
 
 #include <math.h>
 #include <string.h>
