@@ -108,15 +108,16 @@ static void join(const reduction *plan, wide *totals, const wide *more, int64_t 
 
 #define STORE(type, value)                               \
     for (int64_t j = 0; j < count; j++) {                \
-        double f = totals[j].f / divisor;                \
+        double f = totals[j].f;                          \
         int64_t i = totals[j].i;                         \
         (void)f, (void)i;                                \
         ((type *)(void *)out)[j * step] = (type)(value); \
     }                                                    \
     return
 /* Outputs `step` elements apart. */
-static void store(const reduction *plan, char *out, int64_t step, const wide *totals, int64_t count) {
-    double divisor = plan->divisor;
+static void store(const reduction *plan, char *out, int64_t step, wide *totals, int64_t count) {
+    if (plan->divisor != 1)
+        for (int64_t j = 0; j < count; j++) totals[j].f /= plan->divisor;
     switch (plan->out_dtype) {
     case WK_F32: STORE(float, f);
     case WK_F64: STORE(double, f);

@@ -59,20 +59,24 @@ enum { LANES = 32, FEW = 8 };
     }
 #define SUM_ROW(name, type, early, total_type, field, load) FOLD_ROW(name, type, early, total_type, field, load, 0, +)
 #define PRODUCT_ROW(name, type, total_type, field, load)    FOLD_ROW(name, type, total_type, total_type, field, load, 1, *)
-#define SUM_COLUMNS(name, type, early, total_type, field, load)                                                     \
-    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) { \
-        total_type *restrict total = &totals->field;                                                                \
-        int64_t i = 0;                                                                                              \
-        for (; i + 4 <= n && column_step == 1; i += 4) {                                                            \
-            const type *x0 = (const type *)x_ + i * step, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;        \
-            for (int64_t j = 0; j < columns; j++)                                                                   \
-                total[j] += (total_type)(((early)load(x0[j]) + (early)load(x1[j]))                                  \
-                                         + ((early)load(x2[j]) + (early)load(x3[j])));                              \
-        }                                                                                                           \
-        for (; i < n; i++) {                                                                                        \
-            const type *x = (const type *)x_ + i * step;                                                            \
-            for (int64_t j = 0; j < columns; j++) total[j] += (total_type)load(x[j * column_step]);                 \
-        }                                                                                                           \
+#define SUM_COLUMNS(name, type, early, total_type, field, load)                                                      \
+    static void name(wide *totals, const void *x_, int64_t step, int64_t n, int64_t column_step, int64_t columns) {  \
+        total_type *restrict total = &totals->field;                                                                 \
+        int64_t i = 0;                                                                                               \
+        for (; i + 4 <= n && column_step == 1; i += 4) {                                                             \
+            const type *x0 = (const type *)x_ + i * step, *x1 = x0 + step, *x2 = x1 + step, *x3 = x2 + step;         \
+            for (int64_t j = 0; j < columns; j++)                                                                    \
+                total[j] += (total_type)(((early)load(x0[j]) + (early)load(x1[j]))                                   \
+                                         + ((early)load(x2[j]) + (early)load(x3[j])));                               \
+        }                                                                                                            \
+        for (; i + 2 <= n && column_step == 1; i += 2) {                                                             \
+            const type *x0 = (const type *)x_ + i * step, *x1 = x0 + step;                                           \
+            for (int64_t j = 0; j < columns; j++) total[j] += (total_type)((early)load(x0[j]) + (early)load(x1[j])); \
+        }                                                                                                            \
+        for (; i < n; i++) {                                                                                         \
+            const type *x = (const type *)x_ + i * step;                                                             \
+            for (int64_t j = 0; j < columns; j++) total[j] += (total_type)load(x[j * column_step]);                  \
+        }                                                                                                            \
     }
 
 #define PRODUCT_COLUMNS(name, type, total_type, field, load)                                                        \
