@@ -84,8 +84,13 @@ Test(files_users, a_run_of_training) {
 
 Test(files_users, logs_are_kept) {
     char *cfg = wk_format("log_dir=%s", at(BASE, "logs"));
-    outcome o = WICK("run", "utils.sh", "-j", "2", "--max_retries", "1", "-cfg", cfg, "--wait", "--",
-                     "echo out $RANK $TORCHELASTIC_RESTART_COUNT; echo err >&2; test $TORCHELASTIC_RESTART_COUNT = 1");
+    /* Neither ends before both have written: the first to fail takes the other along. */
+    char *command =
+        wk_format("n=$TORCHELASTIC_RESTART_COUNT; echo out $RANK $n; echo err >&2; cd %s; : >wrote.$RANK.$n; "
+                  "until test -e wrote.0.$n -a -e wrote.1.$n; do sleep 0.01; done; test $n = 1",
+                  state_dir());
+    outcome o = WICK("run", "utils.sh", "-j", "2", "--max_retries", "1", "-cfg", cfg, "--wait", "--", command);
+    wk_free(command);
     cr_assert_eq(o.code, 0, "%s", o.err);
     char name[300];
     const char *id = strrchr(handle_of(&o), '/') + 1;
