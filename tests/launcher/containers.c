@@ -164,7 +164,7 @@ Test(containers, nothing_outlives_cancel_or_a_killed_supervisor) {
             forget(&c);
             cr_assert_str_eq(state_of(handle), "CANCELLED");
         } else {
-            (void)kill(find_process("__supervise", strrchr(handle, '/') + 1), SIGKILL);
+            (void)kill(find_process("wick __supervise", strrchr(handle, '/') + 1), SIGKILL);
             cr_assert(becomes(handle, "FAILED", 15));
         }
         cr_assert(vanishes("sleep 77", 15), "the container's program lives on");

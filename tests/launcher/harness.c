@@ -186,28 +186,36 @@ static void command_line(const char *pid, char *line, size_t size) {
         if (!line[i]) line[i] = ' ';
 }
 
-static int scan(const char *word, const char *other, pid_t *found) {
+/* A command line without the folders of its program. */
+static const char *without_folders(const char *line) {
+    const char *end = line + strcspn(line, " ");
+    while (end > line && end[-1] != '/') end--;
+    return end;
+}
+
+static int scan(const char *command, const char *word, pid_t *found) {
     int count = 0;
     char line[8192];
     DIR *proc = opendir("/proc");
     for (struct dirent *e; (e = readdir(proc));) {
         if (!isdigit((unsigned char)e->d_name[0]) || atoi(e->d_name) == getpid()) continue;
         command_line(e->d_name, line, sizeof line);
-        if (!strstr(line, word) || (other && !strstr(line, other))) continue;
+        if (!strstr(line, word) || strncmp(without_folders(line), command, strlen(command)) != 0) continue;
         count++;
-        if (found) *found = atoi(e->d_name);
+        *found = atoi(e->d_name);
     }
     (void)closedir(proc);
     return count;
 }
 
 int count_processes(const char *word) {
-    return scan(word, NULL, NULL);
+    pid_t found;
+    return scan("", word, &found);
 }
 
-pid_t find_process(const char *word, const char *other) {
+pid_t find_process(const char *command, const char *word) {
     pid_t found = 0;
-    (void)scan(word, other, &found);
+    cr_assert_gt(scan(command, word, &found), 0, "no process runs %s ... %s", command, word);
     return found;
 }
 

@@ -42,8 +42,9 @@ const char *write_file(const char *name, const char *text);
 char *app_file(const char *handle, const char *rest);
 /* How many processes have this word in their command line (zombies do not count). */
 int count_processes(const char *word);
-/* The pid of the one whose command line holds both words; 0 if there is none. */
-pid_t find_process(const char *word, const char *other);
+/* The pid of one whose command line begins with this command (mpirun's own line ends with that of its ranks) and holds
+ * the word. The test fails if there is none. */
+pid_t find_process(const char *command, const char *word);
 bool vanishes(const char *word, double seconds);
 void pause_for(double seconds);
 

@@ -129,7 +129,7 @@ Test(runs, wrapper_killed) {
         outcome o = WICK("run", "utils.sh", "-s", turn ? "mpi" : "local", "-j", "2", "--", mark("sleep 50 & wait"));
         const char *handle = handle_of(&o);
         cr_assert(both_run(handle, 10));
-        (void)kill(find_process("__rank", state_dir()), SIGKILL);
+        (void)kill(find_process("wick __rank", state_dir()), SIGKILL);
         cr_assert(becomes(handle, "FAILED", 10));
         outcome status = WICK("status", handle);
         assert_contains(status.out, "ended without a word (its wrapper was killed) on host ");
@@ -151,8 +151,7 @@ static void killed_supervisor(const char *scheduler) {
     char *id = strrchr(handle, '/') + 1;
     cr_assert(becomes(handle, "RUNNING", 20));
     pause_for(0.5);
-    pid_t supervisor = find_process("__supervise", id);
-    cr_assert_gt(supervisor, 0);
+    pid_t supervisor = find_process("wick __supervise", id);
     double start = wk_now();
     (void)kill(supervisor, SIGKILL);
     cr_assert(becomes(handle, "FAILED", 5));
