@@ -215,6 +215,10 @@ Test(ranks, buckets_follow_the_order_of_arrival) {
     compare_ranks("3", "reorder", "reorder");
 }
 
+Test(ranks, the_last_bucket_is_small) {
+    expect_success("2", "last_bucket");
+}
+
 Test(ranks, buckets_follow_rank_0_where_orders_differ) {
     expect_success("2", "disagree");
 }

@@ -515,6 +515,7 @@ int main(int argc, char **argv) {
     if (strcmp(scenario, "zero_refused") == 0) code = share_refused(group);
     if (strcmp(scenario, "reorder") == 0) code = reorder(group, file, false);
     if (strcmp(scenario, "keep_order") == 0) code = reorder(group, file, true);
+    if (strcmp(scenario, "last_bucket") == 0) code = last_bucket(group);
     if (strcmp(scenario, "disagree") == 0) code = disagree(group);
     if (strcmp(scenario, "hooks") == 0) code = compare_hooks(group, file);
     if (strcmp(scenario, "hooks_of_nothing") == 0) code = hooks_of_nothing(group);

@@ -61,6 +61,23 @@ int reorder(wk_group *group, const char *file, bool keep_order) {
     return 0;
 }
 
+/* What comes last is sent apart from a bucket that is twice as large as the first one may be, and with a smaller one.
+ */
+int last_bucket(wk_group *group) {
+    for (int large = 0; large < 2; large++) {
+        backwards *net = make();
+        const wk_ddp_opts opts = { .first_bucket_bytes = large ? 512 : 2048, .keep_order = true };
+        wk_ddp *ddp = wk_ddp_create(group, &net->base, opts);
+        CHECK(ddp);
+        CHECK(bucket_of(ddp, net->first) == 0);
+        CHECK(bucket_of(ddp, net->second) == 1);
+        CHECK(bucket_of(ddp, net->third) == 1 + large);
+        wk_ddp_destroy(ddp);
+        wk_module_destroy(&net->base);
+    }
+    return 0;
+}
+
 /* Gradients come to each rank in another order, and to rank 0 none at first: then its order is still to come, and is
  * everybody's. */
 int disagree(wk_group *group) {

@@ -37,6 +37,7 @@ int share_out(wk_group *group, const char *file);
 int share_refused(wk_group *group);
 /* order.c */
 int reorder(wk_group *group, const char *file, bool keep_order);
+int last_bucket(wk_group *group);
 int disagree(wk_group *group);
 /* power.c */
 int compare_hooks(wk_group *group, const char *file);
