@@ -2,12 +2,14 @@
 """PyTorch's side of the step benchmarks: the workloads of benchmarks/README.md.
 
 pytorch.py WORKLOAD [--mode eager|compile] [--dtype f32|bf16] [--threads N] [--steps N] [--warmup N] [--layout contiguous|channels_last]
+pytorch.py WORKLOAD --launches                                  how many kernels one step would hand to a device
 pytorch.py WORKLOAD --export FILE                              the network as ONNX, for onnx_runtime.py
 torchrun --nproc-per-node 2 pytorch.py cnn --threads 1         DistributedDataParallel over gloo
 
 `wick bench steps --peer torch` runs it.  Prints one JSON line (rank 0) with the same keys as `wick bench step`.
 """
 import argparse
+import collections
 import contextlib
 import ctypes
 import json
@@ -25,6 +27,7 @@ parser.add_argument("--warmup", type=int, default=3)
 parser.add_argument("--layout", default="contiguous", choices=["contiguous", "channels_last"])
 parser.add_argument("--device", default="cpu")
 parser.add_argument("--export")
+parser.add_argument("--launches", action="store_true")
 arguments = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
 started = time.perf_counter()
@@ -200,6 +203,33 @@ def step(exchange=True):
     return time.perf_counter() - start, value
 
 
+def count_launches():
+    """The operations of a step by name, on whatever device, without those that move no element (views, empty memory).
+
+    Each is at least one kernel on a GPU, and some are several (norms backward, lists of tensors)."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    found = collections.Counter()
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            name = str(func).removeprefix("aten.")
+            if not func.is_view and not name.startswith(("empty", "_unsafe_view", "_local_scalar_dense")):
+                found[name] += 1
+            return func(*args, **(kwargs or {}))
+
+    for group in optimizer.param_groups:
+        group["foreach"] = True  # the default on a GPU
+    step()
+    with Count():
+        step()
+    return found
+
+
+if arguments.launches:
+    found = count_launches()
+    print(json.dumps({"workload": arguments.workload, "dtype": arguments.dtype, "launches": found.total(), "by_name": dict(found.most_common())}))
+    raise SystemExit
 first, loss_first = step()
 first_at = time.monotonic()
 for _ in range(arguments.warmup):

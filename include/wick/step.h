@@ -47,6 +47,7 @@ typedef struct wk_step_report {
     int64_t eager, captured, replayed; /* steps so far; one whose replay broke off counts as eager */
     int plans, fused;                  /* plans, and their kernels that run tile by tile with their neighbours */
     int graphs;                        /* stretches of their kernels that go to a device whole */
+    int operations;                    /* of these: kernels, calls of libraries, copies */
     size_t bytes;                      /* that the plans hold */
     const char
         *why; /* the last reason why a step was not captured, not replayed to its end, or is in no graph; or NULL */

@@ -53,7 +53,7 @@ wk_status wk__cuda_event_record(wk_stream *stream, wk_event **event);
 wk_status wk__cuda_event_wait(wk_stream *stream, wk_event *event);
 void wk__cuda_event_destroy(wk_event *event);
 wk_status wk__cuda_graph_begin(int device);
-wk_status wk__cuda_graph_end(int device, wk_device_graph **graph);
+wk_status wk__cuda_graph_end(int device, wk_device_graph **graph, int *operations);
 wk_status wk__cuda_graph_launch(wk_device_graph *graph, wk_stream *stream);
 void wk__cuda_graph_destroy(wk_device_graph *graph);
 /* The stream that this thread notes a graph on; NULL: it notes none on this device. */

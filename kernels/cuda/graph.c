@@ -34,7 +34,23 @@ wk_status wk__cuda_graph_begin(int device) {
     return status;
 }
 
-wk_status wk__cuda_graph_end(int device, wk_device_graph **graph) {
+/* Memory that is taken and given within the graph is no operation. */
+static int count_operations(cudaGraph_t graph) {
+    cudaGraphNode_t *nodes = NULL;
+    size_t count = 0;
+    int operations = 0;
+    if (cudaGraphGetNodes(graph, NULL, &count) == cudaSuccess && count) nodes = wk_alloc(count * sizeof(*nodes));
+    if (nodes && cudaGraphGetNodes(graph, nodes, &count) != cudaSuccess) count = 0;
+    for (size_t i = 0; nodes && i < count; i++) {
+        enum cudaGraphNodeType type;
+        if (cudaGraphNodeGetType(nodes[i], &type) == cudaSuccess)
+            operations += type != cudaGraphNodeTypeMemAlloc && type != cudaGraphNodeTypeMemFree;
+    }
+    wk_free(nodes);
+    return operations;
+}
+
+wk_status wk__cuda_graph_end(int device, wk_device_graph **graph, int *operations) {
     cudaGraph_t noted = NULL;
     cudaGraphExec_t executable = NULL;
     if (!wk__cuda_noting(device)) return wk_fail(WK_STATE, WK_CUDA_NAME ": no graph is noted");
@@ -44,6 +60,7 @@ wk_status wk__cuda_graph_end(int device, wk_device_graph **graph) {
     if (graph) status = wk__cuda_status((int)error, "cudaStreamEndCapture");
     if (graph && status == WK_OK)
         status = wk__cuda_status((int)cudaGraphInstantiate(&executable, noted, 0), "cudaGraphInstantiate");
+    if (graph && status == WK_OK) *operations = count_operations(noted);
     if (noted) (void)cudaGraphDestroy(noted);
     (void)cudaGetLastError();
     if (graph) *graph = (wk_device_graph *)executable;

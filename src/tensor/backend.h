@@ -106,11 +106,11 @@ typedef struct wk_backend {
     wk_status (*event_wait)(wk_stream *stream, wk_event *event);
     void (*event_destroy)(wk_event *event);
     /* Graphs: from graph_begin on, what this thread puts on the device's stream is noted and does not run; graph_end
-     * makes of it what one launch runs as often as wanted, with the same addresses and arguments.  It ends the noting
-     * in any case; graph NULL: to no end.  What cannot be noted (the host waits for the device) is an error there or
-     * then.  NULL members: there are none. */
+     * makes of it what one launch runs as often as wanted, with the same addresses and arguments, and tells of how many
+     * operations it is.  It ends the noting in any case; graph NULL: to no end.  What cannot be noted (the host waits
+     * for the device) is an error there or then.  NULL members: there are none. */
     wk_status (*graph_begin)(int device);
-    wk_status (*graph_end)(int device, wk_device_graph **graph);
+    wk_status (*graph_end)(int device, wk_device_graph **graph, int *operations);
     wk_status (*graph_launch)(wk_device_graph *graph, wk_stream *stream);
     void (*graph_destroy)(wk_device_graph *graph);
     /* Whether that kernel knows wk_kernel_ctx.noted; asked of rows that read operands on the host. */

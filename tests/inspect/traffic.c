@@ -24,9 +24,9 @@ TestSuite(traffic, .init = set_up, .fini = tear_down);
 
 /* Bytes moved by the least that the row's cost says, percent of the sectors used, and bank conflicts a shared request.
  */
-static void count(char *row, char *option, char *operands, char *mode, double figures[3]) {
-    char *argv[] = { WICK_PROGRAM, "bench",  "ops", row,      "--device", "cudaemu", option,
-                     operands,     "--mode", mode,  "--json", json,       NULL };
+static void count(char *row, char *dtype, char *option, char *operands, char *mode, double figures[3]) {
+    char *argv[] = { WICK_PROGRAM, "bench",  "ops",    row,  "--dtype", dtype, "--device", "cudaemu",
+                     option,       operands, "--mode", mode, "--json",  json,  NULL };
     char *environment[] = { "WICK_PLUGIN_PATH=" PLUGIN, NULL };
     program p = start(folder, argv, environment);
     cr_assert_eq(finish(&p, 120), 0);
@@ -40,22 +40,26 @@ static void count(char *row, char *option, char *operands, char *mode, double fi
 }
 
 static const struct {
-    char *row, *option, *operands, *mode;
+    char *row, *dtype, *option, *operands, *mode;
     double most, used, conflicts; /* bytes by the least; percent; each */
 } kernels[] = {
-    { "add", "--shape", "64x1024,64x1024", "traffic,forward", 1.01, 100, 0 },
-    { "gelu", "--shape", "64x1024", "traffic,forward", 1.01, 100, 0 },
-    { "softmax", "--shape", "64x1024", "traffic,forward", 1.01, 100, 0 },
-    { "softmax", "--sample", "huge first", "traffic,forward", 1.01, 100, 0 },
-    { "layer_norm", "--shape", "64x1024,1024,1024", "traffic,forward", 1.05, 99, 0 },
-    { "rms_norm", "--shape", "64x1024,1024", "traffic,forward", 1.05, 99, 0 },
-    { "cross_entropy", "--shape", "64x1000,64", "traffic,forward", 1.05, 90, 0.01 },
+    { "add", "f32", "--shape", "64x1024,64x1024", "traffic,forward", 1.01, 100, 0 },
+    { "gelu", "f32", "--shape", "64x1024", "traffic,forward", 1.01, 100, 0 },
+    { "softmax", "f32", "--shape", "64x1024", "traffic,forward", 1.01, 100, 0 },
+    { "softmax", "f32", "--sample", "huge first", "traffic,forward", 1.01, 100, 0 },
+    { "layer_norm", "f32", "--shape", "64x1024,1024,1024", "traffic,forward", 1.05, 99, 0 },
+    { "rms_norm", "f32", "--shape", "64x1024,1024", "traffic,forward", 1.05, 99, 0 },
+    { "cross_entropy", "f32", "--shape", "64x1000,64", "traffic,forward", 1.05, 90, 0.01 },
+    { "scaled_dot_product_attention", "bf16", "--shape", "1x2x128x64,1x2x128x64,1x2x128x64", "traffic,forward", 1.01,
+      100, 0 },
+    { "scaled_dot_product_attention", "bf16", "--shape", "1x1x128x128,1x1x128x128,1x1x128x128", "traffic,grad", 1.4, 95,
+      0 },
 };
 
 Test(traffic, fused_kernels_move_little_more_than_they_must) {
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
         double figures[3];
-        count(kernels[i].row, kernels[i].option, kernels[i].operands, kernels[i].mode, figures);
+        count(kernels[i].row, kernels[i].dtype, kernels[i].option, kernels[i].operands, kernels[i].mode, figures);
         cr_expect_leq(figures[0], kernels[i].most, "%s moves %g x the least", kernels[i].row, figures[0]);
         cr_expect_geq(figures[1], kernels[i].used, "%s uses %g %% of its sectors", kernels[i].row, figures[1]);
         cr_expect_leq(figures[2], kernels[i].conflicts, "%s has %g conflicts a request", kernels[i].row, figures[2]);

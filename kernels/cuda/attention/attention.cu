@@ -1,4 +1,5 @@
-/* attention.cu: scaled dot-product attention in tiles, for any head up to 128 wide and every float type.
+/* attention.cu: scaled dot-product attention in tiles, for any head up to 128 wide and every float type.  What tensor
+ * cores can do goes to flash.cu.
  *
  * A block keeps OWN rows a warp in shared memory and walks along the other side in tiles of 32, one for each lane:
  * forward and the gradient of q own queries and walk along keys, the gradients of k and v own keys and walk along the
@@ -10,25 +11,13 @@
  * Roof: f32 arithmetic, 2 (D + E) operations a score in forward, 2 (3 D + 2 E) in backward, where scores are made twice.
  * Online softmax: Milakov & Gimelshein 2018; backward: Dao et al. 2022, algorithm 4.
  */
-#include "cuda/attention/attention.h"
-
-#include "cuda/convert.h"
-#include "cuda/random/philox.h"
+#include "cuda/attention/scores.h"
 #include "cuda/together.h"
 
 enum { WARPS = 4, LANES = 32, COLUMNS = WK_CUDA_ATTENTION_WIDTH / LANES }; /* a lane's columns of a result */
 enum { OWN_FORWARD = 4, OWN_BACKWARD = 2, SHARED_BYTES = 48 << 10 };
 
 /* ---- matrices ---- */
-
-/* Which matrices a block works on. */
-struct wk_head {
-    int64_t batch, head, served; /* served: the head of k and v */
-};
-
-__device__ __forceinline__ int64_t start_of(const wk_cuda_matrices &m, int64_t batch, int64_t head) {
-    return batch * m.batch + head * m.head;
-}
 
 /* `count` rows from `row` on, each `stride` apart in shared memory; rows behind the end are 0. */
 template <class T, class R>
@@ -45,31 +34,6 @@ template <class R> __device__ R dot(const R *a, const R *b, int64_t count) {
     R sum = 0;
     for (int64_t d = 0; d < count; d++) sum += a[d] * b[d];
     return sum;
-}
-
-/* The score of query i and key j from q kᵀ; -∞ where it takes no part. */
-template <class T, class R>
-__device__ R score(const wk_cuda_attention &a, const wk_head &h, int64_t i, int64_t j, R product) {
-    R s = product * (R)a.scale;
-    if (i >= a.queries || j >= a.keys || (a.causal && j > i + a.offset)) return -(R)INFINITY;
-    const int64_t at = start_of(a.mask, h.batch, h.head) + i * a.mask.row + j * a.mask.col;
-    switch (a.mask_kind) {
-    case WK_CUDA_MASK_NONE: return s;
-    case WK_CUDA_MASK_BOOL: return static_cast<const uint8_t *>(a.mask.data)[at] ? s : -(R)INFINITY;
-    case WK_CUDA_MASK_OF_Q: return s + (R)wk_get(static_cast<const T *>(a.mask.data)[at]);
-    case WK_CUDA_MASK_OF_SUMS: return s + static_cast<const R *>(a.mask.data)[at];
-    }
-    return s;
-}
-
-/* 0 or 1 / (1 - p) for the weight of query i and key j. */
-template <class R> __device__ R dropped(const wk_cuda_attention &a, const wk_head &h, int64_t i, int64_t j) {
-    if (a.dropout <= 0) return 1;
-    const uint64_t at = (uint64_t)(((h.batch * a.heads + h.head) * a.queries + i) * a.keys + j);
-    uint32_t word[4];
-    wk_philox_block(a.key, at >> 2, word);
-    const uint32_t own = at & 2 ? (at & 1 ? word[3] : word[2]) : at & 1 ? word[1] : word[0];
-    return own >= (uint32_t)(a.dropout * 0x1p32) ? (R)(1 / (1 - a.dropout)) : R(0);
 }
 
 /* sums[c] += Σ weight[j] rows[j][lane + 32 c], over a tile of 32 rows. */
@@ -90,13 +54,6 @@ __device__ void store_row(const wk_cuda_matrices &m, int64_t start, int64_t row,
     WK_UNROLL
     for (int c = 0; c < COLUMNS; c++)
         if (lane + LANES * c < columns) wk_put(to + (lane + LANES * c) * m.col, sums[c] * factor);
-}
-
-/* Keys from here on take no part in queries before `query`. */
-__device__ __forceinline__ int64_t keys_before(const wk_cuda_attention &a, int64_t query) {
-    if (!a.causal) return a.keys;
-    const int64_t end = query + a.offset;
-    return end < 0 ? 0 : end < a.keys ? end : a.keys;
 }
 
 /* ---- forward ---- */
@@ -148,17 +105,12 @@ template <class T, class R> __global__ void forward(const wk_cuda_attention a) {
 
 /* ---- backward ---- */
 
-/* Weight p of query i and key j, d where it is dropped, and what the score's gradient is: p (dy vᵀ d - delta) scale. */
-template <class R> struct wk_slope {
-    R weight, slope;
-};
 template <class T, class R>
-__device__ wk_slope<R> slope_of(const wk_cuda_attention &a, const wk_head &h, int64_t i, int64_t j, R product, R dweight,
-                                R lse, R delta) {
+__device__ wk_slope<R> slope(const wk_cuda_attention &a, const wk_head &h, int64_t i, int64_t j, R product, R dweight,
+                             R lse, R delta) {
     if (lse == -(R)INFINITY) return { R(0), R(0) };
     const R p = exp(score<T>(a, h, i, j, product) - lse);
-    const R d = dropped<R>(a, h, i, j);
-    return { p * d, p * (dweight * d - delta) * (R)a.scale };
+    return slope_of(a, p, dropped<R>(a, h, i, j), dweight, delta);
 }
 
 /* Block (tile of queries, batch × head): delta and dq. */
@@ -197,7 +149,7 @@ template <class T, class R> __global__ void backward_queries(const wk_cuda_atten
             const R product = dot(q + (warp * OWN + r) * width, k + lane * (width + 1), width);
             const R dweight = dot(dy + (warp * OWN + r) * value_width, v + lane * (value_width + 1), value_width);
             slopes[r * LANES + lane] =
-                slope_of<T>(a, h, own + r, col + lane, product, dweight, lse[r], delta[r]).slope;
+                slope<T>(a, h, own + r, col + lane, product, dweight, lse[r], delta[r]).slope;
         }
         __syncwarp();
         WK_UNROLL
@@ -240,7 +192,7 @@ template <class T, class R> __global__ void backward_keys(const wk_cuda_attentio
             for (int r = 0; r < OWN; r++) {
                 const R product = dot(k + (warp * OWN + r) * width, q + lane * (width + 1), width);
                 const R dweight = dot(v + (warp * OWN + r) * value_width, dy + lane * (value_width + 1), value_width);
-                const wk_slope<R> s = slope_of<T>(a, h, i, own + r, product, dweight, lse, delta);
+                const wk_slope<R> s = slope<T>(a, h, i, own + r, product, dweight, lse, delta);
                 slopes[r * LANES + lane] = s.slope;
                 weights[r * LANES + lane] = s.weight;
             }
@@ -302,9 +254,11 @@ template <class T> static int run_backward(const wk_cuda_attention *a, void *str
 }
 
 extern "C" int wk__cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream) {
+    if (wk__cuda_flash_takes(a, dtype)) return wk__cuda_flash_forward(a, dtype, stream);
     WK_FLOAT_CASES(dtype, run_forward, a, stream);
 }
 
 extern "C" int wk__cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream) {
+    if (wk__cuda_flash_takes(a, dtype)) return wk__cuda_flash_backward(a, dtype, stream);
     WK_FLOAT_CASES(dtype, run_backward, a, stream);
 }

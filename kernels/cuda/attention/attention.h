@@ -46,6 +46,11 @@ bool wk__cuda_attention_fits(int64_t width, int64_t value_width, size_t real);
 /* dtype: a wk_dtype, of q.  They return a cudaError_t. */
 int wk__cuda_attention_forward(const wk_cuda_attention *a, int dtype, void *stream);
 int wk__cuda_attention_backward(const wk_cuda_attention *a, int dtype, void *stream);
+/* The same on tensor cores (flash.cu), for what it takes: halves, heads of 64 or 128 elements that lie side by side,
+ * rows aligned to 16 bytes.  Matrices whose data is NULL do not matter. */
+bool wk__cuda_flash_takes(const wk_cuda_attention *a, int dtype);
+int wk__cuda_flash_forward(const wk_cuda_attention *a, int dtype, void *stream);
+int wk__cuda_flash_backward(const wk_cuda_attention *a, int dtype, void *stream);
 
 #ifdef __cplusplus
 }

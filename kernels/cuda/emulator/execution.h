@@ -74,20 +74,45 @@ void *dynamic_shared();
 namespace race {
 void vector_access(const void *address, size_t bytes);
 }
+inline void require_aligned(const void *pointer, size_t bytes) {
+    if (reinterpret_cast<size_t>(pointer) % bytes) fail("address %p is not aligned to %zu bytes", pointer, bytes);
+}
+// Of an address where the thread now reads or writes so many bytes at once.
 inline void check_aligned(const void *pointer, size_t bytes) {
 #ifdef WICK_CUDAEMU_COUNTING
     race::vector_access(pointer, bytes);
 #endif
-    if (reinterpret_cast<size_t>(pointer) % bytes) fail("address %p is not aligned to %zu bytes", pointer, bytes);
+    require_aligned(pointer, bytes);
 }
 
 // __syncthreads, and with a vote: how many predicates were true.
 int barrier(const char *site, bool predicate);
 
 // What the lanes of a warp do together.  Each brings a value of at most 16 bytes and gets one.
-enum class Meeting { sync, shuffle, ballot, match, add, minimum, maximum, all_bits, any_bit, odd_bits };
+enum class Meeting { sync, shuffle, ballot, match, add, minimum, maximum, all_bits, any_bit, odd_bits, work };
 void meet(Meeting kind, const char *name, unsigned mask, unsigned source, void *value, size_t bytes);
 unsigned active_lanes();
+// Work of a whole warp: the lane that comes last does it on what all have brought, and then all go on.
+struct Part {
+    void *own;
+    void (*work)(void *const parts[32]);
+};
+inline void meet_for(const char *name, void *own, void (*work)(void *const parts[32])) {
+    Part part{ own, work };
+    meet(Meeting::work, name, 0xFFFFFFFFu, 0, &part, sizeof part);
+}
+
+// Copies in the background that a thread has asked for, as long as they have not happened; from nullptr: zeros.
+struct Copy {
+    void *to;
+    const void *from;
+    unsigned batch;
+};
+struct Copies {
+    std::vector<Copy> waiting;
+    unsigned batch = 0; // that is open
+};
+Copies &copies();
 
 // What atomics are made of: a value, and its replacement if it is still what was seen.  Blocks may run on several
 // threads.

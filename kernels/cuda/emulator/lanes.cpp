@@ -72,14 +72,28 @@ static uint32_t combined(Meeting kind, const Thread *lanes, unsigned met, uint32
     return result;
 }
 
+void Scheduler::work_together(const Gathering &met, const Thread *lanes) {
+    void *parts[32];
+    Part part{};
+    if (~met.here) fail("%s: it is for 32 lanes, and %d are there", met.name, __builtin_popcount(met.here));
+    for (int lane = 0; lane < 32; lane++) {
+        std::memcpy(&part, lanes[lane].given, sizeof part);
+        parts[lane] = part.own;
+    }
+    part.work(parts);
+}
+
 void Scheduler::complete(Warp &warp, Gathering *gathering) {
     Thread *lanes = threads + 32 * (&warp - warps);
     Gathering met = *gathering;
     uint32_t result = 0;
     bool known = false;
+    if (met.kind == Meeting::work) work_together(met, lanes);
     for (unsigned left = met.here; left; left &= left - 1) {
         Thread &self = lanes[__builtin_ctz(left)];
-        if (met.kind == Meeting::sync) {
+        if (met.kind == Meeting::work) {
+            std::memcpy(self.taken, self.given, sizeof self.taken);
+        } else if (met.kind == Meeting::sync) {
             self.met++;
         } else if (met.kind == Meeting::shuffle) {
             std::memcpy(self.taken, lanes[self.source].given, sizeof self.taken);

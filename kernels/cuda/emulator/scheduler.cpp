@@ -85,7 +85,11 @@ void Scheduler::prepare(uint3 block) {
         warp.ready = warp.at_barrier = 0;
         warp.gathering_count = 0;
     }
-    for (unsigned t = 0; t < thread_count; t++) threads[t].met = 0;
+    for (unsigned t = 0; t < thread_count; t++) {
+        threads[t].met = 0;
+        threads[t].copies.waiting.clear();
+        threads[t].copies.batch = 0;
+    }
     done = arrived = agreed = agreed_before = place = 0;
     barriers = 0;
     fault = false;
@@ -158,6 +162,7 @@ void Scheduler::run_fresh(Fiber *self, unsigned number) {
         threads[thread].fiber = self;
         become(thread);
         launch->call(launch->arguments);
+        if (!threads[thread].copies.waiting.empty()) give_up("it ends without a wait for its last copies");
         done++;
     } while (warp.fresh && !warp.ready);
 }
@@ -316,6 +321,10 @@ void meet(Meeting kind, const char *name, unsigned mask, unsigned source, void *
 
 unsigned active_lanes() {
     return here.scheduler->active_lanes();
+}
+
+Copies &copies() {
+    return here.scheduler->threads[here.linear].copies;
 }
 
 void *shared(const void *site, size_t bytes, size_t alignment) {

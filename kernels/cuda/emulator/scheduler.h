@@ -40,6 +40,7 @@ struct Thread {
     unsigned source; // of its shuffle
     uint32_t met;    // how often __syncwarp ordered it with others
     alignas(16) unsigned char given[16], taken[16];
+    Copies copies;
 };
 
 // What one thread of the host needs to run blocks.
@@ -79,6 +80,7 @@ class Scheduler {
     bool release_barrier();
     Gathering *gathering_of(Warp &warp, Meeting kind, const char *name, unsigned mask);
     void complete(Warp &warp, Gathering *gathering);
+    void work_together(const Gathering &met, const Thread *lanes);
     void describe_stuck(char *text, size_t size) const;
     Fiber *idle_fiber();
     void reset_fibers();

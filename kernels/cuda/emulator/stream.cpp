@@ -167,6 +167,21 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
     return answer(*executable ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
+// A node stands for an operation, whatever it is: memory that a graph takes is in none.
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count) {
+    if (!graph) return answer(cudaErrorInvalidValue);
+    const size_t all = graph->operations->operations.size();
+    for (size_t i = 0; nodes && i < *count && i < all; i++)
+        nodes[i] = reinterpret_cast<cudaGraphNode_t>(&graph->operations->operations[i]);
+    *count = nodes && *count < all ? *count : all;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, enum cudaGraphNodeType *type) {
+    *type = cudaGraphNodeTypeKernel;
+    return answer(node ? cudaSuccess : cudaErrorInvalidValue);
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     if (!executable) return answer(cudaErrorInvalidValue);
     std::shared_ptr<Recording> operations = executable->operations;

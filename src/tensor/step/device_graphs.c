@@ -82,13 +82,19 @@ static bool is_the_same(const wk__plan *plan, const wk__stretch *s, int first, i
     return true;
 }
 
+static void count_graph(wk__plan *plan, wk__step_name *name, const wk__stretch *s, int sign) {
+    plan->n_graphs += sign;
+    plan->n_operations += sign * s->operations;
+    name->report.graphs += sign;
+    name->report.operations += sign * s->operations;
+}
+
 static void forget_the_oldest(wk__plan *plan, wk__step_name *name) {
     wk__stretch **link = &plan->stretches;
     while ((*link)->next) link = &(*link)->next;
     if (!(*link)->graph && ++plan->in_vain == MOST_STRETCHES)
         wk__step_note(name, "what it is given lies elsewhere each time, so a device gets its kernels one by one");
-    name->report.graphs -= (*link)->graph != NULL;
-    plan->n_graphs -= (*link)->graph != NULL;
+    if ((*link)->graph) count_graph(plan, name, *link, -1);
     destroy(*link, device_of(plan, (*link)->first));
     *link = NULL;
     plan->n_stretches--;
@@ -173,7 +179,7 @@ static wk_status note_launches(wk_context *context, const wk__plan *plan, wk__st
     wk_status status = launch_each(context, plan, s->first, s->end);
     context->noted = NULL;
     s->bytes = s->numbers.used;
-    const wk_status ended = backend->graph_end(wk__ordinal(device), status == WK_OK ? &s->graph : NULL);
+    const wk_status ended = backend->graph_end(wk__ordinal(device), status == WK_OK ? &s->graph : NULL, &s->operations);
     return status == WK_OK ? ended : status;
 }
 
@@ -187,17 +193,14 @@ static void forget_the_graph(wk_context *context, wk__plan *plan, wk__stretch *s
     if (!s->graph) return;
     wk__backend_of(device)->graph_destroy(s->graph);
     s->graph = NULL;
-    plan->n_graphs--;
-    context->step->name->report.graphs--;
+    count_graph(plan, context->step->name, s, -1);
 }
 
 /* False: it is none, and nothing has run. */
 static bool is_graph(wk_context *context, wk__plan *plan, wk__stretch *s) {
     if (!s || s->impossible) return false;
-    if (!s->graph && note_launches(context, plan, s, device_of(plan, s->first)) == WK_OK) {
-        plan->n_graphs++;
-        context->step->name->report.graphs++;
-    }
+    if (!s->graph && note_launches(context, plan, s, device_of(plan, s->first)) == WK_OK)
+        count_graph(plan, context->step->name, s, 1);
     wk_status status = s->graph ? ask_for_numbers(context, plan, s, WK_NOTED_NUMBERS) : wk_error_code();
     if (status == WK_OK && s->numbers.used != s->bytes)
         status = wk_fail(WK_STATE, "its launches take %zu bytes of the host's numbers, and were noted with %zu",

@@ -116,6 +116,7 @@ typedef struct wk__stretch {
     struct wk__stretch *next;
     int first, end;
     wk_device_graph *graph; /* NULL: met once, or it cannot be one */
+    int operations;         /* of the graph */
     bool impossible;
     wk_noted_numbers numbers; /* of the host, for its launches; no room: they need none */
     size_t bytes;             /* of these */
@@ -139,7 +140,7 @@ typedef struct wk__plan {
     wk__stretch *stretches; /* the one used last is the first */
     size_t bytes;           /* of all rooms */
     int threads, n_fused;   /* n_fused: launches in groups */
-    int n_stretches, n_graphs;
+    int n_stretches, n_graphs, n_operations;
     int in_vain; /* stretches that were forgotten before they were met again */
 } wk__plan;
 

@@ -55,6 +55,7 @@ static void remove_plan(wk__step_name *name, wk__plan *plan) {
     name->report.bytes -= plan->bytes;
     name->report.fused -= plan->n_fused;
     name->report.graphs -= plan->n_graphs;
+    name->report.operations -= plan->n_operations;
     wk__plan_destroy(plan);
 }
 

@@ -31,8 +31,9 @@ static void use_order(const char *order) {
 static const struct {
     const char *name;
     run_case *run;
-} kernels[] = { { "add", run_add },       { "layer_norm", run_layer_norm }, { "cross_entropy", run_cross_entropy },
-                { "matmul", run_matmul }, { "compact", run_compact },       { "shuffles", run_shuffles } };
+} kernels[] = { { "add", run_add },          { "layer_norm", run_layer_norm }, { "cross_entropy", run_cross_entropy },
+                { "matmul", run_matmul },    { "compact", run_compact },       { "shuffles", run_shuffles },
+                { "products", run_products } };
 
 Test(emulator, right_kernels_give_the_hosts_results_in_every_order) {
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
@@ -70,6 +71,12 @@ static const struct {
     { "compact", run_compact, MASK_WITHOUT_CALLER, "is not in its mask 0000ffff", NULL },
     { "compact", run_compact, MASK_OF_THE_GONE, "lanes ffff0000 of the mask never come", NULL },
     { "shuffles", run_shuffles, SOURCE_OUT_OF_MASK, " is not in the mask ", NULL },
+    { "products", run_products, MISALIGNED, "is not aligned to 16 bytes", NULL },
+    { "products", run_products, WARP_NOT_WHOLE, "lanes ffff0000 of the mask never come", NULL },
+    { "products", run_products, COPY_LEFT_BEHIND, "ends without a wait for its last copies", NULL },
+    { "products", run_products, COPY_NOT_AWAITED, NULL, NULL },
+    { "products", run_products, DROPPED_BARRIER, NULL, "race on shared memory" },
+    { "products", run_products, WRITE_AFTER_READ, NULL, "race on shared memory" },
 #ifdef WICK_CUDAEMU_RACE
     { "compact", run_compact, BLOCKS_SHARE, NULL, "race on global memory" },
 #endif

@@ -133,6 +133,35 @@ void run_matmul(int fault, outcome *result) {
     release(&all);
 }
 
+void run_products(int fault, outcome *result) {
+    enum { N = 64 };
+    static float a[N * N], b[N * N], c[N * N], expected[N * N];
+    static uint16_t halves[2][N * N];
+    random_floats(a, N * N, 7), random_floats(b, N * N, 8);
+    for (int i = 0; i < N * N; i++) {
+        uint32_t bits;
+        for (int k = 0; k < 2; k++) {
+            float *x = k ? &b[i] : &a[i];
+            memcpy(&bits, x, sizeof bits);
+            halves[k][i] = (uint16_t)(bits >> 16);
+            bits &= 0xFFFF0000u;
+            memcpy(x, &bits, sizeof bits);
+        }
+    }
+    for (int i = 0; i < N * N; i++) {
+        double sum = 0;
+        for (int k = 0; k < N; k++) sum += (double)a[i / N * N + k] * (double)b[k * N + i % N];
+        expected[i] = (float)sum;
+    }
+    memory all = { .result = result };
+    const void *da = on_device(&all, halves[0], sizeof halves[0]), *db = on_device(&all, halves[1], sizeof halves[1]);
+    float *dc = on_device(&all, NULL, sizeof c);
+    note(result, launch_products(dc, da, db, N, fault));
+    to_host(&all, c, dc, sizeof c);
+    compare(result, c, expected, N * N);
+    release(&all);
+}
+
 /* The warps' parts may come in any order, so what is compared is how often each number is there. */
 void run_compact(int fault, outcome *result) {
     enum { N = 1000 };

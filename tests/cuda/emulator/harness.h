@@ -14,7 +14,7 @@ typedef struct outcome {
 } outcome;
 
 typedef void run_case(int fault, outcome *result);
-run_case run_add, run_layer_norm, run_cross_entropy, run_matmul, run_compact, run_shuffles;
+run_case run_add, run_layer_norm, run_cross_entropy, run_matmul, run_compact, run_shuffles, run_products;
 
 /* A kernel is right where there is no error and the distance is below this. */
 static const double close_enough = 1e-4;

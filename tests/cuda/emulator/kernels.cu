@@ -1,7 +1,7 @@
 // kernels.cu: see kernels.h.
 #include "kernels.h"
 
-#include "cuda/device.h"
+#include "cuda/tensor_core.h"
 
 // ---- one pass, 128 bits at a time
 
@@ -151,6 +151,49 @@ static __global__ void shuffles(int *results, int fault) {
 
 extern "C" int launch_shuffles(int *results, int fault) {
     return WK_LAUNCH(shuffles, 1, 32, 0, nullptr, results, fault);
+}
+
+// ---- matrix instructions
+
+using bf16 = __nv_bfloat16;
+static __global__ void products(float *c, const bf16 *a, const bf16 *b, int n, int fault) {
+    using chunk = wk_vector<bf16, 8>;
+    WK_SHARED(chunk, left, [2][32][2]);
+    WK_SHARED(chunk, right, [2][16][2]);
+    const int thread = (int)threadIdx.x, lane = thread % 32, warp = thread / 32, row = (int)blockIdx.y * 32,
+              column = (int)blockIdx.x * 16, shift = fault == MISALIGNED;
+    float d[2][4] = {};
+    const auto fetch = [&](int stage, int k) {
+        const int i = thread / 2, part = thread % 2;
+        wk_copy_later(&left[stage][i][part], a + (row + i) * n + k + part * 8 + shift, true);
+        if (i < 16) wk_copy_later(&right[stage][i][part], b + (k + i) * n + column + part * 8, true);
+    };
+    fetch(0, 0);
+    wk_copies_close();
+    for (int k = 0; k < n; k += 16) {
+        const int stage = k / 16 % 2;
+        uint32_t of_left[4], of_right[4];
+        if (k + 16 < n) fetch(1 - stage, k + 16);
+        wk_copies_close();
+        if (fault != COPY_NOT_AWAITED) wk_copies_wait<1>();
+        if (fault != DROPPED_BARRIER) __syncthreads();
+        if (fault == WARP_NOT_WHOLE && k + 16 == n && lane >= 16) return;
+        wk_load_matrices<false>(of_left, &left[stage][warp * 16 + lane % 16][lane / 16]);
+        wk_load_matrices<true>(of_right, &right[stage][lane % 16][lane / 16]);
+        wk_multiply_add<bf16>(d[0], of_left, of_right[0], of_right[1]);
+        wk_multiply_add<bf16>(d[1], of_left, of_right[2], of_right[3]);
+        if (fault != WRITE_AFTER_READ) __syncthreads();
+    }
+    wk_copies_wait<0>();
+    if (fault == COPY_LEFT_BEHIND) fetch(0, 0);
+    for (int part = 0; part < 2; part++)
+        for (int e = 0; e < 4; e++)
+            c[(row + warp * 16 + lane / 4 + e / 2 * 8) * n + column + part * 8 + 2 * (lane % 4) + e % 2] = d[part][e];
+}
+
+extern "C" int launch_products(float *c, const void *a, const void *b, int n, int fault) {
+    return WK_LAUNCH(products, dim3((unsigned)n / 16, (unsigned)n / 32), 64, 0, nullptr, c, static_cast<const bf16 *>(a),
+                     static_cast<const bf16 *>(b), n, fault);
 }
 
 static __global__ void nothing(int *unused) {

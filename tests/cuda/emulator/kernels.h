@@ -11,7 +11,7 @@ enum fault {
     NO_FAULT,
     TAIL_OFF_BY_ONE,     /* add: the element behind the last is written */
     TAIL_UNCHECKED,      /* add: as many elements as there are threads */
-    MISALIGNED,          /* add: 128-bit accesses begin at element 1 */
+    MISALIGNED,          /* add, products: accesses of 16 bytes begin at element 1 */
     DROPPED_BARRIER,     /* what other threads wrote is read at once */
     WRITE_AFTER_READ,    /* what other threads still read is written over */
     WRONG_STRIDE,        /* layer_norm: half of the threads' elements are left out */
@@ -23,7 +23,10 @@ enum fault {
     MASK_WITHOUT_CALLER, /* compact: half of the lanes do not stand in the mask that they name */
     MASK_OF_THE_GONE,    /* compact: the mask names lanes that have returned */
     SOURCE_OUT_OF_MASK,  /* shuffles: a value is taken from a lane that takes no part */
-    BLOCKS_SHARE         /* compact: blocks count without an atomic */
+    BLOCKS_SHARE,        /* compact: blocks count without an atomic */
+    COPY_NOT_AWAITED,    /* products: what still comes in the background is read */
+    COPY_LEFT_BEHIND,    /* products: the kernel ends before its last copy */
+    WARP_NOT_WHOLE       /* products: half of the lanes of a warp have returned */
 };
 
 /* Every function returns a cudaError_t.  y[i] = a[i] + b[i], n of them. */
@@ -38,6 +41,8 @@ int launch_matmul(float *c, const float *a, const float *b, int n, int fault);
 int launch_compact(int *y, int *count, const int *x, int n, int fault);
 /* results (8, 32) of the ways to exchange the lanes' numbers. */
 int launch_shuffles(int *results, int fault);
+/* c (n, n) = a b of bf16, with matrix instructions and copies in the background; n a multiple of 32. */
+int launch_products(float *c, const void *a, const void *b, int n, int fault);
 /* A launch of this shape that does nothing. */
 int launch_nothing(unsigned grid, unsigned block, unsigned long shared);
 

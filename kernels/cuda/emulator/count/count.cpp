@@ -43,6 +43,7 @@ bool before(const Access &a, const Access &b) {
 struct Vector {
     uintptr_t from;
     size_t bytes;
+    uint32_t barriers;  // that the block had passed: behind the next one other accesses are meant
     bool reads, writes; // was seen to
 };
 
@@ -67,7 +68,7 @@ void note(const void *address, size_t bytes, bool writes, const void *site) {
     bool shared;
     if (!is_watched(address, &shared)) return;
     for (Vector &v : vectors[here.linear]) {
-        if ((uintptr_t)address - v.from >= v.bytes) continue;
+        if ((uintptr_t)address - v.from >= v.bytes || v.barriers != here.scheduler->barriers) continue;
         bool &seen = writes ? v.writes : v.reads;
         if (seen) return; // another part of what was counted
         seen = true;
@@ -158,7 +159,7 @@ void atomic_access(const void *address, size_t bytes) {
 void vector_access(const void *address, size_t bytes) {
     std::vector<Vector> &own = vectors[here.linear];
     if (own.size() >= 8) own.erase(own.begin());
-    own.push_back(Vector{ (uintptr_t)address, bytes, false, false });
+    own.push_back(Vector{ (uintptr_t)address, bytes, here.scheduler->barriers, false, false });
 }
 
 int traffic(wk_kernel_traffic *rows, int most) {
