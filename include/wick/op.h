@@ -220,10 +220,11 @@ WK_API wk_status wk_op_get_attr(const wk_op_def *op, const void *attrs, int inde
 /* Run one operation.  out[] receives wk_op_outputs tensors of the current scope, NULL on failure.  attrs NULL: all
  * defaults. */
 WK_API wk_status wk_op_run(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs);
-/* The same with output 0 written into `*target` where that is not NULL and fits (dense, same shape and dtype): used by
- * gradient rules with a sink.  Never records on the tape when a target is used. */
+/* The same with output i written into targets[i] where that is not NULL and fits (dense, same shape and dtype): used by
+ * gradient rules with sinks.  targets: one for each output, or NULL for none.  Never records on the tape when there is
+ * a target. */
 WK_API wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
-                                wk_tensor *target);
+                                wk_tensor *const *targets);
 /* One output, one to three inputs. */
 WK_API wk_tensor *wk_op_run1(const wk_op_def *op, const void *attrs, wk_tensor *a);
 WK_API wk_tensor *wk_op_run2(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b);

@@ -133,9 +133,9 @@ wk_status wk__leaf_accumulate(wk_tensor *leaf, wk_tensor *contribution) {
     if (leaf->leaf->empty) {
         leaf->leaf->empty = false;
         if (contribution->data == gradient->data) return WK_OK; /* the rule wrote it in place */
-        return wk_op_run_into(row("copy", &copy_row), &contribution, 1, out, NULL, gradient);
+        return wk_op_run_into(row("copy", &copy_row), &contribution, 1, out, NULL, &gradient);
     }
-    return wk_op_run_into(row("add", &add_row), (wk_tensor *[]){ gradient, contribution }, 2, out, NULL, gradient);
+    return wk_op_run_into(row("add", &add_row), (wk_tensor *[]){ gradient, contribution }, 2, out, NULL, &gradient);
 }
 
 /* *sum = contribution, or their sum; both are taken over. */

@@ -49,9 +49,30 @@ static wk_tensor *restore(wk_context *context, const struct wk_node *node, wk_te
     return live;
 }
 
-static wk_tensor *sink_of(wk_tensor *in) {
-    if (in->node || !in->leaf || !in->leaf->empty || in->leaf->hooks || in->leaf->row_index) return NULL;
-    return wk__leaf_gradient_for_writing(in);
+static bool takes_gradient(const wk_tensor *in) {
+    return !in->node && in->leaf && in->leaf->empty && !in->leaf->hooks && !in->leaf->row_index;
+}
+
+/* Of a leaf with its axes in another order: its gradient in that order, if nothing else contributes to it. */
+static wk_tensor *sink_behind(const struct wk_node *view, int output) {
+    static _Atomic(const wk_op_def *) permute_row;
+    const wk_op_def *permute = atomic_load_explicit(&permute_row, memory_order_acquire);
+    if (!permute) atomic_store_explicit(&permute_row, permute = wk_op_find("permute"), memory_order_release);
+    if (view->op != permute || view->hooks || view->dout[output]) return NULL;
+    wk_tensor *leaf = view->in[0];
+    if (!takes_gradient(leaf) || !leaf->leaf->mark || leaf->leaf->expected != 1) return NULL;
+    wk_tensor *gradient = wk__leaf_gradient_for_writing(leaf);
+    return gradient ? wk_op_run1(permute, view->attrs, gradient) : NULL;
+}
+
+static wk_tensor *sink_of(const struct wk_node *node, int i) {
+    wk_tensor *in = node->in[i];
+    for (int k = 0; k < node->n_in; k++) { /* one that stands twice gets two contributions */
+        const wk_tensor *other = node->in[k];
+        if (k != i && other && (in->node ? other->node == in->node : other->leaf == in->leaf)) return NULL;
+    }
+    if (in->node) return sink_behind(in->node, in->output);
+    return takes_gradient(in) ? wk__leaf_gradient_for_writing(in) : NULL;
 }
 
 /* The gradient of a table as rows, put into its leaf at once; *given is false where the row or the leaf does not. */
@@ -96,7 +117,7 @@ static wk_status run(const wk__rule_call *c) {
     bool as_rows = false;
     wk_status status = WK_OK;
     if (node->op->grad_rows && c->use_sinks) status = give_rows(c, &grad, &as_rows);
-    for (int i = 0; i < n_in; i++) c->sinks[i] = c->use_sinks && c->needs[i] && !as_rows ? sink_of(node->in[i]) : NULL;
+    for (int i = 0; i < n_in; i++) c->sinks[i] = c->use_sinks && c->needs[i] && !as_rows ? sink_of(node, i) : NULL;
     if (status == WK_OK && !as_rows) status = node->op->grad(&grad);
     if (wk_failed()) status = wk_error_code(); /* the cause: a rule's later calls only say that an error is pending */
     if (status != WK_OK) wk_error_prefix("backward of \"%s\" [%s]", node->op->name, wk__place(node->call_site));

@@ -418,7 +418,7 @@ static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how,
     how->mutates = op->mutates && (!op->mutates_now || op->mutates_now(call));
     if (how->mutates) WK_TRY(check_mutation(context, call));
     for (int i = 0; i < op->n_out; i++) {
-        call->out[i] = make_output(context, call, &how->descs[i], i == 0 ? how->target : NULL);
+        call->out[i] = make_output(context, call, &how->descs[i], how->targets ? how->targets[i] : NULL);
         if (!call->out[i]) return wk_error_code();
     }
     how->ran = !(op->n_out && how->descs[0].view_of) && !nothing_to_do(call);
@@ -429,13 +429,13 @@ static wk_status run_row(wk_context *context, const wk_call *call, wk__ran *how,
     }
     if (WK_UNLIKELY(context->mode & WK__MODE_COST)) count_cost(context, call);
     if (WK_UNLIKELY(context->mode & WK__MODE_CHECK_RESULTS)) WK_TRY(wk__check_results(call));
-    how->taped = wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(call) && !how->target;
+    how->taped = wants_grad && !(context->mode & WK__MODE_NO_GRAD) && is_noted(call) && !how->targets;
     if (how->taped) WK_TRY(wk__tape_record(context, call));
     if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_ran(context, call, how);
     return WK_OK;
 }
 
-static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
+static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor *const *targets) {
     const wk_op_def *op = call->op;
     WK_TRY(prepare(context, call, o));
     if (op->composite) {
@@ -452,7 +452,7 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
         (void)atomic_fetch_add(&decompositions, 1);
         return run_parts(context, call);
     }
-    wk__ran how = { .descs = descs, .target = target };
+    wk__ran how = { .descs = descs, .targets = targets };
     wk_status status = run_row(context, call, &how, o->want_grad);
     if (WK_LIKELY(status == WK_OK)) return WK_OK;
     if (status == WK_UNSUPPORTED && !wk_failed()) { /* a kernel that does not take this call */
@@ -465,29 +465,34 @@ static wk_status run(wk_context *context, wk_call *call, operands *o, wk_tensor 
 }
 
 /* A call of a step that is captured or replayed. */
-static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *target) {
+static wk_status run_in_step(wk_context *context, wk_call *call, operands *o, wk_tensor *const *targets) {
     const wk_call asked = *call; /* casts take other operands' place */
     wk_status status;
-    if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, target, &status)) return status;
-    if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, target);
-    wk__capture_enter(context, &asked, target);
-    status = run(context, call, o, target);
+    if ((context->mode & WK__MODE_REPLAY) && wk__replay_call(context, call, targets, &status)) return status;
+    if (!(context->mode & WK__MODE_CAPTURE)) return run(context, call, o, targets);
+    wk__capture_enter(context, &asked, targets);
+    status = run(context, call, o, targets);
     wk__capture_leave(context, call->out, call->n_out, status);
     return status;
 }
 
 wk_status wk_op_run_into(const wk_op_def *op, wk_tensor *const *in, int n_in, wk_tensor **out, const void *attrs,
-                         wk_tensor *target) {
+                         wk_tensor *const *targets) {
     if (!attrs) attrs = defaults;
-    for (int i = 0; i < op->n_out && op->n_out != WK_LIST; i++) out[i] = NULL;
+    bool any = false;
+    for (int i = 0; i < op->n_out && op->n_out != WK_LIST; i++) {
+        out[i] = NULL;
+        any = any || (targets && targets[i]);
+    }
+    if (!any) targets = NULL;
     wk_context *context = wk__context();
     if (WK_UNLIKELY(!context)) return WK_NO_MEMORY;
     if (WK_UNLIKELY(context->pending->code != WK_OK)) return WK_PENDING;
     wk_call call = { .op = op, .in = in, .out = out, .attrs = attrs, .n_in = n_in, .n_out = op->n_out };
     operands o;
     o.want_grad = false;
-    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) return run_in_step(context, &call, &o, target);
-    return run(context, &call, &o, target);
+    if (WK_UNLIKELY(context->mode & WK__MODE_STEP)) return run_in_step(context, &call, &o, targets);
+    return run(context, &call, &o, targets);
 }
 
 int wk_op_outputs(const wk_op_def *op, wk_tensor *const *in, int n_in, const void *attrs) {

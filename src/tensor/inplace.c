@@ -110,7 +110,7 @@ static wk_tensor *run(const char *who, const char *row, wk_tensor *x, wk_tensor 
             direct = y->shape[y->rank - axis] == 1 || y->shape[y->rank - axis] == x->shape[x->rank - axis];
     }
     bool was = no_grad(true);
-    wk_status status = wk_op_run_into(wk_op_find(row), in, y ? 2 : 1, out, attrs, direct ? x : NULL);
+    wk_status status = wk_op_run_into(wk_op_find(row), in, y ? 2 : 1, out, attrs, direct ? &x : NULL);
     (void)no_grad(was);
     return status == WK_OK ? write_back(who, x, out[0]) : NULL;
 }

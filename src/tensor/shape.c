@@ -131,5 +131,5 @@ wk_cost wk__cost_nothing(const wk_call *call) {
 wk_tensor *wk__run_sink(const wk_op_def *op, const void *attrs, wk_tensor *a, wk_tensor *b, wk_tensor *sink) {
     wk_tensor *out[WK_MAX_OUT];
     wk_tensor *const in[] = { a, b };
-    return wk_op_run_into(op, in, b ? 2 : 1, out, attrs, sink) == WK_OK ? out[0] : NULL;
+    return wk_op_run_into(op, in, b ? 2 : 1, out, attrs, &sink) == WK_OK ? out[0] : NULL;
 }

@@ -226,14 +226,15 @@ static inline bool wk__wants_grad(const wk_tensor *tensor) {
 
 /* ---- steps: capture and replay (step/) ---- */
 
-/* How a call ran: what its shape rule said, the memory it was given for output 0, whether a kernel ran, … */
+/* How a call ran: what its shape rule said, the memory it was given for its outputs (or NULL), whether a kernel ran, …
+ */
 typedef struct wk__ran {
     const wk_desc *descs;
-    wk_tensor *target;
+    wk_tensor *const *targets;
     bool ran, taped, mutates;
 } wk__ran;
 /* While WK__MODE_CAPTURE is set: around each call (row NULL: a backward), and after each that is not made of others. */
-void wk__capture_enter(wk_context *context, const wk_call *call, const wk_tensor *target);
+void wk__capture_enter(wk_context *context, const wk_call *call, wk_tensor *const *targets);
 void wk__capture_leave(wk_context *context, wk_tensor *const *out, int n_out, wk_status status);
 void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *how);
 /* A storage is given out or back; a tensor has been made on the host; its values are looked at by `what`. */
@@ -249,7 +250,7 @@ void wk__capture_leaf_ready(wk_context *context, wk_tensor *leaf);
 void wk__capture_suspend(wk_context *context, bool on);
 void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 3);
 /* While WK__MODE_REPLAY is set: run the call as planned, or answer false, and the step goes on as ever. */
-bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status);
+bool wk__replay_call(wk_context *context, const wk_call *call, wk_tensor *const *targets, wk_status *status);
 /* What a replay has put off for a device goes to its stream now.  Called before anything else goes there, or is asked
  * for from there; nothing to do in most calls. */
 wk_status wk__step_flush_slow(wk_context *context);

@@ -231,6 +231,73 @@ static wk_tensor *probe_forward(wk_module *self, wk_tensor *x) {
     p->needed = wk_exp(p->inside);
     return wk_scale(p->needed, 3);
 }
+/* ---- one leaf in several places: what is written straight into its gradient must not meet the rest ---- */
+
+static wk_tensor *numbers(double step) {
+    return wk_affine(wk_reshape(wk_cast(wk_arange(9), WK_F32), WK_DIMS(3, 3)), (wk_affine_opts){ step, -1 });
+}
+static wk_tensor *times(wk_tensor *x, wk_tensor *weight) {
+    return wk_linear(x, weight, NULL, (wk_linear_opts){ 0 });
+}
+static wk_tensor *turned(wk_tensor *w) {
+    return wk_transpose(w, 0, 1);
+}
+static wk_tensor *squared(wk_tensor *w) {
+    return wk_matmul(w, w);
+}
+static wk_tensor *turned_squared(wk_tensor *w) {
+    wk_tensor *t = turned(w);
+    return wk_matmul(t, t);
+}
+static wk_tensor *by_itself_turned(wk_tensor *w) {
+    return wk_matmul(w, turned(w));
+}
+static wk_tensor *turned_once(wk_tensor *w) {
+    return times(numbers(0.25), turned(w));
+}
+static wk_tensor *one_view_twice(wk_tensor *w) {
+    wk_tensor *t = turned(w);
+    return times(times(numbers(0.25), t), t);
+}
+static wk_tensor *two_views(wk_tensor *w) {
+    return times(times(numbers(0.25), turned(w)), turned(w));
+}
+static wk_tensor *turned_and_not(wk_tensor *w) {
+    return times(times(numbers(0.25), turned(w)), w);
+}
+static wk_tensor *not_and_turned(wk_tensor *w) {
+    return times(times(numbers(0.25), w), turned(w));
+}
+static wk_tensor *turned_and_cast(wk_tensor *w) {
+    return times(wk_cast(numbers(0.25), WK_F64), wk_cast(turned(w), WK_F64));
+}
+static wk_tensor *cast_twice(wk_tensor *w) {
+    return wk_mul(wk_cast(w, WK_F64), times(wk_cast(numbers(0.25), WK_F64), wk_cast(turned(w), WK_F64)));
+}
+
+Test(tape, a_leaf_in_several_places_gets_all_of_its_gradient) {
+    static wk_tensor *(*const functions[])(
+        wk_tensor *) = { squared,   turned_squared, by_itself_turned, turned_once,     one_view_twice,
+                         two_views, turned_and_not, not_and_turned,   turned_and_cast, cast_twice };
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        wk_scope scope = wk_scope_begin();
+        wk_tensor *w = wk_require_grad(wk_keep(numbers(0.5)), true), *wanted;
+        wk_tensor *y = wk_sum(wk_mul(functions[f](w), wk_cast(numbers(1), wk_dtype_get(functions[f](w)))), all);
+        cr_assert_eq(wk_gradients(&y, 1, NULL, &w, 1, &wanted, (wk_grad_opts){ .retain_graph = true }), WK_OK, "%s",
+                     wk_message());
+        for (int turn = 1; turn <= 2; turn++) { /* into an empty gradient, and on top of one */
+            cr_assert_eq(wk_backward_from(y, NULL, (wk_backward_opts){ .retain_graph = turn == 1 }), WK_OK, "%s",
+                         wk_message());
+            for (int64_t i = 0; i < 9; i++)
+                cr_expect_float_eq(wk_at(wk_gradient(w), i), turn * wk_at(wanted, i), 1e-4,
+                                   "function %zu, element %lld: %g, expected %d · %g", f, (long long)i,
+                                   wk_at(wk_gradient(w), i), turn, wk_at(wanted, i));
+        }
+        wk_release(w);
+        wk_scope_end(scope);
+    }
+}
+
 Test(tape, activations_die_with_the_module_but_not_what_backward_needs) {
     static const wk_module_class class_ = { .name = "Probe", .size = sizeof(probe), .forward = probe_forward };
     probe *p = (probe *)wk_module_create(&class_);

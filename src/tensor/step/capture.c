@@ -255,7 +255,7 @@ static const void *copy_attrs(const wk_context *context, const wk_call *call) {
     return copy && call->op->attrs_size ? memcpy(copy, call->attrs, call->op->attrs_size) : copy;
 }
 
-static bool open_entry(wk_context *context, const wk_call *call, const wk_tensor *target) {
+static bool open_entry(wk_context *context, const wk_call *call, wk_tensor *const *targets) {
     wk__plan *plan = plan_of(context);
     void *entries = plan->entries;
     if (!make_place(&entries, plan->n_entries, &plan->most_entries, sizeof *plan->entries)) return false;
@@ -265,7 +265,7 @@ static bool open_entry(wk_context *context, const wk_call *call, const wk_tensor
     e->mode = context->mode & WK__MODE_COMPARED;
     e->device = context->device;
     e->half = context->autocast.dtype;
-    e->target = wk__step_target(call, target);
+    e->target = wk__step_target(call, targets);
     if (e->target < 0) wk__step_refuse(context, "a call writes into memory that is none of its operands'");
     e->in = take(context, (size_t)(call->n_in + 1) * sizeof *e->in);
     if (call->op) e->attrs = copy_attrs(context, call);
@@ -288,11 +288,11 @@ static bool close_entry(wk_context *context, wk_tensor *const *out, int n_out) {
     return true;
 }
 
-void wk__capture_enter(wk_context *context, const wk_call *call, const wk_tensor *target) {
+void wk__capture_enter(wk_context *context, const wk_call *call, wk_tensor *const *targets) {
     wk__capture *c = context->step->capture;
     if (call->op && call->op->data_dependent)
         wk__step_refuse(context, "the shape of what %s gives depends on values", call->op->name);
-    if (c->depth++ == 0 && is_busy(context) && !open_entry(context, call, target))
+    if (c->depth++ == 0 && is_busy(context) && !open_entry(context, call, targets))
         wk__step_refuse(context, "there is no memory for a plan");
 }
 
@@ -374,6 +374,10 @@ static void mark_written(const wk_context *context, const wk_call *call, int i) 
     if (k && k->planned && k->planned->constant) k->planned->constant->written = true;
 }
 
+static bool is_in_target(const wk_call *call, const wk__ran *how, int i) {
+    return how->targets && how->targets[i] && call->out[i]->data == how->targets[i]->data;
+}
+
 static bool name_all(wk_context *context, wk__launch *l, const wk_call *call, const wk__ran *how) {
     wk_tensor **in = take(context, (size_t)(call->n_in + call->n_out + 1) * sizeof *in), **out = in + call->n_in;
     const void *attrs = in ? copy_attrs(context, call) : NULL;
@@ -382,7 +386,7 @@ static bool name_all(wk_context *context, wk__launch *l, const wk_call *call, co
         if (!name_operand(context, &in[i], call->in[i])) return false;
     for (int i = 0; i < call->n_out; i++) {
         wk_tensor *base = how->descs[i].view_of ? call->in[how->descs[i].view_of - 1] : NULL;
-        if (i == 0 && how->target && call->out[0]->data == how->target->data) base = how->target;
+        if (is_in_target(call, how, i)) base = how->targets[i];
         if (!name_result(context, &out[i], call->out[i], base)) return false;
     }
     for (int i = 0; i < call->n_in && how->mutates; i++) mark_written(context, call, i);
@@ -400,7 +404,8 @@ void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *ho
     l->runs = how->ran;
     l->taped = how->taped;
     l->mutates = how->mutates;
-    l->into = how->target && call->n_out && call->out[0]->data == how->target->data;
+    for (int i = 0; i < call->n_out; i++)
+        if (is_in_target(call, how, i)) l->into |= 1U << i;
     wk__note_host_part(l);
 }
 

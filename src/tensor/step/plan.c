@@ -103,7 +103,8 @@ static wk__room *room_of(wk__plan *plan, int device) {
 static void find_moves_of_constants(wk__plan *plan) {
     for (int i = 0; i < plan->n_launches; i++) {
         const wk__launch *l = &plan->launches[i];
-        if (l->into && wk__block_of(l->call.out[0])) wk__block_of(l->call.out[0])->changed = true;
+        for (int k = 0; k < l->call.n_out; k++)
+            if (l->into >> k & 1 && wk__block_of(l->call.out[k])) wk__block_of(l->call.out[k])->changed = true;
         for (int k = 0; k < l->call.n_in && l->mutates; k++)
             if (wk__writes(&l->call, k) && wk__block_of(l->call.in[k])) wk__block_of(l->call.in[k])->changed = true;
     }
@@ -175,10 +176,12 @@ bool wk__plan_is_held(const wk__plan *plan) {
 
 /* ---- two calls, two plans ---- */
 
-int wk__step_target(const wk_call *call, const wk_tensor *target) {
-    if (!target) return 0;
+int wk__step_target(const wk_call *call, wk_tensor *const *targets) {
+    if (!targets) return 0;
+    for (int i = 1; i < call->n_out; i++)
+        if (targets[i]) return -1;
     for (int i = 0; i < call->n_in; i++)
-        if (call->in[i] == target) return i + 1;
+        if (call->in[i] == targets[0]) return i + 1;
     return -1;
 }
 

@@ -61,7 +61,7 @@ typedef struct wk__launch {
     wk_tensor *leaf; /* of an event, which has no call: this leaf's gradient is complete */
     bool runs;       /* a kernel; else a view, or nothing to do */
     bool taped, mutates;
-    bool into;        /* output 0 is memory that was there before */
+    uint32_t into;    /* outputs, as bits, that are memory which was there before */
     bool put_off;     /* a device's, in which the host has no part but to give numbers */
     bool numbers;     /* which this one is given */
     bool ends;        /* and they do not wait: the host counts on, or may change them */
@@ -178,8 +178,8 @@ wk_status wk__plan_place(wk_context *context, wk__plan *plan);
 void wk__plan_reset(wk__plan *plan);
 /* After it: what the step was given is let go. */
 void wk__plan_unbind(wk__plan *plan);
-/* 1 + the operand that is `target`, 0 where that is NULL, -1 where it is none. */
-int wk__step_target(const wk_call *call, const wk_tensor *target);
+/* 1 + the operand that is the target of output 0, the only one; 0: there is no target; -1: it is none of them. */
+int wk__step_target(const wk_call *call, wk_tensor *const *targets);
 bool wk__same_attrs(const wk_op_def *op, const void *a, const void *b);
 /* Whether two plans fit the same steps. */
 bool wk__plan_is_same(const wk__plan *a, const wk__plan *b);

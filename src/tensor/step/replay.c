@@ -49,8 +49,8 @@ static bool operand_fits(wk_context *context, const wk__operand *o, wk_tensor *t
            && is_like(&o->planned->header, tensor);
 }
 
-static bool entry_fits(wk_context *context, const wk__entry *e, const wk_call *call, const wk_tensor *target) {
-    if (e->op != call->op || e->n_in != call->n_in || e->target != wk__step_target(call, target)) return false;
+static bool entry_fits(wk_context *context, const wk__entry *e, const wk_call *call, wk_tensor *const *targets) {
+    if (e->op != call->op || e->n_in != call->n_in || e->target != wk__step_target(call, targets)) return false;
     if (context->device != e->device || (context->mode & WK__MODE_COMPARED) != e->mode
         || context->autocast.dtype != e->half)
         return false;
@@ -66,7 +66,8 @@ static bool entry_fits(wk_context *context, const wk__entry *e, const wk_call *c
 
 static void note_changes(const wk__launch *l) {
     const wk_call *call = &l->call;
-    if (l->into) wk__storage_changed(call->out[0]->storage, l->call_site);
+    for (int i = 0; i < call->n_out; i++)
+        if (l->into >> i & 1) wk__storage_changed(call->out[i]->storage, l->call_site);
     for (int i = 0; i < call->n_in && l->mutates; i++)
         if (wk__writes(call, i)) wk__storage_changed(call->in[i]->storage, l->call_site);
 }
@@ -151,24 +152,24 @@ static void end_scopes(wk__step *s) {
 }
 
 /* Before anything ran, another plan of the name may still be the right one. */
-static const wk__entry *find_entry(wk_context *context, const wk_call *call, const wk_tensor *target) {
+static const wk__entry *find_entry(wk_context *context, const wk_call *call, wk_tensor *const *targets) {
     wk__step *s = context->step;
     const wk__entry *e = s->cursor < s->plan->n_entries ? &s->plan->entries[s->cursor] : NULL;
-    if (e && entry_fits(context, e, call, target)) return e;
+    if (e && entry_fits(context, e, call, targets)) return e;
     if (s->cursor > 0) return NULL;
     const wk__plan *tried = s->plan;
     for (wk__plan *plan = wk__step_candidate(context, NULL), *next; plan; plan = next) {
         next = wk__step_candidate(context, plan);
         if (plan == tried || !wk__step_use(context, plan)) continue;
-        if (entry_fits(context, &plan->entries[0], call, target)) return &plan->entries[0];
+        if (entry_fits(context, &plan->entries[0], call, targets)) return &plan->entries[0];
     }
     return NULL;
 }
 
-bool wk__replay_call(wk_context *context, const wk_call *call, const wk_tensor *target, wk_status *status) {
+bool wk__replay_call(wk_context *context, const wk_call *call, wk_tensor *const *targets, wk_status *status) {
     wk__step *s = context->step;
     end_scopes(s);
-    const wk__entry *e = find_entry(context, call, target);
+    const wk__entry *e = find_entry(context, call, targets);
     if (!e && s->cursor == 0) {
         context->mode &= ~(uint32_t)WK__MODE_REPLAY;
         wk__step_capture(context);

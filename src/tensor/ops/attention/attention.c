@@ -67,11 +67,25 @@ static wk_status check(const wk_call *call, wk_tensor *const *in) {
     return WK_OK;
 }
 
+/* As x with `width` columns.  Where x has a row's heads side by side, so has this: they are joined again by a view. */
+static wk_desc heads_like(const wk_tensor *x, int64_t width) {
+    wk_desc desc = wk_desc_row_major((wk_dtype)x->dtype, x->rank, x->shape);
+    const int heads = x->rank - 3, rows = x->rank - 2, columns = x->rank - 1;
+    desc.shape[columns] = width;
+    if (heads < 0 || x->shape[heads] < 2 || x->shape[rows] < 2 || x->stride[heads] >= x->stride[rows]) return desc;
+    uint64_t step = (uint64_t)width; /* may wrap: sizes that multiply to too much are refused when memory is taken */
+    desc.strided = true;
+    desc.stride[columns] = 1;
+    desc.stride[heads] = (int64_t)step, step *= (uint64_t)x->shape[heads];
+    desc.stride[rows] = (int64_t)step, step *= (uint64_t)x->shape[rows];
+    for (int axis = heads - 1; axis >= 0; axis--) desc.stride[axis] = (int64_t)step, step *= (uint64_t)x->shape[axis];
+    return desc;
+}
+
 static wk_status forward_shape(const wk_call *call, wk_desc out[]) {
     const wk_tensor *q = call->in[Q];
     WK_TRY(check(call, call->in));
-    out[0] = wk_desc_row_major((wk_dtype)q->dtype, q->rank, q->shape);
-    out[0].shape[q->rank - 1] = last(call->in[V], 1);
+    out[0] = heads_like(q, last(call->in[V], 1));
     out[1] = wk_desc_row_major(statistics_dtype(q), q->rank - 1, q->shape);
     return WK_OK;
 }
@@ -149,8 +163,7 @@ static wk_op_def forward_row, backward_row;
 
 static wk_status backward_shape(const wk_call *call, wk_desc out[]) {
     WK_TRY(check(call, call->in + 1));
-    for (int i = 0; i < 3; i++)
-        out[i] = wk_desc_row_major((wk_dtype)call->in[1]->dtype, call->in[i + 1]->rank, call->in[i + 1]->shape);
+    for (int i = 0; i < 3; i++) out[i] = heads_like(call->in[i + 1], last(call->in[i + 1], 1));
     return WK_OK;
 }
 
@@ -165,7 +178,7 @@ static wk_status forward_grad(wk_grad *g) {
     if (g->needs[MASK]) return wk__grad_by_parts(g);
     wk_tensor *out[3];
     wk_tensor *const in[] = { g->dout[0], g->in[Q], g->in[K], g->in[V], g->in[MASK], g->in[KEY], g->out[0], g->out[1] };
-    WK_TRY(wk_op_run_into(&backward_row, in, 8, out, g->attrs, g->sink[0]));
+    WK_TRY(wk_op_run_into(&backward_row, in, 8, out, g->attrs, g->sink));
     for (int i = 0; i < 3; i++)
         if (g->needs[i]) g->din[i] = out[i];
     return WK_OK;

@@ -119,11 +119,11 @@ wk_tensor *wk__conv_backward_input(wk_tensor *dy, wk_tensor *weight, const wk_co
 }
 
 static wk_status backward_weight(wk_tensor *x, wk_tensor *dy, const wk_conv_opts *conv, const wk_tensor *weight,
-                                 wk_tensor *sink, wk_tensor *out[2]) {
+                                 wk_tensor *const *sinks, wk_tensor *out[2]) {
     wk_conv_grad_attrs attrs = { .conv = *conv, .dims = wk__dims(weight) };
     attrs.conv.activation = WK_ACTIVATION_NONE;
     const wk_op_def *row = weight->rank == 5 ? &conv3d_backward_weight_row : &conv2d_backward_weight_row;
-    return wk_op_run_into(row, (wk_tensor *[]){ x, dy }, 2, out, &attrs, sink);
+    return wk_op_run_into(row, (wk_tensor *[]){ x, dy }, 2, out, &attrs, sinks);
 }
 
 static wk_tensor *forward(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, const wk_conv_opts *conv) {
@@ -135,7 +135,7 @@ static wk_status conv_grad(wk_grad *g) {
     wk_tensor *d = g->dout[0], *out[2];
     if (opts->activation == WK_ACTIVATION_RELU) d = wk__relu_backward(d, g->out[0]);
     if (g->needs[1] || g->needs[2]) {
-        WK_TRY(backward_weight(g->in[0], d, opts, g->in[1], g->sink[1], out));
+        WK_TRY(backward_weight(g->in[0], d, opts, g->in[1], &g->sink[1], out));
         g->din[1] = out[0];
         g->din[2] = out[1];
     }

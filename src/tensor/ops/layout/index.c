@@ -148,7 +148,7 @@ wk_tensor *wk__rows_added(wk_tensor *rows, wk_tensor *index, int axis, wk_dims d
 wk_status wk__rows_add_to(wk_tensor *sum, wk_tensor *rows, wk_tensor *index) {
     const wk_index_grad_attrs attrs = { .dims = wk__dims(sum), .add = true };
     wk_tensor *out;
-    return wk_op_run_into(&index_select_backward_row, (wk_tensor *[]){ rows, index }, 2, &out, &attrs, sum);
+    return wk_op_run_into(&index_select_backward_row, (wk_tensor *[]){ rows, index }, 2, &out, &attrs, &sum);
 }
 
 wk_tensor *wk__add_at(wk_tensor *dy, wk_tensor *index, int axis, wk_dims dims) {

@@ -330,7 +330,7 @@ static wk_op_def slice_backward_row;
 static wk_status slice_grad(wk_grad *g) {
     wk_slice_grad_attrs attrs = { .slice = *(const wk_slice_opts *)g->attrs, .dims = wk__dims(g->in[0]) };
     if (!resolve_slice(g->in[0], &attrs.slice)) return wk_error_code();
-    return wk_op_run_into(&slice_backward_row, g->dout, 1, g->din, &attrs, g->sink[0]);
+    return wk_op_run_into(&slice_backward_row, g->dout, 1, g->din, &attrs, g->sink);
 }
 static void slice_samples(wk_sampler *s) {
     const wk_slice_opts head = { 0, 0, 2, 0 }, tail = { -1, -3, 100, 2 }, none = { 0, 2, 2, 1 };

@@ -98,6 +98,15 @@ static wk_status linear_shape(const wk_call *call, wk_desc out[]) {
     return WK_OK;
 }
 
+/* a b for the gradient of `like`, which often is a transposed view of a parameter: then the product is made as the
+ * parameter's gradient lies. */
+static wk_tensor *product_like(const wk_tensor *like, wk_tensor *a, wk_tensor *b, wk_tensor *sink) {
+    if (like->stride[0] != 1 || like->shape[1] < 2 || like->stride[1] < like->shape[0])
+        return wk__run_sink(&matmul_row, NULL, a, b, sink);
+    wk_tensor *turned = sink ? wk_transpose(sink, 0, 1) : NULL;
+    return wk_transpose(wk__run_sink(&matmul_row, NULL, wk_transpose(b, 0, 1), wk_transpose(a, 0, 1), turned), 0, 1);
+}
+
 static wk_status linear_grad(wk_grad *g) {
     const wk_linear_opts *opts = g->attrs;
     wk_tensor *x = g->in[0], *weight = g->in[1], *d = g->dout[0];
@@ -108,9 +117,9 @@ static wk_status linear_grad(wk_grad *g) {
     wk_tensor *rows = wk_reshape(d, WK_DIMS(d->count / (weight->shape[0] ? weight->shape[0] : 1), weight->shape[0]));
     if (g->needs[1]) {
         wk_tensor *inputs = wk_reshape(x, WK_DIMS(rows ? rows->shape[0] : 0, weight->shape[1]));
-        g->din[1] = wk__run_sink(&matmul_row, NULL, wk_transpose(rows, 0, 1), inputs, g->sink[1]);
+        g->din[1] = product_like(weight, wk_transpose(rows, 0, 1), inputs, g->sink[1]);
     }
-    if (g->needs[2]) g->din[2] = wk_sum(rows, (wk_reduce_opts){ .axes = WK_DIMS(0) });
+    if (g->needs[2]) g->din[2] = wk__sum_rows(rows, g->sink[2]);
     return WK_OK;
 }
 

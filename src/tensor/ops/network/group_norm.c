@@ -80,7 +80,7 @@ static wk_op_def forward_row, backward_row;
 static wk_status forward_grad(wk_grad *g) {
     wk_tensor *out[3];
     WK_TRY(wk_op_run_into(&backward_row, (wk_tensor *[]){ g->dout[0], g->in[0], g->in[1], g->out[1], g->out[2] }, 5,
-                          out, g->attrs, g->sink[0]));
+                          out, g->attrs, g->sink));
     g->din[0] = out[0];
     if (g->needs[1]) g->din[1] = out[1];
     if (g->needs[2]) g->din[2] = wk_cast(out[2], (wk_dtype)g->in[2]->dtype);

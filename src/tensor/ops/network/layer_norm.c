@@ -104,7 +104,7 @@ static wk_status layer_grad(wk_grad *g) {
     wk_layer_norm_opts opts = *(const wk_layer_norm_opts *)g->attrs;
     if (weight || bias) opts.axes = weight ? weight->rank : bias->rank;
     WK_TRY(wk_op_run_into(&layer_backward_row, (wk_tensor *[]){ g->dout[0], g->in[0], weight, g->out[1], g->out[2] }, 5,
-                          out, &opts, g->sink[0]));
+                          out, &opts, g->sink));
     g->din[0] = out[0];
     if (g->needs[1]) g->din[1] = out[1];
     if (g->needs[2]) g->din[2] = wk_cast(out[2], (wk_dtype)bias->dtype);
@@ -147,7 +147,7 @@ static wk_status rms_grad(wk_grad *g) {
     wk_layer_norm_opts opts = *(const wk_layer_norm_opts *)g->attrs;
     if (g->in[1]) opts.axes = g->in[1]->rank;
     WK_TRY(wk_op_run_into(&rms_backward_row, (wk_tensor *[]){ g->dout[0], g->in[0], g->in[1], g->out[1] }, 4, out,
-                          &opts, g->sink[0]));
+                          &opts, g->sink));
     g->din[0] = out[0];
     if (g->needs[1]) g->din[1] = out[1];
     return WK_OK;

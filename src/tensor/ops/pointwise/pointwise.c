@@ -158,8 +158,18 @@ static wk_status affine_grad(wk_grad *g) {
     g->din[0] = wk_scale(g->dout[0], ((const wk_affine_opts *)g->attrs)->scale);
     return WK_OK;
 }
+static wk_op_def cast_row;
 static wk_status cast_grad(wk_grad *g) {
-    g->din[0] = wk_cast(g->dout[0], (wk_dtype)g->in[0]->dtype);
+    const wk_cast_opts back = { .dtype = (wk_dtype)g->in[0]->dtype };
+    wk_tensor *d = g->dout[0], *sink = g->sink[0];
+    const bool is_turned = sink && sink->rank == 2 && !(sink->flags & WK_TENSOR_CONTIGUOUS);
+    if ((wk_dtype)d->dtype == back.dtype)
+        g->din[0] = d;
+    else if (is_turned) /* in one pass */
+        g->din[0] =
+            wk_transpose(wk__run_sink(&cast_row, &back, wk_transpose(d, 0, 1), NULL, wk_transpose(sink, 0, 1)), 0, 1);
+    else
+        g->din[0] = wk__run_sink(&cast_row, &back, d, NULL, sink);
     return WK_OK;
 }
 static wk_status where_grad(wk_grad *g) {

@@ -297,6 +297,11 @@ wk_tensor *wk_aminmax(wk_tensor *x, wk_tensor **most, wk_reduce_opts opts) {
     return run_two(&aminmax_row, &opts, x, most);
 }
 
+wk_tensor *wk__sum_rows(wk_tensor *x, wk_tensor *sink) {
+    const wk_reduce_opts over = { .axes = WK_DIMS(0) };
+    return wk__run_sink(&sum_row, &over, x, NULL, sink);
+}
+
 wk_op_def *const wk__rows_reduce[] = {
     &sum_row,     &mean_row,      &amax_row, &amin_row, &argmax_row,        &argmin_row,    &prod_row,    &nansum_row,
     &nanmean_row, &logsumexp_row, &any_row,  &all_row,  &count_nonzero_row, &magnitude_row, &aminmax_row, NULL,
