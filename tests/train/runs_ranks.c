@@ -158,12 +158,14 @@ static int read_losses(const char *path, double losses[5]) {
     return count;
 }
 
-static void run_five_steps(const char *device, double losses[5]) {
-    char *err = NULL, named[64];
+static void run_five_steps(const char *device, const char *precision, double losses[5]) {
+    char *err = NULL, named[64], precise[64];
     (void)snprintf(named, sizeof named, "device=%s", device);
+    (void)snprintf(precise, sizeof precise, "trainer.precision=%s", precision);
     char *argv[] = { WICK_PROGRAM,  "train",
                      "-c",          run_file,
                      "-o",          named,
+                     "-o",          precise,
                      "-o",          "trainer.max_steps=5",
                      "-o",          "trainer.log_every_n_steps=1",
                      "--overwrite", NULL };
@@ -175,13 +177,30 @@ static void run_five_steps(const char *device, double losses[5]) {
 
 Test(runs, the_emulated_device_gives_the_losses_of_the_cpu) {
     double here[5], there[5];
-    run_five_steps("cpu", here);
-    run_five_steps("cudaemu", there);
+    run_five_steps("cpu", "32", here);
+    run_five_steps("cudaemu", "32", there);
     for (int i = 0; i < 5; i++) cr_expect_float_eq(there[i], here[i], 1e-4, "step %d: %g, %g", i, there[i], here[i]);
     char *err = NULL; /* what a device has saved goes on anywhere */
     cr_assert_eq(run_train(&err, WORDS("--resume", "-o", "trainer.max_steps=8")), 0, "%s", err);
     cr_expect_not_null(strstr(err, "resumed after step 5"), "%s", err);
     free(err);
+}
+
+/* Products are rounded to halves after sums in another order: losses are as near as halves are. */
+Test(runs, the_emulated_device_trains_in_mixed_precision) {
+    static const char *const kinds[] = { "bf16-mixed", "16-mixed" };
+    double full[5], here[5], there[5];
+    run_five_steps("cudaemu", "32", full);
+    for (int k = 0; k < 2; k++) {
+        int other = 0;
+        run_five_steps("cpu", kinds[k], here);
+        run_five_steps("cudaemu", kinds[k], there);
+        for (int i = 0; i < 5; i++) {
+            cr_expect_float_eq(there[i], here[i], 2e-3, "%s, step %d: %g, %g", kinds[k], i, there[i], here[i]);
+            other += there[i] != full[i];
+        }
+        cr_expect_gt(other, 0, "%s changes nothing on the device", kinds[k]);
+    }
 }
 
 /* NCCL between two ranks with a device each, which the emulator carries through shared memory. */
