@@ -65,8 +65,7 @@ template <class T, class R> __global__ void forward(const wk_cuda_attention a) {
     const int width = (int)a.width, value_width = (int)a.value_width, lane = threadIdx.x % LANES,
               warp = threadIdx.x / LANES;
     R *k = q + ROWS * width, *v = k + LANES * (width + 1), *weights = v + LANES * value_width + warp * OWN * LANES;
-    const wk_head h = { (int64_t)blockIdx.y / a.heads, (int64_t)blockIdx.y % a.heads,
-                        (int64_t)blockIdx.y % a.heads / a.group };
+    const wk_head h = head_of_block(a);
     const int64_t first = (int64_t)blockIdx.x * ROWS, own = first + warp * OWN, end = keys_before(a, first + ROWS);
     R most[OWN], total[OWN], sums[OWN][COLUMNS] = {};
     WK_UNROLL
@@ -121,8 +120,7 @@ template <class T, class R> __global__ void backward_queries(const wk_cuda_atten
               warp = threadIdx.x / LANES;
     R *dy = q + ROWS * width, *k = dy + ROWS * value_width, *v = k + LANES * (width + 1),
       *slopes = v + LANES * (value_width + 1) + warp * OWN * LANES;
-    const wk_head h = { (int64_t)blockIdx.y / a.heads, (int64_t)blockIdx.y % a.heads,
-                        (int64_t)blockIdx.y % a.heads / a.group };
+    const wk_head h = head_of_block(a);
     const int64_t first = (int64_t)blockIdx.x * ROWS, own = first + warp * OWN, end = keys_before(a, first + ROWS);
     R lse[OWN], delta[OWN], sums[OWN][COLUMNS] = {};
     load<T>(q, width, a.q, start_of(a.q, h.batch, h.head), first, ROWS, a.queries, width);

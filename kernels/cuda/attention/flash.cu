@@ -107,6 +107,12 @@ __device__ __forceinline__ float of_four_lanes(float value) {
     return value + __shfl_xor_sync(0xFFFFFFFFu, value, 2);
 }
 
+/* Whether nothing hides a score of these queries and keys. */
+__device__ __forceinline__ bool is_free(const wk_cuda_attention &a, int64_t query, int queries, int64_t key, int keys) {
+    return a.mask_kind == WK_CUDA_MASK_NONE && query + queries <= a.queries && key + keys <= a.keys
+           && (!a.causal || key + keys - 1 <= query + a.offset);
+}
+
 /* `free`: it is known that nothing hides this score.  Kernels for PLAIN attention know of no mask and no dropout, which
  * leaves them registers. */
 template <class T, bool PLAIN>
@@ -134,8 +140,7 @@ __device__ __forceinline__ void soften(const wk_cuda_attention &a, const wk_head
                                        float (&s)[COLS / 8][4], float (&most)[2], float (&total)[2],
                                        float (&sums)[WIDTH / 8][4]) {
     const int lane = threadIdx.x % LANES;
-    const bool free = a.mask_kind == WK_CUDA_MASK_NONE && query + OF_WARP <= a.queries && col + COLS <= a.keys
-                      && (!a.causal || col + COLS - 1 <= query + a.offset);
+    const bool free = is_free(a, query, OF_WARP, col, COLS);
     WK_UNROLL
     for (int side = 0; side < 2; side++) {
         const int64_t i = query + lane / 4 + 8 * side, j = col + 2 * (lane % 4);
@@ -176,8 +181,7 @@ __global__ void __launch_bounds__(THREADS, WIDTH == 64 && PLAIN ? 3 : 2) flash_f
     WK_DYNAMIC_SHARED(T, q);
     T *k = q + OWN * WIDTH, *v = k + COLS * WIDTH;
     const int lane = threadIdx.x % LANES, row = (int)threadIdx.x / LANES * OF_WARP;
-    const wk_head h = { (int64_t)blockIdx.y / a.heads, (int64_t)blockIdx.y % a.heads,
-                        (int64_t)blockIdx.y % a.heads / a.group };
+    const wk_head h = head_of_block(a);
     const int64_t first = first_query(a), end = keys_before(a, first + OWN),
                   k_start = start_of(a.k, h.batch, h.served), v_start = start_of(a.v, h.batch, h.served);
     float most[2] = { -INFINITY, -INFINITY }, total[2] = {}, sums[WIDTH / 8][4] = {};
@@ -238,6 +242,51 @@ __device__ __forceinline__ void take_delta(const wk_cuda_attention &a, const wk_
     for (int side = 0; side < 2; side++) delta[side] = __shfl_sync(0xFFFFFFFFu, sum, 2 * (lane / 4 + 8 * side));
 }
 
+/* A warp's queries by a tile's keys: the scores s become slopes. */
+template <class T, bool PLAIN, int COLS>
+__device__ __forceinline__ void slopes_of_keys(const wk_cuda_attention &a, const wk_head &h, int64_t query, int64_t col,
+                                               float (&s)[COLS / 8][4], const float (&dweights)[COLS / 8][4],
+                                               const float (&lse)[2], const float (&delta)[2]) {
+    const int lane = threadIdx.x % LANES;
+    const bool free = is_free(a, query, OF_WARP, col, COLS);
+    WK_UNROLL
+    for (int n = 0; n < COLS / 8; n++) {
+        WK_UNROLL
+        for (int e = 0; e < 4; e++) {
+            const int64_t i = query + lane / 4 + e / 2 * 8, j = col + 8 * n + 2 * (lane % 4) + e % 2;
+            const float p = weight_of(score_of<T, PLAIN>(free, a, h, i, j, s[n][e]), lse[e / 2]);
+            s[n][e] = slope_of(a, p, kept<PLAIN>(a, h, i, j), dweights[n][e], delta[e / 2]).slope;
+        }
+    }
+}
+
+/* A warp's keys by a tile's queries: scores become weights, and the weights' gradients slopes. */
+template <class T, bool PLAIN, int COLS>
+__device__ __forceinline__ void slopes_of_queries(const wk_cuda_attention &a, const wk_head &h, int64_t query,
+                                                  int64_t key, float (&weights)[COLS / 8][4],
+                                                  float (&slopes)[COLS / 8][4]) {
+    const int lane = threadIdx.x % LANES;
+    const int64_t lines = (h.batch * a.heads + h.head) * a.queries;
+    const bool free = is_free(a, query, COLS, key, OF_WARP);
+    WK_UNROLL
+    for (int n = 0; n < COLS / 8; n++) {
+        WK_UNROLL
+        for (int c = 0; c < 2; c++) {
+            const int64_t i = query + 8 * n + 2 * (lane % 4) + c;
+            const float lse = i < a.queries ? static_cast<const float *>(a.lse)[lines + i] : -INFINITY;
+            const float delta = i < a.queries ? static_cast<const float *>(a.delta)[lines + i] : 0;
+            WK_UNROLL
+            for (int side = 0; side < 2; side++) {
+                const int64_t j = key + lane / 4 + 8 * side;
+                float &weight = weights[n][2 * side + c], &slope = slopes[n][2 * side + c];
+                const float p = weight_of(score_of<T, PLAIN>(free, a, h, i, j, weight), lse);
+                const wk_slope<float> both = slope_of(a, p, kept<PLAIN>(a, h, i, j), slope, delta);
+                weight = both.weight, slope = both.slope;
+            }
+        }
+    }
+}
+
 /* Block (tile of queries, batch × head): delta and dq. */
 template <class T, int WIDTH, bool PLAIN>
 __global__ void __launch_bounds__(THREADS, 2) flash_backward_queries(const wk_cuda_attention a) {
@@ -245,8 +294,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_backward_queries(const wk_cu
     WK_DYNAMIC_SHARED(T, q);
     T *dy = q + OWN * WIDTH, *tiles = dy + OWN * WIDTH; /* k and v, twice */
     const int lane = threadIdx.x % LANES, row = (int)threadIdx.x / LANES * OF_WARP;
-    const wk_head h = { (int64_t)blockIdx.y / a.heads, (int64_t)blockIdx.y % a.heads,
-                        (int64_t)blockIdx.y % a.heads / a.group };
+    const wk_head h = head_of_block(a);
     const int64_t first = first_query(a), query = first + row, end = keys_before(a, first + OWN),
                   k_start = start_of(a.k, h.batch, h.served), v_start = start_of(a.v, h.batch, h.served);
     float lse[2], delta[2], sums[WIDTH / 8][4] = {};
@@ -275,17 +323,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_backward_queries(const wk_cu
         __syncthreads();
         multiply_rows<WIDTH, COLS>(s, q, row, k);
         multiply_rows<WIDTH, COLS>(dweights, dy, row, v);
-        const bool free = a.mask_kind == WK_CUDA_MASK_NONE && query + OF_WARP <= a.queries && col + COLS <= a.keys
-                          && (!a.causal || col + COLS - 1 <= query + a.offset);
-        WK_UNROLL
-        for (int n = 0; n < COLS / 8; n++) {
-            WK_UNROLL
-            for (int e = 0; e < 4; e++) {
-                const int64_t i = query + lane / 4 + e / 2 * 8, j = col + 8 * n + 2 * (lane % 4) + e % 2;
-                const float p = weight_of(score_of<T, PLAIN>(free, a, h, i, j, s[n][e]), lse[e / 2]);
-                s[n][e] = slope_of(a, p, kept<PLAIN>(a, h, i, j), dweights[n][e], delta[e / 2]).slope;
-            }
-        }
+        slopes_of_keys<T, PLAIN, COLS>(a, h, query, col, s, dweights, lse, delta);
         add_weighted<WIDTH, COLS>(sums, s, k);
         __syncthreads(); /* nobody reads these tiles any more */
     }
@@ -301,7 +339,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_backward_keys(const wk_cuda_
     enum { COLS = tile_rows<WIDTH>::BACKWARD, TILE = COLS * WIDTH };
     WK_DYNAMIC_SHARED(T, k);
     T *v = k + OWN * WIDTH, *tiles = v + OWN * WIDTH; /* q and dy, twice */
-    const int lane = threadIdx.x % LANES, row = (int)threadIdx.x / LANES * OF_WARP;
+    const int row = (int)threadIdx.x / LANES * OF_WARP;
     const int64_t kv_heads = a.heads / a.group, first = (int64_t)blockIdx.x * OWN, key = first + row;
     wk_head h = { (int64_t)blockIdx.y / kv_heads, 0, (int64_t)blockIdx.y % kv_heads };
     const int64_t k_start = start_of(a.k, h.batch, h.served), v_start = start_of(a.v, h.batch, h.served);
@@ -329,26 +367,7 @@ __global__ void __launch_bounds__(THREADS, 2) flash_backward_keys(const wk_cuda_
         multiply_rows<WIDTH, COLS>(slopes, v, row, dy);
         const int64_t query = seen + step % of_head * COLS;
         h.head = h.served * a.group + step / of_head;
-        const int64_t lines = (h.batch * a.heads + h.head) * a.queries;
-        const bool free = a.mask_kind == WK_CUDA_MASK_NONE && query + COLS <= a.queries && key + OF_WARP <= a.keys
-                          && (!a.causal || key + OF_WARP - 1 <= query + a.offset);
-        WK_UNROLL
-        for (int n = 0; n < COLS / 8; n++) {
-            WK_UNROLL
-            for (int c = 0; c < 2; c++) {
-                const int64_t i = query + 8 * n + 2 * (lane % 4) + c;
-                const float lse = i < a.queries ? static_cast<const float *>(a.lse)[lines + i] : -INFINITY;
-                const float delta = i < a.queries ? static_cast<const float *>(a.delta)[lines + i] : 0;
-                WK_UNROLL
-                for (int side = 0; side < 2; side++) {
-                    const int64_t j = key + lane / 4 + 8 * side;
-                    float &weight = weights[n][2 * side + c], &slope = slopes[n][2 * side + c];
-                    const float p = weight_of(score_of<T, PLAIN>(free, a, h, i, j, weight), lse);
-                    const wk_slope<float> both = slope_of(a, p, kept<PLAIN>(a, h, i, j), slope, delta);
-                    weight = both.weight, slope = both.slope;
-                }
-            }
-        }
+        slopes_of_queries<T, PLAIN, COLS>(a, h, query, key, weights, slopes);
         add_weighted<WIDTH, COLS>(dv, weights, dy);
         add_weighted<WIDTH, COLS>(dk, slopes, q);
         __syncthreads(); /* nobody reads these tiles any more */

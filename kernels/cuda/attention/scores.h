@@ -12,6 +12,12 @@ struct wk_head {
     int64_t batch, head, served; /* served: the head of k and v */
 };
 
+/* Of a block that owns queries: its second axis is batch × head. */
+__device__ __forceinline__ wk_head head_of_block(const wk_cuda_attention &a) {
+    const int64_t head = (int64_t)blockIdx.y % a.heads;
+    return { (int64_t)blockIdx.y / a.heads, head, head / a.group };
+}
+
 __device__ __forceinline__ int64_t start_of(const wk_cuda_matrices &m, int64_t batch, int64_t head) {
     return batch * m.batch + head * m.head;
 }
