@@ -65,7 +65,7 @@ static void make_text(void) {
     static const char *const lines[] = { "First Citizen:\nBefore we proceed any further, hear me speak.\n\n",
                                          "All:\nSpeak, speak.\n\n", "ROMEO:\nI dreamt a dream to-night.\n\n",
                                          "MERCUTIO:\nAnd so did I. Well, what was yours?\n\n" };
-    FILE *file = fopen("tinyshakespeare.txt", "w");
+    FILE *file = fopen("examples/tinyshakespeare.txt", "w");
     cr_assert_not_null(file);
     unsigned state = 1;
     for (int size = 0; size < 20000;) {
@@ -92,7 +92,7 @@ static void make_folder(void) {
           " && cp '" WICK_SOURCE_DIR "/tests/golden/torch/state.pt' model.pt"
           " && cp model.pt resnet50-11ad3fa6.pth");
     make_text();
-    shell("'" WICK_PROGRAM "' tokenize --train bpe --size 300 --save bpe.json tinyshakespeare.txt");
+    shell("'" WICK_PROGRAM "' tokenize --train bpe --size 300 --save bpe.json examples/tinyshakespeare.txt");
     make_published(wk_gpt2((wk_gpt2_opts){ .layers = 1, .heads = 2, .width = 16, .vocabulary = 300, .context = 128 }),
                    "bpe.json", "gpt2");
     make_published(wk_bert((wk_bert_opts){ .layers = 1, .heads = 2, .width = 16, .vocabulary = 30 }),
@@ -174,7 +174,7 @@ static void two_runs(void) {
           " -o trainer.max_epochs=2 -o output=runs/$run; done; mkdir save && cp -r runs/first save/first");
 }
 static void a_trained_gpt(void) {
-    shell("'" WICK_PROGRAM "' train -c examples/char_gpt/config.yaml -o data.args.file=tinyshakespeare.txt"
+    shell("'" WICK_PROGRAM "' train -c examples/char_gpt/config.yaml"
           " -o trainer.max_steps=1 -o trainer.limit_val_batches=1 -o data.args.batch_size=1");
 }
 static void two_checkpoints(void) {

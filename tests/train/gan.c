@@ -38,8 +38,8 @@ static double norm_of_change(const char *prefix) {
 Test(gan, both_sides_learn_and_resume_with_the_same_bytes) {
     free(run_succeeds(NULL));
     char *csv = run_text("metrics.csv");
-    static const char *const names[] = { ",critic_loss", ",generator_loss", ",val_real", ",val_drawn" };
-    for (int i = 0; i < 4; i++) cr_expect_not_null(strstr(csv, names[i]), "%s", csv);
+    static const char *const names[] = { ",critic_loss", ",generator_loss", ",val_real", ",val_drawn", ",val_gap" };
+    for (int i = 0; i < 5; i++) cr_expect_not_null(strstr(csv, names[i]), "%s", csv);
     free(csv);
     cr_expect_gt(norm_of_change("optimizer."), 0, "the critic's optimizer");
     cr_expect_gt(norm_of_change("optimizer1."), 0, "the generator's optimizer");
