@@ -34,6 +34,8 @@ WK_API void wk__pages_free(wk__pages *pages);
 WK_API char *wk__read_file(const char *path, size_t most, size_t *size);
 /* mkdir -p */
 WK_API wk_status wk__make_folder(const char *path);
+/* rm -rf, as far as it goes; links are not followed. */
+WK_API void wk__remove_folder(const char *path);
 
 /* A file mapped read-only. */
 typedef struct wk__mapping {

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -96,16 +97,39 @@ wk_status wk__folder_lock(wk__folder *f, const char *path) {
                    path);
 }
 
-wk_status wk__folder_clear(const wk__folder *f) {
-    static const char *const names[] = { "last", "best" };
-    for (size_t i = 0; i < WK_COUNT(names); i++) {
-        char *path = wk__checkpoint_path(f->path, names[i]);
-        if (!path) return WK_NO_MEMORY;
-        if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-            (void)wk_fail(WK_IO, "%s: cannot remove: %s", path, strerror(errno));
-        wk_free(path);
+/* What of a folder of the run, which is no link, has such a name; folders with what they hold. */
+static wk_status remove_all(const char *run, const char *name, const char *pattern) {
+    char *path = wk_format("%s/%s", run, name);
+    const int at = path ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    DIR *folder = at >= 0 ? fdopendir(at) : NULL;
+    const struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        if (fnmatch(pattern, entry->d_name, 0) != 0) continue;
+        if (unlinkat(at, entry->d_name, 0) == 0 || errno == ENOENT) continue;
+        const int why = errno;
+        char *inner = wk_format("%s/%s", path, entry->d_name);
+        if (inner) wk__remove_folder(inner);
+        if (inner && access(inner, F_OK) == 0)
+            (void)wk_fail(WK_IO, "%s: cannot remove what the run before has left: %s", inner, strerror(why));
+        wk_free(inner);
     }
+    if (folder) (void)closedir(folder);
+    wk_free(path);
     return wk_failed() ? wk_error_code() : WK_OK;
+}
+
+wk_status wk__folder_clear(const wk__folder *f) {
+    static const char *const left[][2] = {
+        { "checkpoints", "*.safetensors" },
+        { "ckpt", "*.safetensors" },
+        { "ckpt", "*.ckpt" },
+        { "ckpt", "*.pth" },
+        { "predictions", "step-*" },
+        { "img", "*-[0-9]*.png" },
+        { ".", "events.out.tfevents.*" }, /* TensorBoard would draw both runs as one */
+    };
+    for (size_t i = 0; i < WK_COUNT(left); i++) WK_TRY(remove_all(f->path, left[i][0], left[i][1]));
+    return WK_OK;
 }
 
 /* What a writer that was killed has left, in a folder of the run. */

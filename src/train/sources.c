@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,11 +30,6 @@ static bool is_left_out(const char *name, bool is_folder) {
     for (size_t i = 0; is_folder && i < WK_COUNT(folders); i++)
         if (fnmatch(folders[i], name, 0) == 0) return true;
     return false;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
 }
 
 static bool copy_bytes(int from, int to, int64_t *bytes) {
@@ -109,7 +103,7 @@ static wk_status copy_folder(copier *c, int from, int to, int depth) {
 
 static wk_status copy_all(copier *c, const char *to) {
     int here = -1, there = -1;
-    (void)nftw(to, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    wk__remove_folder(to);
     if (mkdir(to, 0777) == 0) there = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (there >= 0) here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     wk_status status =

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void set_up(void) {
@@ -294,6 +295,42 @@ Test(runs, overwritten_run_has_no_old_checkpoints) {
     (void)unlink(run_path("checkpoints/last.safetensors"));
     write_bytes(run_path("checkpoints/best.safetensors"), "", 0);
     run_refused("holds a run already", NULL);
+}
+
+static void leave(const char *name) {
+    char path[700];
+    (void)snprintf(path, sizeof path, "%s", run_path(name));
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    (void)mkdir(path, 0777);
+    *slash = '/';
+    write_bytes(path, "left", 4);
+}
+
+/* Nobody may take what an earlier run has left for the new run's; what is not a run's stays. */
+Test(runs, overwritten_run_is_alone_in_its_directory) {
+    static const char *const old[] = { "img/drawn-7.png",          "ckpt/epoch-7.pth",
+                                       "ckpt/epoch=7-step=9.ckpt", "checkpoints/step-9.safetensors",
+                                       "predictions/step-9.npy",   "events.out.tfevents.1.host.2.0" };
+    static const char *const own[] = { "notes.txt", "img/notes.txt", "events.txt" };
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=1")));
+    for (int i = 0; i < 6; i++) leave(old[i]);
+    for (int i = 0; i < 3; i++) leave(own[i]);
+    cr_assert_eq(mkdir(run_path("predictions/step-3"), 0777), 0);
+    leave("predictions/step-3/batch-0.csv");
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=1", "--overwrite")));
+    for (int i = 0; i < 6; i++) cr_expect(!run_has(old[i]), "%s is still there", old[i]);
+    for (int i = 0; i < 3; i++) cr_expect(run_has(own[i]), "%s is gone", own[i]);
+    cr_expect(!run_has("predictions/step-3") && run_has("checkpoints/last.safetensors"));
+    /* A link leads out of the directory: nothing behind it is the run's. */
+    char elsewhere[600], kept[700];
+    (void)snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", run_folder);
+    (void)snprintf(kept, sizeof kept, "%s/step-9.npy", elsewhere);
+    (void)rmdir(run_path("predictions"));
+    cr_assert(mkdir(elsewhere, 0777) == 0 && symlink(elsewhere, run_path("predictions")) == 0);
+    write_bytes(kept, "kept", 4);
+    free(run_succeeds(WORDS("-o", "trainer.max_epochs=1", "--overwrite")));
+    cr_expect_eq(access(kept, F_OK), 0, "what a link leads to was removed");
 }
 
 Test(runs, resume_without_a_checkpoint_says_so) {
