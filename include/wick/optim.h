@@ -262,7 +262,8 @@ WK_API wk_status wk_optim_state_changed(wk_optim *optim);
 
 /* What this context's memory holds, in bytes. */
 typedef struct wk_memory {
-    int64_t parameters, gradients, optimizer; /* of the model; its leaves' gradients, full or not; the state */
+    int64_t parameters, gradients, optimizer; /* of the model; its leaves' gradients, full or not; the state,
+                                                 and the casts of weights that it keeps for autocast */
     int64_t steps; /* of captured steps (wick/step.h): activations and everything else that a step makes; 0 before the
                       first replay, and where steps are not replayed */
     int64_t cache; /* given back and waiting for the next request; that of large blocks is the process's */

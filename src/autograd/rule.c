@@ -53,16 +53,26 @@ static bool takes_gradient(const wk_tensor *in) {
     return !in->node && in->leaf && in->leaf->empty && !in->leaf->hooks && !in->leaf->row_index;
 }
 
-/* Of a leaf with its axes in another order: its gradient in that order, if nothing else contributes to it. */
-static wk_tensor *sink_behind(const struct wk_node *view, int output) {
+wk_tensor *wk__turned_leaf(const wk_tensor *tensor) {
     static _Atomic(const wk_op_def *) permute_row;
     const wk_op_def *permute = atomic_load_explicit(&permute_row, memory_order_acquire);
     if (!permute) atomic_store_explicit(&permute_row, permute = wk_op_find("permute"), memory_order_release);
-    if (view->op != permute || view->hooks || view->dout[output]) return NULL;
-    wk_tensor *leaf = view->in[0];
+    const struct wk_node *view = tensor->node;
+    return view && view->op == permute && !view->in[0]->node && view->in[0]->leaf ? view->in[0] : NULL;
+}
+
+wk_tensor *wk__turned_likewise(const wk_tensor *tensor, wk_tensor *other) {
+    return wk_op_run1(tensor->node->op, tensor->node->attrs, other);
+}
+
+/* Of a leaf with its axes in another order: its gradient in that order, if nothing else contributes to it. */
+static wk_tensor *sink_behind(const wk_tensor *turned) {
+    const struct wk_node *view = turned->node;
+    wk_tensor *leaf = wk__turned_leaf(turned);
+    if (!leaf || view->hooks || view->dout[turned->output]) return NULL;
     if (!takes_gradient(leaf) || !leaf->leaf->mark || leaf->leaf->expected != 1) return NULL;
     wk_tensor *gradient = wk__leaf_gradient_for_writing(leaf);
-    return gradient ? wk_op_run1(permute, view->attrs, gradient) : NULL;
+    return gradient ? wk__turned_likewise(turned, gradient) : NULL;
 }
 
 static wk_tensor *sink_of(const struct wk_node *node, int i) {
@@ -71,7 +81,7 @@ static wk_tensor *sink_of(const struct wk_node *node, int i) {
         const wk_tensor *other = node->in[k];
         if (k != i && other && (in->node ? other->node == in->node : other->leaf == in->leaf)) return NULL;
     }
-    if (in->node) return sink_behind(in->node, in->output);
+    if (in->node) return sink_behind(in);
     return takes_gradient(in) ? wk__leaf_gradient_for_writing(in) : NULL;
 }
 

@@ -101,6 +101,7 @@ void wk__tape_clear(wk_context *context) {
 void wk__leaf_destroy(struct wk_leaf *leaf) {
     wk_release(leaf->gradient);
     wk__leaf_drop_rows(leaf);
+    wk__leaf_drop_half(leaf);
     wk__leaf_hooks_free(leaf);
     wk_free(leaf);
 }

@@ -58,6 +58,10 @@ struct wk_leaf {
     wk_tensor *arriving;      /* their sum, where hooks must see it whole */
     wk__gradient_hook *hooks; /* of its own memory */
     wk__ready_hook *ready;
+    wk_tensor *half; /* kept by an optimizer (half.c), or NULL: the values of half_of when its version was this */
+    const struct wk_storage *half_of;
+    uint32_t half_version;
+    uint8_t half_wish; /* the type that autocast has asked for since the optimizer's last step; f32: none */
 };
 
 /* Gradients of several outputs: added to leaves, or (inputs given) handed back. */
@@ -80,6 +84,13 @@ uint64_t wk__walk_serial(void);
 wk_tensor *wk__hooks_run(wk__gradient_hook *hooks, int output, wk_tensor *gradient, bool keep_connected);
 void wk__ready_hooks_run(wk_tensor *leaf);
 void wk__leaf_hooks_free(struct wk_leaf *leaf);
+
+/* ---- half.c: for optimizers ---- */
+/* Before a step by row: leaf->half is memory for what autocast has asked for, or NULL. */
+wk_status wk__leaf_make_half(const wk_tensor *leaf);
+/* After it.  `skipped`: weight and copy are as they were. */
+void wk__leaf_half_stepped(const wk_tensor *leaf, bool skipped);
+void wk__leaf_drop_half(struct wk_leaf *leaf);
 
 /* ---- rule.c ---- */
 

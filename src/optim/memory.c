@@ -21,6 +21,16 @@ static int64_t gradients_of(wk_named_tensors parameters) {
     return bytes;
 }
 
+/* State, and the casts of parameters that it keeps. */
+static int64_t bytes_of_optimizer(wk_optim *o) {
+    int64_t bytes = bytes_of_all(wk_optim_state(o));
+    for (int i = 0; i < o->count; i++) {
+        const struct wk_leaf *leaf = o->entry[i].parameter->leaf;
+        if (leaf) bytes += bytes_of(leaf->half);
+    }
+    return bytes;
+}
+
 static int64_t kept_on(wk_device device) {
     int64_t used = 0, kept = 0;
     (void)wk_device_memory(device, &used, &kept);
@@ -37,7 +47,7 @@ wk_memory wk_memory_of(wk_module *model, wk_optim *optim) {
         m.gradients = gradients_of(parameters);
         if (parameters.count) device = wk_device_of(parameters.tensor[0]);
     }
-    if (optim) m.optimizer = bytes_of_all(wk_optim_state(optim));
+    if (optim) m.optimizer = bytes_of_optimizer(optim);
     if (context) {
         m.steps = (int64_t)wk__step_bytes(context);
         m.cache = (int64_t)context->cached_bytes + kept_on(device);

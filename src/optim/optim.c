@@ -5,12 +5,15 @@
  */
 #include "optim/optim.h"
 
+#include "autograd/tape.h"
+
 #include <math.h>
 #include <string.h>
 
 /* ---- entries and groups ---- */
 
 static void entry_free(wk__entry *e) {
+    if (e->parameter && e->parameter->leaf) wk__leaf_drop_half(e->parameter->leaf);
     wk_release(e->parameter);
     wk_release(e->master);
     wk_release(e->step);

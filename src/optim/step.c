@@ -45,6 +45,12 @@ static bool is_due(const wk__entry *e) {
     return !e->elsewhere && wk__has_gradient(e->parameter);
 }
 
+/* What a step writes rounded besides: a half parameter that has a master, or the copy that autocast asked for; or NULL.
+ */
+static wk_tensor *rounded_of(const wk__entry *e) {
+    return e->master ? e->parameter : e->parameter->leaf->half;
+}
+
 /* Fill the call's list with the group's parameters that have a gradient; gives their number, -1 with an error
  * pending. */
 static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *attrs) {
@@ -52,7 +58,7 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
     int64_t n = 0;
     bool masters = false;
     for (int i = 0; i < group->count; i++)
-        if (is_due(&entries[i])) n++, masters = masters || entries[i].master;
+        if (is_due(&entries[i])) n++, masters = masters || rounded_of(&entries[i]);
     *attrs = (wk_step_attrs){ .count = n, .states = o->plan.states, .masters = masters };
     o->list[0] = group->scalars;
     int64_t k = 1;
@@ -69,7 +75,8 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
             o->list[at += n] = e->number[attrs->numbers];
         for (int m = 0; m < WK_STEP_STATES; m++)
             if (e->state[m]) o->list[at += n] = e->state[m];
-        if (masters) o->list[at + n] = e->parameter;
+        wk_tensor *rounded = rounded_of(e);
+        if (masters) o->list[at + n] = rounded ? rounded : e->parameter;
     }
     attrs->clipped = o->clipped;
     return n;
@@ -77,6 +84,10 @@ static int64_t fill_list(wk_optim *o, const wk__group *group, wk_step_attrs *att
 
 static wk_status step_by_row(wk_optim *o, const wk__group *group) {
     wk_step_attrs attrs;
+    for (int i = 0; i < group->count; i++) {
+        const wk__entry *e = &o->entry[group->first + i];
+        if (is_due(e) && !e->master) WK_TRY(wk__leaf_make_half(e->parameter));
+    }
     int64_t n = fill_list(o, group, &attrs);
     if (n <= 0) return n ? wk_error_code() : WK_OK;
     for (int i = 0; i < group->count; i++) WK_TRY(refresh_master(&o->entry[group->first + i]));
@@ -85,9 +96,11 @@ static wk_status step_by_row(wk_optim *o, const wk__group *group) {
     int operands = (int)(1 + lists * n);
     if (attrs.clipped) o->list[operands++] = o->clip;
     WK_TRY(wk_op_run(o->row, o->list, operands, NULL, &attrs));
+    const bool skipped = wk__scalars(group)[WK_STEP_FOUND_INF] != 0;
     for (int i = 0; i < group->count; i++) {
         wk__entry *e = &o->entry[group->first + i];
         e->version = e->parameter->storage->version;
+        if (is_due(e) && !e->master) wk__leaf_half_stepped(e->parameter, skipped);
     }
     return WK_OK;
 }
@@ -196,7 +209,11 @@ wk_status wk_optim_step(wk_optim *o) {
     else if (status == WK_OK)
         status = step_by_parts(o);
     if (status == WK_OK && o->stepped) status = o->stepped(o->stepped_context, o);
-    for (int i = 0; i < o->count && o->stepped; i++) o->entry[i].version = o->entry[i].parameter->storage->version;
+    for (int i = 0; i < o->count && o->stepped; i++) { /* what this rank stepped has kept its values */
+        const wk__entry *e = &o->entry[i];
+        o->entry[i].version = e->parameter->storage->version;
+        if (o->row && is_due(e) && !e->master) wk__leaf_half_stepped(e->parameter, true);
+    }
     context->mode = (context->mode & ~switched) | kept; /* the replay of a step may have ended here */
     if (status != WK_OK) wk__backward_ended(status);
     wk__optim_reset_factor(o);

@@ -2,7 +2,8 @@
  *
  * A row's class is what its definition says, or what the lists here say: the lists of torch.autocast, joined for CPU
  * and CUDA (where they differ, CUDA's).  Weights are cast once: the cast of a leaf is kept, in the scope where the
- * outermost autocast began, until that ends, the leaf's memory changes, or a backward consumed its node.
+ * outermost autocast began, until that ends, the leaf's memory changes, or a backward consumed its node.  Where the
+ * leaf's optimizer writes it along with the weight (autograd/half.c), it is a view.
  */
 #define WK_NO_CALL_SITES
 #include "tensor/registry.h"
@@ -125,9 +126,12 @@ static wk_tensor *cast_leaf(wk_context *context, wk_tensor *leaf) {
     wk__cast_of_leaf *entry = &a->cache[slot_of(a, leaf)];
     bool is_known = entry->leaf == leaf && entry->version == leaf->storage->version && entry->storage == leaf->storage;
     if (is_known && entry->cast->dtype == a->dtype && entry->cast->life == WK__ALIVE) return entry->cast;
+    wk__leaf_wish_half(leaf, a->dtype);
+    wk_tensor *half = wk__leaf_half(leaf, a->dtype);
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_half(context, leaf, a->dtype, half);
     wk__scope *here = context->scope;
     context->scope = a->scope;
-    wk_tensor *cast = wk_cast(leaf, a->dtype);
+    wk_tensor *cast = half ? wk__kept_cast(leaf, half) : wk_cast(leaf, a->dtype);
     context->scope = here;
     if (!cast) return NULL;
     if (!entry->leaf) a->used++;
@@ -135,10 +139,13 @@ static wk_tensor *cast_leaf(wk_context *context, wk_tensor *leaf) {
     return cast;
 }
 
+/* A weight, or one that is turned: its cast turned. */
 static wk_tensor *cast_operand(wk_context *context, wk_tensor *tensor, wk_dtype dtype) {
-    bool is_weight = tensor->leaf && wk__wants_grad(tensor) && !(context->mode & WK__MODE_NO_GRAD);
-    bool is_low = dtype == context->autocast.dtype;
-    return is_weight && is_low && context->autocast.scope ? cast_leaf(context, tensor) : wk_cast(tensor, dtype);
+    const bool keeps = dtype == context->autocast.dtype && context->autocast.scope;
+    if (!keeps || !wk__wants_grad(tensor) || context->mode & WK__MODE_NO_GRAD) return wk_cast(tensor, dtype);
+    if (tensor->leaf) return cast_leaf(context, tensor);
+    wk_tensor *turned = wk__turned_leaf(tensor), *cast = turned ? cast_leaf(context, turned) : wk_cast(tensor, dtype);
+    return turned && cast ? wk__turned_likewise(tensor, cast) : cast;
 }
 
 /* f64 is left alone, as by torch.autocast. */

@@ -129,6 +129,7 @@ wk_dtype wk__sample_dtype(const wk_op_def *row, const wk_sample_in *in, int slot
     wk_dtype wide = dtype == WK_F64 ? WK_F64 : WK_F32;
     if (row->n_in == WK_LIST && row->mutates) return slot == 0 || in->dims.rank == 0 ? WK_F64 : dtype;
     if (allowed == WK_F32_F64) return wide;
+    if (allowed == (WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16))) return dtype == WK_F16 ? WK_F16 : WK_BF16;
     if (is_one_of(row->name, norms) && slot >= (row->n_out == 3 && row->key == 1 ? 2 : 1)) return wide;
     if (is_one_of(row->name, losses) && (slot == 0 || slot == 3)) return wide;
     return dtype;

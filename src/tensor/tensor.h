@@ -220,6 +220,12 @@ void wk__leaf_destroy(struct wk_leaf *leaf);
  * when its call is made.  NULL for other tensors, where hooks see the gradient or it is kept as rows, or with an error
  * pending. */
 wk_tensor *wk__leaf_room(wk_tensor *tensor);
+/* The leaf that the tensor is with its axes in another order, or NULL; and another tensor's axes in that order. */
+wk_tensor *wk__turned_leaf(const wk_tensor *tensor);
+wk_tensor *wk__turned_likewise(const wk_tensor *tensor, wk_tensor *other);
+/* The values of a leaf in a half type, if its optimizer keeps them (borrowed), else NULL; and the wish that it do. */
+wk_tensor *wk__leaf_half(const wk_tensor *leaf, wk_dtype dtype);
+void wk__leaf_wish_half(const wk_tensor *leaf, wk_dtype dtype);
 static inline bool wk__wants_grad(const wk_tensor *tensor) {
     return (tensor->flags & WK_TENSOR_REQUIRES_GRAD) != 0;
 }
@@ -246,6 +252,8 @@ void wk__capture_drop(wk_context *context, const wk_tensor *tensor);
 /* A backward reaches a leaf; the leaf's gradient is complete. */
 void wk__capture_leaf(wk_context *context, wk_tensor *leaf, const wk_tensor *gradient, bool empty);
 void wk__capture_leaf_ready(wk_context *context, wk_tensor *leaf);
+/* Autocast wanted this leaf in this type, and found it kept (`half`) or not (NULL). */
+void wk__capture_half(wk_context *context, const wk_tensor *leaf, wk_dtype dtype, const wk_tensor *half);
 /* What runs between is run by a replay too, and not noted. */
 void wk__capture_suspend(wk_context *context, bool on);
 void wk__step_refuse(wk_context *context, const char *format, ...) WK_PRINTF(2, 3);
@@ -279,6 +287,8 @@ wk_status wk__leaf_completed(wk_tensor *leaf);
 WK_API void wk__fail_after_ops(int64_t count);
 
 /* ---- mixed precision ---- */
+/* The cast of a leaf that is kept (wk__leaf_half): a view of that. */
+wk_tensor *wk__kept_cast(wk_tensor *leaf, wk_tensor *half);
 /* Convert the operands of a row that has a class, into `converted`. */
 /* Where the call runs, and `call->in` with operands there; numbers that move are put into `placed` (place.c). */
 wk_status wk__place_operands(wk_context *context, wk_call *call, wk_tensor *placed[WK_MAX_IN]);

@@ -208,7 +208,9 @@ static double with_half_precision(net *n, int step) {
     return step == 5 ? wk_grad_scaler_value(scaler) : wk_item(loss) + wk_grad_scaler_value(scaler);
 }
 Test(step, a_loss_scale_that_changes_and_a_step_that_is_skipped) {
-    expect_report(compare(with_half_precision, 12), 1, 1, 10, "");
+    expect_report(compare(with_half_precision, 12), 2, 1, 9,
+                  ""); /* the scale is too large at first: nothing is stepped,
+                          and the optimizer keeps casts from the next on */
 }
 
 static double of_views(net *n, int step) {

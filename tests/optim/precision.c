@@ -1,6 +1,7 @@
 /* precision.c: autocast, and training in half precision: masters of half weights, f32 weights under autocast. */
 #define WK_NO_CALL_SITES
 #include "optim/support.h"
+#include "wick/profile.h"
 
 #include <math.h>
 #include <string.h>
@@ -173,6 +174,82 @@ Test(precision, half_types_train_as_f32_does) {
     cr_expect_lt(f32, 0.15);
     cr_expect_float_eq(bf16, f32, 0.03, "bf16: %g, f32: %g", bf16, f32);
     cr_expect_float_eq(f16, f32, 0.01, "f16: %g, f32: %g", f16, f32);
+}
+
+static int casts_in(const wk_profile *profile) {
+    wk_profile_row rows[64];
+    const int n = wk_profile_rows(profile, rows, 64);
+    int casts = 0;
+    for (int i = 0; i < n; i++)
+        if (strcmp(rows[i].operation, "cast") == 0) casts += (int)rows[i].calls;
+    return casts;
+}
+
+/* A few steps of a layer; gives the casts of the last.  `turned`: it uses the weight's transpose; `touched`: somebody
+ * else writes to the weight, what it holds. */
+static int casts_of_a_step(wk_dtype half, bool turned, bool touched, float weights[static 16]) {
+    enum { MANY = 5 };
+    int casts = 0;
+    wk_scope outer = wk_scope_begin();
+    wk_tensor *w = leaf(WK_F32, WK_DIMS(4, 4), 0.3), *b = leaf(WK_F32, WK_DIMS(4), 0.1);
+    wk_tensor *x = wk_cast(wk_reshape(wk_arange(8), WK_DIMS(2, 4)), half);
+    const char *names[] = { "w", "b" };
+    wk_optim *o = wk_adamw((wk_named_tensors){ (wk_tensor *[]){ w, b }, names, 2 }, (wk_adamw_opts){ .lr = 0.01 });
+    cr_assert(x && o, "%s", wk_message());
+    for (int step = 0; step < MANY; step++) {
+        wk_scope scope = wk_scope_begin();
+        wk_profile *profile = wk_profile_begin();
+        wk_zero_grad(o);
+        wk_autocast was = wk_autocast_begin(half, true);
+        wk_tensor *y = wk_linear(x, turned ? wk_transpose(w, 0, 1) : w, b, (wk_linear_opts){ 0 });
+        wk_tensor *loss = wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
+        wk_autocast_end(was);
+        cr_assert_eq(wk_backward(loss), WK_OK, "%s", wk_message());
+        cr_assert_eq(wk_optim_step(o), WK_OK, "%s", wk_message());
+        wk_profile_end(profile);
+        casts = casts_in(profile);
+        wk_profile_destroy(profile);
+        if (touched) cr_assert_eq(wk_copy_into(w, wk_affine(w, (wk_affine_opts){ 1, 0 })), WK_OK);
+        wk_scope_end(scope);
+    }
+    memcpy(weights, wk_data(w), 16 * sizeof *weights);
+    wk_optim_destroy(o);
+    wk_release(w);
+    wk_release(b);
+    wk_scope_end(outer);
+    return casts;
+}
+
+Test(precision, an_optimizer_keeps_the_casts_of_weights) {
+    for (int i = 0; i < 4; i++) {
+        float kept[16], again[16];
+        const int fewer = casts_of_a_step(i & 1 ? WK_F16 : WK_BF16, i & 2, false, kept);
+        const int more = casts_of_a_step(i & 1 ? WK_F16 : WK_BF16, i & 2, true, again);
+        cr_expect_eq(more, fewer + 1, "%d casts, %d where the weight is written to", fewer, more);
+        cr_expect_arr_eq(kept, again, sizeof kept, "other weights");
+    }
+}
+
+/* Another type is asked for, and the first one again: the copy that is there is not taken for it. */
+Test(precision, a_kept_cast_of_another_type) {
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *w = leaf(WK_F32, WK_DIMS(1, 1), 1 + 0x1p-9), *x = wk_full(WK_F32, WK_DIMS(1, 1), 1);
+    const char *names[] = { "w" };
+    wk_optim *o = wk_sgd((wk_named_tensors){ &w, names, 1 }, (wk_sgd_opts){ .lr = 0x1p-30 });
+    const wk_dtype types[] = { WK_BF16, WK_F16, WK_F16, WK_BF16, WK_BF16 };
+    for (int step = 0; step < 5; step++) {
+        wk_autocast was = wk_autocast_begin(types[step], true);
+        wk_tensor *y = wk_matmul(x, w);
+        cr_expect_eq(of(y), types[step]);
+        cr_expect_eq(wk_item(y), types[step] == WK_BF16 ? 1 : 1 + 0x1p-9, "step %d: %g", step, wk_item(y));
+        wk_autocast_end(was);
+        wk_zero_grad(o);
+        cr_assert_eq(wk_backward(wk_sum(y, (wk_reduce_opts){ 0 })), WK_OK, "%s", wk_message());
+        cr_assert_eq(wk_optim_step(o), WK_OK, "%s", wk_message());
+    }
+    wk_optim_destroy(o);
+    wk_release(w);
+    wk_scope_end(scope);
 }
 
 /* bf16 and f16 parameters against f32 ones with the same gradients: the masters are the f32 run's weights, bit for bit,

@@ -423,6 +423,18 @@ void wk__capture_leaf(wk_context *context, wk_tensor *leaf, const wk_tensor *gra
     e->leaves = state;
 }
 
+void wk__capture_half(wk_context *context, const wk_tensor *leaf, wk_dtype dtype, const wk_tensor *half) {
+    if (!is_busy(context) || context->step->capture->depth == 0) return;
+    wk__entry *e = &plan_of(context)->entries[plan_of(context)->n_entries];
+    wk__half_state *state = take(context, sizeof *state);
+    if (!state) {
+        wk__step_refuse(context, "there is no memory for a plan");
+        return;
+    }
+    *state = (wk__half_state){ e->halves, leaf, half, dtype };
+    e->halves = state;
+}
+
 void wk__capture_leaf_ready(wk_context *context, wk_tensor *leaf) {
     if (!is_busy(context)) return;
     wk__launch *l = add_launch(context);

@@ -84,6 +84,13 @@ typedef struct wk__leaf_state {
     bool empty;
 } wk__leaf_state;
 
+/* A weight that autocast wanted in a half type, and its kept cast or NULL. */
+typedef struct wk__half_state {
+    struct wk__half_state *next;
+    const wk_tensor *leaf, *half;
+    wk_dtype dtype;
+} wk__half_state;
+
 typedef struct wk__entry {
     const wk_op_def *op; /* NULL: a backward */
     const void *attrs;
@@ -95,6 +102,7 @@ typedef struct wk__entry {
     int target;     /* 1 + the operand whose memory output 0 is written into; 0: none */
     int first, end; /* launches */
     wk__leaf_state *leaves;
+    wk__half_state *halves;
 } wk__entry;
 
 /* A result's scope ends, after so many entries. */

@@ -59,6 +59,10 @@ static bool entry_fits(wk_context *context, const wk__entry *e, const wk_call *c
         if (!operand_fits(context, &e->in[i], call->in[i])) return false;
     for (const wk__leaf_state *l = e->leaves; l; l = l->next)
         if (!wk__leaf_is(l->leaf, l->gradient, l->empty)) return false;
+    for (const wk__half_state *h = e->halves; h; h = h->next) {
+        wk__leaf_wish_half(h->leaf, h->dtype);
+        if (wk__leaf_half(h->leaf, h->dtype) != h->half) return false;
+    }
     return true;
 }
 

@@ -172,6 +172,14 @@ static void do_not_follow(wk__step_name *name, wk__plan *plan) {
     name->last = NULL;
 }
 
+/* An optimizer may have begun to keep casts in this very step: the next one will not go like it. */
+static bool is_outdated(const wk__plan *plan) {
+    for (int i = 0; i < plan->n_entries; i++)
+        for (const wk__half_state *h = plan->entries[i].halves; h; h = h->next)
+            if (wk__leaf_half(h->leaf, h->dtype) != h->half) return true;
+    return false;
+}
+
 static void end_capture(wk_context *context) {
     wk__step_name *name = context->step->name;
     char why[300] = "";
@@ -180,7 +188,7 @@ static void end_capture(wk_context *context) {
         name->hopeless = true;
         wk__step_note(name, why);
     }
-    if (!plan || plan->n_entries == 0) {
+    if (!plan || plan->n_entries == 0 || is_outdated(plan)) {
         wk__plan_destroy(plan);
         name->report.eager++;
         do_not_follow(name, NULL);

@@ -6,6 +6,8 @@
 #define WK_NO_CALL_SITES
 #include "tensor/ops/pointwise/rows.h"
 
+#include <string.h>
+
 /* ---- shapes, samples ---- */
 
 static wk_status where_shape(const wk_call *call, wk_desc out[]) {
@@ -279,6 +281,34 @@ wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype) {
     return wk_op_run1(&cast_row, &opts, x);
 }
 
+static wk_status kept_cast_shape(const wk_call *call, wk_desc out[]) {
+    const wk_tensor *x = call->in[0], *kept = call->in[1];
+    bool fits = x->rank == kept->rank;
+    for (int axis = 0; fits && axis < x->rank; axis++) fits = x->shape[axis] == kept->shape[axis];
+    if (!fits) return wk_bad_call(call, WK_SHAPE, "the copy's shape is not that of the tensor");
+    out[0] = wk_desc_like(kept);
+    memcpy(out[0].stride, kept->stride, sizeof kept->stride);
+    out[0].view_of = 2;
+    return WK_OK;
+}
+static void kept_cast_samples(wk_sampler *s) {
+    WK_CASE(s, "matrix", NULL, { .dims = WK_DIMS(3, 4) }, { .dims = WK_DIMS(3, 4) });
+}
+static wk_op_def kept_cast_row = { .name = "kept_cast",
+                                   .internal = true,
+                                   .doc = "a copy of x in a half type, which is there already, in place of a cast",
+                                   .n_in = 2,
+                                   .n_out = 1,
+                                   .dtype = { .allowed = { WK_SET_OF(WK_F32),
+                                                           WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16) } },
+                                   .shape = kept_cast_shape,
+                                   .grad = cast_grad,
+                                   .cost = wk__cost_nothing,
+                                   .samples = kept_cast_samples };
+wk_tensor *wk__kept_cast(wk_tensor *leaf, wk_tensor *half) {
+    return wk_op_run2(&kept_cast_row, NULL, leaf, half);
+}
+
 static wk_op_def where_row = { .name = "where",
                                .doc = "condition ? a : b",
                                .n_in = 3,
@@ -296,21 +326,22 @@ wk_tensor *wk_where(wk_tensor *condition, wk_tensor *a, wk_tensor *b) {
 }
 
 wk_op_def *const wk__rows_pointwise[] = {
-    &add_row,     &add_into_row,
-    &sub_row,     &mul_row,
-    &div_row,     &maximum_row,
-    &minimum_row, &eq_row,
-    &ne_row,      &lt_row,
-    &le_row,      &gt_row,
-    &ge_row,      &neg_row,
-    &abs_row,     &sign_row,
-    &exp_row,     &log_row,
-    &sqrt_row,    &sin_row,
-    &cos_row,     &erf_row,
-    &tanh_row,    &sigmoid_row,
-    &relu_row,    &relu_backward_row,
-    &affine_row,  &cast_row,
-    &where_row,   NULL,
+    &add_row,       &add_into_row,
+    &sub_row,       &mul_row,
+    &div_row,       &maximum_row,
+    &minimum_row,   &eq_row,
+    &ne_row,        &lt_row,
+    &le_row,        &gt_row,
+    &ge_row,        &neg_row,
+    &abs_row,       &sign_row,
+    &exp_row,       &log_row,
+    &sqrt_row,      &sin_row,
+    &cos_row,       &erf_row,
+    &tanh_row,      &sigmoid_row,
+    &relu_row,      &relu_backward_row,
+    &affine_row,    &cast_row,
+    &kept_cast_row, &where_row,
+    NULL,
 };
 
 wk_tensor *wk__relu_backward(wk_tensor *dy, wk_tensor *y) {
