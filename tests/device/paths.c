@@ -13,14 +13,44 @@ static void copy(wk_sampler *s) {
     WK_CASE(s, "crosswise pictures", NULL, { .dims = WK_DIMS(33, 3, 40) });
 }
 
-/* Rows of more than 1024 elements are a block's work and not a warp's. */
+/* Rows of more than 1024 elements are a block's work and not a warp's.  Those in whole vectors that lie one behind the
+ * other have kernels of their own, for few and many elements a thread. */
+static const struct {
+    const char *label;
+    int64_t rows, length;
+} shapes[] = { { "long rows", 3, 1501 },
+               { "dense", 19, 192 },
+               { "dense, many", 13, 768 },
+               { "dense, long", 5, 1536 },
+               { "dense, longest", 3, 4104 } };
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+static const wk_layer_norm_opts one_axis = { .axes = 1 };
+
 static void layer_norm(wk_sampler *s) {
-    const wk_layer_norm_opts plain = { .axes = 1 };
-    WK_CASE(s, "long rows", &plain, { .dims = WK_DIMS(3, 1500) }, { .dims = WK_DIMS(1500) }, { .dims = WK_DIMS(1500) });
+    for (int i = 0; i < SHAPES; i++) {
+        const wk_dims x = WK_DIMS(shapes[i].rows, shapes[i].length), weight = WK_DIMS(shapes[i].length);
+        WK_CASE(s, shapes[i].label, &one_axis, { .dims = x }, { .dims = weight }, { .dims = weight });
+    }
+}
+static void layer_norm_backward(wk_sampler *s) {
+    for (int i = 0; i < SHAPES; i++) {
+        const wk_dims x = WK_DIMS(shapes[i].rows, shapes[i].length), weight = WK_DIMS(shapes[i].length);
+        WK_CASE(s, shapes[i].label, &one_axis, { .dims = x }, { .dims = x }, { .dims = weight },
+                { .kind = WK_SAMPLE_ABSENT }, { .kind = WK_SAMPLE_ABSENT });
+    }
 }
 static void rms_norm(wk_sampler *s) {
-    const wk_layer_norm_opts plain = { .axes = 1 };
-    WK_CASE(s, "long rows", &plain, { .dims = WK_DIMS(3, 1500) }, { .dims = WK_DIMS(1500) });
+    for (int i = 0; i < SHAPES; i++) {
+        const wk_dims x = WK_DIMS(shapes[i].rows, shapes[i].length), weight = WK_DIMS(shapes[i].length);
+        WK_CASE(s, shapes[i].label, &one_axis, { .dims = x }, { .dims = weight });
+    }
+}
+static void rms_norm_backward(wk_sampler *s) {
+    for (int i = 0; i < SHAPES; i++) {
+        const wk_dims x = WK_DIMS(shapes[i].rows, shapes[i].length), weight = WK_DIMS(shapes[i].length);
+        WK_CASE(s, shapes[i].label, &one_axis, { .dims = x }, { .dims = x }, { .dims = weight },
+                { .kind = WK_SAMPLE_ABSENT });
+    }
 }
 
 /* Channels that lie together are taken 32 side by side. */
@@ -50,8 +80,14 @@ static const struct {
     const char *row;
     void (*emit)(wk_sampler *sampler);
 } paths[] = {
-    { "copy", copy },   { "layer_norm", layer_norm },   { "rms_norm", rms_norm }, { "batch_norm", batch_norm },
-    { "histc", histc }, { "multinomial", multinomial },
+    { "copy", copy },
+    { "layer_norm", layer_norm },
+    { "layer_norm_backward", layer_norm_backward },
+    { "rms_norm", rms_norm },
+    { "rms_norm_backward", rms_norm_backward },
+    { "batch_norm", batch_norm },
+    { "histc", histc },
+    { "multinomial", multinomial },
 };
 
 void device_paths(const wk_op_def *row, wk_sampler *sampler) {

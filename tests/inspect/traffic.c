@@ -48,6 +48,7 @@ static const struct {
     { "softmax", "f32", "--shape", "64x1024", "traffic,forward", 1.01, 100, 0 },
     { "softmax", "f32", "--sample", "huge first", "traffic,forward", 1.01, 100, 0 },
     { "layer_norm", "f32", "--shape", "64x1024,1024,1024", "traffic,forward", 1.05, 99, 0 },
+    { "layer_norm", "f32", "--shape", "512x1024,1024,1024", "traffic,grad", 1.25, 99, 0 },
     { "rms_norm", "f32", "--shape", "64x1024,1024", "traffic,forward", 1.05, 99, 0 },
     { "cross_entropy", "f32", "--shape", "64x1000,64", "traffic,forward", 1.05, 90, 0.01 },
     { "scaled_dot_product_attention", "bf16", "--shape", "1x2x128x64,1x2x128x64,1x2x128x64", "traffic,forward", 1.01,

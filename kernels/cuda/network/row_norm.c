@@ -59,6 +59,22 @@ static wk_cuda_row_norm begin(const wk_tensor *x, const form *f) {
     return v;
 }
 
+/* What dense_norm.cu takes: operand k of the walk within a row, operand `row_k` of that over rows (−1: the same row for
+ * all), at an address. */
+static bool lies_densely(const wk_cuda_row_norm *v, int k, int row_k, const void *data) {
+    if (!data) return true;
+    const bool within = v->inner.rank == 1 && v->inner.stride[k][0] == 1;
+    const bool over = row_k < 0 || v->rows.rank == 0 || (v->rows.rank == 1 && v->rows.stride[row_k][0] == v->channels);
+    return within && over && (uintptr_t)data % 16 == 0;
+}
+
+static bool is_dense(const wk_cuda_row_norm *v, const form *f, int weight, int bias, int dy) {
+    const int64_t vector = v->dtype == WK_F32 ? 4 : 8;
+    return !f->groups && v->dtype != WK_F64 && v->channels <= WK_CUDA_DENSE_ROW && v->channels % vector == 0
+           && lies_densely(v, 0, 0, v->x) && lies_densely(v, 1, 1, v->y) && lies_densely(v, dy, 2, v->dy)
+           && lies_densely(v, weight, -1, v->weight) && lies_densely(v, bias, -1, v->bias);
+}
+
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const wk_tensor *bias, const wk_tensor *mean,
                          const wk_tensor *rstd) {
     const wk_tensor *x = call->in[0], *weight = call->in[1];
@@ -71,7 +87,8 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const 
     v.weight = weight ? weight->data : NULL, v.bias = bias ? bias->data : NULL;
     wk_walk_simplify_in_order(&v.rows);
     wk_walk_simplify_in_order(&v.inner);
-    return wk__cuda_launched(call, wk__cuda_row_norm(&v, ctx->stream));
+    const bool dense = is_dense(&v, &f, 2, 3, 3);
+    return wk__cuda_launched(call, dense ? wk__cuda_dense_norm(&v, ctx->stream) : wk__cuda_row_norm(&v, ctx->stream));
 }
 
 /* Enough threads for the device, at least 16 rows a part. */
@@ -81,6 +98,14 @@ static int64_t parts_for(const wk_cuda_row_norm *v) {
     int64_t most = rows / LEAST_ROWS + 1;
     int64_t parts = wanted < most ? wanted : most;
     return parts < MOST ? parts : MOST;
+}
+
+/* Of dense rows a block goes through eight at once, or through long ones one by one. */
+static int64_t dense_parts_for(const wk_cuda_row_norm *v) {
+    enum { MOST = 256 };
+    const int64_t rows = v->rows.count, at_once = v->channels <= 1024 ? 8 : 1;
+    const int64_t turns = (rows + MOST * at_once - 1) / (MOST * at_once);
+    return (rows + turns * at_once - 1) / (turns * at_once);
 }
 
 static bool is_known(const wk_tensor *statistic) {
@@ -101,15 +126,17 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, form f, const
     v.dweight = dweight->data, v.gradient_dtype = dweight->dtype;
     v.dbias = dbias ? dbias->data : NULL;
     if (dbias && dbias->dtype != dweight->dtype) return WK_UNSUPPORTED;
-    v.parts = parts_for(&v);
     wk_walk_simplify_in_order(&v.rows);
     wk_walk_simplify_in_order(&v.inner);
-    const size_t moments = (size_t)(2 * v.rows.count);
+    const bool dense = is_dense(&v, &f, 2, 2, 3);
+    v.parts = dense ? dense_parts_for(&v) : parts_for(&v);
+    const size_t moments = dense ? 0 : (size_t)(2 * v.rows.count);
     const size_t bytes = (moments + (size_t)(2 * v.parts * v.groups * v.channels)) * sizeof(double);
     v.moments = wk__cuda_scratch_take(ctx, bytes);
     if (!v.moments) return wk_error_code();
     v.sums = v.moments + moments;
-    wk_status status = wk__cuda_launched(call, wk__cuda_row_norm_backward(&v, ctx->stream));
+    wk_status status = wk__cuda_launched(call, dense ? wk__cuda_dense_norm_backward(&v, ctx->stream)
+                                                     : wk__cuda_row_norm_backward(&v, ctx->stream));
     wk__cuda_scratch_give(ctx, v.moments, bytes);
     return status;
 }

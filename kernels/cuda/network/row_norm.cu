@@ -131,14 +131,17 @@ __device__ __forceinline__ void put(void *to, int dtype, int64_t i, double value
     }
 }
 
+// A block for 32 weights: each of its warps adds every eighth part.
 __global__ void __launch_bounds__(256) join_parts(wk_cuda_row_norm v) {
-    const int64_t all = v.groups * v.channels, weight = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (weight >= all) return;
+    const int64_t all = v.groups * v.channels, weight = (int64_t)blockIdx.x * 32 + threadIdx.x % 32;
     double by_x = 0, alone = 0;
-    for (int64_t part = 0; part < v.parts; part++) {
+    for (int64_t part = threadIdx.x / 32; weight < all && part < v.parts; part += 8) {
         by_x += v.sums[2 * part * all + weight];
         alone += v.sums[(2 * part + 1) * all + weight];
     }
+    by_x = wk_across_together<false>(by_x);
+    alone = wk_across_together<false>(alone);
+    if (weight >= all || threadIdx.x >= 32) return;
     if (v.dweight) put(v.dweight, v.gradient_dtype, weight, by_x);
     if (v.dbias) put(v.dbias, v.gradient_dtype, weight, alone);
 }
@@ -159,7 +162,7 @@ template <class T> int launch_backward(const wk_cuda_row_norm &v, void *stream) 
     int error = blocks ? WK_LAUNCH((backward<T>), (unsigned)blocks, 256, 0, stream, v, threads_of(v)) : 0;
     if (error || all == 0) return error;
     error = WK_LAUNCH((add_rows<T>), (unsigned)((all * v.parts + 255) / 256), 256, 0, stream, v);
-    return error ? error : WK_LAUNCH(join_parts, (unsigned)((all + 255) / 256), 256, 0, stream, v);
+    return error ? error : wk__cuda_norm_join_parts(&v, stream);
 }
 
 } // namespace
@@ -176,4 +179,8 @@ extern "C" int wk__cuda_row_norm_backward(const wk_cuda_row_norm *norm, void *st
         WK_CASES_OF_FLOATS(launch_backward, *norm, stream);
     default: return (int)cudaErrorInvalidValue;
     }
+}
+
+extern "C" int wk__cuda_norm_join_parts(const wk_cuda_row_norm *norm, void *stream) {
+    return WK_LAUNCH(join_parts, (unsigned)((norm->groups * norm->channels + 31) / 32), 256, 0, stream, *norm);
 }

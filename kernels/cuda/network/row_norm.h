@@ -1,4 +1,4 @@
-/* row_norm.h: launchers of row_norm.cu. */
+/* row_norm.h: launchers of row_norm.cu and dense_norm.cu. */
 #ifndef WICK_KERNELS_CUDA_NETWORK_ROW_NORM_H
 #define WICK_KERNELS_CUDA_NETWORK_ROW_NORM_H
 
@@ -29,6 +29,14 @@ extern "C" {
 
 int wk__cuda_row_norm(const wk_cuda_row_norm *norm, void *stream);
 int wk__cuda_row_norm_backward(const wk_cuda_row_norm *norm, void *stream);
+/* One group of rows that lie densely one behind the other, of f32 or halves, at most WK_CUDA_DENSE_ROW elements in
+ * whole vectors of 16 bytes; so do weight and bias.  `rows`, `inner` and `moments` are not looked at, but for the
+ * number of rows. */
+enum { WK_CUDA_DENSE_ROW = 8192 };
+int wk__cuda_dense_norm(const wk_cuda_row_norm *norm, void *stream);
+int wk__cuda_dense_norm_backward(const wk_cuda_row_norm *norm, void *stream);
+/* What the parts have come to, added: the gradients of weight and bias. */
+int wk__cuda_norm_join_parts(const wk_cuda_row_norm *norm, void *stream);
 
 #ifdef __cplusplus
 }
