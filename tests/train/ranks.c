@@ -51,6 +51,16 @@ Test(train_ranks, checkpoints_of_a_shared_out_optimizer_are_whole) {
     free(err);
 }
 
+/* Its casts of weights, too: those of what this rank steps are written with it, the others' are made anew. */
+Test(train_ranks, a_shared_out_optimizer_in_mixed_precision) {
+    write_mlp("ddp");
+    two_ranks(WORDS("-o", "trainer.precision=bf16-mixed"));
+    run_set_aside("plain");
+    write_mlp("ddp_sharded");
+    two_ranks(WORDS("-o", "trainer.precision=bf16-mixed"));
+    run_same_checkpoint("plain", "checkpoints/last.safetensors");
+}
+
 /* A signal reaches rank 0, which needs the others for its last checkpoint. */
 Test(train_ranks, stopped_run_with_a_shared_out_optimizer_saves) {
     write_mlp("ddp_sharded");
