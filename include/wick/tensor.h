@@ -149,7 +149,9 @@ WK_API int64_t wk_count(const wk_tensor *tensor); /* elements */
 WK_API wk_dtype wk_dtype_get(const wk_tensor *tensor);
 WK_API bool wk_is_contiguous(const wk_tensor *tensor); /* row major without gaps */
 /* The elements, only for contiguous tensors on the CPU: NULL with WK_INVALID pending otherwise.  Of a frozen module's
- * weight (wk_module_freeze) this counts as a change in place. */
+ * weight (wk_module_freeze) this counts as a change in place; a weight that is trained under autocast is cast in each
+ * step from then on, for it may be written to at any time (wk_copy_into and wk_copy_out leave that to the optimizer).
+ */
 WK_API void *wk_data(wk_tensor *tensor);
 /* One element as a double (row-major index); a pending error and 0 when out of range. */
 WK_API double wk_at(const wk_tensor *tensor, int64_t index);

@@ -2,16 +2,22 @@
  *
  * Under autocast each step would cast each weight, which the optimizer had at hand when it changed it.  So autocast
  * says what it misses, and the next step of an optimizer's row makes memory for that and writes it along with the
- * weight: from then on the cast is a view, until somebody else changes the weight.
+ * weight: from then on the cast is a view, until somebody else changes the weight.  A weight whose address was given
+ * out (wk_data, DLPack, memory of the caller's) may be changed without a word: it is cast in each step.
  */
 #define WK_NO_CALL_SITES
 #include "autograd/tape.h"
 #include "tensor/tensor.h"
 
+static bool is_exposed(const wk_tensor *leaf) {
+    return atomic_load_explicit(&leaf->storage->exposed, memory_order_relaxed);
+}
+
 wk_tensor *wk__leaf_half(const wk_tensor *leaf, wk_dtype dtype) {
     const struct wk_leaf *state = leaf->leaf;
-    bool is_good = state->half && state->half->dtype == dtype && state->half->device == leaf->device
-                   && state->half_of == leaf->storage && state->half_version == leaf->storage->version;
+    bool is_good = state->half && !is_exposed(leaf) && state->half->dtype == dtype
+                   && state->half->device == leaf->device && state->half_of == leaf->storage
+                   && state->half_version == leaf->storage->version;
     return is_good ? state->half : NULL;
 }
 
@@ -28,10 +34,11 @@ wk_status wk__leaf_make_half(const wk_tensor *leaf) {
     struct wk_leaf *state = leaf->leaf;
     const wk_dtype wish = (wk_dtype)__atomic_load_n(&state->half_wish, __ATOMIC_RELAXED);
     if (wk__leaf_half(leaf, wish)) return WK_OK;
+    const bool wanted = wish != WK_F32 && leaf->dtype == WK_F32 && !is_exposed(leaf);
     state->half_of = NULL;
-    if (state->half && state->half->dtype == wish && state->half->device == leaf->device) return WK_OK;
+    if (wanted && state->half && state->half->dtype == wish && state->half->device == leaf->device) return WK_OK;
     wk__leaf_drop_half(state);
-    if (wish == WK_F32 || leaf->dtype != WK_F32) return WK_OK;
+    if (!wanted) return WK_OK;
     state->half = wk__kept_zeros_on(leaf->device, wish, wk__dims(leaf));
     return state->half ? WK_OK : wk_error_code();
 }

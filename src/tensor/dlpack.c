@@ -49,6 +49,7 @@ static outgoing *pack(wk_tensor *tensor, const char *who, wk_dl_tensor *packed) 
     memcpy(out->shape, tensor->shape, sizeof out->shape);
     memcpy(out->stride, tensor->stride, sizeof out->stride);
     out->storage = wk__storage_hold(tensor->storage);
+    atomic_store_explicit(&tensor->storage->exposed, true, memory_order_relaxed);
     *packed = (wk_dl_tensor){ .data = tensor->data,
                               .device = { WK_DL_CPU, 0 },
                               .ndim = tensor->rank,
@@ -133,6 +134,7 @@ static wk_tensor *unpack(const wk_dl_tensor *given, const char *who, void (*dele
         return wk_fail_null(WK_INVALID, "%s: the memory is not aligned to elements of %zu bytes", who, size);
     tensor->storage = wk__storage_of_memory(data, (size_t)reach * size, deleter, context);
     if (!tensor->storage) return NULL;
+    atomic_store_explicit(&tensor->storage->exposed, true, memory_order_relaxed);
     tensor->data = data;
     return tensor;
 }

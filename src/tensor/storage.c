@@ -59,6 +59,7 @@ wk_storage *wk__storage_create(wk_context *context, int device, size_t bytes) {
         if (!storage) return NULL;
     }
     atomic_store_explicit(&storage->references, 1, memory_order_relaxed);
+    atomic_store_explicit(&storage->exposed, false, memory_order_relaxed);
     storage->version = 0;
     storage->bytes = bytes;
     if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_storage(context, storage);

@@ -148,6 +148,7 @@ wk_tensor *wk_from_memory(wk_dtype dtype, wk_dims dims, void *data, void (*delet
     tensor->storage =
         wk__storage_of_memory(data, (size_t)tensor->count * wk_dtype_size(dtype), deleter, deleter_context);
     if (!tensor->storage) return NULL;
+    atomic_store_explicit(&tensor->storage->exposed, true, memory_order_relaxed);
     tensor->data = data;
     if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_host(context, tensor);
     return tensor;
@@ -320,7 +321,7 @@ void *wk_data(wk_tensor *tensor) {
                             wk_device_name(tensor->device));
     if (!wk_is_contiguous(tensor))
         return wk_fail_null(WK_INVALID, "wk_data: the tensor is not row major; use wk_contiguous");
-    /* Who writes through the pointer tells nobody. */
+    atomic_store_explicit(&tensor->storage->exposed, true, memory_order_relaxed);
     if (WK_UNLIKELY(tensor->storage->constant)) wk__storage_changed(tensor->storage, "wk_data");
     return tensor->data;
 }

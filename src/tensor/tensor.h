@@ -24,6 +24,7 @@ typedef struct wk_storage {
     uint8_t size_class;                  /* of the cache; WK__POOLED, WK__NOT_CACHED */
     bool read_only;                      /* a mapped file, or memory that its owner shares for reading */
     bool planned;                        /* of a step's plan: the next step overwrites it */
+    atomic_bool exposed;                 /* somebody has its address, and may write there without a word */
     bool constant;                       /* a frozen module's weight: copies in kernels' own layouts may be kept */
     _Atomic(struct wk__packed *) packed; /* those copies (packed.c) */
     void *data;

@@ -72,8 +72,8 @@ static wk_tensor *random_tensor(const wk__standing *s) {
 static bool is_finite_here(wk_tensor *any) {
     const bool is_half = wk_dtype_get(any) == WK_F16 || wk_dtype_get(any) == WK_BF16;
     const wk_tensor *t = is_half ? wk_cast(any, WK_F32) : any;
-    if (!t) return true; /* what failed is pending */
-    const void *data = wk_data((wk_tensor *)(uintptr_t)t);
+    if (!t) return true;        /* what failed is pending */
+    const void *data = t->data; /* only read: wk_data would let the weight be cast anew in each step */
     int64_t count = wk_count(t);
     if (wk_dtype_get(t) == WK_F32) {
         for (int64_t i = 0; i < count; i++)

@@ -28,8 +28,11 @@ typedef struct net {
 } net;
 
 static wk_tensor *parameter(wk_dims dims, double phase) {
-    wk_tensor *t = wk_kept_zeros(WK_F32, dims);
-    for (int64_t i = 0; i < wk_count(t); i++) ((float *)wk_data(t))[i] = (float)sin((double)i * 0.7 + phase) / 2;
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *t = wk_kept_zeros(WK_F32, dims), *values = wk_empty(WK_F32, dims);
+    for (int64_t i = 0; i < wk_count(t); i++) ((float *)wk_data(values))[i] = (float)sin((double)i * 0.7 + phase) / 2;
+    (void)wk_copy_into(t, values); /* its address stays unknown: the optimizer may keep its cast */
+    wk_scope_end(scope);
     return wk_require_grad(t, true);
 }
 static net make(void) {
