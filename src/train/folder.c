@@ -120,12 +120,8 @@ static wk_status remove_all(const char *run, const char *name, const char *patte
 
 wk_status wk__folder_clear(const wk__folder *f) {
     static const char *const left[][2] = {
-        { "checkpoints", "*.safetensors" },
-        { "ckpt", "*.safetensors" },
-        { "ckpt", "*.ckpt" },
-        { "ckpt", "*.pth" },
-        { "predictions", "step-*" },
-        { "img", "*-[0-9]*.png" },
+        { "checkpoints", "last.safetensors" }, { "checkpoints", "best.safetensors" },
+        { "predictions", "step-*" },           { "img", "*-[0-9]*.png" },
         { ".", "events.out.tfevents.*" }, /* TensorBoard would draw both runs as one */
     };
     for (size_t i = 0; i < WK_COUNT(left); i++) WK_TRY(remove_all(f->path, left[i][0], left[i][1]));

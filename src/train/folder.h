@@ -26,8 +26,8 @@ typedef struct wk__folder {
 WK_API char *wk__checkpoint_path(const char *folder, const char *name);
 /* Make the directory and keep other runs out of it until it is closed.  WK_EXISTS: another one is in it. */
 wk_status wk__folder_lock(wk__folder *folder, const char *path);
-/* Take away what an earlier run has left that nobody writes over: checkpoints, event files, images, predictions.  The
- * directory is locked. */
+/* Take away what an earlier run has left that would be taken for the new one's: its last and best checkpoint, event
+ * files, images, predictions.  The directory is locked. */
 wk_status wk__folder_clear(const wk__folder *folder);
 /* Write the configuration; with `resumed_step` ≥ 0 go on in it, without rows of later steps.  The directory is locked.
  */
