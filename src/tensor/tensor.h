@@ -290,9 +290,9 @@ WK_API void wk__fail_after_ops(int64_t count);
 /* ---- mixed precision ---- */
 /* The cast of a leaf that is kept (wk__leaf_half): a view of that. */
 wk_tensor *wk__kept_cast(wk_tensor *leaf, wk_tensor *half);
-/* Convert the operands of a row that has a class, into `converted`. */
 /* Where the call runs, and `call->in` with operands there; numbers that move are put into `placed` (place.c). */
 wk_status wk__place_operands(wk_context *context, wk_call *call, wk_tensor *placed[WK_MAX_IN]);
+/* Convert the operands of a row that has a class, into `converted`. */
 wk_status wk__autocast_operands(wk_context *context, wk_call *call, wk_tensor *converted[WK_MAX_IN]);
 /* Drop the kept casts. */
 void wk__autocast_forget(wk_context *context);

@@ -106,11 +106,11 @@ static wk_status remove_all(const char *run, const char *name, const char *patte
     while (folder && (entry = readdir(folder)) != NULL) {
         if (fnmatch(pattern, entry->d_name, 0) != 0) continue;
         if (unlinkat(at, entry->d_name, 0) == 0 || errno == ENOENT) continue;
-        const int why = errno;
         char *inner = wk_format("%s/%s", path, entry->d_name);
         if (inner) wk__remove_folder(inner);
         if (inner && access(inner, F_OK) == 0)
-            (void)wk_fail(WK_IO, "%s: cannot remove what the run before has left: %s", inner, strerror(why));
+            (void)wk_fail(WK_IO, "%s: cannot be removed, as --overwrite asks: look at who owns it and its folder",
+                          inner);
         wk_free(inner);
     }
     if (folder) (void)closedir(folder);

@@ -185,8 +185,9 @@ static int casts_in(const wk_profile *profile) {
     return casts;
 }
 
-/* Who else writes to the weight: nobody, a call (what it holds), somebody who has asked for its address once. */
-enum { NOBODY, CALL, POINTER };
+/* Who else writes to the weight: nobody, a call what it holds, or a sum; somebody who has asked for its address once
+ * that sum. */
+enum { NOBODY, SAME, CALL, POINTER };
 
 /* A few steps of a layer; gives the casts of the last.  `turned`: it uses the weight's transpose. */
 static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights[static 16]) {
@@ -213,7 +214,9 @@ static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights
         casts = casts_in(profile);
         wk_profile_destroy(profile);
         if (address) address[3] += 0.125F;
-        if (writer == CALL) cr_assert_eq(wk_copy_into(w, wk_affine(w, (wk_affine_opts){ 1, 0 })), WK_OK);
+        wk_tensor *more = wk_reshape(wk_from_array(WK_F32, WK_DIMS(16), (float[16]){ [3] = 0.125F }), WK_DIMS(4, 4));
+        if (writer == SAME) cr_assert_eq(wk_copy_into(w, wk_affine(w, (wk_affine_opts){ 1, 0 })), WK_OK);
+        if (writer == CALL) cr_assert_eq(wk_copy_into(w, wk_add(w, more)), WK_OK);
         wk_scope_end(scope);
     }
     memcpy(weights, wk_data(w), 16 * sizeof *weights);
@@ -227,11 +230,13 @@ static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights
 Test(precision, an_optimizer_keeps_the_casts_of_weights) {
     for (int i = 0; i < 4; i++) {
         const wk_dtype half = i & 1 ? WK_F16 : WK_BF16;
-        float kept[16], again[16], other[16];
+        float kept[16], same[16], called[16], pointed[16];
         const int fewer = casts_of_a_step(half, i & 2, NOBODY, kept);
-        cr_expect_eq(casts_of_a_step(half, i & 2, CALL, again), fewer + 1);
-        cr_expect_eq(casts_of_a_step(half, i & 2, POINTER, other), fewer + 1);
-        cr_expect_arr_eq(kept, again, sizeof kept, "other weights");
+        cr_expect_eq(casts_of_a_step(half, i & 2, SAME, same), fewer + 1);
+        cr_expect_eq(casts_of_a_step(half, i & 2, CALL, called), fewer + 1);
+        cr_expect_eq(casts_of_a_step(half, i & 2, POINTER, pointed), fewer + 1);
+        cr_expect_arr_eq(kept, same, sizeof kept, "other weights where the same was written");
+        cr_expect_arr_eq(called, pointed, sizeof called, "other weights where a pointer wrote");
     }
 }
 

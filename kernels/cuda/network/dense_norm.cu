@@ -16,20 +16,21 @@ namespace {
 
 // What a thread has of a row: vectors of 16 bytes, `THREADS` of them side by side, ELEMENTS numbers in all.
 template <class T, int ELEMENTS, int THREADS> struct Row {
+    static constexpr int elements = ELEMENTS, threads = THREADS;
     static constexpr int width = 16 / (int)sizeof(T), vectors = ELEMENTS / width;
     float at[ELEMENTS];
 
     static __device__ __forceinline__ int column(int vector) {
         return (vector * THREADS + (int)threadIdx.x % THREADS) * width;
     }
-    // `otherwise` where the row has ended, or is none.
-    __device__ __forceinline__ void load(const T *from, int64_t n, float otherwise) {
+    // 0 where the row has ended, or is none.
+    __device__ __forceinline__ void load(const T *from, int64_t n) {
         WK_UNROLL
         for (int v = 0; v < vectors; v++) {
             wk_vector<T, width> read;
             if (column(v) < n) read = wk_load_vector<width>(from + column(v));
             WK_UNROLL
-            for (int e = 0; e < width; e++) at[v * width + e] = column(v) < n ? wk_get(read.at[e]) : otherwise;
+            for (int e = 0; e < width; e++) at[v * width + e] = column(v) < n ? wk_get(read.at[e]) : 0;
         }
     }
     __device__ __forceinline__ void store(T *to, int64_t n) const {
@@ -55,18 +56,18 @@ template <class T, int ELEMENTS, int THREADS> struct Row {
     }
 };
 
-template <class ROW, int ELEMENTS, int THREADS>
+template <class ROW>
 __device__ __forceinline__ void moments(const wk_cuda_row_norm &v, const ROW &x, int64_t n, float *mean, float *rstd) {
     double sum = 0, squares = 0;
     WK_UNROLL
-    for (int e = 0; e < ELEMENTS; e++) sum += (double)x.at[e];
-    *mean = v.centred ? (float)(wk_together<false>(sum, THREADS) / (double)n) : 0;
+    for (int e = 0; e < ROW::elements; e++) sum += (double)x.at[e];
+    *mean = v.centred ? (float)(wk_together<false>(sum, ROW::threads) / (double)n) : 0;
     WK_UNROLL
-    for (int e = 0; e < ELEMENTS; e++) {
+    for (int e = 0; e < ROW::elements; e++) {
         const double apart = ROW::has(e, n) ? (double)(x.at[e] - *mean) : 0;
         squares += apart * apart;
     }
-    *rstd = (float)(1 / sqrt(wk_together<false>(squares, THREADS) / (double)n + v.eps));
+    *rstd = (float)(1 / sqrt(wk_together<false>(squares, ROW::threads) / (double)n + v.eps));
 }
 
 template <class T, int ELEMENTS, int THREADS> __global__ void __launch_bounds__(256) forward(wk_cuda_row_norm v) {
@@ -75,17 +76,17 @@ template <class T, int ELEMENTS, int THREADS> __global__ void __launch_bounds__(
     const bool works = row < v.rows.count;
     Mine x, factor;
     float mean, rstd;
-    x.load(static_cast<const T *>(v.x) + row * n, works ? n : 0, 0);
-    moments<Mine, ELEMENTS, THREADS>(v, x, n, &mean, &rstd);
+    x.load(static_cast<const T *>(v.x) + row * n, works ? n : 0);
+    moments(v, x, n, &mean, &rstd);
     WK_UNROLL
     for (int e = 0; e < ELEMENTS; e++) x.at[e] = (x.at[e] - mean) * rstd;
     if (v.weight) {
-        factor.load(static_cast<const T *>(v.weight), n, 0);
+        factor.load(static_cast<const T *>(v.weight), n);
         WK_UNROLL
         for (int e = 0; e < ELEMENTS; e++) x.at[e] *= factor.at[e];
     }
     if (v.bias) {
-        factor.load(static_cast<const T *>(v.bias), n, 0);
+        factor.load(static_cast<const T *>(v.bias), n);
         WK_UNROLL
         for (int e = 0; e < ELEMENTS; e++) x.at[e] += factor.at[e];
     }
@@ -130,10 +131,10 @@ template <class T, int ELEMENTS, int THREADS> __global__ void __launch_bounds__(
         const int64_t row = begin + threadIdx.x / THREADS, in_row = row < last ? n : 0;
         Mine x, dy;
         float mean = 0, rstd = 0;
-        x.load(static_cast<const T *>(v.x) + row * n, in_row, 0);
-        dy.load(static_cast<const T *>(v.dy) + row * n, in_row, 0);
+        x.load(static_cast<const T *>(v.x) + row * n, in_row);
+        dy.load(static_cast<const T *>(v.dy) + row * n, in_row);
         if (!v.rstd)
-            moments<Mine, ELEMENTS, THREADS>(v, x, n, &mean, &rstd);
+            moments(v, x, n, &mean, &rstd);
         else if (in_row)
             rstd = static_cast<const float *>(v.rstd)[row];
         if (v.rstd && v.mean && in_row) mean = static_cast<const float *>(v.mean)[row];

@@ -68,11 +68,11 @@ static bool lies_densely(const wk_cuda_row_norm *v, int k, int row_k, const void
     return within && over && (uintptr_t)data % 16 == 0;
 }
 
-static bool is_dense(const wk_cuda_row_norm *v, const form *f, int weight, int bias, int dy) {
+static bool is_dense(const wk_cuda_row_norm *v, const form *f) {
     const int64_t vector = v->dtype == WK_F32 ? 4 : 8;
     return !f->groups && v->dtype != WK_F64 && v->channels <= WK_CUDA_DENSE_ROW && v->channels % vector == 0
-           && lies_densely(v, 0, 0, v->x) && lies_densely(v, 1, 1, v->y) && lies_densely(v, dy, 2, v->dy)
-           && lies_densely(v, weight, -1, v->weight) && lies_densely(v, bias, -1, v->bias);
+           && lies_densely(v, 0, 0, v->x) && lies_densely(v, 1, 1, v->y) && lies_densely(v, 3, 2, v->dy)
+           && lies_densely(v, 2, -1, v->weight) && lies_densely(v, 3, -1, v->bias);
 }
 
 static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const wk_tensor *bias, const wk_tensor *mean,
@@ -87,7 +87,7 @@ static wk_status forward(wk_kernel_ctx *ctx, const wk_call *call, form f, const 
     v.weight = weight ? weight->data : NULL, v.bias = bias ? bias->data : NULL;
     wk_walk_simplify_in_order(&v.rows);
     wk_walk_simplify_in_order(&v.inner);
-    const bool dense = is_dense(&v, &f, 2, 3, 3);
+    const bool dense = is_dense(&v, &f);
     return wk__cuda_launched(call, dense ? wk__cuda_dense_norm(&v, ctx->stream) : wk__cuda_row_norm(&v, ctx->stream));
 }
 
@@ -128,7 +128,7 @@ static wk_status backward(wk_kernel_ctx *ctx, const wk_call *call, form f, const
     if (dbias && dbias->dtype != dweight->dtype) return WK_UNSUPPORTED;
     wk_walk_simplify_in_order(&v.rows);
     wk_walk_simplify_in_order(&v.inner);
-    const bool dense = is_dense(&v, &f, 2, 2, 3);
+    const bool dense = is_dense(&v, &f);
     v.parts = dense ? dense_parts_for(&v) : parts_for(&v);
     const size_t moments = dense ? 0 : (size_t)(2 * v.rows.count);
     const size_t bytes = (moments + (size_t)(2 * v.parts * v.groups * v.channels)) * sizeof(double);

@@ -411,26 +411,26 @@ void wk__capture_ran(wk_context *context, const wk_call *call, const wk__ran *ho
 
 /* ---- backward ---- */
 
+/* Room for what is noted of the entry that is made now; NULL: there is none, or no memory. */
+static void *take_for_entry(wk_context *context, size_t size) {
+    if (!is_busy(context) || context->step->capture->depth == 0) return NULL;
+    void *room = take(context, size);
+    if (!room) wk__step_refuse(context, "there is no memory for a plan");
+    return room;
+}
+
 void wk__capture_leaf(wk_context *context, wk_tensor *leaf, const wk_tensor *gradient, bool empty) {
-    if (!is_busy(context) || context->step->capture->depth == 0) return;
+    wk__leaf_state *state = take_for_entry(context, sizeof *state);
+    if (!state) return;
     wk__entry *e = &plan_of(context)->entries[plan_of(context)->n_entries];
-    wk__leaf_state *state = take(context, sizeof *state);
-    if (!state) {
-        wk__step_refuse(context, "there is no memory for a plan");
-        return;
-    }
     *state = (wk__leaf_state){ e->leaves, leaf, gradient, empty };
     e->leaves = state;
 }
 
 void wk__capture_half(wk_context *context, const wk_tensor *leaf, wk_dtype dtype, const wk_tensor *half) {
-    if (!is_busy(context) || context->step->capture->depth == 0) return;
+    wk__half_state *state = take_for_entry(context, sizeof *state);
+    if (!state) return;
     wk__entry *e = &plan_of(context)->entries[plan_of(context)->n_entries];
-    wk__half_state *state = take(context, sizeof *state);
-    if (!state) {
-        wk__step_refuse(context, "there is no memory for a plan");
-        return;
-    }
     *state = (wk__half_state){ e->halves, leaf, half, dtype };
     e->halves = state;
 }
