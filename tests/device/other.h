@@ -6,4 +6,9 @@
 
 wk_device other(void);
 
+/* What a library refuses is said in the log, and served by Wick's kernels: no test may need that.  For a suite's init
+ * and fini. */
+void other_watch_refusals(void);
+void other_expect_no_refusals(void);
+
 #endif

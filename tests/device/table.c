@@ -11,6 +11,7 @@
  * u_working = u_stored.
  */
 #define WK_NO_CALL_SITES
+#include "device/other.h"
 #include "device/paths.h"
 #include "support/agree.h"
 #include "support/brief.h"
@@ -22,6 +23,7 @@
 #include "wick/ops.h"
 
 #include <criterion/criterion.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,13 +52,6 @@ static double factor_of(const wk_op_def *row) {
     for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
         if (strcmp(exceptions[i].row, row->name) == 0) return exceptions[i].factor;
     return 1;
-}
-
-static wk_device device(void) {
-    static wk_device found;
-    const char *name = getenv("WICK_TEST_DEVICE");
-    if (!found) cr_assert_eq(wk_device_parse(name && *name ? name : "cudaemu", &found), WK_OK, "%s", wk_message());
-    return found;
 }
 
 /* ---- one case ---- */
@@ -239,7 +234,7 @@ static bool are_same(const subject *a, const subject *b) {
 
 static void repeat(const walk *w, const char *label, const wk_sample_in *in, int n_in, const void *attrs,
                    const subject *first) {
-    subject again = run(w, label, in, n_in, attrs, device());
+    subject again = run(w, label, in, n_in, attrs, other());
     cr_expect(again.status == WK_OK && are_same(first, &again), "%s \"%s\" %s: a second run differs", w->row->name,
               label, wk_dtype_name(w->dtype));
     let_go(&again);
@@ -250,7 +245,7 @@ static void one_case(wk_sampler *sampler, const char *label, const wk_sample_in 
     const bool is_large = strstr(label, "large") != NULL;
     if (is_large && (w->layout != WK__SAMPLE_AS_SAID || (tests_are_brief() && w->dtype != WK_F32))) return;
     wk_scope scope = wk_scope_begin();
-    subject there = run(w, label, in, n_in, attrs, device());
+    subject there = run(w, label, in, n_in, attrs, other());
     if (there.status == WK_UNSUPPORTED) {
         cr_expect(strstr(wk_message(), " is not supported on cuda"), "%s \"%s\": %s", w->row->name, label,
                   wk_message());
@@ -295,10 +290,11 @@ static void walk_row(const wk_op_def *row) {
 
 /* Every part-th row, so that the walk spreads over the processes of the test runner. */
 static void walk_rows(int part, int parts) {
-    const char *only = getenv("WICK_TEST_ROW");
+    const char *only = getenv("WICK_TEST_ROW"); /* a pattern */
     for (int id = part; id < wk_op_count(); id += parts)
-        if (!only || !*only || strcmp(only, wk_op_get(id)->name) == 0) walk_row(wk_op_get(id));
+        if (!only || !*only || fnmatch(only, wk_op_get(id)->name, 0) == 0) walk_row(wk_op_get(id));
 }
+TestSuite(device_table, .init = other_watch_refusals, .fini = other_expect_no_refusals);
 Test(device_table, part_a) {
     walk_rows(0, 4);
 }

@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-wk_device other(void) {
-    const char *name = getenv("WICK_TEST_DEVICE");
-    static wk_device device; /* also with an error pending */
-    if (!device) cr_assert_eq(wk_device_parse(name && *name ? name : "cudaemu", &device), WK_OK, "%s", wk_message());
-    return device;
-}
-
 /* DEVICE in `text` stands for the device's name. */
 static void expect_message(const char *text) {
     char part[400];

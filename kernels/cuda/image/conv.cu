@@ -291,8 +291,15 @@ __global__ void __launch_bounds__(THREADS) bias_gradient(const wk_cuda_convoluti
 }
 
 template <class T>
-int backward_weight(const wk_cuda_convolution &s, const void *x, const void *dy, void *dweight, void *dbias,
-                    void *scratch, void *stream) {
+int backward_bias(const wk_cuda_convolution &s, const void *dy, void *dbias, void *stream) {
+    if (s.k == 0) return 0;
+    return WK_LAUNCH(bias_gradient<T>, (unsigned)s.k, THREADS, 0, stream, s, static_cast<const T *>(dy),
+                     static_cast<T *>(dbias));
+}
+
+template <class T>
+int backward_weight(const wk_cuda_convolution &s, const void *x, const void *dy, void *dweight, void *scratch,
+                    void *stream) {
     const int64_t rows = s.k / s.groups, columns = s.c / s.groups * area(s.kernel), depth = s.n * area(s.out);
     const int64_t parts = parts_of(s), count = s.k * columns;
     const BackwardWeight<T> p{ s,
@@ -307,9 +314,6 @@ int backward_weight(const wk_cuda_convolution &s, const void *x, const void *dy,
     if (!error && count)
         error = WK_LAUNCH(join_parts<T>, (unsigned)((count + 255) / 256), 256, 0, stream, static_cast<T *>(dweight),
                           static_cast<const wk_real<T> *>(scratch), count, parts);
-    if (!error && dbias && s.k)
-        error = WK_LAUNCH(bias_gradient<T>, (unsigned)s.k, THREADS, 0, stream, s, static_cast<const T *>(dy),
-                          static_cast<T *>(dbias));
     return error;
 }
 
@@ -331,6 +335,11 @@ extern "C" int64_t wk__cuda_conv_scratch(const wk_cuda_convolution *shape, int d
 }
 
 extern "C" int wk__cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
-                                            void *dweight, void *dbias, void *scratch, void *stream) {
-    WK_FLOAT_CASES(dtype, backward_weight, *shape, x, dy, dweight, dbias, scratch, stream)
+                                            void *dweight, void *scratch, void *stream) {
+    WK_FLOAT_CASES(dtype, backward_weight, *shape, x, dy, dweight, scratch, stream)
+}
+
+extern "C" int wk__cuda_conv_backward_bias(const wk_cuda_convolution *shape, int dtype, const void *dy, void *dbias,
+                                          void *stream) {
+    WK_FLOAT_CASES(dtype, backward_bias, *shape, dy, dbias, stream)
 }

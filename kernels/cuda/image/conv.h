@@ -24,7 +24,9 @@ int wk__cuda_conv_backward_input(const wk_cuda_convolution *shape, int dtype, co
 /* Bytes of scratch for the sums over parts of the batch. */
 int64_t wk__cuda_conv_scratch(const wk_cuda_convolution *shape, int dtype);
 int wk__cuda_conv_backward_weight(const wk_cuda_convolution *shape, int dtype, const void *x, const void *dy,
-                                  void *dweight, void *dbias, void *scratch, void *stream);
+                                  void *dweight, void *scratch, void *stream);
+/* dbias (k), without gaps. */
+int wk__cuda_conv_backward_bias(const wk_cuda_convolution *shape, int dtype, const void *dy, void *dbias, void *stream);
 
 #ifdef __cplusplus
 }

@@ -1,16 +1,14 @@
-/* plan.c: cuBLASLt's handle of each device, and plans (descriptors, layouts, the algorithm of its heuristic) kept by
- * what they depend on.  Making one costs tens of microseconds, finding one a hash; they are never given back, a program
- * has a few hundred shapes.  cuBLASLt counts columns first, so a row-major product c = a b is asked for as cᵀ = bᵀ aᵀ:
- * its first operand is our second.
+/* plan.c: cuBLASLt's handle of each device, and plans: descriptors, layouts, the algorithm of its heuristic.  It counts
+ * columns first, so a row-major product c = a b is asked for as cᵀ = bᵀ aᵀ: its first operand is our second.
  */
 #include "cuda/linalg/blas.h"
+#include "cuda/plans.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024 };
-static wk_cublas_plan *buckets[BUCKETS]; /* open addressing; full: plans are made anew in their bucket */
+static wk_cuda_plans plans;
 static cublasLtHandle_t handles[WK_CUDA_DEVICES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -104,27 +102,10 @@ static void destroy(wk_cublas_plan *plan) {
     wk_free(plan);
 }
 
-static uint64_t hash(const wk_cublas_key *key) {
-    const unsigned char *bytes = (const unsigned char *)key;
-    uint64_t value = 14695981039346656037u;
-    for (size_t i = 0; i < sizeof *key; i++) value = (value ^ bytes[i]) * 1099511628211u;
-    return value ^ value >> 32;
-}
-
-/* The place of a key: where its plan is, else the first free one. */
-static wk_cublas_plan **place_of(const wk_cublas_key *key) {
-    uint64_t first = hash(key);
-    for (uint64_t i = 0; i < BUCKETS; i++) {
-        wk_cublas_plan **place = &buckets[(first + i) % BUCKETS];
-        if (!*place || memcmp(&(*place)->key, key, sizeof *key) == 0) return place;
-    }
-    return NULL;
-}
-
 /* With the lock. */
 static wk_cublas_plan *find_or_make(const wk_cublas_key *key, cublasLtHandle_t handle) {
-    wk_cublas_plan **place = place_of(key);
-    if (!place) return NULL; /* full: the caller's own kernel serves */
+    void **place = wk__cuda_plan_place(&plans, key, sizeof *key);
+    if (!place) return NULL; /* the caller's own kernel serves */
     if (*place) return *place;
     wk_cublas_plan *plan = wk_alloc(sizeof *plan);
     if (!plan) return NULL;
