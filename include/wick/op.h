@@ -60,6 +60,7 @@ typedef struct wk_desc {
 typedef uint16_t wk_dtype_set; /* bit per wk_dtype; 0 means any */
 #define WK_SET_OF(dtype) ((wk_dtype_set)(1u << (dtype)))
 #define WK_FLOATS        ((wk_dtype_set)(WK_SET_OF(WK_F32) | WK_SET_OF(WK_F64) | WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16)))
+#define WK_HALVES        ((wk_dtype_set)(WK_SET_OF(WK_BF16) | WK_SET_OF(WK_F16)))
 #define WK_F32_F64       ((wk_dtype_set)(WK_SET_OF(WK_F32) | WK_SET_OF(WK_F64)))
 #define WK_INTEGERS \
     ((wk_dtype_set)(WK_SET_OF(WK_I64) | WK_SET_OF(WK_I32) | WK_SET_OF(WK_I16) | WK_SET_OF(WK_I8) | WK_SET_OF(WK_U8)))
@@ -113,9 +114,11 @@ typedef struct wk_grad {
     wk_tensor *const *in, *const *out;
     wk_tensor *const *dout; /* NULL for an output nobody used */
     const void *attrs;
-    wk_tensor **din;         /* the rule fills these; NULL: no gradient */
-    const bool *needs;       /* which inputs want one */
-    struct wk_tensor **sink; /* where a leaf's gradient may be written at once, or NULL; see wk_op_run_into */
+    wk_tensor **din;   /* the rule fills these; NULL: no gradient */
+    const bool *needs; /* which inputs want one */
+    /* Where a leaf's gradient may be written at once, or NULL; see wk_op_run_into.  For an input that `wide_din` names,
+     * and which is a half copy of a leaf in f32, it is f32: the gradient need not be rounded on its way. */
+    struct wk_tensor **sink;
     /* Of rows with `adds`: what has come for input 0 already, row major, or NULL.  The rule may add to it in place and
      * leave din[0] NULL. */
     struct wk_tensor *sum;
@@ -160,6 +163,7 @@ struct wk_op_def {
     uint8_t saves_in, saves_out; /* bit masks: what backward keeps */
     uint8_t spares_out; /* of saves_out, what the rule can do without: where it was changed in place since, it is given
                            without data, and is no error */
+    uint8_t wide_din;   /* bit mask of inputs whose gradient the rule may write into a sink of f32, see wk_grad */
     uint8_t mutates;    /* bit mask of inputs written in place */
     bool (*mutates_now)(const wk_call *call); /* optional: whether this call writes them */
     uint8_t host_in; /* bit mask of inputs that kernels of every device read on the host: they stay on the CPU */

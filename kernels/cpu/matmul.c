@@ -36,7 +36,7 @@ static void add_bias(float *c /* (M, N) */, const float *bias /* (N) */, bool re
  * choice.c tells why. */
 static wk_status by_openblas(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
                              bool relu) {
-    if (call->out[0]->dtype != WK_F32) return WK_UNSUPPORTED;
+    if (call->in[0]->dtype != WK_F32) return WK_UNSUPPORTED;
     if (p->a_row > INT_MAX || p->a_col > INT_MAX || p->b_row > INT_MAX || p->b_col > INT_MAX) return WK_UNSUPPORTED;
     if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX) return WK_UNSUPPORTED;
     bool a_turned = p->a_col != 1, b_turned = p->b_col != 1;
@@ -76,8 +76,12 @@ static bool add_weights(wk_dnnl_plan *plan, const_dnnl_primitive_desc_t made, co
                                  dnnl_primitive_desc_query_md(made, dnnl_query_weights_md, 0));
 }
 
-static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool bias, bool packed) {
-    dnnl_data_type_t type = dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32;
+static dnnl_data_type_t type_of(wk_dtype dtype) {
+    return dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, wk_dtype result, bool bias, bool packed) {
+    dnnl_data_type_t type = type_of(dtype);
     dnnl_memory_desc_t a, b, c, d, any;
     dnnl_dims_t b_dims = { p->k, p->n };
     int64_t c_batch[WK_MAX_RANK], size = p->m * p->n;
@@ -88,7 +92,7 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
     static const dnnl_format_tag_t row_major[] = { dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde };
     if (p->rank > 3 || !matrices(&a, p, p->m, p->k, p->a_batch, p->a_row, p->a_col, type)
         || !matrices(&b, p, p->k, p->n, p->b_batch, p->b_row, p->b_col, type)
-        || !matrices(&c, p, p->m, p->n, c_batch, p->n, 1, type)
+        || !matrices(&c, p, p->m, p->n, c_batch, p->n, 1, type_of(result))
         || dnnl_memory_desc_init_by_tag(&any, 2, b_dims, type, dnnl_format_tag_any) != dnnl_success
         || dnnl_memory_desc_init_by_tag(&d, p->rank + 2, bias_dims, type, row_major[p->rank]) != dnnl_success)
         return;
@@ -110,11 +114,11 @@ static void build(wk_dnnl_plan *plan, const wk_product *p, wk_dtype dtype, bool 
 
 static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_call *call, const wk_tensor *bias,
                            bool relu, bool packed) {
-    wk_dtype dtype = (wk_dtype)call->out[0]->dtype;
+    wk_dtype dtype = (wk_dtype)call->in[0]->dtype, result = (wk_dtype)call->out[0]->dtype;
     int threads = p->count * p->m * p->n * p->k < WK_TEAM_PRODUCT ? 1 : ctx->threads;
     wk_dnnl_key key = { .length = 0 };
-    const int64_t words[] = { packed ? 7 : 1, dtype,    threads,  bias != NULL, p->m,    p->n,
-                              p->k,           p->a_row, p->a_col, p->b_row,     p->b_col };
+    const int64_t words[] = { packed ? 7 : 1, dtype, result,   threads,  bias != NULL, p->m,
+                              p->n,           p->k,  p->a_row, p->a_col, p->b_row,     p->b_col };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) wk__dnnl_key_add(&key, words[i]);
     for (int axis = 0; axis < p->rank; axis++) {
         wk__dnnl_key_add(&key, p->size[axis]);
@@ -125,14 +129,14 @@ static wk_status by_onednn(wk_kernel_ctx *ctx, const wk_product *p, const wk_cal
     if (!plan) {
         int former = wk__team_enter(threads);
         plan = wk__dnnl_add(&key);
-        if (plan) build(plan, p, dtype, bias != NULL, packed);
+        if (plan) build(plan, p, dtype, result, bias != NULL, packed);
         wk__team_leave(former, threads);
         if (!plan) return wk_error_code();
     }
     if (!plan->primitive) return WK_UNSUPPORTED;
     void *data[] = { call->in[0]->data, call->in[1]->data, call->out[0]->data, bias ? bias->data : NULL };
     WK_TRY(wk__dnnl_run(plan, data, packed ? call->in[1] : NULL, threads));
-    if (relu) wk__relu_in_place(call->out[0]->data, dtype, call->out[0]->count, threads);
+    if (relu) wk__relu_in_place(call->out[0]->data, result, call->out[0]->count, threads);
     return WK_OK;
 }
 
@@ -159,7 +163,7 @@ static wk_status by_library(wk_by by, wk_kernel_ctx *ctx, const wk_call *call, w
 
 static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_product *p, const wk_tensor *bias, bool relu) {
     const wk_product_shape shape = { p->count, p->m, p->n, p->k, p->a_col != 1, p->b_col != 1 };
-    wk_by by = wk__choose_product((wk_dtype)call->out[0]->dtype, &shape);
+    wk_by by = wk__choose_product((wk_dtype)call->in[0]->dtype, &shape);
     bool packed = p->rank == 0 && wk__is_constant(call->in[1]) && (by == WK_BY_ONEDNN || pays_packed(p));
     if (packed) by = WK_BY_ONEDNN;
     if (by == WK_BY_OWN) return WK_UNSUPPORTED;
@@ -179,8 +183,7 @@ static bool is_taken(const wk_gemm *g) {
 
 static bool matrix(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t row, int64_t col, wk_dtype dtype) {
     const dnnl_dims_t dims = { rows, cols }, strides = { row, col };
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dtype == WK_BF16 ? dnnl_bf16 : dnnl_f32, strides)
-           == dnnl_success;
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type_of(dtype), strides) == dnnl_success;
 }
 
 static dnnl_primitive_attr_t attributes_of(bool accumulate) {
@@ -259,6 +262,7 @@ wk_status wk__gemm_by_library(const wk_gemm *g) {
 const wk_cpu_entry wk__cpu_library_matmul[] = {
 #if WICK_LIBRARIES
     { "matmul", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), matmul },
+    { "matmul_wide", WK_SET_OF(WK_BF16), matmul },
     { "linear", WK_SET_OF(WK_F32) | WK_SET_OF(WK_BF16), linear },
 #endif
     { 0 },

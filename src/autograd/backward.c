@@ -116,15 +116,6 @@ static wk_status mark_reachable(walk *w) {
 
 /* ---- contributions ---- */
 
-/* Found once; threads that look at the same time find the same. */
-static const wk_op_def *row(const char *name, _Atomic(const wk_op_def *) *cached) {
-    const wk_op_def *found = atomic_load_explicit(cached, memory_order_acquire);
-    if (found) return found;
-    found = wk_op_find(name);
-    atomic_store_explicit(cached, found, memory_order_release);
-    return found;
-}
-
 wk_status wk__leaf_accumulate(wk_tensor *leaf, wk_tensor *contribution) {
     static _Atomic(const wk_op_def *) copy_row, add_row;
     WK_TRY(wk__leaf_rows_to_whole(leaf));
@@ -133,9 +124,10 @@ wk_status wk__leaf_accumulate(wk_tensor *leaf, wk_tensor *contribution) {
     if (leaf->leaf->empty) {
         leaf->leaf->empty = false;
         if (contribution->data == gradient->data) return WK_OK; /* the rule wrote it in place */
-        return wk_op_run_into(row("copy", &copy_row), &contribution, 1, out, NULL, &gradient);
+        return wk_op_run_into(wk__known_row("copy", &copy_row), &contribution, 1, out, NULL, &gradient);
     }
-    return wk_op_run_into(row("add", &add_row), (wk_tensor *[]){ gradient, contribution }, 2, out, NULL, &gradient);
+    return wk_op_run_into(wk__known_row("add", &add_row), (wk_tensor *[]){ gradient, contribution }, 2, out, NULL,
+                          &gradient);
 }
 
 /* *sum = contribution, or their sum; both are taken over. */
@@ -241,7 +233,7 @@ static wk_status add_to_part(const walk *w, const struct wk_node *node, bool *do
     if (!*done) return WK_OK;
     wk_tensor *part = wk_op_run1(node->op, node->attrs, sum);
     if (!part) return wk_error_code();
-    WK_TRY(wk_op_run(row("add_into", &add_row), (wk_tensor *[]){ part, dy }, 2, NULL, NULL));
+    WK_TRY(wk_op_run(wk__known_row("add_into", &add_row), (wk_tensor *[]){ part, dy }, 2, NULL, NULL));
     wk__tensor_drop(part);
     return deliver(w, node->in[0], NULL);
 }

@@ -53,26 +53,52 @@ static bool takes_gradient(const wk_tensor *in) {
     return !in->node && in->leaf && in->leaf->empty && !in->leaf->hooks && !in->leaf->row_index;
 }
 
+const wk_op_def *wk__known_row(const char *name, _Atomic(const wk_op_def *) *cached) {
+    const wk_op_def *found = atomic_load_explicit(cached, memory_order_acquire);
+    if (!found) atomic_store_explicit(cached, found = wk_op_find(name), memory_order_release);
+    return found;
+}
+static _Atomic(const wk_op_def *) permute_row, cast_row, kept_cast_row;
+
 wk_tensor *wk__turned_leaf(const wk_tensor *tensor) {
-    static _Atomic(const wk_op_def *) permute_row;
-    const wk_op_def *permute = atomic_load_explicit(&permute_row, memory_order_acquire);
-    if (!permute) atomic_store_explicit(&permute_row, permute = wk_op_find("permute"), memory_order_release);
     const struct wk_node *view = tensor->node;
-    return view && view->op == permute && !view->in[0]->node && view->in[0]->leaf ? view->in[0] : NULL;
+    return view && view->op == wk__known_row("permute", &permute_row) && !view->in[0]->node && view->in[0]->leaf
+               ? view->in[0]
+               : NULL;
 }
 
 wk_tensor *wk__turned_likewise(const wk_tensor *tensor, wk_tensor *other) {
     return wk_op_run1(tensor->node->op, tensor->node->attrs, other);
 }
 
-/* Of a leaf with its axes in another order: its gradient in that order, if nothing else contributes to it. */
+/* Whether nothing else contributes to its gradient. */
+static bool is_last_of(const wk_tensor *leaf) {
+    return takes_gradient(leaf) && leaf->leaf->mark && leaf->leaf->expected == 1;
+}
+
+/* Of a leaf with its axes in another order: its gradient in that order. */
 static wk_tensor *sink_behind(const wk_tensor *turned) {
     const struct wk_node *view = turned->node;
     wk_tensor *leaf = wk__turned_leaf(turned);
-    if (!leaf || view->hooks || view->dout[turned->output]) return NULL;
-    if (!takes_gradient(leaf) || !leaf->leaf->mark || leaf->leaf->expected != 1) return NULL;
+    if (!leaf || view->hooks || view->dout[turned->output] || !is_last_of(leaf)) return NULL;
     wk_tensor *gradient = wk__leaf_gradient_for_writing(leaf);
     return gradient ? wk__turned_likewise(turned, gradient) : NULL;
+}
+
+/* Of a half copy that autocast made of a leaf in f32, turned or not: the leaf's gradient, as the copy lies. */
+static wk_tensor *sink_behind_cast(const wk_tensor *half) {
+    const struct wk_node *node = half->node;
+    if (!node || node->hooks || node->dout[half->output]) return NULL;
+    if (node->op == wk__known_row("permute", &permute_row)) {
+        wk_tensor *sink = sink_behind_cast(node->in[0]);
+        return sink ? wk__turned_likewise(half, sink) : NULL;
+    }
+    wk_tensor *from = node->in[0];
+    const bool casts =
+        node->op == wk__known_row("cast", &cast_row) || node->op == wk__known_row("kept_cast", &kept_cast_row);
+    if (!casts || from->dtype != WK_F32) return NULL;
+    if (from->node) return sink_behind(from);
+    return from->leaf && is_last_of(from) ? wk__leaf_gradient_for_writing(from) : NULL;
 }
 
 static wk_tensor *sink_of(const struct wk_node *node, int i) {
@@ -81,6 +107,7 @@ static wk_tensor *sink_of(const struct wk_node *node, int i) {
         const wk_tensor *other = node->in[k];
         if (k != i && other && (in->node ? other->node == in->node : other->leaf == in->leaf)) return NULL;
     }
+    if (in->node && node->op->wide_din >> i & 1 && WK_HALVES & WK_SET_OF(in->dtype)) return sink_behind_cast(in);
     if (in->node) return sink_behind(in);
     return takes_gradient(in) ? wk__leaf_gradient_for_writing(in) : NULL;
 }
@@ -134,11 +161,18 @@ static wk_status run(const wk__rule_call *c) {
     return status;
 }
 
+/* A gradient on its way to a leaf in f32, not rounded to the half that the operand is. */
+static bool is_wide(const wk__rule_call *c, int i, const wk_tensor *din) {
+    const wk_tensor *in = c->node->in[i], *sink = c->sinks[i], *dout = c->node->dout[0];
+    if (din->dtype != WK_F32 || !(WK_HALVES & WK_SET_OF(in->dtype))) return false;
+    return (sink && sink->dtype == WK_F32) || (c->node->n_out == 1 && dout && dout->dtype == WK_F32);
+}
+
 /* Carry a rule's result out of its scope, checked against the shape it must have. */
 static wk_tensor *carry_out(const wk__rule_call *c, int i, wk_tensor *din) {
     if (!din) return NULL;
     const wk_tensor *in = c->node->in[i];
-    bool fits = din->rank == in->rank && din->dtype == in->dtype;
+    bool fits = din->rank == in->rank && (din->dtype == in->dtype || is_wide(c, i, din));
     for (int axis = 0; fits && axis < din->rank; axis++) fits = din->shape[axis] == in->shape[axis];
     if (!fits) {
         char a[160], b[160];

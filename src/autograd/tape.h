@@ -105,6 +105,8 @@ typedef struct wk__rule_call {
 } wk__rule_call;
 wk_status wk__rule_run(wk__rule_call *call);
 const char *wk__place(const char *call_site);
+/* A row by name, found once; threads that look at the same time find the same. */
+const wk_op_def *wk__known_row(const char *name, _Atomic(const wk_op_def *) *cached);
 /* Operands for a second run of a call: cut off from the tape, or (create) connected to it through a view. */
 wk_tensor *wk__stand_in(wk_tensor *operand, bool wants, bool create);
 

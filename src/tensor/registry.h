@@ -40,7 +40,7 @@ int wk__axis(const char *who, const wk_tensor *x, int64_t axis);
 /* The axes of a reduction as a bit mask: all when none are named; false with an error pending. */
 bool wk__axes_mask(const wk_call *call, wk_dims axes, uint32_t *mask);
 bool wk__same_shape(const wk_tensor *a, const wk_tensor *b);
-/* The sum over the first axis, straight into `sink` (may be NULL). */
+/* The sum over the first axis, straight into `sink` (may be NULL; f32 for halves, too). */
 wk_tensor *wk__sum_rows(wk_tensor *x, wk_tensor *sink);
 /* Sum over the axes on which `like` is smaller (or missing), to its shape: the gradient of a broadcast. */
 wk_tensor *wk__sum_to(wk_tensor *x, const wk_tensor *like);

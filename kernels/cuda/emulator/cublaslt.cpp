@@ -28,7 +28,9 @@ static cublasStatus_t check(const Desc &desc, const Layout &a, const Layout &b, 
     uint64_t n = turn_b ? b.rows : b.cols;
     if (k != other || d.rows != m || d.cols != n || c.rows != m || c.cols != n) return CUBLAS_STATUS_INVALID_VALUE;
     if (a.batch != d.batch || b.batch != d.batch || c.batch != d.batch) return CUBLAS_STATUS_INVALID_VALUE;
-    if (a.type != b.type || a.type != d.type || c.type != d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
+    bool halves = a.type == CUDA_R_16F || a.type == CUDA_R_16BF;
+    if (a.type != b.type || c.type != d.type) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (a.type != d.type && !(halves && d.type == CUDA_R_32F)) return CUBLAS_STATUS_NOT_SUPPORTED;
     bool wide = a.type == CUDA_R_64F;
     if (wide != (desc.compute == CUBLAS_COMPUTE_64F) || wide != (desc.scale == CUDA_R_64F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -173,16 +175,17 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     if (!a || !b || !d || (algo && algo->data[0] != 1)) return CUBLAS_STATUS_INVALID_VALUE;
     bool needs_bias = (unsigned)desc->epilogue & CUBLASLT_EPILOGUE_BIAS;
     if (needs_bias && !desc->bias) return CUBLAS_STATUS_INVALID_VALUE;
-#define RUN(R, T)                                                                                                   \
-    status_of(                                                                                                      \
-        submit(stream, Product<R, T>{ *desc, *a_layout, *b_layout, *c_layout, *d_layout, static_cast<const T *>(a), \
-                                      static_cast<const T *>(b), static_cast<const T *>(c), static_cast<T *>(d),    \
-                                      *static_cast<const R *>(alpha), *static_cast<const R *>(beta) }))
-    switch (d_layout->type) {
-    case CUDA_R_64F: return RUN(double, double);
-    case CUDA_R_16F: return RUN(float, __half);
-    case CUDA_R_16BF: return RUN(float, __nv_bfloat16);
-    default: return RUN(float, float);
+#define RUN(R, T, D)                                                                                                   \
+    status_of(                                                                                                         \
+        submit(stream, Product<R, T, D>{ *desc, *a_layout, *b_layout, *c_layout, *d_layout, static_cast<const T *>(a), \
+                                         static_cast<const T *>(b), static_cast<const D *>(c), static_cast<D *>(d),    \
+                                         *static_cast<const R *>(alpha), *static_cast<const R *>(beta) }))
+    const bool wide = d_layout->type == CUDA_R_32F;
+    switch (a_layout->type) {
+    case CUDA_R_64F: return RUN(double, double, double);
+    case CUDA_R_16F: return wide ? RUN(float, __half, float) : RUN(float, __half, __half);
+    case CUDA_R_16BF: return wide ? RUN(float, __nv_bfloat16, float) : RUN(float, __nv_bfloat16, __nv_bfloat16);
+    default: return RUN(float, float, float);
     }
 #undef RUN
 }

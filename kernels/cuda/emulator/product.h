@@ -119,11 +119,12 @@ template <class R> static R gelu(R x) {
     return (R)0.5 * x * (1 + std::tanh((R)0.7978845608028654 * (x + (R)0.044715 * x * x * x)));
 }
 
-template <class R, class T> struct Product {
+template <class R, class T, class D> struct Product {
     Desc desc;
     Layout a_layout, b_layout, c_layout, d_layout;
-    const T *a, *b, *c;
-    T *d;
+    const T *a, *b;
+    const D *c;
+    D *d;
     R alpha, beta;
 
     void finish(R value, uint64_t i, uint64_t j, int batch) const {
@@ -132,8 +133,8 @@ template <class R, class T> struct Product {
         value *= alpha;
         if (beta != 0)
             value += beta * widen(c[(uint64_t)batch * (uint64_t)c_layout.batch_stride + place(c_layout, i, j)]);
-        if (flags & CUBLASLT_EPILOGUE_BIAS) value += widen(static_cast<const T *>(desc.bias)[i]);
-        if (flags & 128) narrow(static_cast<T *>(desc.aux) + i + j * (uint64_t)desc.aux_ld, value);
+        if (flags & CUBLASLT_EPILOGUE_BIAS) value += widen(static_cast<const D *>(desc.bias)[i]);
+        if (flags & 128) narrow(static_cast<D *>(desc.aux) + i + j * (uint64_t)desc.aux_ld, value);
         if (flags & CUBLASLT_EPILOGUE_RELU) value = value < 0 ? 0 : value;
         if (flags & CUBLASLT_EPILOGUE_GELU) value = gelu(value);
         narrow(d + offset + place(d_layout, i, j), value);

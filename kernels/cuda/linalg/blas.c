@@ -1,5 +1,5 @@
-/* blas.c: the rows matmul and linear: by cuBLASLt where both operands have one unit stride of the last two, else by
- * product.cu.
+/* blas.c: the rows matmul, matmul_wide and linear: by cuBLASLt where both operands have one unit stride of the last
+ * two, else by product.cu.
  *
  * Leading axes that lie behind each other in memory become one, and where b is the same for all of them (linear, or a
  * broadcast operand) they become rows of a, as on the CPU: (64, 128, 768) · (768, 768) is one product of 8192 rows.
@@ -95,13 +95,13 @@ typedef struct batch {
 } batch;
 
 static bool make_key(wk_cublas_key *key, const wk_cuda_product *p, const wk_call *call, const batch *o, bool bias) {
-    const size_t element = wk_dtype_size((wk_dtype)call->out[0]->dtype);
+    const size_t element = wk_dtype_size((wk_dtype)call->in[0]->dtype);
     memset(key, 0, sizeof *key);
     key->m = p->m, key->n = p->n, key->k = p->k;
     key->a_ld = leading(p->m, p->k, p->a_row, p->a_col, &key->a_turned);
     key->b_ld = leading(p->k, p->n, p->b_row, p->b_col, &key->b_turned);
     key->count = o->count, key->a_batch = o->a_step, key->b_batch = o->b_step;
-    key->dtype = call->out[0]->dtype, key->device = wk__cuda_entered();
+    key->dtype = call->in[0]->dtype, key->result = call->out[0]->dtype, key->device = wk__cuda_entered();
     key->bias = bias, key->relu = p->relu;
     key->alignment =
         least(alignment_of(o->a, key->a_ld, o->a_step, element),
@@ -127,7 +127,8 @@ static wk_status run_batch(wk_kernel_ctx *ctx, const wk_call *call, const wk_cud
 
 /* The last axis of products is the library's; those before it are called one by one. */
 static wk_status by_library(wk_kernel_ctx *ctx, const wk_call *call, const wk_cuda_product *p, const wk_tensor *bias) {
-    const int64_t element = (int64_t)wk_dtype_size((wk_dtype)call->out[0]->dtype);
+    const int64_t element = (int64_t)wk_dtype_size((wk_dtype)call->in[0]->dtype);
+    const int64_t result = (int64_t)wk_dtype_size((wk_dtype)call->out[0]->dtype);
     const int last = p->rank - 1;
     batch o = { .count = last < 0 ? 1 : p->size[last] };
     if (last >= 0) o.a_step = p->a_batch[last], o.b_step = p->b_batch[last];
@@ -138,14 +139,14 @@ static wk_status by_library(wk_kernel_ctx *ctx, const wk_call *call, const wk_cu
             rest /= p->size[axis];
         }
         o.a = (const char *)call->in[0]->data + a * element, o.b = (const char *)call->in[1]->data + b * element;
-        o.c = (char *)call->out[0]->data + i * o.count * p->m * p->n * element;
+        o.c = (char *)call->out[0]->data + i * o.count * p->m * p->n * result;
         WK_TRY(run_batch(ctx, call, p, &o, bias));
     }
     return WK_OK;
 }
 
 static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_product *p, const wk_tensor *bias) {
-    const int dtype = call->out[0]->dtype;
+    const int dtype = call->in[0]->dtype, result = call->out[0]->dtype;
     if (call->out[0]->count == 0) return WK_OK;
     bool plain_bias = !bias || bias->stride[0] == 1 || p->n == 1;
     bool epilogue = bias || p->relu; /* cuBLASLt has none in f64 */
@@ -153,7 +154,7 @@ static wk_status product(wk_kernel_ctx *ctx, const wk_call *call, wk_cuda_produc
     if (p->k > 0 && plain_bias && !(dtype == WK_F64 && epilogue)) status = by_library(ctx, call, p, bias);
     if (status != WK_UNSUPPORTED) return status;
     p->bias_step = bias ? bias->stride[0] : 0;
-    return wk__cuda_launched(call, wk__cuda_product(p, dtype, call->in[0]->data, call->in[1]->data,
+    return wk__cuda_launched(call, wk__cuda_product(p, dtype, result, call->in[0]->data, call->in[1]->data,
                                                     bias ? bias->data : NULL, call->out[0]->data, ctx->stream));
 }
 
@@ -170,6 +171,7 @@ static wk_status linear(wk_kernel_ctx *ctx, const wk_call *call) {
 
 const wk_cuda_entry wk__cuda_blas[] = {
     { "matmul", WK_FLOATS, matmul },
+    { "matmul_wide", WK_HALVES, matmul },
     { "linear", WK_FLOATS, linear },
     { NULL, 0, NULL },
 };

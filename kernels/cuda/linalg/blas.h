@@ -10,8 +10,8 @@
 typedef struct wk_cublas_key {
     int64_t m, n, k; /* of the row-major result (m, n) */
     int64_t a_ld, b_ld, count, a_batch, b_batch;
-    int32_t dtype, device, a_turned, b_turned;
-    int32_t bias, relu, alignment, unused;
+    int32_t dtype, result, device, a_turned, b_turned; /* of operands, of the result */
+    int32_t bias, relu, alignment;
 } wk_cublas_key;
 
 typedef struct wk_cublas_plan {

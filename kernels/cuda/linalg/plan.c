@@ -39,10 +39,10 @@ static cudaDataType type_of(int dtype) {
         if (status_ != CUBLAS_STATUS_SUCCESS) return status_; \
     } while (0)
 
-static cublasStatus_t make_layout(cublasLtMatrixLayout_t *layout, const wk_cublas_key *key, bool turned, int64_t rows,
-                                  int64_t cols, int64_t ld, int64_t batch) {
+static cublasStatus_t make_layout(cublasLtMatrixLayout_t *layout, const wk_cublas_key *key, int dtype, bool turned,
+                                  int64_t rows, int64_t cols, int64_t ld, int64_t batch) {
     int32_t count = (int32_t)key->count;
-    SET(cublasLtMatrixLayoutCreate(layout, type_of(key->dtype), (uint64_t)(turned ? cols : rows),
+    SET(cublasLtMatrixLayoutCreate(layout, type_of(dtype), (uint64_t)(turned ? cols : rows),
                                    (uint64_t)(turned ? rows : cols), ld));
     SET(cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
     return cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &batch, sizeof batch);
@@ -84,9 +84,9 @@ static cublasStatus_t make(wk_cublas_plan *plan, cublasLtHandle_t handle) {
     const wk_cublas_key *key = &plan->key;
     cublasLtMatmulPreference_t preference = NULL;
     SET(make_desc(plan));
-    SET(make_layout(&plan->b, key, key->b_turned, key->n, key->k, key->b_ld, key->b_batch));
-    SET(make_layout(&plan->a, key, key->a_turned, key->k, key->m, key->a_ld, key->a_batch));
-    SET(make_layout(&plan->c, key, false, key->n, key->m, key->n, key->m * key->n));
+    SET(make_layout(&plan->b, key, key->dtype, key->b_turned, key->n, key->k, key->b_ld, key->b_batch));
+    SET(make_layout(&plan->a, key, key->dtype, key->a_turned, key->k, key->m, key->a_ld, key->a_batch));
+    SET(make_layout(&plan->c, key, key->result, false, key->n, key->m, key->n, key->m * key->n));
     SET(cublasLtMatmulPreferenceCreate(&preference));
     cublasStatus_t status = choose(plan, handle, preference);
     (void)cublasLtMatmulPreferenceDestroy(preference);

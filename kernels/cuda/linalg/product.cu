@@ -10,9 +10,9 @@ namespace {
 
 constexpr int TILE = 16;
 
-template <class T>
+template <class T, class C>
 __global__ void __launch_bounds__(TILE *TILE)
-    product(T *__restrict__ c, const T *__restrict__ a, const T *__restrict__ b, const T *__restrict__ bias,
+    product(C *__restrict__ c, const T *__restrict__ a, const T *__restrict__ b, const T *__restrict__ bias,
             wk_cuda_product p) {
     using R = wk_real<T>;
     WK_SHARED(R, left, [TILE][TILE + 1]);
@@ -47,19 +47,27 @@ __global__ void __launch_bounds__(TILE *TILE)
     }
 }
 
-template <class T>
-int launch(const wk_cuda_product *p, const void *a, const void *b, const void *bias, void *c, void *stream) {
+template <class T, class C>
+int launch_into(const wk_cuda_product *p, const void *a, const void *b, const void *bias, void *c, void *stream) {
     int64_t rows = (p->m + TILE - 1) / TILE, columns = (p->n + TILE - 1) / TILE;
     if (columns > 0x7FFFFFFF) return (int)cudaErrorInvalidConfiguration;
     dim3 grid((unsigned)columns, (unsigned)(rows < 65535 ? rows : 65535), (unsigned)(p->count < 65535 ? p->count : 65535));
-    return WK_LAUNCH((product<T>), grid, dim3(TILE, TILE), 0, stream, static_cast<T *>(c), static_cast<const T *>(a),
+    return WK_LAUNCH((product<T, C>), grid, dim3(TILE, TILE), 0, stream, static_cast<C *>(c), static_cast<const T *>(a),
                      static_cast<const T *>(b), static_cast<const T *>(bias), *p);
+}
+
+template <class T>
+int launch(const wk_cuda_product *p, const void *a, const void *b, const void *bias, void *c, void *stream) {
+    return launch_into<T, T>(p, a, b, bias, c, stream);
 }
 
 } // namespace
 
-extern "C" int wk__cuda_product(const wk_cuda_product *product, int dtype, const void *a, const void *b,
+extern "C" int wk__cuda_product(const wk_cuda_product *product, int dtype, int result, const void *a, const void *b,
                                 const void *bias, void *c, void *stream) {
+    if (result == WK_F32 && dtype == WK_BF16)
+        return launch_into<__nv_bfloat16, float>(product, a, b, bias, c, stream);
+    if (result == WK_F32 && dtype == WK_F16) return launch_into<__half, float>(product, a, b, bias, c, stream);
     switch (dtype) {
         WK_CASES_OF_FLOATS(launch, product, a, b, bias, c, stream);
     default: return (int)cudaErrorInvalidValue;

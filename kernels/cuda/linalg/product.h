@@ -20,9 +20,10 @@ typedef struct wk_cuda_product {
 extern "C" {
 #endif
 
-/* c = a b + bias, then ReLU if asked for; bias may be NULL.  Any strides, any float dtype. */
-int wk__cuda_product(const wk_cuda_product *product, int dtype, const void *a, const void *b, const void *bias, void *c,
-                     void *stream);
+/* c = a b + bias, then ReLU if asked for; bias may be NULL.  Any strides, any float dtype; the result's is the same, or
+ * f32 of halves. */
+int wk__cuda_product(const wk_cuda_product *product, int dtype, int result, const void *a, const void *b,
+                     const void *bias, void *c, void *stream);
 
 #ifdef __cplusplus
 }

@@ -128,6 +128,7 @@ static wk_status argmin(wk_kernel_ctx *ctx, const wk_call *call) {
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 const wk_cuda_entry wk__cuda_reductions[] = {
     { "sum", ANY, sum },
+    { "sum_wide", WK_HALVES, sum },
     { "mean", WK_FLOATS, mean },
     { "amax", ANY, amax },
     { "amin", ANY, amin },

@@ -14,12 +14,12 @@ static size_t size_of(wk_dtype dtype) {
 
 static void one_product(wk_gemm *g, const wk_product *p, const wk_call *call, int64_t index) {
     const wk_tensor *a = call->in[0], *b = call->in[1], *c = call->out[0];
-    size_t element = size_of(c->dtype);
+    size_t element = size_of(a->dtype);
     int64_t a_offset, b_offset;
     wk__product_at(p, index, &a_offset, &b_offset);
     g->a.data = (const char *)a->data + (size_t)a_offset * element;
     g->b.data = (const char *)b->data + (size_t)b_offset * element;
-    g->c = (char *)c->data + (size_t)(index * p->m * p->c_row) * element;
+    g->c = (char *)c->data + (size_t)(index * p->m * p->c_row) * size_of(c->dtype);
 }
 
 /* Many small products are split over the team whole; few large ones share each. */
@@ -75,7 +75,7 @@ static void rows_at_once(const wk_gemm *g, int64_t begin, int64_t end) {
 }
 
 static bool is_at_once(const wk_gemm *g) {
-    if (g->c_dtype != WK_F32 && g->c_dtype != WK_F64) return false;
+    if (g->a.dtype != WK_F32 && g->a.dtype != WK_F64) return false;
     bool by_vector = g->n == 1 && (g->a.col == 1 || g->a.row == 1) && (g->b.row == 1 || g->k == 1);
     return by_vector || is_outer(g);
 }
@@ -104,8 +104,8 @@ static void products_at_once(wk_gemm *g, const wk_product *p, const wk_call *cal
 
 static wk_status products(wk_kernel_ctx *ctx, const wk_call *call, const wk_product *p, const wk_tensor *bias,
                           bool relu) {
-    wk_dtype dtype = call->out[0]->dtype;
-    wk_gemm g = { .m = p->m, .n = p->n, .k = p->k, .c_row = p->c_row, .c_dtype = dtype, .relu = relu };
+    wk_dtype dtype = call->in[0]->dtype;
+    wk_gemm g = { .m = p->m, .n = p->n, .k = p->k, .c_row = p->c_row, .c_dtype = call->out[0]->dtype, .relu = relu };
     g.a = (wk_gemm_operand){ NULL, p->a_row, p->a_col, dtype };
     g.b = (wk_gemm_operand){ NULL, p->b_row, p->b_col, dtype };
     g.threads = ctx->threads;
@@ -148,6 +148,7 @@ static wk_status linear(wk_kernel_ctx *ctx, const wk_call *call) {
 
 WK_CPU_TABLE(matmul) = {
     { "matmul", WK_FLOATS, matmul },
+    { "matmul_wide", WK_HALVES, matmul },
     { "linear", WK_FLOATS, linear },
     { 0 },
 };

@@ -296,6 +296,7 @@ static wk_status magnitude(wk_kernel_ctx *ctx, const wk_call *call) {
 #define ANY ((wk_dtype_set)(WK_NUMBERS | WK_SET_OF(WK_BOOL)))
 WK_CPU_TABLE(reduce) = {
     { "sum", ANY, sum },
+    { "sum_wide", WK_HALVES, sum },
     { "mean", WK_FLOATS, mean },
     { "amax", ANY, amax },
     { "amin", ANY, amin },

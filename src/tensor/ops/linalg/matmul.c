@@ -77,6 +77,30 @@ wk_tensor *wk_matmul(wk_tensor *a, wk_tensor *b) {
     return wk_op_run2(&matmul_row, NULL, a, b);
 }
 
+/* Of halves, for the gradients of leaves in f32 that autocast made halves of. */
+static wk_status matmul_wide_shape(const wk_call *call, wk_desc out[]) {
+    WK_TRY(matmul_shape(call, out));
+    out[0].dtype = WK_F32;
+    return WK_OK;
+}
+
+static wk_status matmul_wide_decompose(const wk_call *call, wk_tensor *out[]) {
+    out[0] = wk_matmul(wk_cast(call->in[0], WK_F32), wk_cast(call->in[1], WK_F32));
+    return out[0] ? WK_OK : wk_error_code();
+}
+
+static wk_op_def matmul_wide_row = { .name = "matmul_wide",
+                                     .doc = "matrix product of halves in f32, not rounded",
+                                     .n_in = 2,
+                                     .n_out = 1,
+                                     .internal = true,
+                                     .dtype = { .allowed = { WK_HALVES, WK_HALVES }, .same = 3 },
+                                     .shape = matmul_wide_shape,
+                                     .decompose = matmul_wide_decompose,
+                                     .not_differentiable = "it makes gradients that nothing is derived of",
+                                     .cost = matmul_cost,
+                                     .samples = matmul_samples };
+
 /* ---- linear ---- */
 
 static wk_status linear_shape(const wk_call *call, wk_desc out[]) {
@@ -101,10 +125,11 @@ static wk_status linear_shape(const wk_call *call, wk_desc out[]) {
 /* a b for the gradient of `like`, which often is a transposed view of a parameter: then the product is made as the
  * parameter's gradient lies. */
 static wk_tensor *product_like(const wk_tensor *like, wk_tensor *a, wk_tensor *b, wk_tensor *sink) {
+    const wk_op_def *row = sink && sink->dtype != like->dtype ? &matmul_wide_row : &matmul_row;
     if (like->stride[0] != 1 || like->shape[1] < 2 || like->stride[1] < like->shape[0])
-        return wk__run_sink(&matmul_row, NULL, a, b, sink);
+        return wk__run_sink(row, NULL, a, b, sink);
     wk_tensor *turned = sink ? wk_transpose(sink, 0, 1) : NULL;
-    return wk_transpose(wk__run_sink(&matmul_row, NULL, wk_transpose(b, 0, 1), wk_transpose(a, 0, 1), turned), 0, 1);
+    return wk_transpose(wk__run_sink(row, NULL, wk_transpose(b, 0, 1), wk_transpose(a, 0, 1), turned), 0, 1);
 }
 
 static wk_status linear_grad(wk_grad *g) {
@@ -162,6 +187,7 @@ static wk_op_def linear_row = {
     .optional_in = 4,
     .saves_in = 3,
     .saves_out = 1,
+    .wide_din = 2 | 4,
     .attrs = linear_attrs,
     .n_attrs = 1,
     .attrs_size = sizeof(wk_linear_opts),
@@ -176,4 +202,4 @@ wk_tensor *wk_linear(wk_tensor *x, wk_tensor *weight, wk_tensor *bias, wk_linear
     return wk_op_run3(&linear_row, &opts, x, weight, bias);
 }
 
-wk_op_def *const wk__rows_matmul[] = { &matmul_row, &linear_row, NULL };
+wk_op_def *const wk__rows_matmul[] = { &matmul_row, &matmul_wide_row, &linear_row, NULL };

@@ -297,12 +297,41 @@ wk_tensor *wk_aminmax(wk_tensor *x, wk_tensor **most, wk_reduce_opts opts) {
     return run_two(&aminmax_row, &opts, x, most);
 }
 
+/* Of halves, for the gradients of leaves in f32 that autocast made halves of. */
+static wk_status sum_wide_shape(const wk_call *call, wk_desc out[]) {
+    WK_TRY(reduce_shape(call, out));
+    out->dtype = WK_F32;
+    return WK_OK;
+}
+
+static wk_status sum_wide_parts(const wk_call *call, wk_tensor *out[]) {
+    out[0] = wk_sum(wk_cast(call->in[0], WK_F32), *(const wk_reduce_opts *)call->attrs);
+    return out[0] ? WK_OK : wk_error_code();
+}
+
+static wk_op_def sum_wide_row = { .name = "sum_wide",
+                                  .doc = "sum of halves over axes in f32, not rounded",
+                                  .n_in = 1,
+                                  .n_out = 1,
+                                  .internal = true,
+                                  .attrs = reduce_attrs,
+                                  .n_attrs = 2,
+                                  .attrs_size = sizeof(wk_reduce_opts),
+                                  .dtype = { .allowed = { WK_HALVES } },
+                                  .shape = sum_wide_shape,
+                                  .decompose = sum_wide_parts,
+                                  .not_differentiable = "it makes gradients that nothing is derived of",
+                                  .cost = one_per_input,
+                                  .samples = reduce_samples };
+
 wk_tensor *wk__sum_rows(wk_tensor *x, wk_tensor *sink) {
     const wk_reduce_opts over = { .axes = WK_DIMS(0) };
-    return wk__run_sink(&sum_row, &over, x, NULL, sink);
+    const bool wide = sink && x && sink->dtype != x->dtype;
+    return wk__run_sink(wide ? &sum_wide_row : &sum_row, &over, x, NULL, sink);
 }
 
 wk_op_def *const wk__rows_reduce[] = {
-    &sum_row,     &mean_row,      &amax_row, &amin_row, &argmax_row,        &argmin_row,    &prod_row,    &nansum_row,
-    &nanmean_row, &logsumexp_row, &any_row,  &all_row,  &count_nonzero_row, &magnitude_row, &aminmax_row, NULL,
+    &sum_row,    &sum_wide_row,      &mean_row,      &amax_row,    &amin_row,      &argmax_row,
+    &argmin_row, &prod_row,          &nansum_row,    &nanmean_row, &logsumexp_row, &any_row,
+    &all_row,    &count_nonzero_row, &magnitude_row, &aminmax_row, NULL,
 };
