@@ -18,7 +18,8 @@ check_library_exists(mvec _ZGVeN16v_asinf "" WICK_MVEC)
 # What asks the processor stands apart, so that a test's library can answer as another one.
 wick_objects(wick_cpuid kernels/cpu/processor/cpuid.c)
 target_include_directories(wick_cpuid PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
-wick_objects(wick_kernels kernels/cpu/*.c kernels/cpu/tuning/*.c kernels/cpu/processor/processor.c)
+wick_objects(wick_kernels kernels/cpu/*.c kernels/cpu/tuning/*.c kernels/cpu/processor/processor.c
+  kernels/cpu/amx/present.c)
 target_link_libraries(wick_kernels PRIVATE OpenMP::OpenMP_C)
 target_include_directories(wick_kernels PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
 target_compile_definitions(wick_kernels PRIVATE WICK_LIBRARIES=$<BOOL:${WICK_LIBRARIES}>)
@@ -38,6 +39,14 @@ foreach(isa IN LISTS WICK_ISAS)
     -ffp-contract=fast)
   list(APPEND WICK_KERNEL_OBJECTS $<TARGET_OBJECTS:wick_simd_${isa}>)
 endforeach()
+if("v4" IN_LIST WICK_ISAS)
+  wick_objects(wick_amx kernels/cpu/amx/gemm.c)
+  target_include_directories(wick_amx PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
+  target_link_libraries(wick_amx PRIVATE OpenMP::OpenMP_C)
+  target_compile_options(wick_amx PRIVATE ${WICK_ISA_FLAGS_v4} -mavx512bf16 -mamx-tile -mamx-bf16
+    $<$<NOT:$<CONFIG:Debug>>:-O3>)
+  list(APPEND WICK_KERNEL_OBJECTS $<TARGET_OBJECTS:wick_amx>)
+endif()
 
 # Tuning tables, beside the library as plugins are.
 file(GLOB WICK_TUNING_TABLES CONFIGURE_DEPENDS kernels/cpu/tuning/tables/*.txt)

@@ -23,11 +23,20 @@
  *   f64  512 512   512                              53                       -                53
  *   bf16 512 512   512                               -                     227   423          71
  *
+ * bf16 with AMX (Xeon with AVX-512 and AMX, model hidden; two threads, weights not in the second-level cache; Gop/s):
+ *
+ *   M, N, K                        oneDNN 2.6.3  own            M, N, K                        oneDNN 2.6.3  own
+ *   NN  256  3072   768               1606       2012           TN  768  3072   256               1305      2023
+ *   NN  256   768  3072               1196       1405           TN  768  3072  1024               1379      2269
+ *   NT  256   768  3072               1832       1842           NT  256 50257   768               1249      2164
+ *   NN 1024  3072   768               1939       2167           TN 50257  768   256               1350      1970
+ *   NT 1024   768  3072               1925       2068           NN  512   512   512               2065      1790
+ *
  * (512, 1024) times a vector, one thread: oneDNN 308 µs, OpenBLAS (as PyTorch calls it) 43, own 47.
  *
  * So: OpenBLAS's kernels for small matrices up to 2^18 multiplications (it uses one thread there), oneDNN above, own
- * for f64, f16 and the layouts that neither takes.  dnnl_sgemm was better than the better of the two by more than 3 %
- * only for TN 128 9216 64 (9 %).
+ * for f64, f16 and the layouts that neither takes, and with AMX for single bf16 products from 2^28 multiplications on.
+ * dnnl_sgemm was better than the better of the two by more than 3 % only for TN 128 9216 64 (9 %).
  *
  *   convolution 3 × 3, 2 threads, ms        forward            backward input        backward weight
  *   (N, C, H, K)                        direct  Winograd     direct  Winograd       direct  Winograd
@@ -50,6 +59,7 @@
  */
 #include "cpu/choice.h"
 
+#include "cpu/amx/amx.h"
 #include "cpu/processor/processor.h"
 
 #include <pthread.h>
@@ -58,6 +68,7 @@
 #include <string.h>
 
 enum { SMALL_PRODUCT = 1 << 18, TINY_PRODUCT = 1 << 12 };
+enum { AMX_PRODUCT = 1 << 28 };
 enum { OPENBLAS_ALONE = 1 << 18 }; /* up to here OpenBLAS uses one thread by itself */
 
 /* ---- what a thread forces ---- */
@@ -116,6 +127,7 @@ static wk_by product_by_rule(wk_dtype dtype, const wk_product_shape *s) {
     if (dtype == WK_F32 && (s->n == 1 || s->k == 1)) return WK_BY_OWN;
     if (dtype == WK_F32 && s->count == 1 && work <= SMALL_PRODUCT) return WK_BY_OPENBLAS;
     if (dtype != WK_F32 && dtype != WK_BF16) return WK_BY_OWN;
+    if (dtype == WK_BF16 && s->count == 1 && work >= AMX_PRODUCT && wk__amx_present()) return WK_BY_OWN;
     return s->count * work <= TINY_PRODUCT || !onednn_repeats(dtype) ? WK_BY_OWN : WK_BY_ONEDNN;
 }
 

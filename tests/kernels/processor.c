@@ -11,14 +11,19 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ZEN3      "AuthenticAMD", 0x00a20f10
 #define ZEN4      "AuthenticAMD", 0x00a10f11
 #define SAVES_AVX 0x07
 #define SAVES_ZMM 0xe7
+#define SAVES_AMX 0x600e7
+#define SAPPHIRE  "GenuineIntel", 0x000806f8
 
 static void set_up(void) {
     (void)unsetenv("WICK_ISA");
+    (void)unsetenv("WICK_AMX");
     (void)setenv("WICK_TUNING", "", 1);
 }
 TestSuite(processor, .init = set_up);
@@ -100,6 +105,57 @@ Test(processor, an_unknown_set_names_those_that_exist) {
                        "%s", wk_message());
     wk_clear_error();
 }
+
+/* ---- tiles ---- */
+
+#if defined(__x86_64__)
+
+/* Whether the system really gives this process tiles: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA). */
+static bool has_tiles(void) {
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+}
+
+/* Who makes a large product of bf16; nobody on a processor that could not run what is pretended. */
+static wk_by maker_of_a_large_product(void) {
+    if (!WICK_LIBRARIES || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512bf16"))
+        return WK_BY_CHOICE;
+    wk__forced forced = { .product = WK_BY_CHOICE };
+    wk_scope scope = wk_scope_begin();
+    wk_tensor *one = wk_full(WK_BF16, WK_DIMS(1024, 512), 1), *two = wk_full(WK_BF16, WK_DIMS(512, 512), 0.5);
+    wk__cpu_force(&forced);
+    wk_tensor *product = wk_matmul(one, two);
+    wk__cpu_force(NULL);
+    cr_assert_not_null(product, "%s", wk_message());
+    cr_expect_eq(wk_at(product, 1024 * 512 - 1), 256);
+    wk_scope_end(scope);
+    return forced.last;
+}
+
+Test(processor, with_tiles_makes_large_products_itself) {
+    mask_processor(SAPPHIRE, MASKED_AMX, SAVES_AMX);
+    const wk_by maker = maker_of_a_large_product(); /* oneDNN where the real one has no tiles */
+    cr_expect(maker == WK_BY_CHOICE || maker == (has_tiles() ? WK_BY_OWN : WK_BY_ONEDNN));
+}
+
+Test(processor, whose_tiles_the_system_does_not_save_leaves_them_alone) {
+    mask_processor(SAPPHIRE, MASKED_AMX, SAVES_ZMM);
+    const wk_by maker = maker_of_a_large_product();
+    cr_expect(maker == WK_BY_CHOICE || maker == WK_BY_ONEDNN);
+}
+
+Test(processor, without_tiles_leaves_them_alone) {
+    mask_processor(SAPPHIRE, MASKED_V4, SAVES_AMX);
+    const wk_by maker = maker_of_a_large_product();
+    cr_expect(maker == WK_BY_CHOICE || maker == WK_BY_ONEDNN);
+}
+
+Test(processor, tiles_can_be_forbidden) {
+    (void)setenv("WICK_AMX", "0", 1);
+    mask_processor(SAPPHIRE, MASKED_AMX, SAVES_AMX);
+    const wk_by maker = maker_of_a_large_product();
+    cr_expect(maker == WK_BY_CHOICE || maker == WK_BY_ONEDNN);
+}
+#endif
 
 /* ---- families ---- */
 

@@ -23,7 +23,10 @@ enum {
 enum { LZCNT = BIT(5) };                              /* 0x80000001, ecx */
 enum { BMI1 = BIT(3), AVX2 = BIT(5), BMI2 = BIT(8) }; /* leaf 7, ebx */
 #define AVX512 (BIT(16) /* F */ | BIT(17) /* DQ */ | BIT(28) /* CD */ | BIT(30) /* BW */ | BIT(31) /* VL */)
-enum { SAVES_AVX = 0x06, SAVES_AVX512 = 0xe6 }; /* XMM and YMM; and mask registers, both halves of ZMM */
+enum { AMX = (int)(BIT(22) /* BF16 */ | BIT(24) /* TILE */) }; /* leaf 7, edx */
+enum { AVX512_BF16 = BIT(5) };                                 /* leaf 7, subleaf 1, eax */
+/* XMM and YMM; and mask registers, both halves of ZMM; and the tiles with their configuration */
+enum { SAVES_AVX = 0x06, SAVES_AVX512 = 0xe6, SAVES_TILES = 0x60000 };
 
 static bool has_all(uint32_t word, uint32_t bits) {
     return (word & bits) == bits;
@@ -35,6 +38,8 @@ static void read_instruction_sets(wk_processor *p) {
     p->has_v3 = has_all(first, FMA | MOVBE | AVX | F16C) && has_all(extended, BMI1 | AVX2 | BMI2)
                 && has_all(more, LZCNT) && (saved & SAVES_AVX) == SAVES_AVX;
     p->has_v4 = p->has_v3 && has_all(extended, AVX512) && (saved & SAVES_AVX512) == SAVES_AVX512;
+    p->has_amx = p->has_v4 && has_all(wk__cpuid(7, 0).edx, AMX) && has_all(wk__cpuid(7, 1).eax, AVX512_BF16)
+                 && (saved & SAVES_TILES) == SAVES_TILES;
 }
 
 /* ---- the family ---- */

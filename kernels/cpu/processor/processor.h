@@ -17,6 +17,7 @@ uint64_t wk__saved_registers(void);
 
 typedef struct wk_processor {
     bool has_v3, has_v4; /* the instruction sets x86-64-v3 and -v4, with a system that saves their registers */
+    bool has_amx;        /* v4 with products of bf16 in vectors and in tiles, whose registers the system saves */
     char family[40];     /* "zen4", "icelake-server"; unnamed ones "amd-25-17"; "" without CPUID */
 } wk_processor;
 void wk__processor_read(wk_processor *processor);

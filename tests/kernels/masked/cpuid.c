@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static wk_cpuid_answer zero, one, seven, extended;
+static wk_cpuid_answer zero, one, seven, seven_one, extended;
 static uint64_t registers;
 
 void mask_processor(const char *vendor, uint32_t signature, masked_set set, uint64_t saved) {
@@ -15,15 +15,15 @@ void mask_processor(const char *vendor, uint32_t signature, masked_set set, uint
     memcpy(&zero.ebx, vendor, 4), memcpy(&zero.edx, vendor + 4, 4), memcpy(&zero.ecx, vendor + 8, 4);
     one = (wk_cpuid_answer){ .eax = signature, .ecx = set >= MASKED_V3 ? v3_one : 0 };
     seven = (wk_cpuid_answer){ .ebx = (set >= MASKED_V3 ? v3_seven : 0) | (set >= MASKED_V4 ? v4_seven : 0) };
+    if (set >= MASKED_AMX) seven.edx = 1u << 22 | 1u << 24, seven_one.eax = 1u << 5;
     extended = (wk_cpuid_answer){ .ecx = set >= MASKED_V3 ? 1u << 5 : 0 };
     registers = saved;
 }
 
 wk_cpuid_answer wk__cpuid(uint32_t leaf, uint32_t subleaf) {
-    (void)subleaf;
     return leaf == 0             ? zero
            : leaf == 1           ? one
-           : leaf == 7           ? seven
+           : leaf == 7           ? (subleaf == 1 ? seven_one : seven)
            : leaf == 0x80000001u ? extended
                                  : (wk_cpuid_answer){ 0 };
 }

@@ -5,13 +5,12 @@
  * reach against them.  Each thread works on its own share of the buffers, `repeats` times, so that a share that fits
  * into a cache is read from there.
  */
+#include "cpu/amx/amx.h"
 #include "cpu/simd/iterate.h"
 
 #include <string.h>
 #if defined(__AVX512F__) && defined(__x86_64__)
 #    include <immintrin.h>
-#    include <sys/syscall.h>
-#    include <unistd.h>
 #endif
 
 /* Memory may have changed: what the next round reads and writes is not what the compiler saw in this one. */
@@ -101,13 +100,6 @@ __attribute__((target("avx512bf16"))) static void chains_bf16(double *to, int64_
     *to = (double)_mm512_cvtss_f32(x[0]);
 }
 
-/* A program asks the system for the registers of tiles before it uses them: arch_prctl(ARCH_REQ_XCOMP_PERM), Linux
- * 5.16 (Documentation/arch/x86/xstate.rst).  Refused where the processor has none. */
-static bool has_tiles(void) {
-    enum { ASK = 0x1023, TILE_DATA = 18 };
-    return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
-}
-
 /* AMX: 16 × 32 times 32 × 16 bf16 are added to 16 × 16 f32, in four tiles in turn. */
 enum { TILE_SIDE = 16, TILE_DEPTH = 32, TILE_ROW = 64 /* bytes */, TILE_OPERATIONS = 4 * 2 * 16 * 16 * 32 };
 __attribute__((target("amx-tile,amx-bf16"))) static void tiles_bf16(double *to, int64_t repeats) {
@@ -160,7 +152,7 @@ static wk_status multiply_add_f64(wk_kernel_ctx *ctx, const wk_call *call) {
 }
 static wk_status multiply_add_bf16(wk_kernel_ctx *ctx, const wk_call *call) {
 #if defined(__AVX512F__) && defined(__x86_64__)
-    if (has_tiles()) return calculate(ctx, call, tiles_bf16, TILE_OPERATIONS);
+    if (wk__amx_present()) return calculate(ctx, call, tiles_bf16, TILE_OPERATIONS);
     if (__builtin_cpu_supports("avx512bf16")) return calculate(ctx, call, chains_bf16, CHAINS * 2 * VECTOR / 2);
 #endif
     (void)ctx, (void)call;

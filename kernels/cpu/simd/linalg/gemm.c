@@ -11,6 +11,7 @@
  */
 #include "cpu/simd/linalg/gemm.h"
 
+#include "cpu/amx/amx.h"
 #include "cpu/scratch.h"
 #include "cpu/simd/half.h"
 #include "cpu/simd/linalg/registers.h"
@@ -154,6 +155,20 @@ static void rows_of(const wk_gemm *g, char *buffer) {
     }
 }
 
+/* AMX belongs to processors that have AVX-512.  Its buffer is not the one that callers bring. */
+static bool by_tiles(const wk_gemm *g, wk_status *status) {
+#if defined __AVX512F__ && defined __x86_64__
+    if (g->buffer || !wk__amx_takes(g)) return false;
+    void *buffer = wk__cpu_scratch(WK_SCRATCH_PACK, wk__amx_buffer(g));
+    *status = buffer ? WK_OK : WK_NO_MEMORY;
+    if (buffer) wk__amx_gemm(g, buffer);
+    return true;
+#else
+    (void)g, (void)status;
+    return false;
+#endif
+}
+
 wk_status WK_GEMM(const wk_gemm *given) {
     wk_gemm g = *given;
     if (g.m == 0 || g.n == 0) return WK_OK;
@@ -169,6 +184,8 @@ wk_status WK_GEMM(const wk_gemm *given) {
     if (is_thin_f64(&g)) return thin_f64(&g), WK_OK;
     int64_t bytes = (g.m * g.k + g.k * g.n + g.m * g.n) * (int64_t)wk_gemm_size(g.c_dtype);
     if (bytes < WK_CPU_GRAIN || g.m * g.n * g.k < 1 << 19) g.threads = 1;
+    wk_status status;
+    if (by_tiles(&g, &status)) return status;
     if (g.accumulate && !g.addend) g.addend = g.c, g.addend_row = g.c_row;
     char *buffer = g.buffer;
     if (!buffer) buffer = wk__cpu_scratch(WK_SCRATCH_PACK, WK_GEMM_BUFFER(&g));
