@@ -21,8 +21,9 @@ typedef struct wk_gemm {
     bool relu;
     bool accumulate; /* add to what is in C; c_dtype f32 or f64, no bias, no activation */
     int threads;
-    void *buffer;       /* of wk__gemm_buffer bytes, aligned to 64; NULL: the thread's scratch */
-    const void *addend; /* what to accumulate on instead of C: (M, N) with rows addend_row apart; `packed` only */
+    void *buffer;        /* of wk__gemm_buffer bytes or more, aligned to 64; NULL: the thread's scratch */
+    size_t buffer_bytes; /* 0: as many as wk__gemm_buffer says of f32, where tiles are not used */
+    const void *addend;  /* what to accumulate on instead of C: (M, N) with rows addend_row apart; `packed` only */
     int64_t addend_row;
     const void *packed; /* B as wk__gemm_pack left it, for a matrix that many products share; else NULL */
 } wk_gemm;

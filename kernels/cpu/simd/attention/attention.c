@@ -4,7 +4,8 @@
  * Backward: a head of k and v, with all queries that it serves, is one thread's, so that dk and dv are summed in one
  * order whatever the team; five products a tile, where dividing the queries over the team would need seven (tiles of
  * the weights made twice).  Neither holds more of the scores than a tile (128 KB in f32, half a small second-level
- * cache). Products are Wick's own (gemm.h), which read any strides and half types.
+ * cache). Products are Wick's own (gemm.h), which read any strides and half types.  Where those of bf16 are made on
+ * tiles, weights and their gradients are rounded to bf16 for their products, as cards do it.
  */
 #include "cpu/scratch.h"
 #include "cpu/simd/linalg/gemm.h"
@@ -36,6 +37,7 @@ typedef struct attention {
     int64_t all, heads, kv_heads, group, queries, keys, width, value_width;
     bool causal;
     int64_t offset;
+    bool on_tiles; /* the products */
     double scale, dropout;
     wk_philox philox;
     uint32_t threshold;
@@ -51,9 +53,11 @@ typedef struct head {
 typedef struct tile {
     int64_t row, rows, col, cols;
     void *scores, *slopes; /* (ROWS, COLS) */
+    void *low;             /* for tiles, the scores in bf16, and behind them the slopes; else NULL */
     void *sums;            /* (ROWS, width): y, or dq */
     void *own;             /* (S, D) and (S, E): dk, dv of one head */
     void *buffer;          /* of the products */
+    size_t buffer_bytes;
 } tile;
 
 static head head_of(const attention *a, int64_t index) {
@@ -74,8 +78,17 @@ static wk_gemm_operand turned(wk_gemm_operand m) {
     return (wk_gemm_operand){ m.data, m.col, m.row, m.dtype };
 }
 static void run(const tile *t, wk_gemm *g) {
-    g->threads = 1, g->buffer = t->buffer;
+    g->threads = 1, g->buffer = t->buffer, g->buffer_bytes = t->buffer_bytes;
     (void)WK_GEMM(g);
+}
+
+/* Scores, or slopes, of a tile as the products take them, from row `i` of `cols` made just now. */
+static void lower(const tile *t, const float *row, bool slopes, int64_t i) {
+    if (t->low) wk_narrow((uint16_t *)t->low + (i + (slopes ? ROWS : 0)) * COLS, row, t->cols, WK_BF16);
+}
+static wk_gemm_operand made(const tile *t, bool slopes, wk_dtype real) {
+    if (t->low) return (wk_gemm_operand){ (uint16_t *)t->low + (slopes ? ROWS * COLS : 0), COLS, 1, WK_BF16 };
+    return (wk_gemm_operand){ slopes ? t->slopes : t->scores, COLS, 1, real };
 }
 
 /* Keys from here on take no part in any of the tile's queries. */
@@ -145,6 +158,7 @@ static attention attention_of(const wk_call *call, wk_tensor *const *in /* q, k,
     /* Beyond these every query sees all keys, or none. */
     a.offset = opts->offset < -a.queries ? -a.queries : opts->offset > a.keys ? a.keys : opts->offset;
     a.scale = wk_optional_or(opts->scale, 1 / sqrt((double)a.width));
+    a.on_tiles = wk_gemm_has_tiles() && q->dtype == WK_BF16 && k->dtype == WK_BF16 && v->dtype == WK_BF16;
     if (in[3]) set_mask(&a, in[3], q);
     if (a.dropout > 0) {
         const int64_t *seed = key->data, *draw = seed + key->stride[0];
@@ -165,6 +179,7 @@ static size_t product_buffer(const attention *a, wk_dtype real, int64_t rows) {
     size_t most = 64;
     for (int i = 0; i < 3; i++) {
         wk_gemm g = { .m = shapes[i][0], .n = shapes[i][1], .k = shapes[i][2], .c_dtype = real };
+        if (a->on_tiles) g.a.dtype = g.b.dtype = WK_BF16;
         size_t bytes = WK_GEMM_BUFFER(&g);
         if (bytes > most) most = bytes;
     }
@@ -174,7 +189,7 @@ static size_t product_buffer(const attention *a, wk_dtype real, int64_t rows) {
 /* Working memory of `team` threads; each gets a slice. */
 typedef struct workplaces {
     char *memory;
-    size_t each, tile, sums, own;
+    size_t each, tile, low, sums, own, buffer;
 } workplaces;
 
 static wk_status prepare(workplaces *w, const attention *a, size_t real, int team, bool backward) {
@@ -183,7 +198,9 @@ static wk_status prepare(workplaces *w, const attention *a, size_t real, int tea
     if (w->tile < round_up((size_t)(2 * wide) * real)) w->tile = round_up((size_t)(2 * wide) * real);
     w->sums = round_up((size_t)(rows * wide) * real);
     w->own = backward ? round_up((size_t)(a->keys * (a->width + a->value_width)) * real) : 0;
-    w->each = (backward ? 2 : 1) * w->tile + w->sums + w->own + product_buffer(a, real == 8 ? WK_F64 : WK_F32, rows);
+    w->low = a->on_tiles ? round_up((size_t)((backward ? 2 : 1) * ROWS * COLS) * sizeof(uint16_t)) : 0;
+    w->buffer = product_buffer(a, real == 8 ? WK_F64 : WK_F32, rows);
+    w->each = (backward ? 2 : 1) * w->tile + w->low + w->sums + w->own + w->buffer;
     w->memory = wk__cpu_scratch(WK_SCRATCH_KERNEL, w->each * (size_t)team);
     return w->memory ? WK_OK : WK_NO_MEMORY;
 }
@@ -193,9 +210,10 @@ static tile workplace(const workplaces *w, int thread, bool backward) {
     tile t = { .scores = at };
     at += w->tile;
     if (backward) t.slopes = at, at += w->tile;
+    if (w->low) t.low = at, at += w->low;
     t.sums = at, at += w->sums;
     t.own = at, at += w->own;
-    t.buffer = at;
+    t.buffer = at, t.buffer_bytes = w->buffer;
     return t;
 }
 

@@ -69,13 +69,15 @@ static void NAME(forward_tile)(const attention *a, tile *t, const head *h) {
             REAL factor = NAME(online)(s, t->cols, &most[i], &total[i]), dropped[COLS];
             if (factor != 1)
                 for (int64_t e = 0; e < a->value_width; e++) sums[i * a->value_width + e] *= factor;
-            if (a->dropout <= 0) continue;
-            NAME(drop)(a, t, h, i, dropped);
-            for (int64_t j = 0; j < t->cols; j++) s[j] *= dropped[j];
+            if (a->dropout > 0) {
+                NAME(drop)(a, t, h, i, dropped);
+                for (int64_t j = 0; j < t->cols; j++) s[j] *= dropped[j];
+            }
+            lower(t, (const float *)(const void *)s, false, i);
         }
         wk_gemm g = { .m = t->rows, .n = a->value_width, .k = t->cols, .c = sums, .c_row = a->value_width };
         g.c_dtype = REAL_DTYPE, g.accumulate = true;
-        g.a = (wk_gemm_operand){ t->scores, COLS, 1, REAL_DTYPE }, g.b = operand(&a->v, h->v, t->col, 0);
+        g.a = made(t, false, REAL_DTYPE), g.b = operand(&a->v, h->v, t->col, 0);
         run(t, &g);
     }
     for (int64_t i = 0; i < t->rows; i++) {
@@ -99,6 +101,7 @@ static void NAME(slopes)(const attention *a, tile *t, const head *h, const REAL 
         REAL *restrict pi = p + i * COLS, *restrict di = ds + i * COLS;
         if (lse == -(REAL)INFINITY) {
             for (int64_t j = 0; j < t->cols; j++) pi[j] = di[j] = 0;
+            lower(t, (const float *)(const void *)pi, false, i), lower(t, (const float *)(const void *)di, true, i);
             continue;
         }
         for (int64_t j = 0; j < t->cols; j++) pi[j] = EXP(pi[j] - lse);
@@ -111,14 +114,14 @@ static void NAME(slopes)(const attention *a, tile *t, const head *h, const REAL 
         } else {
             for (int64_t j = 0; j < t->cols; j++) di[j] = pi[j] * (di[j] - delta[i]) * scale;
         }
+        lower(t, (const float *)(const void *)pi, false, i), lower(t, (const float *)(const void *)di, true, i);
     }
 }
 
-/* C += A B, A (m, k) stored in a tile, or as its transpose. */
-static void NAME(add_product)(tile *t, void *c, int64_t c_row, const void *a, bool transposed, int64_t m, int64_t k,
+static void NAME(add_product)(tile *t, void *c, int64_t c_row, int64_t m, int64_t k, wk_gemm_operand a,
                               wk_gemm_operand b, int64_t n) {
-    wk_gemm g = { .m = m, .n = n, .k = k, .b = b, .c = c, .c_row = c_row, .c_dtype = REAL_DTYPE, .accumulate = true };
-    g.a = (wk_gemm_operand){ a, transposed ? 1 : COLS, transposed ? COLS : 1, REAL_DTYPE };
+    wk_gemm g = { .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .c_row = c_row, .c_dtype = REAL_DTYPE };
+    g.accumulate = true;
     run(t, &g);
 }
 
@@ -138,14 +141,14 @@ static void NAME(backward_tile)(const attention *a, tile *t, const head *h, REAL
     for (t->col = 0; t->col < end; t->col += COLS) {
         t->cols = end - t->col < COLS ? end - t->col : COLS;
         NAME(slopes)(a, t, h, delta);
+        const wk_gemm_operand p = made(t, false, REAL_DTYPE), ds = made(t, true, REAL_DTYPE);
         NAME(add_product)
-        (t, dv + t->col * a->value_width, a->value_width, t->scores, true, t->cols, t->rows,
-         operand(&a->dy, h->y, t->row, 0), a->value_width);
+        (t, dv + t->col * a->value_width, a->value_width, t->cols, t->rows, turned(p), operand(&a->dy, h->y, t->row, 0),
+         a->value_width);
         NAME(add_product)
-        (t, dq, a->width, t->slopes, false, t->rows, t->cols, operand(&a->k, h->k, t->col, 0), a->width);
+        (t, dq, a->width, t->rows, t->cols, ds, operand(&a->k, h->k, t->col, 0), a->width);
         NAME(add_product)
-        (t, dk + t->col * a->width, a->width, t->slopes, true, t->cols, t->rows, operand(&a->q, h->q, t->row, 0),
-         a->width);
+        (t, dk + t->col * a->width, a->width, t->cols, t->rows, turned(ds), operand(&a->q, h->q, t->row, 0), a->width);
     }
     for (int64_t i = 0; i < t->rows; i++)
         wk_rows_move(&a->dq, wk_rows_at(&a->dq, h->index * a->queries + t->row + i), (char *)(dq + i * a->width), true);

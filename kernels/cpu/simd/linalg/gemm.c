@@ -11,7 +11,6 @@
  */
 #include "cpu/simd/linalg/gemm.h"
 
-#include "cpu/amx/amx.h"
 #include "cpu/scratch.h"
 #include "cpu/simd/half.h"
 #include "cpu/simd/linalg/registers.h"
@@ -83,7 +82,11 @@ size_t WK_GEMM_BUFFER(const wk_gemm *g) {
     wk_gemm rows = *g;
     if (rows.m > MC) rows.m = MC;
     if (g->c_dtype == WK_F64) return (size_t)pack_elements_f64(&rows, &a_elements) * 8;
-    return (size_t)pack_elements_f32(&rows, &a_elements) * 4 + narrow_bytes(g);
+    const size_t bytes = (size_t)pack_elements_f32(&rows, &a_elements) * 4 + narrow_bytes(g);
+    const bool both = g->a.dtype == WK_BF16 && g->b.dtype == WK_BF16;
+    if (!both || g->m * g->n * g->k == 0 || !wk_gemm_has_tiles()) return bytes;
+    const size_t for_tiles = wk__amx_buffer(g);
+    return for_tiles > bytes ? for_tiles : bytes;
 }
 
 size_t WK_GEMM_PACKED(const wk_gemm *g) {
@@ -155,11 +158,12 @@ static void rows_of(const wk_gemm *g, char *buffer) {
     }
 }
 
-/* AMX belongs to processors that have AVX-512.  Its buffer is not the one that callers bring. */
 static bool by_tiles(const wk_gemm *g, wk_status *status) {
 #if defined __AVX512F__ && defined __x86_64__
-    if (g->buffer || !wk__amx_takes(g)) return false;
-    void *buffer = wk__cpu_scratch(WK_SCRATCH_PACK, wk__amx_buffer(g));
+    if (!wk__amx_takes(g)) return false;
+    const size_t bytes = wk__amx_buffer(g);
+    if (g->buffer && g->buffer_bytes < bytes) return false;
+    void *buffer = g->buffer ? g->buffer : wk__cpu_scratch(WK_SCRATCH_PACK, bytes);
     *status = buffer ? WK_OK : WK_NO_MEMORY;
     if (buffer) wk__amx_gemm(g, buffer);
     return true;
