@@ -119,6 +119,13 @@ static bool make_room(wk__autocast *a) {
     return true;
 }
 
+wk_tensor *wk__autocast_leaf(wk_context *context, wk_tensor *leaf, wk_dtype dtype) {
+    wk__leaf_wish_half(leaf, dtype);
+    wk_tensor *half = wk__leaf_half(leaf, dtype);
+    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_half(context, leaf, dtype, half);
+    return half ? wk__kept_cast(leaf, half) : wk_cast(leaf, dtype);
+}
+
 /* The cast of a leaf, in the scope where autocast began. */
 static wk_tensor *cast_leaf(wk_context *context, wk_tensor *leaf) {
     wk__autocast *a = &context->autocast;
@@ -126,12 +133,9 @@ static wk_tensor *cast_leaf(wk_context *context, wk_tensor *leaf) {
     wk__cast_of_leaf *entry = &a->cache[slot_of(a, leaf)];
     bool is_known = entry->leaf == leaf && entry->version == leaf->storage->version && entry->storage == leaf->storage;
     if (is_known && entry->cast->dtype == a->dtype && entry->cast->life == WK__ALIVE) return entry->cast;
-    wk__leaf_wish_half(leaf, a->dtype);
-    wk_tensor *half = wk__leaf_half(leaf, a->dtype);
-    if (WK_UNLIKELY(context->mode & WK__MODE_CAPTURE)) wk__capture_half(context, leaf, a->dtype, half);
     wk__scope *here = context->scope;
     context->scope = a->scope;
-    wk_tensor *cast = half ? wk__kept_cast(leaf, half) : wk_cast(leaf, a->dtype);
+    wk_tensor *cast = wk__autocast_leaf(context, leaf, a->dtype);
     context->scope = here;
     if (!cast) return NULL;
     if (!entry->leaf) a->used++;

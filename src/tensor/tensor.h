@@ -296,6 +296,8 @@ wk_status wk__place_operands(wk_context *context, wk_call *call, wk_tensor *plac
 wk_status wk__autocast_operands(wk_context *context, wk_call *call, wk_tensor *converted[WK_MAX_IN]);
 /* Drop the kept casts. */
 void wk__autocast_forget(wk_context *context);
+/* A leaf in a half type: what the optimizer keeps of it as a view, or a cast, and the wish for the next time. */
+wk_tensor *wk__autocast_leaf(wk_context *context, wk_tensor *leaf, wk_dtype dtype);
 /* Give a row the class of torch.autocast's lists, if it says none itself. */
 void wk__autocast_classify(wk_op_def *op);
 /* For functions made of operations that belong to the f32 list: a half tensor as f32 while autocast is on. */

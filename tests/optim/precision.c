@@ -189,8 +189,19 @@ static int casts_in(const wk_profile *profile) {
  * that sum. */
 enum { NOBODY, SAME, CALL, POINTER };
 
-/* A few steps of a layer; gives the casts of the last.  `turned`: it uses the weight's transpose. */
-static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights[static 16]) {
+/* What uses the weight. */
+enum { AS_IT_IS, TURNED, IN_THE_LOSS, USES };
+
+static wk_tensor *loss_by(wk_tensor *x, wk_tensor *w, wk_tensor *b, int use) {
+    if (use == IN_THE_LOSS)
+        return wk_linear_cross_entropy(x, w, b, wk_from_array(WK_I64, WK_DIMS(2), (int64_t[]){ 1, 3 }),
+                                       (wk_linear_cross_entropy_opts){ 0 });
+    wk_tensor *y = wk_linear(x, use == TURNED ? wk_transpose(w, 0, 1) : w, b, (wk_linear_opts){ 0 });
+    return wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
+}
+
+/* A few steps of a layer; gives the casts of the last. */
+static int casts_of_a_step(wk_dtype half, int use, int writer, float weights[static 16]) {
     enum { MANY = 5 };
     int casts = 0;
     wk_scope outer = wk_scope_begin();
@@ -205,8 +216,7 @@ static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights
         wk_profile *profile = wk_profile_begin();
         wk_zero_grad(o);
         wk_autocast was = wk_autocast_begin(half, true);
-        wk_tensor *y = wk_linear(x, turned ? wk_transpose(w, 0, 1) : w, b, (wk_linear_opts){ 0 });
-        wk_tensor *loss = wk_sum(wk_mul(y, y), (wk_reduce_opts){ 0 });
+        wk_tensor *loss = loss_by(x, w, b, use);
         wk_autocast_end(was);
         cr_assert_eq(wk_backward(loss), WK_OK, "%s", wk_message());
         cr_assert_eq(wk_optim_step(o), WK_OK, "%s", wk_message());
@@ -228,13 +238,13 @@ static int casts_of_a_step(wk_dtype half, bool turned, int writer, float weights
 }
 
 Test(precision, an_optimizer_keeps_the_casts_of_weights) {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * USES; i++) {
         const wk_dtype half = i & 1 ? WK_F16 : WK_BF16;
         float kept[16], same[16], called[16], pointed[16];
-        const int fewer = casts_of_a_step(half, i & 2, NOBODY, kept);
-        cr_expect_eq(casts_of_a_step(half, i & 2, SAME, same), fewer + 1);
-        cr_expect_eq(casts_of_a_step(half, i & 2, CALL, called), fewer + 1);
-        cr_expect_eq(casts_of_a_step(half, i & 2, POINTER, pointed), fewer + 1);
+        const int fewer = casts_of_a_step(half, i / 2, NOBODY, kept);
+        cr_expect_eq(casts_of_a_step(half, i / 2, SAME, same), fewer + 1);
+        cr_expect_eq(casts_of_a_step(half, i / 2, CALL, called), fewer + 1);
+        cr_expect_eq(casts_of_a_step(half, i / 2, POINTER, pointed), fewer + 1);
         cr_expect_arr_eq(kept, same, sizeof kept, "other weights where the same was written");
         cr_expect_arr_eq(called, pointed, sizeof called, "other weights where a pointer wrote");
     }

@@ -129,8 +129,9 @@ static wk_tensor *finished(const wk_grad *g, int i, wk_tensor *gradient, bool sc
 static wk_tensor *lowered(wk_tensor *weight, wk_dtype dtype) {
     wk_context *context = wk__context();
     const uint32_t mode = context->mode;
+    const bool is_trained = weight->leaf && wk__wants_grad(weight) && !(mode & WK__MODE_NO_GRAD);
     context->mode |= WK__MODE_NO_GRAD;
-    wk_tensor *low = wk_cast(weight, dtype);
+    wk_tensor *low = is_trained ? wk__autocast_leaf(context, weight, dtype) : wk_cast(weight, dtype);
     context->mode = mode;
     return low;
 }
