@@ -21,7 +21,7 @@
 
 enum { SIDE = WK_AMX_SIDE, STEP = WK_AMX_STEP, PAIR = WK_AMX_PAIR, RESULTS = SIDE * SIDE };
 enum { PANEL_DEPTH = 256, KEPT = 524288 /* numbers */, KEPT_ROWS = 256 };
-enum { GROUP = 4 };          /* panels that are packed at a time: their rows are read in longer runs */
+enum { GROUP = 4 };          /* at most so many panels are packed at a time: their rows are read in longer runs */
 enum { STREAMED = 4 << 20 }; /* bytes of results from which on they go past the caches */
 enum { LINE = 64 };          /* bytes */
 
@@ -32,6 +32,7 @@ typedef struct plan {
     wk_amx_operand kept, passing;
     int64_t rows, depth; /* of `kept` and of the summed axis that are packed at a time, */
     int64_t block;       /* and of the latter in a panel of `passing` */
+    int64_t group;       /* panels of `passing` that are packed at a time */
     uint16_t *pack;      /* kept, packed */
     char *own;           /* what each thread has for itself: panels and sums */
     size_t own_bytes;
@@ -39,6 +40,10 @@ typedef struct plan {
     int64_t total_row;
     bool streams; /* results are written past the caches */
 } plan;
+
+static int64_t min_of(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 static int64_t round_up(int64_t x, int64_t unit) {
     return (x + unit - 1) / unit * unit;
@@ -58,8 +63,10 @@ static plan plan_of(const wk_gemm *g) {
     p.depth = part_of(g->k, rows <= KEPT_ROWS ? KEPT / KEPT_ROWS : KEPT / KEPT_ROWS / 2);
     p.rows = part_of(rows, KEPT / p.depth / SIDE * SIDE);
     p.block = part_of(p.depth < g->k ? p.depth : g->k, PANEL_DEPTH);
-    p.own_bytes =
-        (size_t)(GROUP * SIDE * p.block) * sizeof *p.pack + (size_t)(p.rows / SIDE * GROUP * RESULTS) * sizeof(float);
+    const int64_t panels = (p.passing.count + SIDE - 1) / SIDE, team = g->threads < 1 ? 1 : g->threads;
+    p.group = panels < 2 * team ? 1 : min_of(GROUP, panels / (2 * team)); /* enough of them for the team */
+    p.own_bytes = (size_t)(p.group * SIDE * p.block) * sizeof *p.pack
+                  + (size_t)(p.rows / SIDE * p.group * RESULTS) * sizeof(float);
     return p;
 }
 
@@ -72,10 +79,6 @@ size_t wk__amx_buffer(const wk_gemm *g) {
     const size_t team = g->threads < 1 ? 1 : (size_t)g->threads;
     return (size_t)(p.rows * p.depth) * sizeof *p.pack + team * p.own_bytes
            + (needs_totals(&p) ? (size_t)(g->m * g->n) * sizeof(float) : 0);
-}
-
-static int64_t min_of(int64_t a, int64_t b) {
-    return a < b ? a : b;
 }
 
 /* ---- results ---- */
@@ -134,6 +137,7 @@ static inline void store_rows(results *r, int64_t count) {
 /* What of the kept operand is packed, and what of the summed axis. */
 typedef struct part {
     int64_t from, rows, k0, depth;
+    int64_t begin, end; /* of these rows, what the thread multiplies: whole panels */
 } part;
 
 /* A group of panels for one block of the summed axis: what one thread has packed at a time. */
@@ -145,8 +149,10 @@ typedef struct piece {
 
 static piece piece_at(const plan *p, const part *kept, int64_t index) {
     const int64_t blocks = (kept->depth + p->block - 1) / p->block, at = index % blocks * p->block;
-    piece x = { .from = index / blocks * GROUP * SIDE, .k0 = kept->k0 + at, .k = min_of(p->block, kept->depth - at) };
-    x.panels = min_of(GROUP, (p->passing.count - x.from + SIDE - 1) / SIDE);
+    piece x = { .from = index / blocks * p->group * SIDE,
+                .k0 = kept->k0 + at,
+                .k = min_of(p->block, kept->depth - at) };
+    x.panels = min_of(p->group, (p->passing.count - x.from + SIDE - 1) / SIDE);
     x.first = at == 0, x.last = at + x.k == kept->depth;
     return x;
 }
@@ -268,7 +274,7 @@ static void one_piece(const plan *p, const part *kept, const piece *x, const uin
     const uint16_t *block = p->pack + (x->k0 - kept->k0) / STEP * PAIR;
     results *done = &other->done;
     for (int64_t j = 0; j < x->panels; j++)
-        for (int64_t i = 0; i < kept->rows; i += SIDE, sums += RESULTS) {
+        for (int64_t i = kept->begin; i < kept->end; i += SIDE, sums += RESULTS) {
             const uint16_t *one = block + i * p->depth, *two = packed + j * SIDE * p->block;
             multiply(sums, p->kept.is_b ? two : one, p->kept.is_b ? one : two, steps, !x->first, other);
             if (!x->last) continue;
@@ -282,7 +288,7 @@ static void one_piece(const plan *p, const part *kept, const piece *x, const uin
 
 static void pieces(const plan *p, const part *kept, char *own, int64_t begin, int64_t end) {
     uint16_t *packed = (uint16_t *)(void *)own;
-    float *sums = (float *)(void *)(packed + GROUP * SIDE * p->block);
+    float *sums = (float *)(void *)(packed + p->group * SIDE * p->block);
     const wk_gemm *g = p->g;
     beside other = { .done = { .p = p, .last = kept->k0 + kept->depth >= g->k } };
     if (kept->k0 > 0) other.done.addend = p->total, other.done.addend_row = p->total_row;
@@ -290,24 +296,31 @@ static void pieces(const plan *p, const part *kept, char *own, int64_t begin, in
     for (int64_t i = begin; i < end; i++) {
         const piece x = piece_at(p, kept, i), next = piece_at(p, kept, i + 1);
         pack(p, &x, packed);
-        const int64_t steps = x.panels * ((kept->rows + SIDE - 1) / SIDE) * ((x.k + STEP - 1) / STEP);
+        const int64_t steps = x.panels * ((kept->end - kept->begin + SIDE - 1) / SIDE) * ((x.k + STEP - 1) / STEP);
         other.next = lines_of(&p->passing, next.from, i + 1 < end ? next.panels * SIDE : 0, next.k0, next.k, steps);
         one_piece(p, kept, &x, packed, sums, &other);
     }
 }
 
+/* Groups of the passing operand are shared by the team; where there are fewer of them, the kept one's panels too. */
 static void share(const plan *p, int64_t rank, int64_t team) {
     const wk_gemm *g = p->g;
-    const int64_t groups = (p->passing.count + GROUP * SIDE - 1) / (GROUP * SIDE);
+    const int64_t groups = (p->passing.count + p->group * SIDE - 1) / (p->group * SIDE), shares = min_of(team, groups),
+                  mine = rank % shares;
     char *own = p->own + (size_t)rank * p->own_bytes;
     configure();
     for (int64_t from = 0; from < p->kept.count; from += p->rows)
         for (int64_t k0 = 0; k0 < g->k; k0 += p->depth) {
-            const part kept = { from, min_of(p->rows, p->kept.count - from), k0, min_of(p->depth, g->k - k0) };
-            const int64_t panels = (kept.rows + SIDE - 1) / SIDE, blocks = (kept.depth + p->block - 1) / p->block;
+            part kept = { from, min_of(p->rows, p->kept.count - from), k0, min_of(p->depth, g->k - k0), 0, 0 };
+            const int64_t panels = (kept.rows + SIDE - 1) / SIDE, blocks = (kept.depth + p->block - 1) / p->block,
+                          parts = min_of(team / shares, panels), at = rank / shares;
             pack_kept(p, &kept, panels * rank / team, panels * (rank + 1) / team);
             wait_for(team);
-            pieces(p, &kept, own, groups * rank / team * blocks, groups * (rank + 1) / team * blocks);
+            if (at < parts) {
+                kept.begin = panels * at / parts * SIDE;
+                kept.end = min_of(panels * (at + 1) / parts * SIDE, kept.rows);
+                pieces(p, &kept, own, groups * mine / shares * blocks, groups * (mine + 1) / shares * blocks);
+            }
             wait_for(team);
         }
     _tile_release();
