@@ -33,8 +33,9 @@ typedef struct plan {
     int64_t rows, depth; /* of `kept` and of the summed axis that are packed at a time, */
     int64_t block;       /* and of the latter in a panel of `passing` */
     int64_t group;       /* panels of `passing` that are packed at a time */
-    uint16_t *pack;      /* kept, packed */
-    char *own;           /* what each thread has for itself: panels and sums */
+    int team;
+    uint16_t *pack; /* kept, packed */
+    char *own;      /* what each thread has for itself: panels and sums */
     size_t own_bytes;
     float *total; /* where sums wait between depths: C itself, or (M, N) of f32 where C is bf16 */
     int64_t total_row;
@@ -58,13 +59,14 @@ static int64_t part_of(int64_t whole, int64_t most) {
 static plan plan_of(const wk_gemm *g) {
     const wk_amx_operand a = { g->a.data, g->a.row, g->a.col, g->m, false },
                          b = { g->b.data, g->b.col, g->b.row, g->n, true };
-    plan p = { .g = g, .kept = g->m <= g->n ? a : b, .passing = g->m <= g->n ? b : a };
+    plan p = { .g = g, .team = g->threads < 1 ? 1 : g->threads };
+    p.kept = g->m <= g->n ? a : b, p.passing = g->m <= g->n ? b : a;
     const int64_t rows = round_up(p.kept.count, SIDE);
     p.depth = part_of(g->k, rows <= KEPT_ROWS ? KEPT / KEPT_ROWS : KEPT / KEPT_ROWS / 2);
     p.rows = part_of(rows, KEPT / p.depth / SIDE * SIDE);
     p.block = part_of(p.depth < g->k ? p.depth : g->k, PANEL_DEPTH);
-    const int64_t panels = (p.passing.count + SIDE - 1) / SIDE, team = g->threads < 1 ? 1 : g->threads;
-    p.group = panels < 2 * team ? 1 : min_of(GROUP, panels / (2 * team)); /* enough of them for the team */
+    const int64_t panels = (p.passing.count + SIDE - 1) / SIDE, each = panels / (2 * p.team);
+    p.group = each < 1 ? 1 : min_of(GROUP, each); /* enough of them for the team */
     p.own_bytes = (size_t)(p.group * SIDE * p.block) * sizeof *p.pack
                   + (size_t)(p.rows / SIDE * p.group * RESULTS) * sizeof(float);
     return p;
@@ -76,8 +78,7 @@ static bool needs_totals(const plan *p) {
 
 size_t wk__amx_buffer(const wk_gemm *g) {
     const plan p = plan_of(g);
-    const size_t team = g->threads < 1 ? 1 : (size_t)g->threads;
-    return (size_t)(p.rows * p.depth) * sizeof *p.pack + team * p.own_bytes
+    return (size_t)(p.rows * p.depth) * sizeof *p.pack + (size_t)p.team * p.own_bytes
            + (needs_totals(&p) ? (size_t)(g->m * g->n) * sizeof(float) : 0);
 }
 
@@ -329,17 +330,16 @@ static void share(const plan *p, int64_t rank, int64_t team) {
 
 void wk__amx_gemm(const wk_gemm *g, void *buffer) {
     plan p = plan_of(g);
-    const int team = g->threads < 1 ? 1 : g->threads;
     p.pack = buffer;
     p.own = (char *)buffer + (size_t)(p.rows * p.depth) * sizeof *p.pack;
     const bool apart = needs_totals(&p);
-    p.total = apart ? (float *)(void *)(p.own + (size_t)team * p.own_bytes) : g->c;
+    p.total = apart ? (float *)(void *)(p.own + (size_t)p.team * p.own_bytes) : g->c;
     p.total_row = apart ? g->n : g->c_row;
     p.streams = g->c_dtype == WK_F32 && !apart && p.depth >= g->k && g->m * g->n * (int64_t)sizeof(float) > STREAMED;
-    if (team < 2) {
+    if (p.team < 2) {
         share(&p, 0, 1);
         return;
     }
-#pragma omp parallel num_threads(team)
+#pragma omp parallel num_threads(p.team)
     share(&p, omp_get_thread_num(), omp_get_num_threads());
 }
